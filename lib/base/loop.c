@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "rw_loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_PER_WAIT 64
+
+struct rw_loop {
+	int epfd;
+	bool quit;
+	struct rw_timer *timers; /* by expires_ms, soonest first: there are few */
+	int nevents;             /* events collected by the current epoll_wait */
+	struct epoll_event events[EVENTS_PER_WAIT];
+};
+
+uint64_t rw_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+struct rw_loop *rw_loop_new(void)
+{
+	struct rw_loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epfd < 0) {
+		free(loop);
+		return NULL;
+	}
+	return loop;
+}
+
+void rw_loop_free(struct rw_loop *loop)
+{
+	if (!loop)
+		return;
+	close(loop->epfd);
+	free(loop);
+}
+
+int rw_loop_add(struct rw_loop *loop, struct rw_watch *w, int fd, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	if (epoll_ctl(loop->epfd, EPOLL_CTL_ADD, fd, &ev))
+		return -errno;
+	w->fd = fd;
+	w->active = true;
+	return 0;
+}
+
+int rw_loop_mod(struct rw_loop *loop, struct rw_watch *w, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	return epoll_ctl(loop->epfd, EPOLL_CTL_MOD, w->fd, &ev) ? -errno : 0;
+}
+
+void rw_loop_del(struct rw_loop *loop, struct rw_watch *w)
+{
+	if (!w->active)
+		return;
+	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->active = false;
+	w->fd = -1;
+	for (int i = 0; i < loop->nevents; i++) {
+		if (loop->events[i].data.ptr == w)
+			loop->events[i].data.ptr = NULL;
+	}
+}
+
+void rw_timer_stop(struct rw_loop *loop, struct rw_timer *t)
+{
+	struct rw_timer **p;
+
+	if (!t->active)
+		return;
+	for (p = &loop->timers; *p != t; p = &(*p)->next)
+		;
+	*p = t->next;
+	t->active = false;
+}
+
+static void timer_insert(struct rw_loop *loop, struct rw_timer *t)
+{
+	struct rw_timer **p;
+
+	for (p = &loop->timers; *p && (*p)->expires_ms <= t->expires_ms; p = &(*p)->next)
+		;
+	t->next = *p;
+	*p = t;
+	t->active = true;
+}
+
+void rw_timer_start(struct rw_loop *loop, struct rw_timer *t, uint64_t delay_ms, uint64_t period_ms)
+{
+	rw_timer_stop(loop, t);
+	t->expires_ms = rw_now_ms() + delay_ms;
+	t->period_ms = period_ms;
+	timer_insert(loop, t);
+}
+
+static void timers_run(struct rw_loop *loop)
+{
+	uint64_t now = rw_now_ms();
+
+	while (loop->timers && loop->timers->expires_ms <= now) {
+		struct rw_timer *t = loop->timers;
+
+		rw_timer_stop(loop, t);
+		if (t->period_ms) {
+			/* A late loop skips beats rather than firing a salvo. */
+			t->expires_ms = RW_MAX(t->expires_ms + t->period_ms, now + 1);
+			timer_insert(loop, t);
+		}
+		t->fn(t->arg); /* may free t */
+	}
+}
+
+/* `timeout_ms`, cut short by the next timer. */
+static int wait_time(const struct rw_loop *loop, int timeout_ms)
+{
+	uint64_t now, left;
+
+	if (!loop->timers)
+		return timeout_ms;
+	now = rw_now_ms();
+	left = loop->timers->expires_ms > now ? loop->timers->expires_ms - now : 0;
+	if (left > INT32_MAX)
+		left = INT32_MAX;
+	return timeout_ms < 0 || (int)left < timeout_ms ? (int)left : timeout_ms;
+}
+
+int rw_loop_once(struct rw_loop *loop, int timeout_ms)
+{
+	int n = epoll_wait(loop->epfd, loop->events, EVENTS_PER_WAIT, wait_time(loop, timeout_ms));
+
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->nevents = RW_MAX(n, 0);
+	for (int i = 0; i < loop->nevents; i++) {
+		struct rw_watch *w = loop->events[i].data.ptr;
+
+		if (w)
+			w->fn(w->arg, loop->events[i].events);
+	}
+	loop->nevents = 0;
+	timers_run(loop);
+	return 0;
+}
+
+int rw_loop_run(struct rw_loop *loop)
+{
+	loop->quit = false;
+	while (!loop->quit) {
+		int ret = rw_loop_once(loop, -1);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void rw_loop_quit(struct rw_loop *loop)
+{
+	loop->quit = true;
+}

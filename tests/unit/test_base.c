@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "rw_base.h"
+#include "rw_log.h"
+#include "rw_loop.h"
+#include "rw_sock.h"
+
+/* ---- memory ---- */
+
+static void allocations_are_zeroed_and_share_no_cache_line(void **state)
+{
+	uint8_t *a = rw_zalloc(1), *b = rw_zalloc(65), *big = rw_zalloc(3u << 20);
+
+	(void)state;
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_non_null(big);
+	assert_int_equal((uintptr_t)a % RW_CACHE_LINE, 0);
+	assert_int_equal((uintptr_t)b % RW_CACHE_LINE, 0);
+	for (size_t i = 0; i < RW_CACHE_LINE; i++)
+		assert_int_equal(a[i], 0); /* the rest of the line belongs to the block */
+	for (size_t i = 0; i < 2 * RW_CACHE_LINE; i++)
+		assert_int_equal(b[i], 0);
+	assert_int_equal(big[(3u << 20) - 1], 0);
+	rw_free(a);
+	rw_free(b);
+	rw_free(big);
+}
+
+static void impossible_allocations_fail(void **state)
+{
+	(void)state;
+	assert_null(rw_zalloc(0));
+	assert_null(rw_zalloc(SIZE_MAX));
+}
+
+/* ---- log ---- */
+
+/* Run `fn` with standard error in a file; its text in `out`. */
+static void captured(void (*fn)(void), char *out, size_t len)
+{
+	FILE *f = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	size_t n;
+
+	assert_non_null(f);
+	assert_true(dup2(fileno(f), STDERR_FILENO) >= 0);
+	fn();
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	rewind(f);
+	n = fread(out, 1, len - 1, f);
+	out[n] = '\0';
+	fclose(f);
+}
+
+static void log_two_levels(void)
+{
+	rw_log_set_level(RW_LOG_WARNING);
+	rw_warning("port %s", "a");
+	rw_info("not this");
+	rw_log_set_level(RW_LOG_INFO);
+}
+
+static void lines_above_the_level_are_dropped(void **state)
+{
+	char text[256];
+
+	(void)state;
+	captured(log_two_levels, text, sizeof(text));
+	assert_string_equal(text, "warning: port a\n");
+}
+
+static void log_a_long_line(void)
+{
+	char text[4096];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	rw_info("%s", text);
+}
+
+static void a_long_line_is_cut_and_still_ends(void **state)
+{
+	char text[8192];
+
+	(void)state;
+	captured(log_a_long_line, text, sizeof(text));
+	assert_in_range(strlen(text), 100, 1024);
+	assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+static void log_a_flood(void)
+{
+	struct rw_log_limit limit = {0};
+
+	for (int i = 0; i < 1000; i++)
+		rw_log_limited(&limit, RW_LOG_INFO, "again");
+}
+
+static void a_flood_is_limited_to_a_burst(void **state)
+{
+	char text[65536];
+	int lines = 0;
+
+	(void)state;
+	captured(log_a_flood, text, sizeof(text));
+	for (const char *p = text; (p = strchr(p, '\n')); p++)
+		lines++;
+	assert_in_range(lines, 10, 12); /* a second may pass meanwhile */
+}
+
+static void levels_have_names(void **state)
+{
+	(void)state;
+	assert_int_equal(rw_log_level_by_name("error"), RW_LOG_ERROR);
+	assert_int_equal(rw_log_level_by_name("debug"), RW_LOG_DEBUG);
+	assert_int_equal(rw_log_level_by_name("loud"), -EINVAL);
+}
+
+/* ---- loop ---- */
+
+struct counter {
+	struct rw_loop *loop;
+	struct rw_watch watch;
+	struct rw_watch *victim;
+	struct rw_timer timer;
+	int fired;
+};
+
+static void count_event(void *arg, uint32_t events)
+{
+	struct counter *c = arg;
+
+	assert_true(events & EPOLLIN);
+	c->fired++;
+	if (c->victim)
+		rw_loop_del(c->loop, c->victim);
+}
+
+static void count_timer(void *arg)
+{
+	struct counter *c = arg;
+
+	c->fired++;
+}
+
+static void a_readable_descriptor_is_reported_until_removed(void **state)
+{
+	struct rw_loop *loop = rw_loop_new();
+	struct counter c = {.loop = loop, .watch = {.fn = count_event, .arg = &c}};
+	int fd = eventfd(1, EFD_NONBLOCK);
+
+	(void)state;
+	assert_int_equal(rw_loop_add(loop, &c.watch, fd, EPOLLIN), 0);
+	assert_int_equal(rw_loop_once(loop, 1000), 0);
+	assert_int_equal(rw_loop_once(loop, 1000), 0);
+	assert_int_equal(c.fired, 2);
+	rw_loop_del(loop, &c.watch);
+	assert_int_equal(rw_loop_once(loop, 0), 0);
+	assert_int_equal(c.fired, 2);
+	rw_loop_del(loop, &c.watch); /* harmless */
+	close(fd);
+	rw_loop_free(loop);
+}
+
+static void a_watch_removed_by_another_callback_is_not_called(void **state)
+{
+	struct rw_loop *loop = rw_loop_new();
+	struct counter a = {.loop = loop, .watch = {.fn = count_event, .arg = &a}};
+	struct counter b = {.loop = loop, .watch = {.fn = count_event, .arg = &b}};
+	int fd_a = eventfd(1, EFD_NONBLOCK), fd_b = eventfd(1, EFD_NONBLOCK);
+
+	(void)state;
+	a.victim = &b.watch;
+	b.victim = &a.watch;
+	assert_int_equal(rw_loop_add(loop, &a.watch, fd_a, EPOLLIN), 0);
+	assert_int_equal(rw_loop_add(loop, &b.watch, fd_b, EPOLLIN), 0);
+	assert_int_equal(rw_loop_once(loop, 1000), 0);
+	assert_int_equal(a.fired + b.fired, 1); /* whoever came first removed the other */
+	rw_loop_del(loop, &a.watch);
+	rw_loop_del(loop, &b.watch);
+	close(fd_a);
+	close(fd_b);
+	rw_loop_free(loop);
+}
+
+static void timers_fire_in_order_once_or_again(void **state)
+{
+	struct rw_loop *loop = rw_loop_new();
+	struct counter once = {.timer = {.fn = count_timer, .arg = &once}};
+	struct counter often = {.timer = {.fn = count_timer, .arg = &often}};
+	struct counter never = {.timer = {.fn = count_timer, .arg = &never}};
+
+	(void)state;
+	rw_timer_start(loop, &never.timer, 100000, 0);
+	rw_timer_start(loop, &once.timer, 1, 0);
+	rw_timer_start(loop, &often.timer, 1, 1);
+	while (often.fired < 3)
+		assert_int_equal(rw_loop_once(loop, -1), 0);
+	assert_int_equal(once.fired, 1);
+	assert_false(once.timer.active);
+	assert_true(often.timer.active);
+	assert_int_equal(never.fired, 0);
+	rw_timer_stop(loop, &often.timer);
+	rw_timer_stop(loop, &never.timer);
+	assert_int_equal(rw_loop_once(loop, 5), 0);
+	assert_int_equal(often.fired, 3);
+	rw_loop_free(loop);
+}
+
+static void quit_loop(void *arg)
+{
+	rw_loop_quit(arg);
+}
+
+static void run_ends_with_quit(void **state)
+{
+	struct rw_loop *loop = rw_loop_new();
+	struct rw_timer t = {.fn = quit_loop, .arg = loop};
+
+	(void)state;
+	rw_timer_start(loop, &t, 1, 0);
+	assert_int_equal(rw_loop_run(loop), 0);
+	rw_loop_free(loop);
+}
+
+/* ---- sockets ---- */
+
+static char dir[] = "/tmp/rw-base-XXXXXX";
+static char path[64];
+
+static int sock_setup(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/s", dir);
+	return 0;
+}
+
+static int sock_teardown(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(dir);
+}
+
+static void a_listener_is_found_by_its_path(void **state)
+{
+	int fd = rw_sock_listen(path, 0600), client;
+	struct stat st;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	client = rw_sock_connect(path);
+	assert_true(client >= 0);
+	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
+	close(client);
+	close(fd);
+	unlink(path);
+}
+
+static void a_stale_socket_file_is_replaced_a_live_one_is_not(void **state)
+{
+	int fd = rw_sock_listen(path, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(rw_sock_listen(path, 0600), -EADDRINUSE);
+	close(fd); /* the file stays, nobody listens */
+	assert_int_equal(rw_sock_connect(path), -ECONNREFUSED);
+	fd = rw_sock_listen(path, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(path);
+}
+
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+	struct stat st;
+
+	(void)state;
+	close(fd);
+	assert_int_equal(rw_sock_listen(path, 0600), -EEXIST);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	unlink(path);
+}
+
+static void bad_paths_have_their_own_errors(void **state)
+{
+	char longest[RW_SOCK_PATH_MAX + 2];
+
+	(void)state;
+	memset(longest, 'x', sizeof(longest));
+	longest[RW_SOCK_PATH_MAX + 1] = '\0';
+	assert_int_equal(rw_sock_listen(longest, 0600), -ENAMETOOLONG);
+	assert_int_equal(rw_sock_listen("/nonexistent-directory/s", 0600), -ENOENT);
+	assert_int_equal(rw_sock_connect("/nonexistent-directory/s"), -ENOENT);
+	assert_string_equal(rw_sock_strerror(-EADDRINUSE), "a running process owns it");
+	assert_string_equal(rw_sock_strerror(-EPERM), strerror(EPERM));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allocations_are_zeroed_and_share_no_cache_line),
+		cmocka_unit_test(impossible_allocations_fail),
+		cmocka_unit_test(lines_above_the_level_are_dropped),
+		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
+		cmocka_unit_test(a_flood_is_limited_to_a_burst),
+		cmocka_unit_test(levels_have_names),
+		cmocka_unit_test(a_readable_descriptor_is_reported_until_removed),
+		cmocka_unit_test(a_watch_removed_by_another_callback_is_not_called),
+		cmocka_unit_test(timers_fire_in_order_once_or_again),
+		cmocka_unit_test(run_ends_with_quit),
+		cmocka_unit_test(a_listener_is_found_by_its_path),
+		cmocka_unit_test(a_stale_socket_file_is_replaced_a_live_one_is_not),
+		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
+		cmocka_unit_test(bad_paths_have_their_own_errors),
+	};
+
+	return cmocka_run_group_tests(tests, sock_setup, sock_teardown);
+}
