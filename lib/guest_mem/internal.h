@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* What map.c and linear.c share. */
+#include <sys/stat.h>
+
+#include "guest_mem.h"
+
+/*
+ * A file mapped for one or more maps. The descriptor stays open: a range that lies across two
+ * backings is mapped a second time from both (gm_linear_get), and a resent table is recognised by
+ * its file.
+ */
+struct gm_backing {
+	uint32_t refs; /* maps that have a region on it; control thread only */
+	int fd;        /* our duplicate */
+	dev_t dev;     /* which file it is */
+	ino_t ino;
+	uint64_t offset;    /* file offset of map_base, a multiple of page_size */
+	uint64_t page_size; /* of the file: 4 KiB, or the huge page size */
+	uint8_t *map_base;
+	size_t map_len; /* a multiple of page_size */
+};
