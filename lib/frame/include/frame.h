@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The borrowed frame. A port lends its frames: the first 64 bytes are copied once into the worker's
+ * memory, the rest stays where the lender has it until the burst is given back. Every decision is
+ * made on the copied head, and the head is what receivers get, so a guest that rewrites its buffer
+ * in between changes nothing that was checked.
+ *
+ * Thread: the worker that borrowed the frame, until give_back.
+ */
+#include "rw_base.h"
+
+/* Bytes of a frame that are copied on arrival. */
+#define FRAME_HEAD 64
+
+/* Shortest frame that is forwarded: an Ethernet header. Longest: a 65535-byte IP packet, tagged. */
+#define FRAME_MIN_LEN 14
+#define FRAME_MAX_LEN (65535 + 18)
+
+/* Most frames a port lends at a time. 32 keeps a burst's heads and seg lists in L1. */
+#define FRAME_BURST 32
+
+/*
+ * Checksum and segmentation state, as in struct virtio_net_hdr (virtio 1.2, 5.1.6), checked against
+ * the frame's length on arrival. All zero: a plain frame with complete checksums.
+ */
+struct frame_offload {
+	uint8_t flags;        /* VIRTIO_NET_HDR_F_NEEDS_CSUM or 0 */
+	uint8_t gso_type;     /* VIRTIO_NET_HDR_GSO_*, with _ECN */
+	uint16_t hdr_len;     /* bytes of headers, a hint */
+	uint16_t gso_size;    /* payload bytes of a segment */
+	uint16_t csum_start;  /* the sum runs from here to the end... */
+	uint16_t csum_offset; /* ...and is stored at csum_start + csum_offset */
+};
+
+struct frame {
+	uint8_t head[FRAME_HEAD]; /* a short frame's head ends at `len` */
+	const struct rw_seg *seg; /* the bytes after the head, in the lender's memory */
+	uint32_t len;             /* bytes, Ethernet header included, without FCS */
+	uint16_t nsegs;           /* entries of `seg` */
+	uint16_t vlan;            /* VLAN id, 0 when untagged or priority-tagged */
+	struct frame_offload offload;
+} RW_CACHE_ALIGNED;
+
+static inline uint32_t frame_head_len(const struct frame *f)
+{
+	return RW_MIN(f->len, (uint32_t)FRAME_HEAD);
+}
+
+static inline const uint8_t *frame_dst(const struct frame *f)
+{
+	return f->head;
+}
+
+static inline const uint8_t *frame_src(const struct frame *f)
+{
+	return f->head + 6;
+}
+
+static inline bool frame_is_group(const struct frame *f)
+{
+	return f->head[0] & 1;
+}
+
+static inline bool frame_is_broadcast(const struct frame *f)
+{
+	uint32_t a;
+	uint16_t b;
+
+	__builtin_memcpy(&a, f->head, sizeof(a));
+	__builtin_memcpy(&b, f->head + 4, sizeof(b));
+	return a == UINT32_MAX && b == UINT16_MAX;
+}
+
+/* The VLAN id of an 802.1Q tag in the head, else 0. */
+static inline uint16_t frame_vlan(const struct frame *f)
+{
+	if (rw_likely(f->head[12] != 0x81 || f->head[13] != 0x00 || f->len < 18))
+		return 0;
+	return (uint16_t)((f->head[14] & 0x0f) << 8 | f->head[15]);
+}
+
+/*
+ * A hash of the flow the frame belongs to, the same in both directions: addresses and ports of IPv4
+ * and IPv6 (fragments: addresses only), else the MAC addresses and ethertype. Not keyed: it steers
+ * frames to queues and protects nothing.
+ */
+uint32_t frame_flow_hash(const struct frame *f);
