@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Messages out of a byte stream. A stalled front-end leaves a partial message behind, nothing else.
+ *
+ * Each read asks for what the present message lacks and no more, so descriptors can only belong to
+ * the message whose bytes they come with.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct vu_conn *vu_conn_new(int fd)
+{
+	struct vu_conn *c = calloc(1, sizeof(*c));
+
+	if (c)
+		c->fd = fd;
+	return c;
+}
+
+static void msg_close_fds(struct vu_msg *m)
+{
+	for (unsigned i = 0; i < m->nfds; i++) {
+		if (m->fds[i] >= 0)
+			close(m->fds[i]);
+	}
+	m->nfds = 0;
+}
+
+void vu_conn_free(struct vu_conn *c)
+{
+	msg_close_fds(&c->msg);
+	close(c->fd);
+	free(c);
+}
+
+void vu_conn_next(struct vu_conn *c)
+{
+	msg_close_fds(&c->msg);
+	/* No byte of this message may pass for one of the next, which may be shorter. */
+	memset(&c->msg, 0, sizeof(c->msg));
+	c->have = 0;
+}
+
+int vu_msg_take_fd(struct vu_msg *m, unsigned i)
+{
+	int fd = m->fds[i];
+
+	m->fds[i] = -1;
+	return fd;
+}
+
+static void msg_add_fds(struct vu_msg *m, struct cmsghdr *cmsg)
+{
+	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+		if (m->nfds < VU_MAX_FDS) {
+			m->fds[m->nfds++] = fd;
+		} else {
+			close(fd);
+			m->fds_lost = true;
+		}
+	}
+}
+
+/* Read up to `len` bytes and the descriptors with them: how many bytes, 0 at the end, or -errno. */
+static ssize_t read_some(struct vu_conn *c, void *dst, size_t len)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = dst, .iov_len = len};
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return -errno;
+	for (struct cmsghdr *p = CMSG_FIRSTHDR(&mh); p; p = CMSG_NXTHDR(&mh, p)) {
+		if (p->cmsg_level == SOL_SOCKET && p->cmsg_type == SCM_RIGHTS)
+			msg_add_fds(&c->msg, p);
+	}
+	/* More than fit in `control`, or than this process may have open. */
+	if (mh.msg_flags & MSG_CTRUNC)
+		c->msg.fds_lost = true;
+	return n;
+}
+
+/* Where the next bytes of the message go, and how many of them: 0 when it is complete. */
+static size_t next_piece(struct vu_conn *c, uint8_t *spill, size_t spill_len, uint8_t **dst)
+{
+	const size_t size = c->msg.hdr.size;
+	size_t off;
+
+	if (c->have < VU_HEADER_SIZE) {
+		*dst = (uint8_t *)&c->msg.hdr + c->have;
+		return VU_HEADER_SIZE - c->have;
+	}
+	off = c->have - VU_HEADER_SIZE;
+	if (off < VU_MAX_PAYLOAD) {
+		*dst = c->msg.payload.bytes + off;
+		return RW_MIN(size, VU_MAX_PAYLOAD) - off;
+	}
+	*dst = spill;
+	return RW_MIN(size - off, spill_len);
+}
+
+int vu_conn_read(struct vu_conn *c)
+{
+	uint8_t spill[512], *dst;
+	size_t len;
+
+	while ((len = next_piece(c, spill, sizeof(spill), &dst))) {
+		ssize_t n = read_some(c, dst, len);
+
+		if (n == -EAGAIN || n == -EINTR)
+			return VU_CONN_WAIT;
+		/* A front-end that dies with replies unread resets the connection. */
+		if (n == -ECONNRESET || (!n && !c->have))
+			return VU_CONN_EOF;
+		if (!n)
+			return -ECONNABORTED;
+		if (n < 0)
+			return (int)n;
+		c->have += (size_t)n;
+		if (c->have == VU_HEADER_SIZE && c->msg.hdr.size > VU_MAX_DRAIN)
+			return -EMSGSIZE;
+	}
+	return VU_CONN_MESSAGE;
+}
+
+int vu_conn_reply(struct vu_conn *c, uint64_t payload)
+{
+	struct vu_header hdr = {
+		.request = c->msg.hdr.request,
+		.flags = VU_VERSION | VU_FLAG_REPLY,
+		.size = sizeof(payload),
+	};
+	struct iovec iov[] = {
+		{.iov_base = &hdr, .iov_len = sizeof(hdr)},
+		{.iov_base = &payload, .iov_len = sizeof(payload)},
+	};
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = RW_ARRAY_SIZE(iov)};
+	ssize_t n = sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return -errno;
+	/*
+	 * A front-end waits for one reply at a time: one that leaves so many unread that the socket
+	 * is full does not deserve a queue.
+	 */
+	return (size_t)n == sizeof(hdr) + sizeof(payload) ? 0 : -EAGAIN;
+}

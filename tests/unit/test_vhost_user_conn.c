@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages as a byte stream, descriptors, the end of a session, and sessions in large numbers. */
+#include <sys/resource.h>
+
+#include "vu_fixture.h"
+
+static const struct request get_features = {.request = VU_GET_FEATURES};
+
+/* One message, as bytes. */
+struct bytes {
+	uint8_t data[VU_HEADER_SIZE + 8192];
+	size_t len;
+};
+
+static struct bytes bytes_of(const struct request *r)
+{
+	struct bytes b;
+
+	b.len = put_message(b.data, r->request, r->flags ^ VU_VERSION, &r->payload, r->size);
+	return b;
+}
+
+/* The messages by which a ring comes to life; fds of those that want one are made on the way. */
+static unsigned whole_negotiation(struct front *f, struct request *r, int *eventfd_out)
+{
+	struct request table = one_region(f);
+	unsigned n = 0;
+
+	*eventfd_out = eventfd(0, EFD_CLOEXEC);
+	r[n++] = (struct request){VU_SET_PROTOCOL_FEATURES, 0, 8, {.u64 = ALL_PF}, NULL, 0};
+	r[n++] = (struct request){VU_SET_OWNER, 0, 0, {.u64 = 0}, NULL, 0};
+	r[n++] = (struct request){VU_SET_FEATURES, 0, 8, {.u64 = FEATURES & ~PACKED}, NULL, 0};
+	r[n++] = table;
+	r[n++] = (struct request){VU_SET_VRING_NUM, 0, 8, {.state = {0, 256}}, NULL, 0};
+	r[n++] = (struct request){VU_SET_VRING_BASE, 0, 8, {.state = {0, 0}}, NULL, 0};
+	r[n++] = (struct request){VU_SET_VRING_ADDR, 0, 40, {.addr = addr_at(0, 0)}, NULL, 0};
+	r[n++] = (struct request){VU_SET_VRING_KICK, 0, 8, {.u64 = 0}, eventfd_out, 1};
+	r[n++] = (struct request){VU_SET_VRING_CALL, 0, 8, {.u64 = 0}, eventfd_out, 1};
+	r[n++] = (struct request){VU_SET_VRING_ENABLE, NEED, 8, {.state = {0, 1}}, NULL, 0};
+	return n;
+}
+
+static void a_negotiation_may_arrive_byte_by_byte(void **state)
+{
+	struct front *f = front_of(state);
+	struct request r[16];
+	int fd;
+	unsigned n = whole_negotiation(f, r, &fd);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct bytes b = bytes_of(&r[i]);
+
+		for (size_t at = 0; at < b.len; at++) {
+			assert_true(send_raw(f, b.data + at, 1, r[i].fds, at ? 0 : r[i].n));
+			assert_int_equal(rw_loop_once(f->loop, 0), 0);
+		}
+	}
+	assert_int_equal(receive(f, VU_SET_VRING_ENABLE), REPLY);
+	assert_int_equal(f->reply, 0);
+	assert_true(f->running[0]);
+	close(fd);
+}
+
+static void messages_in_one_write_are_told_apart(void **state)
+{
+	struct front *f = front_of(state);
+	struct request r[16];
+	uint8_t all[2048];
+	size_t len = 0;
+	int fd;
+	unsigned n = whole_negotiation(f, r, &fd);
+
+	/* Descriptors cannot be told apart in one write: those messages go alone. */
+	for (unsigned i = 0; i < n; i++) {
+		struct bytes b = bytes_of(&r[i]);
+
+		if (r[i].n) {
+			assert_true(send_raw(f, all, len, NULL, 0));
+			assert_true(send_raw(f, b.data, b.len, r[i].fds, r[i].n));
+			len = 0;
+			continue;
+		}
+		memcpy(all + len, b.data, b.len);
+		len += b.len;
+	}
+	assert_true(send_raw(f, all, len, NULL, 0));
+	pump(f);
+	assert_int_equal(receive(f, VU_SET_VRING_ENABLE), REPLY);
+	assert_int_equal(f->reply, 0);
+	assert_true(f->running[0]);
+	assert_true(f->s->rings[0].call_fd >= 0);
+	close(fd);
+}
+
+static void descriptors_may_come_with_any_byte_of_their_message(void **state)
+{
+	struct front *f = front_of(state);
+	struct request r = one_region(f);
+	struct bytes b;
+
+	set_protocol_features(f, ALL_PF);
+	r.flags = NEED;
+	b = bytes_of(&r);
+	for (size_t at = 1; at < b.len; at++) {
+		assert_true(send_raw(f, b.data, at, NULL, 0));
+		assert_true(send_raw(f, b.data + at, b.len - at, r.fds, r.n));
+		pump(f);
+		assert_int_equal(receive(f, r.request), REPLY);
+		assert_int_equal(f->reply, 0);
+	}
+}
+
+static void a_header_that_ends_early_ends_the_session(void **state)
+{
+	struct unit *u = *state;
+	struct bytes b = bytes_of(&get_features);
+
+	for (size_t len = 0; len < VU_HEADER_SIZE; len++) {
+		struct front f;
+
+		front_open(&f, u->loop);
+		if (len)
+			assert_true(send_raw(&f, b.data, len, NULL, 0));
+		pump(&f);
+		assert_false(f.closed);
+		close(f.fd);
+		f.fd = -1;
+		pump(&f);
+		assert_true(f.closed);
+		assert_int_equal(f.reason, len ? -ECONNABORTED : 0);
+		front_close(&f);
+	}
+}
+
+static void a_payload_that_ends_early_ends_the_session_and_its_descriptors(void **state)
+{
+	struct unit *u = *state;
+	unsigned before = count_fds();
+
+	for (size_t len = VU_HEADER_SIZE; len < VU_HEADER_SIZE + 40; len += 3) {
+		struct front f;
+		struct request r;
+		struct bytes b;
+
+		front_open(&f, u->loop);
+		r = one_region(&f);
+		b = bytes_of(&r);
+		assert_true(send_raw(&f, b.data, len, r.fds, r.n));
+		pump(&f);
+		close(f.fd);
+		f.fd = -1;
+		pump(&f);
+		assert_true(f.closed);
+		assert_int_equal(f.reason, -ECONNABORTED);
+		front_close(&f);
+		assert_int_equal(count_fds(), before);
+	}
+}
+
+static void a_front_end_that_stalls_delays_nobody(void **state)
+{
+	struct unit *u = *state;
+	struct bytes b = bytes_of(&get_features);
+	struct front stalled;
+
+	front_open(&stalled, u->loop);
+	for (size_t at = 0; at < VU_HEADER_SIZE - 1; at++) {
+		assert_true(send_raw(&stalled, b.data + at, 1, NULL, 0));
+		assert_int_equal(get(&u->front, get_features), FEATURES);
+	}
+	assert_false(stalled.closed);
+	assert_true(send_raw(&stalled, b.data + VU_HEADER_SIZE - 1, 1, NULL, 0));
+	pump(&stalled);
+	assert_int_equal(receive(&stalled, VU_GET_FEATURES), REPLY);
+	front_close(&stalled);
+}
+
+static void a_chatty_front_end_gets_sixteen_messages_a_turn(void **state)
+{
+	struct front *f = front_of(state);
+	struct bytes one = bytes_of(&get_features);
+	uint8_t many[40 * VU_HEADER_SIZE];
+	static const unsigned turns[] = {16, 16, 8, 0};
+
+	for (unsigned i = 0; i < 40; i++)
+		memcpy(many + i * VU_HEADER_SIZE, one.data, VU_HEADER_SIZE);
+	assert_true(send_raw(f, many, sizeof(many), NULL, 0));
+	for (unsigned t = 0; t < RW_ARRAY_SIZE(turns); t++) {
+		unsigned answers = 0;
+
+		assert_int_equal(rw_loop_once(f->loop, 0), 0);
+		while (receive(f, VU_GET_FEATURES) == REPLY)
+			answers++;
+		assert_int_equal(answers, turns[t]);
+	}
+}
+
+static void a_front_end_that_reads_no_replies_is_dropped(void **state)
+{
+	struct front *f = front_of(state);
+	struct bytes b = bytes_of(&get_features);
+
+	for (unsigned i = 0; i < 100000 && !f->closed; i++) {
+		send_raw(f, b.data, b.len, NULL, 0);
+		assert_int_equal(rw_loop_once(f->loop, 0), 0);
+	}
+	assert_true(f->closed);
+	assert_int_equal(f->reason, -EAGAIN);
+}
+
+static void a_front_end_that_dies_with_replies_unread_is_no_error(void **state)
+{
+	struct unit *u = *state;
+	struct front f;
+
+	front_open(&f, u->loop);
+	for (int i = 0; i < 3; i++) {
+		struct bytes b = bytes_of(&get_features);
+
+		assert_true(send_raw(&f, b.data, b.len, NULL, 0));
+	}
+	pump(&f);
+	close(f.fd);
+	f.fd = -1;
+	pump(&f);
+	assert_true(f.closed);
+	assert_int_equal(f.reason, 0);
+	front_close(&f);
+}
+
+static void an_enormous_payload_ends_the_session_unread(void **state)
+{
+	static const uint32_t sizes[] = {4097, 65536, 0x7fffffff, 0x80000000, UINT32_MAX};
+	struct unit *u = *state;
+	unsigned before = count_fds();
+
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(sizes); i++) {
+		struct vu_header hdr = {VU_SET_MEM_TABLE, VU_VERSION | NEED, sizes[i]};
+		struct front f;
+
+		front_open(&f, u->loop);
+		set_protocol_features(&f, ALL_PF);
+		assert_true(send_raw(&f, &hdr, sizeof(hdr), &f.memfd, 1));
+		pump(&f);
+		assert_true(f.closed);
+		assert_int_equal(f.reason, -EMSGSIZE);
+		front_close(&f);
+		assert_int_equal(count_fds(), before);
+	}
+}
+
+static void too_many_descriptors_are_closed_and_their_message_refused(void **state)
+{
+	struct front *f = front_of(state);
+	struct request r = {.request = VU_SET_MEM_TABLE, .size = 8 + 8 * 32};
+	int fds[64];
+	unsigned before;
+	struct bytes b;
+
+	set_protocol_features(f, ALL_PF);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(fds); i++)
+		fds[i] = dup(f->memfd);
+	before = count_fds();
+	r.fds = fds;
+	/* Eight, if one could overlook the rest, would do for this table. */
+	r.payload.mem.nregions = 8;
+	for (uint32_t i = 0; i < 8; i++)
+		r.payload.mem.regions[i] = (struct vu_mem_region){
+			i * 0x1000, 0x1000, MEM_UVA + i * 0x1000, i * 0x1000};
+	for (r.n = VU_MAX_FDS + 1; r.n <= RW_ARRAY_SIZE(fds); r.n += 5) {
+		assert_int_equal(ask(f, r), ACK_BAD);
+		assert_int_equal(count_fds(), before);
+	}
+	/* The same in instalments. */
+	r.flags = NEED;
+	b = bytes_of(&r);
+	for (unsigned at = 0; at < b.len; at++)
+		assert_true(send_raw(f, b.data + at, 1, fds, 1));
+	pump(f);
+	assert_int_equal(receive(f, r.request), REPLY);
+	assert_true(f->reply != 0);
+	assert_int_equal(count_fds(), before);
+	r.n = 8;
+	assert_int_equal(ask(f, r), ACK_OK);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+static void descriptors_we_may_not_open_are_a_refused_message(void **state)
+{
+	struct front *f = front_of(state);
+	struct rlimit old, none;
+	struct request r = one_region(f);
+	struct bytes b;
+
+	set_protocol_features(f, ALL_PF);
+	r.flags = NEED;
+	b = bytes_of(&r);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_true(send_raw(f, b.data, b.len, r.fds, r.n));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	pump(f);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(receive(f, r.request), REPLY);
+	assert_true(f->reply != 0);
+	assert_int_equal(ask_mem(f), ACK_OK);
+}
+
+static void a_session_may_be_freed_while_it_reports_its_end(void **state)
+{
+	struct unit *u = *state;
+
+	for (int refused = 0; refused < 2; refused++) {
+		struct front f;
+
+		front_open(&f, u->loop);
+		f.free_when_closed = true;
+		negotiate(&f, FEATURES & ~PACKED);
+		start_ring(&f, 0);
+		if (refused) {
+			struct request r = {.request = 99};
+
+			assert_int_equal(exchange(&f, &r), CLOSED);
+			assert_int_equal(f.reason, -EOPNOTSUPP);
+		}
+		front_close(&f);
+		assert_null(f.s);
+	}
+}
+
+static void a_session_that_is_freed_pauses_its_rings_and_reports_nothing(void **state)
+{
+	struct unit *u = *state;
+	unsigned before = count_fds();
+	struct front f;
+
+	front_open(&f, u->loop);
+	negotiate(&f, FEATURES & ~PACKED);
+	start_ring(&f, 0);
+	start_ring(&f, 5);
+	f.pauses = 0;
+	vu_session_free(f.s);
+	assert_false(f.closed);
+	assert_int_equal(f.pauses, 1);
+	assert_int_equal(f.n, 6);
+	assert_false(f.running[0] || f.running[5]);
+	assert_int_equal(receive(&f, 0), CLOSED);
+	close(f.fd);
+	close(f.memfd);
+	assert_int_equal(count_fds(), before);
+	vu_session_free(NULL);
+}
+
+static void a_socket_the_loop_cannot_watch_is_closed(void **state)
+{
+	static const struct vu_ops ops = {
+		owner_pause, owner_resume, owner_mtu_changed, owner_closed};
+	struct vu_offer offer = {FEATURES, ALL_PF, 1, 256};
+	struct front *f = front_of(state);
+	unsigned before = count_fds();
+	int fd = memfd_create("file", MFD_CLOEXEC); /* epoll takes no files */
+
+	errno = 0;
+	assert_null(vu_session_new(f->loop, fd, &offer, &ops, f, "file"));
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(count_fds(), before);
+}
+
+static void a_thousand_sessions_leave_nothing_behind(void **state)
+{
+	struct unit *u = *state;
+	unsigned fds = 0, maps = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		struct front f;
+
+		/* The first ones may leave memory with the allocator. */
+		if (i == 10) {
+			fds = count_fds();
+			maps = count_maps();
+		}
+		front_open(&f, u->loop);
+		f.free_when_closed = i & 1;
+		negotiate(&f, i & 2 ? FEATURES : FEATURES & ~PACKED);
+		start_ring(&f, 0);
+		start_ring(&f, 1);
+		if (i & 4)
+			assert_int_equal(ask_mem(&f), ACK_OK);
+		front_close(&f);
+	}
+	assert_int_equal(count_fds(), fds);
+	assert_int_equal(count_maps(), maps);
+}
+
+static uint64_t rng_state;
+
+static uint32_t rng(uint32_t below)
+{
+	rng_state ^= rng_state << 13;
+	rng_state ^= rng_state >> 7;
+	rng_state ^= rng_state << 17;
+	return (uint32_t)(rng_state >> 32) % below;
+}
+
+static uint64_t interesting(void)
+{
+	static const uint64_t values[] = {0, 1, 2, 7, 8, 0x100, 256, 0xffff, 0x10000, 0x80000000,
+		UINT32_MAX, UINT64_MAX, MEM_UVA, MEM_UVA + MEM_SIZE, FEATURES, ALL_PF, MEM_SIZE};
+
+	return values[rng(RW_ARRAY_SIZE(values))];
+}
+
+/* Spoil some of a good message. */
+static void mutate(struct request *r, const int *fds, unsigned nfds)
+{
+	if (!rng(3))
+		r->payload.bytes[rng(48)] ^= (uint8_t)(1u << rng(8));
+	if (!rng(4))
+		((uint32_t *)&r->payload)[rng(12)] = (uint32_t)interesting();
+	if (!rng(4))
+		((uint64_t *)&r->payload)[rng(6)] = interesting();
+	if (!rng(16))
+		r->size = rng(4) ? rng(300) : rng(6000);
+	if (!rng(16))
+		r->request = rng(48);
+	if (!rng(32))
+		r->flags = rng(16);
+	if (!rng(6)) {
+		r->fds = fds + rng(nfds / 2);
+		r->n = rng(nfds / 2);
+	}
+}
+
+/*
+ * A hundred thousand messages, most of them wrong in one or two ways, on sessions that got some way
+ * before. That nothing crashes is half of it; the other half is that nothing stays open or mapped.
+ */
+static void random_messages_harm_nothing(void **state)
+{
+	struct unit *u = *state;
+	struct front f = {.closed = true, .fd = -1, .memfd = -1};
+	unsigned before = count_fds(), refused = 0, ok = 0, sessions = 0;
+	struct request good[16];
+	int fds[24], fd = -1;
+	unsigned n = 0;
+
+	rng_state = 0x52696e67776179; /* fixed, so that a failure can be repeated */
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(fds); i++)
+		fds[i] = i % 3 ? eventfd(0, EFD_CLOEXEC) : memfd_create("junk", MFD_CLOEXEC);
+	for (unsigned i = 0; i < 100000; i++) {
+		struct request r;
+		struct bytes b;
+
+		if (f.closed) {
+			if (f.loop) {
+				front_close(&f);
+				close(fd);
+			}
+			front_open(&f, u->loop);
+			n = whole_negotiation(&f, good, &fd);
+			set_protocol_features(&f, ALL_PF);
+			sessions++;
+		}
+		r = good[rng(n)];
+		r.flags = rng(16) ? NEED : 0;
+		mutate(&r, fds, RW_ARRAY_SIZE(fds));
+		b = bytes_of(&r);
+		if (!rng(64))
+			b.len = 1 + rng((uint32_t)b.len);
+		send_raw(&f, b.data, b.len, r.fds, r.n);
+		assert_int_equal(rw_loop_once(u->loop, 0), 0);
+		/* Replies may belong to what a spoiled size made of earlier bytes: only count. */
+		for (;;) {
+			uint8_t reply[20];
+
+			if (recv(f.fd, reply, sizeof(reply), MSG_DONTWAIT) != sizeof(reply))
+				break;
+			ok += !reply[12];
+			refused += reply[12] != 0;
+		}
+	}
+	front_close(&f);
+	close(fd);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	assert_int_equal(count_fds(), before);
+	/* Neither all refused nor all accepted: it went deep. */
+	assert_true(sessions > 100 && refused > 10000 && ok > 10000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		spec(a_negotiation_may_arrive_byte_by_byte),
+		spec(messages_in_one_write_are_told_apart),
+		spec(descriptors_may_come_with_any_byte_of_their_message),
+		spec(a_header_that_ends_early_ends_the_session),
+		spec(a_payload_that_ends_early_ends_the_session_and_its_descriptors),
+		spec(a_front_end_that_stalls_delays_nobody),
+		spec(a_chatty_front_end_gets_sixteen_messages_a_turn),
+		spec(a_front_end_that_reads_no_replies_is_dropped),
+		spec(a_front_end_that_dies_with_replies_unread_is_no_error),
+		spec(an_enormous_payload_ends_the_session_unread),
+		spec(too_many_descriptors_are_closed_and_their_message_refused),
+		spec(descriptors_we_may_not_open_are_a_refused_message),
+		spec(a_session_may_be_freed_while_it_reports_its_end),
+		spec(a_session_that_is_freed_pauses_its_rings_and_reports_nothing),
+		spec(a_socket_the_loop_cannot_watch_is_closed),
+		spec(a_thousand_sessions_leave_nothing_behind),
+		spec(random_messages_harm_nothing),
+	};
+
+	return cmocka_run_group_tests_name("vhost_user connections", tests, NULL, NULL);
+}
