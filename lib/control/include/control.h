@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The control socket: JSON-RPC 2.0 (jsonrpc.org/specification) over a Unix stream socket, one JSON
+ * text per line in both directions. Requests, notifications and batches are understood; errors use
+ * the codes of the specification. Blank lines are ignored, and the end of the stream ends a line.
+ * It knows no switch: a program hands in a table of methods.
+ *
+ * A client that sends nonsense gets an error object; one that sends an endless line gets one and is
+ * closed, and one that does not read its answers is closed when they pile up. Nobody waits for
+ * either: the socket is non-blocking, and a client with many requests takes turns with the rest of
+ * the loop.
+ *
+ * Thread: control.
+ */
+#include <jansson.h>
+
+#include "rw_loop.h"
+
+#define CTL_LINE_MAX (1u << 20) /* bytes of one JSON text, without its newline */
+#define CTL_OUTPUT_MAX \
+	(16u << 20)         /* bytes of answers that wait for one client, newlines included */
+#define CTL_CLIENTS_MAX 64  /* at once; one more is told so and closed */
+#define CTL_BATCH_MAX   256 /* requests in one batch, which is answered without a pause */
+
+/* JSON-RPC error codes. Program-defined errors use CTL_ERR_FAILED with a message. */
+enum ctl_error {
+	CTL_ERR_PARSE = -32700,
+	CTL_ERR_REQUEST = -32600,
+	CTL_ERR_METHOD = -32601,
+	CTL_ERR_PARAMS = -32602,
+	CTL_ERR_INTERNAL = -32603,
+	CTL_ERR_FAILED = -32000, /* the method ran and could not do it; the message says why */
+};
+
+/* What a method returns besides its result. */
+struct ctl_failure {
+	int code;          /* 0: none; enum ctl_error */
+	char message[200]; /* one line for a person; other than printable ASCII becomes '?' */
+};
+
+struct ctl_method {
+	const char *name; /* "port.list" */
+	/*
+	 * `params` is an object, an array or NULL (borrowed). Returns a new reference, or NULL with
+	 * `fail` filled in. It must not free the server that calls it.
+	 */
+	json_t *(*fn)(void *ctx, const json_t *params, struct ctl_failure *fail);
+};
+
+/* Fill in `fail` and return NULL, for the last line of a method. */
+json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PRINTF(3, 4);
+
+/*
+ * Answer one JSON text: the response as a new string (free()), or NULL when none is due (a
+ * notification, or no memory). No I/O: this is what the socket uses and what tests call.
+ */
+char *ctl_answer(
+	const struct ctl_method *methods, size_t nmethods, void *ctx, const char *text, size_t len);
+
+struct ctl_server;
+
+/*
+ * Listen on `path` (mode 0600) and serve `methods`, which must outlive the server, as must `loop`.
+ * A socket file that nobody listens on is replaced. NULL with errno set: EADDRINUSE when a live
+ * process owns it, ENAMETOOLONG, ENOENT, EACCES, ...
+ */
+struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
+	const struct ctl_method *methods, size_t nmethods, void *ctx);
+/* Close all clients and remove the socket file if it is still this server's. NULL is fine. */
+void ctl_server_free(struct ctl_server *srv);
+
+/*
+ * The client's side, blocking: send one call on the connected socket `fd` and wait `timeout_ms` for
+ * its answer. The result as a new reference, or NULL with `fail` filled in: the error that the
+ * server sent, or CTL_ERR_INTERNAL for a broken or silent connection, which is then to be closed,
+ * as a late answer would be taken for the next one's. `params` may be NULL; it is borrowed.
+ * Thread: any.
+ */
+json_t *ctl_call(
+	int fd, const char *method, const json_t *params, int timeout_ms, struct ctl_failure *fail);
+
+/*
+ * Where the daemon listens and the command line connects unless told otherwise: for root
+ * /run/ringway.sock, for others $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock. 0, or
+ * -ENAMETOOLONG when it does not fit into `len` bytes. Thread: any.
+ */
+int ctl_default_path(char *path, size_t len);
