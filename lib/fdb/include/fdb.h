@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The forwarding database: which port a MAC address of a VLAN was last seen behind (IEEE 802.1Q,
+ * 8.8, independent VLAN learning). It stores port numbers and knows no port.
+ *
+ * Layout: buckets of one cache line with four entries; a key may stand in either of two buckets
+ * chosen by a hash with a secret of this table. An entry is two 64-bit words, key and value, so
+ * that a reader sees a whole entry or none without a lock.
+ *
+ * Fairness: when the table is full, a new address evicts a learned entry of the port that holds
+ * most of them: the one learned longest ago, but rather one that was not seen again since. A guest
+ * that floods the table with invented addresses therefore evicts its own, and first the invented
+ * ones. Static entries count for the limit and are never evicted.
+ *
+ * Threads: look-ups run anywhere and take no lock. Learning an unknown or moved address takes the
+ * table's lock; a known one only refreshes the entry's age, and writes to it at most once a second,
+ * so that workers which hear the same station do not fight for the cache line. Ageing, flushing and
+ * static entries belong to the control thread, which holds the same lock for a few microseconds at
+ * a time; a worker that meets it held for longer learns the address from a later frame.
+ *
+ * Time is in seconds of any monotonic clock, the same for all callers.
+ */
+#include "rw_base.h"
+
+#define FDB_PORT_NONE UINT16_MAX
+
+struct fdb;
+
+/* (VLAN, MAC) in one word: MAC in bits 0..47 (first byte on the wire lowest), VLAN in 48..59. */
+typedef uint64_t fdb_key;
+
+static inline fdb_key fdb_key_make(const uint8_t mac[6], uint16_t vlan)
+{
+	return (uint64_t)mac[0] | (uint64_t)mac[1] << 8 | (uint64_t)mac[2] << 16 |
+		(uint64_t)mac[3] << 24 | (uint64_t)mac[4] << 32 | (uint64_t)mac[5] << 40 |
+		(uint64_t)(vlan & 0xfff) << 48;
+}
+
+static inline void fdb_key_mac(fdb_key key, uint8_t mac[6])
+{
+	for (int i = 0; i < 6; i++)
+		mac[i] = (uint8_t)(key >> (8 * i));
+}
+
+static inline uint16_t fdb_key_vlan(fdb_key key)
+{
+	return key >> 48 & 0xfff;
+}
+
+struct fdb_config {
+	uint32_t max_entries; /* learned and static ones together, 1 to 2^24 */
+	uint16_t max_ports;   /* port numbers are below this; at most 4096 */
+	uint32_t age_s;       /* see fdb_age; 0: entries stay for ever */
+};
+
+/* Memory, all of it taken here: 56 bytes for each of max_entries rounded up to a power of two. */
+struct fdb *fdb_new(const struct fdb_config *cfg); /* NULL and errno: EINVAL, ENOMEM */
+void fdb_free(struct fdb *fdb);
+
+/*
+ * Look up `n` keys; out[i] is the port or FDB_PORT_NONE. Waits for memory once for a burst of 32,
+ * not once for each key. Thread: any.
+ */
+void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n);
+uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key);
+
+/* What fdb_learn did; counted by the caller when it matters. */
+enum fdb_learned {
+	FDB_KNOWN,   /* nothing to do, or the age was refreshed */
+	FDB_NEW,     /* inserted */
+	FDB_MOVED,   /* was behind another port */
+	FDB_EVICTED, /* inserted, and an older entry had to go */
+	FDB_REFUSED, /* a static entry says otherwise, or the address cannot be learned */
+	FDB_BUSY,    /* others held the lock for too long; the station's next frame will do */
+};
+
+/*
+ * A frame with source `key` came in at `port` at `now_s`. Group, zero and broadcast addresses are
+ * refused. Thread: any.
+ */
+enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t now_s);
+
+/*
+ * A static entry: never ages, never moves, survives fdb_flush. Replaces a learned one, and an older
+ * static one. 0; -EINVAL: group or zero address; -ENOSPC: there is no learned entry to evict.
+ * Thread: control.
+ */
+int fdb_add_static(struct fdb *fdb, fdb_key key, uint16_t port);
+/* 0 or -ENOENT. Removes a static or a learned entry. Thread: control. */
+int fdb_del(struct fdb *fdb, fdb_key key);
+
+/*
+ * Remove the learned entries (of `port`, or of all with FDB_PORT_NONE). How many went. What is
+ * learned meanwhile may stay. Thread: control.
+ */
+uint32_t fdb_flush(struct fdb *fdb, uint16_t port);
+/*
+ * Remove every entry of a port that goes away, static ones too, once nobody learns at it any more.
+ * How many went. Thread: control.
+ */
+uint32_t fdb_forget_port(struct fdb *fdb, uint16_t port);
+
+/*
+ * Drop what was not seen for more than age_s seconds: exactly age_s still stays, since seconds are
+ * cut off and less time may really have passed. Call it about once a second; each call looks at a
+ * quarter of the table, four calls at all of it. How many went. Thread: control.
+ */
+uint32_t fdb_age(struct fdb *fdb, uint32_t now_s);
+
+/* Change the ageing time (seconds; 0: never). */
+void fdb_set_age(struct fdb *fdb, uint32_t age_s);
+
+struct fdb_entry {
+	fdb_key key;
+	uint16_t port;
+	bool is_static;
+	uint32_t last_seen_s; /* 0 for a static entry */
+};
+
+/*
+ * Copy out up to `n` entries from position `*cursor` (0 to begin), which moves on; it is
+ * FDB_CURSOR_END when all were seen (the last call may have none to add). How many were copied.
+ * Each entry copied is whole; while others learn, entries that come and go may be missed, and one
+ * that was moved to make room for another may be missed or seen twice. Takes no lock.
+ * Thread: any.
+ */
+#define FDB_CURSOR_END UINT32_MAX
+uint32_t fdb_list(const struct fdb *fdb, uint32_t *cursor, struct fdb_entry *out, uint32_t n);
+
+struct fdb_stats {
+	uint32_t entries;     /* now, static ones included */
+	uint32_t max_entries; /* limit */
+	uint64_t learned;     /* since the start */
+	uint64_t moved;
+	uint64_t evicted;
+	uint64_t aged;
+};
+void fdb_get_stats(const struct fdb *fdb, struct fdb_stats *out);
+/* Entries behind `port` now. */
+uint32_t fdb_count(const struct fdb *fdb, uint16_t port);

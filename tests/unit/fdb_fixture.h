@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* What both programs that test the forwarding database need; cmocka.h comes first. */
+#include "fdb.h"
+
+#define PORTS 16
+
+/* Calls of fdb_age that see the whole table (fdb.h). */
+#define AGE_CALLS 4
+
+static inline struct fdb *new_table(uint32_t max_entries, uint32_t age_s)
+{
+	struct fdb_config cfg = {
+		.max_entries = max_entries,
+		.max_ports = PORTS,
+		.age_s = age_s,
+	};
+	struct fdb *fdb = fdb_new(&cfg);
+
+	assert_non_null(fdb);
+	return fdb;
+}
+
+/* Station `n`, counted up in the last bytes of its address. */
+static inline fdb_key station(uint32_t n, uint16_t vlan)
+{
+	uint8_t mac[6] = {0x02, 0, n >> 24, n >> 16, n >> 8, n};
+
+	return fdb_key_make(mac, vlan);
+}
+
+static inline uint32_t age_all(struct fdb *fdb, uint32_t now_s)
+{
+	uint32_t gone = 0;
+
+	for (unsigned i = 0; i < AGE_CALLS; i++)
+		gone += fdb_age(fdb, now_s);
+	return gone;
+}
+
+static inline uint32_t entries(const struct fdb *fdb)
+{
+	struct fdb_stats stats;
+
+	fdb_get_stats(fdb, &stats);
+	return stats.entries;
+}
+
+static inline uint32_t count_listed(const struct fdb *fdb)
+{
+	struct fdb_entry batch[64];
+	uint32_t cursor = 0, n = 0;
+
+	while (cursor != FDB_CURSOR_END)
+		n += fdb_list(fdb, &cursor, batch, 64);
+	return n;
+}
