@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fe_conn.h"
+
+void fe_conn_init(struct fe_conn *c, int fd)
+{
+	*c = (struct fe_conn){.fd = fd, .timeout_ms = FE_TIMEOUT_MS};
+}
+
+void fe_conn_close(struct fe_conn *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	c->protocol_features = 0;
+}
+
+static int path_to_sockaddr(const char *path, struct sockaddr_un *sa)
+{
+	size_t len = strlen(path);
+
+	if (len >= sizeof(sa->sun_path))
+		return -ENAMETOOLONG;
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	memcpy(sa->sun_path, path, len);
+	return 0;
+}
+
+int fe_conn_open(struct fe_conn *c, const char *path)
+{
+	struct sockaddr_un sa;
+	int err;
+	int fd;
+
+	err = path_to_sockaddr(path, &sa);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	fe_conn_close(c);
+	c->fd = fd;
+	return 0;
+}
+
+int fe_conn_listen(const char *path)
+{
+	struct sockaddr_un sa;
+	int err;
+	int fd;
+
+	err = path_to_sockaddr(path, &sa);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Wait for `events` on `fd`; a closed peer counts as every event. 0 or -errno. */
+static int wait_for(int fd, short events, int timeout_ms)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	int n;
+
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms)
+{
+	int err;
+	int fd;
+
+	err = wait_for(listen_fd, POLLIN, timeout_ms);
+	if (err)
+		return err;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	fe_conn_close(c);
+	c->fd = fd;
+	return 0;
+}
+
+/* A peer that closes with our bytes unread resets the connection: that is closed, too. */
+static int closed_error(void)
+{
+	return errno == EPIPE ? -ECONNRESET : -errno;
+}
+
+int fe_conn_wait_closed(struct fe_conn *c)
+{
+	char byte;
+	ssize_t n;
+	int err;
+
+	err = wait_for(c->fd, POLLIN, c->timeout_ms);
+	if (err)
+		return err;
+	n = recv(c->fd, &byte, 1, MSG_PEEK);
+	if (n > 0)
+		return -EPROTO;
+	if (n == 0 || errno == ECONNRESET)
+		return 0;
+	return -errno;
+}
+
+int fe_conn_send_bytes(
+	struct fe_conn *c, const void *bytes, size_t len, const int *fds, uint32_t nfds)
+{
+	union {
+		char buf[CMSG_SPACE(253 * sizeof(int))]; /* the kernel's limit */
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = (void *)bytes, .iov_len = len};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *cm;
+	ssize_t n;
+	int err;
+
+	if (nfds > 253)
+		return -EINVAL;
+	if (nfds) {
+		memset(&control, 0, sizeof(control));
+		mh.msg_control = control.buf;
+		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		cm = CMSG_FIRSTHDR(&mh);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(cm), fds, nfds * sizeof(int));
+	}
+	while (iov.iov_len) {
+		n = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN) {
+			err = wait_for(c->fd, POLLOUT, c->timeout_ms);
+			if (err)
+				return err;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return closed_error();
+		iov.iov_base = (char *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+		mh.msg_control = NULL;
+		mh.msg_controllen = 0;
+	}
+	return 0;
+}
+
+int fe_conn_send(struct fe_conn *c, const struct fe_msg *msg)
+{
+	uint8_t bytes[VU_HEADER_SIZE + VU_MAX_PAYLOAD];
+	uint32_t size = RW_MIN(msg->header.size, VU_MAX_PAYLOAD);
+
+	memcpy(bytes, &msg->header, VU_HEADER_SIZE);
+	memcpy(bytes + VU_HEADER_SIZE, &msg->payload, size);
+	return fe_conn_send_bytes(c, bytes, VU_HEADER_SIZE + size, msg->fds, msg->nfds);
+}
+
+static void take_fds(struct msghdr *mh, struct fe_msg *msg)
+{
+	struct cmsghdr *cm;
+	size_t i, n;
+	int fd;
+
+	for (cm = CMSG_FIRSTHDR(mh); cm; cm = CMSG_NXTHDR(mh, cm)) {
+		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(fd));
+			if (msg->nfds < VU_MAX_FDS)
+				msg->fds[msg->nfds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static int recv_all(struct fe_conn *c, struct fe_msg *msg, void *buf, size_t len)
+{
+	union {
+		char buf[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov;
+	struct msghdr mh;
+	size_t done = 0;
+	ssize_t n;
+	int err;
+
+	while (done < len) {
+		err = wait_for(c->fd, POLLIN, c->timeout_ms);
+		if (err)
+			return err;
+		iov = (struct iovec){.iov_base = (char *)buf + done, .iov_len = len - done};
+		mh = (struct msghdr){.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.buf,
+			.msg_controllen = sizeof(control.buf)};
+		n = recvmsg(c->fd, &mh, MSG_CMSG_CLOEXEC);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return closed_error();
+		if (n == 0)
+			return -ECONNRESET;
+		take_fds(&mh, msg);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg)
+{
+	struct fe_msg in;
+	int err;
+
+	memset(&in, 0, sizeof(in));
+	err = recv_all(c, &in, &in.header, VU_HEADER_SIZE);
+	if (!err && in.header.size > VU_MAX_PAYLOAD)
+		err = -EPROTO;
+	if (!err)
+		err = recv_all(c, &in, &in.payload, in.header.size);
+	if (err) {
+		while (in.nfds)
+			close(in.fds[--in.nfds]);
+		return err;
+	}
+	*msg = in;
+	return 0;
+}
+
+int fe_conn_ask(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply)
+{
+	struct fe_msg in;
+	int err;
+
+	msg->header.flags |= VU_VERSION;
+	err = fe_conn_send(c, msg);
+	if (err)
+		return err;
+	err = fe_conn_recv(c, &in);
+	if (err)
+		return err;
+	/* No request of ours is answered with a descriptor. */
+	if (in.nfds || in.header.request != msg->header.request ||
+		in.header.flags != (VU_VERSION | VU_FLAG_REPLY)) {
+		while (in.nfds)
+			close(in.fds[--in.nfds]);
+		return -EPROTO;
+	}
+	*reply = in;
+	return 0;
+}
+
+int fe_conn_tell(struct fe_conn *c, struct fe_msg *msg)
+{
+	struct fe_msg reply;
+	int err;
+
+	msg->header.flags |= VU_VERSION;
+	if (c->no_ack || !(c->protocol_features >> VU_PF_REPLY_ACK & 1))
+		return fe_conn_send(c, msg);
+	msg->header.flags |= VU_FLAG_NEED_REPLY;
+	err = fe_conn_ask(c, msg, &reply);
+	if (err)
+		return err;
+	if (reply.header.size != sizeof(reply.payload.u64))
+		return -EPROTO;
+	return reply.payload.u64 ? -EREMOTEIO : 0;
+}
+
+int fe_conn_get(struct fe_conn *c, enum vu_request request, uint64_t *value)
+{
+	struct fe_msg msg = {.header.request = request};
+	struct fe_msg reply;
+	int err;
+
+	err = fe_conn_ask(c, &msg, &reply);
+	if (err)
+		return err;
+	if (reply.header.size != sizeof(reply.payload.u64))
+		return -EPROTO;
+	*value = reply.payload.u64;
+	return 0;
+}
+
+int fe_conn_set(struct fe_conn *c, enum vu_request request, uint64_t value)
+{
+	struct fe_msg msg = {
+		.header = {.request = request, .size = sizeof(value)}, .payload.u64 = value};
+	int err;
+
+	err = fe_conn_tell(c, &msg);
+	if (!err && request == VU_SET_PROTOCOL_FEATURES)
+		c->protocol_features = value;
+	return err;
+}
+
+int fe_conn_order(struct fe_conn *c, enum vu_request request)
+{
+	struct fe_msg msg = {.header.request = request};
+
+	return fe_conn_tell(c, &msg);
+}
+
+int fe_conn_set_ring(struct fe_conn *c, enum vu_request request, uint32_t index, uint32_t num)
+{
+	struct fe_msg msg = {.header = {.request = request, .size = sizeof(struct vu_vring_state)},
+		.payload.state = {.index = index, .num = num}};
+
+	return fe_conn_tell(c, &msg);
+}
+
+int fe_conn_set_ring_fd(struct fe_conn *c, enum vu_request request, uint32_t index, int fd)
+{
+	struct fe_msg msg = {
+		.header = {.request = request, .size = sizeof(uint64_t)}, .payload.u64 = index};
+
+	if (fd >= 0) {
+		msg.fds[0] = fd;
+		msg.nfds = 1;
+	} else {
+		msg.payload.u64 |= VU_VRING_NOFD;
+	}
+	return fe_conn_tell(c, &msg);
+}
+
+int fe_conn_set_ring_addr(struct fe_conn *c, const struct vu_vring_addr *addr)
+{
+	struct fe_msg msg = {.header = {.request = VU_SET_VRING_ADDR, .size = sizeof(*addr)},
+		.payload.addr = *addr};
+
+	return fe_conn_tell(c, &msg);
+}
+
+int fe_conn_get_base(struct fe_conn *c, uint32_t index, uint32_t *base)
+{
+	struct fe_msg msg = {
+		.header = {.request = VU_GET_VRING_BASE, .size = sizeof(struct vu_vring_state)},
+		.payload.state = {.index = index}};
+	struct fe_msg reply;
+	int err;
+
+	err = fe_conn_ask(c, &msg, &reply);
+	if (err)
+		return err;
+	if (reply.header.size != sizeof(reply.payload.state) || reply.payload.state.index != index)
+		return -EPROTO;
+	*base = reply.payload.state.num;
+	return 0;
+}
+
+int fe_conn_set_mem(struct fe_conn *c, const struct vu_mem_table *table, const int *fds)
+{
+	struct fe_msg msg = {.header.request = VU_SET_MEM_TABLE, .payload.mem = *table};
+	uint32_t n = table->nregions;
+
+	if (n > VU_MAX_TABLE_REGIONS)
+		return -EINVAL;
+	msg.header.size = (uint32_t)(offsetof(struct vu_mem_table, regions) +
+		n * sizeof(struct vu_mem_region));
+	memcpy(msg.fds, fds, n * sizeof(int));
+	msg.nfds = n;
+	return fe_conn_tell(c, &msg);
+}

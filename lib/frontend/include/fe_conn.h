@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The front-end's end of a vhost-user connection: blocking, each wait bounded by a timeout. It sends
+ * what it is told to, sense or nonsense; judging is the back-end's part.
+ *
+ * Functions that send a request and are due an answer return 0, or
+ *	-EREMOTEIO    the back-end refused it (a non-zero acknowledgement);
+ *	-ECONNRESET   the back-end closed the connection;
+ *	-ETIMEDOUT    no answer in time;
+ *	-EPROTO       an answer that is not one to this request;
+ * or what the system call said. A request without an answer of its own is acknowledged when REPLY_ACK
+ * was negotiated through fe_conn_set, else it returns as soon as it is sent.
+ *
+ * Thread: one at a time for a connection.
+ */
+#include "rw_base.h"
+#include "vu_wire.h"
+
+struct fe_conn {
+	int fd;                     /* -1: not connected */
+	int timeout_ms;             /* of each wait for the peer */
+	uint64_t protocol_features; /* as last sent by fe_conn_set */
+	bool no_ack;                /* do not ask for acknowledgements though REPLY_ACK allows it */
+};
+
+struct fe_msg {
+	struct vu_header header;
+	union vu_payload payload;
+	int fds[VU_MAX_FDS];
+	uint32_t nfds;
+};
+
+#define FE_TIMEOUT_MS 5000
+
+/* A connection on socket `fd` (-1: none yet), which it takes over. */
+void fe_conn_init(struct fe_conn *c, int fd);
+
+/* Connect to the socket at `path`. 0 or -errno. */
+int fe_conn_open(struct fe_conn *c, const char *path);
+
+/*
+ * The other way round: a listening socket at `path`, for back-ends that connect; an old file there is
+ * removed. The descriptor, or -errno. fe_conn_accept waits timeout_ms for a connection on it.
+ */
+int fe_conn_listen(const char *path);
+int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms);
+
+/* Harmless when not connected. */
+void fe_conn_close(struct fe_conn *c);
+
+/* 0 when the peer closes within the timeout; -ETIMEDOUT; -EPROTO when it sends something instead. */
+int fe_conn_wait_closed(struct fe_conn *c);
+
+/* Send bytes as they are, descriptors along with the first. 0 or -errno. */
+int fe_conn_send_bytes(
+	struct fe_conn *c, const void *bytes, size_t len, const int *fds, uint32_t nfds);
+
+/* Send a message as it is, header.size bytes of payload at most VU_MAX_PAYLOAD. 0 or -errno. */
+int fe_conn_send(struct fe_conn *c, const struct fe_msg *msg);
+
+/* Receive one message. Its descriptors, if any, are the caller's. 0 or -errno. */
+int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg);
+
+/* Send `msg` and wait for its reply. header.version is filled in; header.size must be that wanted. */
+int fe_conn_ask(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply);
+
+/* Send `msg`; wait for its acknowledgement if one may be asked for. */
+int fe_conn_tell(struct fe_conn *c, struct fe_msg *msg);
+
+/* GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_STATUS. */
+int fe_conn_get(struct fe_conn *c, enum vu_request request, uint64_t *value);
+
+/* SET_FEATURES, SET_PROTOCOL_FEATURES, NET_SET_MTU, SET_STATUS. */
+int fe_conn_set(struct fe_conn *c, enum vu_request request, uint64_t value);
+
+/* SET_OWNER, RESET_OWNER, RESET_DEVICE. */
+int fe_conn_order(struct fe_conn *c, enum vu_request request);
+
+/* SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE. */
+int fe_conn_set_ring(struct fe_conn *c, enum vu_request request, uint32_t index, uint32_t num);
+
+/* SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR; fd -1 says that there is none. */
+int fe_conn_set_ring_fd(struct fe_conn *c, enum vu_request request, uint32_t index, int fd);
+
+int fe_conn_set_ring_addr(struct fe_conn *c, const struct vu_vring_addr *addr);
+
+/* GET_VRING_BASE; `base` is coded as in SET_VRING_BASE. */
+int fe_conn_get_base(struct fe_conn *c, uint32_t index, uint32_t *base);
+
+/* SET_MEM_TABLE with one descriptor for each region. */
+int fe_conn_set_mem(struct fe_conn *c, const struct vu_mem_table *table, const int *fds);
