@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The device side of a virtqueue (virtio 1.2, 2.7 split and 2.8 packed): take chains of guest buffers
+ * out of the ring, give them back used, and tell the driver when it wants to be told.
+ *
+ * The two formats differ in four functions (peek, fetch, complete, flush), in vq_split.h and
+ * vq_packed.h; vq_ops.h puts them behind one set of names whose `packed` argument is a constant
+ * of the caller, so that each caller is compiled once for each format and branches on neither.
+ *
+ * Nothing in guest memory is trusted. A field is read once; a chain is bounded by the ring size and
+ * an indirect table by its own checked length; every address goes through the memory map. A chain
+ * that is wrong is handed out as such, to be completed and counted. A ring whose indices are
+ * impossible is marked broken and yields nothing until it is set up again.
+ *
+ * Thread: the worker that polls the queue, or holds its lock; vq_init and vq_base belong to
+ * the control thread while no worker knows the queue.
+ */
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+#include "guest_mem.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "rings are little-endian and read as they are: a big-endian host needs conversions here"
+#endif
+
+/* virtio 1.2, 2.7 and 2.8: largest queue size. */
+#define VQ_MAX_SIZE 32768
+
+/* Segments a chain may have beyond one for each descriptor, for buffers that cross regions. */
+#define VQ_EXTRA_SEGS 16
+
+/* What vq_fetch found. */
+enum vq_status {
+	VQ_EMPTY,    /* no chain is available */
+	VQ_CHAIN,    /* a good chain */
+	VQ_BAD_ADDR, /* a chain with a buffer outside guest memory: complete it, length 0 */
+	VQ_BAD_FORM, /* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
+	VQ_BROKEN, /* the ring lies about itself: nothing more comes out of it */
+};
+
+/* A fetched chain. Its segments are where the caller had them put. */
+struct vq_chain {
+	uint16_t id;    /* what the used ring returns: head index (split) or buffer id (packed) */
+	uint16_t ndesc; /* ring entries it occupies; only packed rings care */
+	uint16_t nsegs;
+	uint32_t len; /* bytes in all segments, at most UINT32_MAX */
+};
+
+/* Where the next fetch starts; saved and restored to return chains unused. */
+struct vq_cursor {
+	uint16_t idx;
+	bool wrap;
+};
+
+struct vq {
+	/* Constant while the queue runs. */
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *packed;
+	};
+	union {
+		struct vring_avail *avail;              /* driver area */
+		struct vring_packed_desc_event *driver; /* wants interrupts? */
+	};
+	union {
+		struct vring_used *used;                /* device area */
+		struct vring_packed_desc_event *device; /* wants kicks? */
+	};
+	const struct gm_map *mem;
+	uint16_t num;
+	bool event_idx;
+	bool notify_on_empty;
+	bool indirect;
+	int call_fd; /* -1: the driver polls */
+
+	/* Changing. */
+	struct vq_cursor next; /* split: free-running; packed: position and wrap counter */
+	struct vq_cursor done; /* where the next used entry goes; the same two ways */
+	uint16_t avail_seen;   /* split: the driver's index when last read */
+	uint16_t npending;     /* used entries written since the last flush */
+	uint16_t nsignal;      /* packed: ring entries flushed since the last look at events */
+	uint16_t last_signal;  /* split: used index at the last look at used_event */
+	uint16_t first_pos;    /* packed: where the first pending entry goes, and that entry, */
+	uint64_t first_word;   /* written last because it publishes the others */
+	bool signal_valid;     /* false: signal once, whatever the event index says */
+	bool broken;
+	struct gm_cache cache;
+};
+
+struct vq_config {
+	const struct gm_map *mem;     /* outlives the queue's use */
+	void *desc, *driver, *device; /* the three areas, in our address space */
+	uint64_t features;            /* negotiated virtio features */
+	uint32_t base;                /* as in vhost-user SET_VRING_BASE */
+	uint16_t num;
+	int call_fd; /* stays the caller's; non-blocking; -1: none */
+};
+
+/* Bytes of the three areas of a ring of `num` entries. */
+struct vq_areas {
+	uint64_t desc, driver, device;
+};
+struct vq_areas vq_area_bytes(uint64_t features, uint16_t num);
+
+/*
+ * Set up a queue to go on from cfg->base, and ask the driver for no kicks. 0; -EINVAL when the size,
+ * the base or an area's alignment is impossible for the format (virtio 1.2, 2.7 and 2.8.10).
+ */
+int vq_init(struct vq *vq, const struct vq_config *cfg);
+
+/* Where to go on after the queue rests, coded as in SET_VRING_BASE. */
+uint32_t vq_base(const struct vq *vq, bool packed);
+
+/* Segments that one chain of a queue of this size may need. */
+static inline uint32_t vq_max_segs(uint16_t num)
+{
+	return (uint32_t)num + VQ_EXTRA_SEGS;
+}
