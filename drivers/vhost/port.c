@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "queue.h"
+#include "rw_log.h"
+#include "rw_sock.h"
+#include "vhost_port.h"
+#include "vu_session.h"
+
+/* How often a client tries to connect, and how soon a listener without descriptors tries again. */
+#define RETRY_MS 100
+/* How often control looks whether a worker found a ring broken. */
+#define WATCH_MS 100
+
+struct vhost_port {
+	struct port port;
+	struct sw *sw;
+	struct rw_loop *loop;
+	enum vhost_mode mode;
+	char *path; /* NULL with VHOST_FD */
+	void (*gone)(void *arg);
+	void *arg;
+
+	int listen_fd; /* -1: none */
+	struct rw_watch listen_watch;
+	struct rw_timer retry;
+	struct rw_timer watch;
+	struct rw_log_limit limit;
+
+	struct vu_session *session; /* NULL: no front-end */
+	/* Running queues; a worker reads an entry only while the switch's plan names it. */
+	struct vhost_queue *from[PORT_MAX_PAIRS];
+	struct vhost_queue *to[PORT_MAX_PAIRS];
+	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
+};
+
+/* ---- the worker's side ---- */
+
+static unsigned port_from(struct port *port, uint16_t queue, struct frame *frames, unsigned n)
+{
+	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->from[queue];
+
+	return q->from(q, frames, n);
+}
+
+static void port_give_back(struct port *port, uint16_t queue)
+{
+	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->from[queue];
+
+	q->give_back(q);
+}
+
+static void port_to(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n)
+{
+	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->to[queue];
+
+	q->to(q, frames, n);
+}
+
+static const struct port_ops port_ops = {
+	.from = port_from,
+	.give_back = port_give_back,
+	.to = port_to,
+};
+
+/* ---- rings: what the session says, made true ---- */
+
+/* Ring 2k is pair k's receiveq, to_guest; 2k + 1 its transmitq, from_guest (virtio 1.2, 5.1.2). */
+static struct vhost_queue **ring_queue(struct vhost_port *vp, unsigned ring)
+{
+	return ring & 1 ? &vp->from[ring / 2] : &vp->to[ring / 2];
+}
+
+static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
+{
+	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_FROM_GUEST : SW_TO_GUEST,
+		(uint16_t)(ring / 2), run);
+}
+
+static void rings_pause(void *dev, unsigned first, unsigned n)
+{
+	struct vhost_port *vp = dev;
+	bool any = false;
+
+	for (unsigned i = first; i < first + n; i++) {
+		if (*ring_queue(vp, i)) {
+			ring_set(vp, i, false);
+			any = true;
+		}
+	}
+	if (!any)
+		return;
+	sw_commit(vp->sw);
+	for (unsigned i = first; i < first + n; i++) {
+		struct vhost_queue **q = ring_queue(vp, i);
+
+		if (!*q)
+			continue;
+		vp->session->rings[i].base = vq_base(&(*q)->vq, (*q)->packed);
+		vhost_queue_free(*q);
+		*q = NULL;
+	}
+}
+
+static int ring_resume(struct vhost_port *vp, unsigned i)
+{
+	struct vhost_queue **q = ring_queue(vp, i);
+	uint16_t pair = (uint16_t)(i / 2);
+	int ret;
+
+	/* A disabled to_guest ring supplies nothing; a disabled from_guest ring is drained. */
+	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vp->session->rings[i].enabled))
+		return 0;
+	ret = port_pair_prepare(&vp->port, pair);
+	if (!ret)
+		ret = vhost_queue_new(
+			vp->session, i, vp->port.pairs[pair], sw_nworkers(vp->sw) > 1, q);
+	if (ret) {
+		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: ring %u cannot run: %s",
+			vp->port.name, i, strerror(-ret));
+		return ret;
+	}
+	vp->broken_told[i] = false;
+	ring_set(vp, i, true);
+	return 0;
+}
+
+static int rings_resume(void *dev, unsigned first, unsigned n)
+{
+	struct vhost_port *vp = dev;
+	bool was_up = sw_port_is_up(vp->sw, &vp->port);
+	int ret = 0;
+
+	for (unsigned i = first; i < first + n; i++) {
+		int one = ring_resume(vp, i);
+
+		if (one && !ret)
+			ret = one;
+	}
+	sw_commit(vp->sw);
+	if (!was_up && sw_port_is_up(vp->sw, &vp->port))
+		rw_debug("port %s: link up", vp->port.name);
+	return ret;
+}
+
+/* A worker found a ring that lies: say so, here and on the ring's error eventfd. */
+static void watch_rings(void *arg)
+{
+	struct vhost_port *vp = arg;
+	uint64_t one = 1;
+
+	for (unsigned i = 0; vp->session && i < vp->session->nrings; i++) {
+		const struct vhost_queue *q = *ring_queue(vp, i);
+		int fd = vp->session->rings[i].err_fd;
+
+		if (!q || vp->broken_told[i] || !__atomic_load_n(&q->broken, __ATOMIC_RELAXED))
+			continue;
+		vp->broken_told[i] = true;
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: ring %u has impossible indices; it rests until the guest resets "
+			"it",
+			vp->port.name, i);
+		if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+			rw_debug("port %s: ring %u: error eventfd: %s", vp->port.name, i,
+				strerror(errno));
+	}
+}
+
+static void mtu_changed(void *dev, uint16_t mtu)
+{
+	struct vhost_port *vp = dev;
+
+	rw_debug("port %s: MTU %u", vp->port.name, mtu);
+}
+
+static void session_closed(void *dev, int reason)
+{
+	struct vhost_port *vp = dev;
+
+	rw_info("port %s: front-end disconnected%s%s", vp->port.name, reason ? ": " : "",
+		reason ? strerror(-reason) : "");
+	vu_session_free(vp->session);
+	vp->session = NULL;
+	rw_timer_stop(vp->loop, &vp->watch);
+	/* Its stations are gone with it; a frame for them is unknown again. */
+	fdb_flush(sw_fdb(vp->sw), vp->port.id);
+	if (vp->mode == VHOST_CLIENT)
+		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+	else if (vp->mode == VHOST_FD && vp->listen_fd < 0 && vp->gone)
+		vp->gone(vp->arg);
+}
+
+static const struct vu_ops session_ops = {
+	.rings_pause = rings_pause,
+	.rings_resume = rings_resume,
+	.mtu_changed = mtu_changed,
+	.closed = session_closed,
+};
+
+#define F(name) (1ull << VIRTIO_##name)
+
+/* What a guest is offered. A front-end hands on the part of it that it knows. */
+static const struct vu_offer offer = {
+	.features = F(F_VERSION_1) | F(F_RING_PACKED) | F(F_IN_ORDER) | F(RING_F_INDIRECT_DESC) |
+		F(RING_F_EVENT_IDX) | F(F_ANY_LAYOUT) | F(F_NOTIFY_ON_EMPTY) | F(NET_F_MRG_RXBUF) |
+		F(NET_F_CSUM) | F(NET_F_GUEST_CSUM) | F(NET_F_HOST_TSO4) | F(NET_F_HOST_TSO6) |
+		F(NET_F_HOST_ECN) | F(NET_F_GUEST_TSO4) | F(NET_F_GUEST_TSO6) | F(NET_F_GUEST_ECN) |
+		F(NET_F_MTU) | F(NET_F_MQ) | F(NET_F_CTRL_VQ) | F(NET_F_GUEST_ANNOUNCE) |
+		1ull << VU_F_PROTOCOL_FEATURES,
+	.protocol_features = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_NET_MTU |
+		1ull << VU_PF_RESET_DEVICE | 1ull << VU_PF_STATUS,
+	.max_pairs = PORT_MAX_PAIRS,
+	.max_ring_size = VQ_MAX_SIZE,
+};
+
+/* ---- sockets ---- */
+
+/* Serve the front-end on `fd`, which is taken over. */
+static int session_begin(struct vhost_port *vp, int fd)
+{
+	struct ucred peer = {.pid = 0};
+	socklen_t len = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	vp->session = vu_session_new(vp->loop, fd, &offer, &session_ops, vp, vp->port.name);
+	if (!vp->session)
+		return -errno;
+	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
+	rw_info("port %s: front-end connected (pid %d)", vp->port.name, (int)peer.pid);
+	return 0;
+}
+
+static void listen_ready(void *arg, uint32_t events)
+{
+	struct vhost_port *vp = arg;
+	int fd = accept4(vp->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), ret;
+
+	(void)events;
+	if (fd < 0) {
+		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+			return;
+		/* Out of descriptors: the connection stays in the queue until there are some. */
+		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot accept: %s",
+			vp->port.name, strerror(errno));
+		rw_loop_del(vp->loop, &vp->listen_watch);
+		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+		return;
+	}
+	if (vp->session) {
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: refused a second front-end; the port is in use", vp->port.name);
+		close(fd);
+		return;
+	}
+	ret = session_begin(vp, fd);
+	if (ret)
+		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot serve a front-end: %s",
+			vp->port.name, strerror(-ret));
+}
+
+static int listen_begin(struct vhost_port *vp)
+{
+	return rw_loop_add(vp->loop, &vp->listen_watch, vp->listen_fd, EPOLLIN);
+}
+
+static void client_connect(struct vhost_port *vp)
+{
+	int fd = rw_sock_connect(vp->path);
+
+	if (fd < 0 || session_begin(vp, fd))
+		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+}
+
+static void retry_due(void *arg)
+{
+	struct vhost_port *vp = arg;
+
+	if (vp->mode == VHOST_CLIENT)
+		client_connect(vp);
+	else if (listen_begin(vp))
+		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+}
+
+/* An inherited socket listens or is connected already. */
+static int fd_begin(struct vhost_port *vp, int fd)
+{
+	int listening = 0, flags = fcntl(fd, F_GETFL);
+	socklen_t len = sizeof(listening);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len))
+		return -errno;
+	if (!listening)
+		return session_begin(vp, fd);
+	vp->listen_fd = fd;
+	return listen_begin(vp);
+}
+
+static int sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg)
+{
+	switch (cfg->mode) {
+	case VHOST_FD:
+		return fd_begin(vp, cfg->fd);
+	case VHOST_CLIENT:
+		client_connect(vp);
+		return 0;
+	case VHOST_SERVER:
+		break;
+	}
+	vp->listen_fd = rw_sock_listen(vp->path, 0600);
+	if (vp->listen_fd < 0)
+		return vp->listen_fd;
+	return listen_begin(vp);
+}
+
+int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
+{
+	struct vhost_port *vp = rw_zalloc(sizeof(*vp));
+	int ret;
+
+	if (!vp)
+		return -ENOMEM;
+	vp->sw = cfg->sw;
+	vp->loop = cfg->loop;
+	vp->mode = cfg->mode;
+	vp->gone = cfg->gone;
+	vp->arg = cfg->arg;
+	vp->listen_fd = -1;
+	vp->listen_watch = (struct rw_watch){.fn = listen_ready, .arg = vp, .fd = -1};
+	vp->retry = (struct rw_timer){.fn = retry_due, .arg = vp};
+	vp->watch = (struct rw_timer){.fn = watch_rings, .arg = vp};
+	vp->path = cfg->path ? strdup(cfg->path) : NULL;
+	ret = port_init(&vp->port, cfg->name, &port_ops, sw_nworkers(cfg->sw));
+	if (!ret && cfg->path && !vp->path)
+		ret = -ENOMEM;
+	if (ret)
+		goto err_free;
+	ret = sw_port_add(vp->sw, &vp->port);
+	if (ret)
+		goto err_free;
+	ret = sockets_begin(vp, cfg);
+	if (ret)
+		goto err_port;
+	*out = vp;
+	return 0;
+err_port:
+	if (cfg->mode == VHOST_FD)
+		vp->listen_fd = -1; /* still the caller's */
+	vp->mode = VHOST_FD;        /* the path belongs to somebody else */
+	vhost_port_free(vp);
+	return ret;
+err_free:
+	port_fini(&vp->port);
+	free(vp->path);
+	rw_free(vp);
+	return ret;
+}
+
+void vhost_port_free(struct vhost_port *vp)
+{
+	if (!vp)
+		return;
+	rw_timer_stop(vp->loop, &vp->retry);
+	rw_timer_stop(vp->loop, &vp->watch);
+	rw_loop_del(vp->loop, &vp->listen_watch);
+	if (vp->listen_fd >= 0)
+		close(vp->listen_fd);
+	if (vp->mode == VHOST_SERVER)
+		unlink(vp->path);
+	if (vp->session)
+		vu_session_free(vp->session);
+	sw_port_del(vp->sw, &vp->port);
+	port_fini(&vp->port);
+	free(vp->path);
+	rw_free(vp);
+}
+
+void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out)
+{
+	const struct vu_session *s = vp->session;
+
+	*out = (struct vhost_port_info){
+		.name = vp->port.name,
+		.path = vp->path,
+		.id = vp->port.id,
+		.mode = vp->mode,
+		.connected = s,
+		.link = sw_port_is_up(vp->sw, &vp->port),
+		.packed = s && vu_has_feature(s, VIRTIO_F_RING_PACKED),
+		.features = s ? s->features : 0,
+		.mtu = s ? s->mtu : 0,
+	};
+	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
+		const struct vhost_queue *from = vp->from[i], *to = vp->to[i];
+
+		out->pairs += from || to;
+		out->broken += from && __atomic_load_n(&from->broken, __ATOMIC_RELAXED);
+		out->broken += to && __atomic_load_n(&to->broken, __ATOMIC_RELAXED);
+	}
+}

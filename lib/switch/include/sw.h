@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The switch: workers that poll queues, one forwarding database, and a plan that says which queue is
+ * polled by whom and which queues a frame may go to.
+ *
+ * The plan is immutable. The control thread builds the next one, swaps the pointer and waits until
+ * every worker has passed a quiescent point (the end of its poll round, rte_rcu_qsbr): from then on no
+ * worker touches what the old plan alone named, so its owner may change or free it. That is the only
+ * way anything is started, stopped or moved, and no worker ever takes a lock for it.
+ *
+ * Threads: sw_* belong to the control thread unless a comment says otherwise.
+ */
+#include "fdb.h"
+#include "port.h"
+
+#define SW_MAX_PORTS   1024
+#define SW_MAX_WORKERS 64
+
+struct sw;
+
+/* A worker and the logical core that EAL pinned for it. */
+struct sw_worker_config {
+	unsigned lcore; /* EAL's number */
+	unsigned cpu;   /* the operating system's number, for reports */
+};
+
+struct sw_config {
+	const struct sw_worker_config *workers;
+	unsigned nworkers; /* 1 to SW_MAX_WORKERS */
+	uint32_t fdb_entries;
+	uint32_t fdb_age_s; /* 0: never */
+};
+
+/* EAL must be initialised. 0 or -errno. */
+int sw_new(const struct sw_config *cfg, struct sw **out);
+/* Launch the workers. 0 or -errno. */
+int sw_start(struct sw *sw);
+/* Stop and join the workers. Harmless when they do not run. */
+void sw_stop(struct sw *sw);
+/* After sw_stop and when all ports are gone. */
+void sw_free(struct sw *sw);
+
+unsigned sw_nworkers(const struct sw *sw);
+struct fdb *sw_fdb(struct sw *sw);
+
+/*
+ * Add a port (initialised by its driver, which keeps owning it) and give it an id. -ENOSPC: there are
+ * SW_MAX_PORTS; -EEXIST: the name is taken.
+ */
+int sw_port_add(struct sw *sw, struct port *port);
+/* Its queues must have been stopped. Forgets its addresses. */
+void sw_port_del(struct sw *sw, struct port *port);
+/* The port with that id, or NULL. */
+struct port *sw_port(const struct sw *sw, uint16_t id);
+struct port *sw_port_by_name(const struct sw *sw, const char *name);
+
+/* Whose frames a queue carries. */
+enum sw_dir { SW_FROM_GUEST, SW_TO_GUEST };
+
+/*
+ * Note that a queue shall run, or rest. It takes effect with the next sw_commit; a from_guest queue
+ * that starts goes to the worker that polls the fewest.
+ */
+void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run);
+/* Put all notes into effect. On return no worker touches a queue that rests. Cannot fail. */
+void sw_commit(struct sw *sw);
+
+/* Whether the port has a running to_guest queue. */
+bool sw_port_is_up(const struct sw *sw, const struct port *port);
+
+/* Let the forwarding database age; once a second. */
+void sw_age(struct sw *sw);
+/* The switch's clock, seconds, as in fdb_entry.last_seen_s. */
+uint32_t sw_now_s(const struct sw *sw);
+
+struct sw_worker_stats {
+	unsigned cpu;
+	unsigned queues;      /* from_guest queues it polls now */
+	uint64_t polls;       /* rounds over all its queues */
+	uint64_t busy_polls;  /* rounds that found a frame */
+	uint64_t busy_cycles; /* TSC cycles of those rounds */
+	uint64_t idle_cycles; /* TSC cycles of the others */
+	uint64_t frames;      /* taken from guests */
+};
+/* Thread: control; the worker goes on meanwhile. */
+void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* What switch.c (control thread) and worker.c share. */
+#include <rte_rcu_qsbr.h>
+
+#include "sw.h"
+
+/* A queue to poll. */
+struct sw_poll {
+	struct port *port;
+	uint16_t queue;
+};
+
+/* Where frames for a port may go. */
+struct sw_target {
+	struct port *port;              /* NULL: no such port */
+	struct port_steer *steer;       /* NULL: a single pair ever */
+	uint16_t nqueues;               /* running to_guest queues; 0: link down */
+	uint8_t queues[PORT_MAX_PAIRS]; /* their numbers */
+	bool running[PORT_MAX_PAIRS];   /* the same, by number */
+};
+
+/* Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory. */
+struct sw_plan {
+	unsigned first_poll[SW_MAX_WORKERS +
+		1]; /* worker w polls [first_poll[w], first_poll[w + 1]) */
+	unsigned nflood;
+	uint16_t flood[SW_MAX_PORTS]; /* ids of the ports that are up */
+	struct sw_target targets[SW_MAX_PORTS];
+	struct sw_poll polls[SW_MAX_PORTS * PORT_MAX_PAIRS];
+};
+
+/* Frames on their way to one queue. */
+struct sw_out {
+	const struct sw_target *target;
+	uint16_t port_id;
+	uint16_t queue;
+	unsigned n;
+	struct frame *frames[FRAME_BURST];
+};
+
+/*
+ * Destinations collected before they are served. One burst reaches more only when it floods to more
+ * ports; then the worker serves these first.
+ */
+#define SW_MAX_OUTS 256
+#define SW_NO_OUT   UINT16_MAX
+
+/* Owner: its thread; the statistics are read by control. */
+struct sw_worker {
+	struct sw *sw;
+	unsigned index;
+	unsigned lcore;
+	unsigned cpu;
+	uint32_t now_s;     /* the switch's clock, refreshed once a second */
+	uint64_t next_s_at; /* TSC at which now_s moves on */
+
+	uint64_t polls, busy_polls, busy_cycles, idle_cycles, frames_seen;
+
+	/* Scratch of the burst in hand. */
+	struct frame frames[FRAME_BURST];
+	fdb_key keys[FRAME_BURST]; /* destinations */
+	uint16_t dst[FRAME_BURST]; /* and the ports they are behind */
+	unsigned nouts;
+	struct sw_out outs[SW_MAX_OUTS];
+	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */
+} RW_CACHE_ALIGNED;
+
+struct sw {
+	/* Read by workers. */
+	struct sw_plan *plan; /* swapped by control */
+	struct fdb *fdb;
+	struct rte_rcu_qsbr *qsbr;
+	uint64_t tsc_start;
+	uint64_t tsc_hz;
+	bool stop;
+
+	/* Control only. */
+	unsigned nworkers;
+	unsigned load[SW_MAX_WORKERS]; /* from_guest queues assigned */
+	struct sw_plan *spare;
+	struct sw_worker *workers[SW_MAX_WORKERS];
+	struct sw_port_state *ports; /* SW_MAX_PORTS */
+	unsigned id_end;             /* one more than the highest id in use */
+};
+
+/* The thread of a worker: polls until sw->stop. */
+int sw_worker_main(void *arg);

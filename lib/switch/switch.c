@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "plan.h"
+#include "rw_log.h"
+
+/* What control wants of a port; becomes a plan with sw_commit. */
+struct sw_port_state {
+	struct port *port; /* NULL: the id is free */
+	bool to_run[PORT_MAX_PAIRS];
+	bool from_run[PORT_MAX_PAIRS];
+	uint8_t from_worker[PORT_MAX_PAIRS]; /* valid while from_run */
+};
+
+static int workers_new(struct sw *sw, const struct sw_config *cfg)
+{
+	for (unsigned i = 0; i < cfg->nworkers; i++) {
+		unsigned lcore = cfg->workers[i].lcore;
+		struct sw_worker *w = rte_zmalloc_socket("worker", sizeof(*w), RTE_CACHE_LINE_SIZE,
+			(int)rte_lcore_to_socket_id(lcore));
+
+		if (!w)
+			return -ENOMEM;
+		*w = (struct sw_worker){
+			.sw = sw, .index = i, .lcore = lcore, .cpu = cfg->workers[i].cpu};
+		memset(w->out_of, 0xff, sizeof(w->out_of));
+		sw->workers[i] = w;
+	}
+	return 0;
+}
+
+static int qsbr_new(struct sw *sw)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(sw->nworkers);
+
+	sw->qsbr = rw_zalloc(size);
+	if (!sw->qsbr)
+		return -ENOMEM;
+	return rte_rcu_qsbr_init(sw->qsbr, sw->nworkers) ? -EINVAL : 0;
+}
+
+int sw_new(const struct sw_config *cfg, struct sw **out)
+{
+	struct fdb_config fdb_cfg = {
+		.max_entries = cfg->fdb_entries,
+		.max_ports = SW_MAX_PORTS,
+		.age_s = cfg->fdb_age_s,
+	};
+	struct sw *sw = rw_zalloc(sizeof(*sw));
+	int ret = -ENOMEM;
+
+	if (!sw)
+		return -ENOMEM;
+	sw->nworkers = cfg->nworkers;
+	sw->tsc_start = rte_rdtsc();
+	sw->tsc_hz = rte_get_tsc_hz();
+	/* calloc: the plans are large and sparse, and untouched pages cost nothing. */
+	sw->plan = calloc(1, sizeof(*sw->plan));
+	sw->spare = calloc(1, sizeof(*sw->spare));
+	sw->ports = calloc(SW_MAX_PORTS, sizeof(*sw->ports));
+	sw->fdb = fdb_new(&fdb_cfg);
+	if (!sw->plan || !sw->spare || !sw->ports || !sw->fdb)
+		goto err;
+	ret = qsbr_new(sw);
+	if (ret)
+		goto err;
+	ret = workers_new(sw, cfg);
+	if (ret)
+		goto err;
+	*out = sw;
+	return 0;
+err:
+	sw_free(sw);
+	return ret;
+}
+
+void sw_free(struct sw *sw)
+{
+	if (!sw)
+		return;
+	for (unsigned i = 0; i < sw->nworkers; i++)
+		rte_free(sw->workers[i]);
+	rw_free(sw->qsbr);
+	fdb_free(sw->fdb);
+	free(sw->ports);
+	free(sw->spare);
+	free(sw->plan);
+	rw_free(sw);
+}
+
+/*
+ * Wait until every worker has passed a quiescent point or is offline. What rte_rcu_qsbr_synchronize
+ * does, but inline, so that ThreadSanitizer sees it.
+ */
+static void quiesce(struct sw *sw)
+{
+	rte_rcu_qsbr_check(sw->qsbr, rte_rcu_qsbr_start(sw->qsbr), true);
+}
+
+int sw_start(struct sw *sw)
+{
+	__atomic_store_n(&sw->stop, false, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < sw->nworkers; i++) {
+		int ret = rte_rcu_qsbr_thread_register(sw->qsbr, i);
+
+		if (!ret)
+			ret = rte_eal_remote_launch(
+				sw_worker_main, sw->workers[i], sw->workers[i]->lcore);
+		if (ret) {
+			sw_stop(sw);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void sw_stop(struct sw *sw)
+{
+	__atomic_store_n(&sw->stop, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < sw->nworkers; i++)
+		rte_eal_wait_lcore(sw->workers[i]->lcore);
+	quiesce(sw); /* acquires the workers' last writes */
+	for (unsigned i = 0; i < sw->nworkers; i++)
+		rte_rcu_qsbr_thread_unregister(sw->qsbr, i);
+}
+
+unsigned sw_nworkers(const struct sw *sw)
+{
+	return sw->nworkers;
+}
+
+struct fdb *sw_fdb(struct sw *sw)
+{
+	return sw->fdb;
+}
+
+int sw_port_add(struct sw *sw, struct port *port)
+{
+	unsigned id;
+
+	if (sw_port_by_name(sw, port->name))
+		return -EEXIST;
+	for (id = 0; id < SW_MAX_PORTS && sw->ports[id].port; id++)
+		;
+	if (id == SW_MAX_PORTS)
+		return -ENOSPC;
+	sw->ports[id] = (struct sw_port_state){.port = port};
+	port->id = (uint16_t)id;
+	sw->id_end = RW_MAX(sw->id_end, id + 1);
+	sw_commit(sw);
+	return 0;
+}
+
+void sw_port_del(struct sw *sw, struct port *port)
+{
+	/* Its id may name another port soon: addresses learned from frames in flight go too. */
+	sw->ports[port->id] = (struct sw_port_state){0};
+	sw_commit(sw);
+	fdb_forget_port(sw->fdb, port->id);
+}
+
+struct port *sw_port(const struct sw *sw, uint16_t id)
+{
+	return id < SW_MAX_PORTS ? sw->ports[id].port : NULL;
+}
+
+struct port *sw_port_by_name(const struct sw *sw, const char *name)
+{
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct port *port = sw->ports[id].port;
+
+		if (port && !strcmp(port->name, name))
+			return port;
+	}
+	return NULL;
+}
+
+static unsigned least_loaded(const struct sw *sw)
+{
+	unsigned best = 0;
+
+	for (unsigned i = 1; i < sw->nworkers; i++) {
+		if (sw->load[i] < sw->load[best])
+			best = i;
+	}
+	return best;
+}
+
+void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run)
+{
+	struct sw_port_state *state = &sw->ports[port->id];
+
+	if (dir == SW_TO_GUEST) {
+		state->to_run[queue] = run;
+		return;
+	}
+	if (state->from_run[queue] == run)
+		return;
+	state->from_run[queue] = run;
+	if (run) {
+		state->from_worker[queue] = (uint8_t)least_loaded(sw);
+		sw->load[state->from_worker[queue]]++;
+	} else {
+		sw->load[state->from_worker[queue]]--;
+	}
+}
+
+static void plan_targets(const struct sw *sw, struct sw_plan *plan)
+{
+	plan->nflood = 0;
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		const struct sw_port_state *state = &sw->ports[id];
+		struct sw_target *t = &plan->targets[id];
+
+		*t = (struct sw_target){.port = state->port};
+		if (!t->port)
+			continue;
+		t->steer = t->port->steer;
+		for (unsigned q = 0; q < PORT_MAX_PAIRS; q++) {
+			if (!state->to_run[q])
+				continue;
+			t->running[q] = true;
+			t->queues[t->nqueues++] = (uint8_t)q;
+		}
+		if (t->nqueues)
+			plan->flood[plan->nflood++] = (uint16_t)id;
+	}
+}
+
+static void plan_polls(const struct sw *sw, struct sw_plan *plan)
+{
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < sw->nworkers; w++) {
+		plan->first_poll[w] = n;
+		for (unsigned id = 0; id < sw->id_end; id++) {
+			const struct sw_port_state *state = &sw->ports[id];
+
+			for (unsigned q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
+				if (!state->from_run[q] || state->from_worker[q] != w)
+					continue;
+				plan->polls[n++] = (struct sw_poll){
+					.port = state->port, .queue = (uint16_t)q};
+			}
+		}
+	}
+	plan->first_poll[sw->nworkers] = n;
+}
+
+void sw_commit(struct sw *sw)
+{
+	struct sw_plan *next = sw->spare;
+
+	plan_targets(sw, next);
+	plan_polls(sw, next);
+	sw->spare = sw->plan;
+	/* Pairs with the acquire in sw_worker_main: the plan and all it points to are complete. */
+	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
+	quiesce(sw);
+}
+
+bool sw_port_is_up(const struct sw *sw, const struct port *port)
+{
+	return sw->plan->targets[port->id].nqueues > 0;
+}
+
+uint32_t sw_now_s(const struct sw *sw)
+{
+	return (uint32_t)((rte_rdtsc() - sw->tsc_start) / sw->tsc_hz);
+}
+
+void sw_age(struct sw *sw)
+{
+	fdb_age(sw->fdb, sw_now_s(sw));
+}
+
+void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out)
+{
+	const struct sw_worker *w = sw->workers[index];
+
+	*out = (struct sw_worker_stats){
+		.cpu = w->cpu,
+		.queues = sw->plan->first_poll[index + 1] - sw->plan->first_poll[index],
+		.polls = __atomic_load_n(&w->polls, __ATOMIC_RELAXED),
+		.busy_polls = __atomic_load_n(&w->busy_polls, __ATOMIC_RELAXED),
+		.busy_cycles = __atomic_load_n(&w->busy_cycles, __ATOMIC_RELAXED),
+		.idle_cycles = __atomic_load_n(&w->idle_cycles, __ATOMIC_RELAXED),
+		.frames = __atomic_load_n(&w->frames_seen, __ATOMIC_RELAXED),
+	};
+}

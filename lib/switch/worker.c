@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The worker: one poll round is, for each queue it owns, borrow a burst, decide where each frame
+ * goes, hand each destination its frames at once, give the burst back.
+ */
+#include <rte_cycles.h>
+
+#include "plan.h"
+
+/* 01:80:c2:00:00:00 to 0f concern the link to the next bridge (IEEE 802.1Q, 8.6.3). */
+static bool is_reserved(const struct frame *f)
+{
+	static const uint8_t prefix[5] = {0x01, 0x80, 0xc2, 0x00, 0x00};
+
+	return !__builtin_memcmp(frame_dst(f), prefix, sizeof(prefix)) && f->head[5] < 0x10;
+}
+
+static void flush(struct sw_worker *w)
+{
+	for (unsigned i = 0; i < w->nouts; i++) {
+		struct sw_out *out = &w->outs[i];
+		struct port *port = out->target->port;
+
+		port->ops->to(port, out->queue, out->frames, out->n);
+		w->out_of[out->port_id] = SW_NO_OUT;
+	}
+	w->nouts = 0;
+}
+
+/* The list of frames for (port, queue). */
+static struct sw_out *out_get(
+	struct sw_worker *w, const struct sw_target *t, uint16_t port_id, uint16_t queue)
+{
+	uint16_t i = w->out_of[port_id];
+
+	if (rw_likely(i != SW_NO_OUT && w->outs[i].queue == queue))
+		return &w->outs[i];
+	/* A port with several queues: its latest entry was for another one. */
+	if (i != SW_NO_OUT) {
+		for (i = 0; i < w->nouts; i++) {
+			if (w->outs[i].port_id == port_id && w->outs[i].queue == queue)
+				goto found;
+		}
+	}
+	if (rw_unlikely(w->nouts == SW_MAX_OUTS))
+		flush(w);
+	i = (uint16_t)w->nouts++;
+	w->outs[i].target = t;
+	w->outs[i].port_id = port_id;
+	w->outs[i].queue = queue;
+	w->outs[i].n = 0;
+found:
+	w->out_of[port_id] = i;
+	return &w->outs[i];
+}
+
+/* The queue on which the receiver gets this flow. */
+static uint16_t pick_queue(const struct sw_target *t, const struct frame *f)
+{
+	uint32_t hash;
+	int queue;
+
+	if (rw_likely(t->nqueues == 1))
+		return t->queues[0];
+	hash = frame_flow_hash(f);
+	queue = port_steer_find(t->steer, hash);
+	if (queue >= 0 && t->running[queue])
+		return (uint16_t)queue;
+	return t->queues[hash % t->nqueues];
+}
+
+static void deliver(
+	struct sw_worker *w, const struct sw_plan *plan, uint16_t port_id, struct frame *f)
+{
+	const struct sw_target *t = &plan->targets[port_id];
+	struct sw_out *out;
+
+	if (rw_unlikely(!t->nqueues)) {
+		/* Between a port's end and the flush of its addresses there may be no port. */
+		if (t->port)
+			port_count_drop(&t->port->unqueued[w->index], PORT_DROP_LINK_DOWN);
+		return;
+	}
+	out = out_get(w, t, port_id, pick_queue(t, f));
+	out->frames[out->n++] = f;
+}
+
+/* To every port that is up but the one it came from. */
+static void flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from,
+	struct frame *f)
+{
+	bool reached = false;
+
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		if (plan->flood[i] == from->port->id)
+			continue;
+		deliver(w, plan, plan->flood[i], f);
+		reached = true;
+	}
+	if (!reached)
+		port_count_drop(&from->port->pairs[from->queue]->from_guest, PORT_DROP_NO_PORT);
+}
+
+/* Learn where the burst came from. */
+static void learn(
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
+{
+	const struct sw_target *self = &plan->targets[from->port->id];
+	fdb_key last = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = &w->frames[i];
+		fdb_key key = fdb_key_make(frame_src(f), f->vlan);
+
+		if (key != last)
+			fdb_learn(w->sw->fdb, key, from->port->id, w->now_s);
+		last = key;
+		if (self->nqueues > 1)
+			port_steer_learn(self->steer, frame_flow_hash(f), from->queue);
+	}
+}
+
+static void forward(
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
+{
+	struct port_counters *c = &from->port->pairs[from->queue]->from_guest;
+	struct port_tally tally = {0};
+
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = &w->frames[i];
+
+		f->vlan = frame_vlan(f);
+		w->keys[i] = fdb_key_make(frame_dst(f), f->vlan);
+		port_tally_add(&tally, f);
+	}
+	port_tally_commit(&tally, c);
+	learn(w, plan, from, n);
+	fdb_lookup_bulk(w->sw->fdb, w->keys, w->dst, n);
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = &w->frames[i];
+		uint16_t dst = w->dst[i];
+
+		if (rw_likely(dst != FDB_PORT_NONE && dst != from->port->id))
+			deliver(w, plan, dst, f);
+		else if (dst == from->port->id)
+			port_count_drop(c, PORT_DROP_HAIRPIN);
+		else if (rw_unlikely(is_reserved(f)))
+			port_count_drop(c, PORT_DROP_RESERVED);
+		else
+			flood(w, plan, from, f);
+	}
+	flush(w);
+}
+
+static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	unsigned total = 0;
+
+	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
+		const struct sw_poll *from = &plan->polls[i];
+		struct port *port = from->port;
+		unsigned n = port->ops->from(port, from->queue, w->frames, FRAME_BURST);
+
+		if (!n)
+			continue;
+		forward(w, plan, from, n);
+		port->ops->give_back(port, from->queue);
+		total += n;
+	}
+	return total;
+}
+
+/* Keep the books of a round that took from `start` to `end` (TSC). */
+static void account(struct sw_worker *w, uint64_t start, uint64_t end, unsigned frames)
+{
+	port_count(&w->polls, 1);
+	if (frames) {
+		port_count(&w->busy_polls, 1);
+		port_count(&w->busy_cycles, end - start);
+		port_count(&w->frames_seen, frames);
+	} else {
+		port_count(&w->idle_cycles, end - start);
+	}
+	if (rw_unlikely(end >= w->next_s_at)) {
+		w->now_s = sw_now_s(w->sw);
+		w->next_s_at = w->sw->tsc_start + (w->now_s + 1ull) * w->sw->tsc_hz;
+	}
+}
+
+int sw_worker_main(void *arg)
+{
+	struct sw_worker *w = arg;
+	struct sw *sw = w->sw;
+	uint64_t start = rte_rdtsc();
+
+	rte_rcu_qsbr_thread_online(sw->qsbr, w->index);
+	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED)) {
+		/* Pairs with the release in sw_commit. */
+		const struct sw_plan *plan = __atomic_load_n(&sw->plan, __ATOMIC_ACQUIRE);
+		unsigned frames = poll_round(w, plan);
+		uint64_t end;
+
+		/* Nothing of this round's plan is held any more. */
+		rte_rcu_qsbr_quiescent(sw->qsbr, w->index);
+		end = rte_rdtsc();
+		account(w, start, end, frames);
+		start = end;
+	}
+	rte_rcu_qsbr_thread_offline(sw->qsbr, w->index);
+	return 0;
+}
