@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "commands.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control.h"
+#include "rw_sock.h"
+#include "table.h"
+#include "version.h"
+
+#define TIMEOUT_MS 5000
+#define RETRY_MS   20   /* while the switch has no time to accept */
+#define FDB_PAGE   4096 /* entries */
+
+static int connect_to(struct cli *cli)
+{
+	uint64_t deadline_ms = rw_now_ms() + TIMEOUT_MS;
+	const char *why;
+	int fd;
+
+	while ((fd = rw_sock_connect(cli->socket)) == -EAGAIN && rw_now_ms() < deadline_ms)
+		poll(NULL, 0, RETRY_MS);
+	if (fd >= 0) {
+		cli->fd = fd;
+		return 0;
+	}
+	why = fd == -ENOENT           ? "there is no such socket"
+		: fd == -ECONNREFUSED ? "the socket is left over, nobody listens"
+				      : strerror(-fd);
+	return complain("no switch answers at %s: %s (give the --control of ringwayd with -s PATH)",
+		cli->socket, why);
+}
+
+/* The result of a call, or NULL with a complaint made. Takes the reference to `params`. */
+static json_t *call(struct cli *cli, const char *method, json_t *params)
+{
+	struct ctl_failure fail;
+	json_t *result = NULL;
+
+	if (cli->fd >= 0 || !connect_to(cli)) {
+		result = ctl_call(cli->fd, method, params, TIMEOUT_MS, &fail);
+		if (!result && fail.code == CTL_ERR_INTERNAL)
+			complain("the switch at %s does not answer %s: %s", cli->socket, method,
+				fail.message);
+		else if (!result)
+			complain("%s", fail.message);
+	}
+	json_decref(params);
+	return result;
+}
+
+/* As call(), for a result that must be a list. */
+static json_t *call_list(struct cli *cli, const char *method, json_t *params)
+{
+	json_t *result = call(cli, method, params);
+
+	if (!result || json_is_array(result))
+		return result;
+	complain(
+		"the switch at %s answers %s with something else than a list", cli->socket, method);
+	json_decref(result);
+	return NULL;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "-";
+}
+
+static bool is_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void cell_number(struct table *t, const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_integer(value))
+		table_cell(t, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else
+		table_cell(t, "-");
+}
+
+static void cell_integer(struct table *t, json_int_t n)
+{
+	table_cell(t, "%" JSON_INTEGER_FORMAT, n);
+}
+
+static json_t *port_list(struct cli *cli)
+{
+	return call_list(cli, "port.list", NULL);
+}
+
+static void port_list_print(const struct cli *cli, const json_t *ports)
+{
+	static const struct table_column columns[] = {{"ID", true}, {"NAME", false},
+		{"DRIVER", false}, {"MODE", false}, {"CONNECTED", false}, {"LINK", false},
+		{"PAIRS", true}, {"RING", false}, {"MTU", true}, {"FEATURES", true},
+		{"PATH", false}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *port;
+
+	(void)cli;
+	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
+		cell_number(t, port, "id");
+		table_cell(t, "%s", text_of(port, "name"));
+		table_cell(t, "%s", text_of(port, "driver"));
+		table_cell(t, "%s", text_of(port, "mode"));
+		table_cell(t, "%s", is_true(port, "connected") ? "yes" : "no");
+		table_cell(t, "%s", is_true(port, "link") ? "up" : "down");
+		cell_number(t, port, "pairs");
+		table_cell(t, "%s", text_of(port, "ring_format"));
+		cell_number(t, port, "mtu");
+		table_cell(t, "%s", text_of(port, "features"));
+		table_cell(t, "%s", text_of(port, "path"));
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+static json_t *port_stats(struct cli *cli)
+{
+	return call_list(
+		cli, "port.stats", cli->name ? json_pack("{s:s}", "name", cli->name) : NULL);
+}
+
+/* The row of one direction in `stats`, then one for each reason of its drops. */
+static void direction_rows(
+	struct table *t, const char *port, const char *queue, const char *key, const json_t *stats)
+{
+	const json_t *direction = json_object_get(stats, key);
+	json_t *drops = json_object_get(direction, "drops");
+	json_int_t total = 0, n;
+	void *it;
+
+	for (it = json_object_iter(drops); it; it = json_object_iter_next(drops, it))
+		total += json_integer_value(json_object_iter_value(it));
+	table_cell(t, "%s", port);
+	table_cell(t, "%s%s", queue, key);
+	cell_number(t, direction, "frames");
+	cell_number(t, direction, "bytes");
+	cell_integer(t, total);
+	for (it = json_object_iter(drops); it; it = json_object_iter_next(drops, it)) {
+		n = json_integer_value(json_object_iter_value(it));
+		if (!n)
+			continue;
+		table_cell(t, "%s", "");
+		table_cell(t, "%*s  %s", (int)strlen(queue), "", json_object_iter_key(it));
+		table_cell(t, "%s", "");
+		table_cell(t, "%s", "");
+		cell_integer(t, n);
+	}
+}
+
+static void port_stats_print(const struct cli *cli, const json_t *ports)
+{
+	static const struct table_column columns[] = {{"PORT", false}, {"DIRECTION", false},
+		{"FRAMES", true}, {"BYTES", true}, {"DROPS", true}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *port, *queues, *queue;
+	char label[32];
+
+	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
+		direction_rows(t, text_of(port, "name"), "", "from_guest", port);
+		direction_rows(t, "", "", "to_guest", port);
+		queues = cli->queues ? json_object_get(port, "queues") : NULL;
+		for (size_t j = 0; (queue = json_array_get(queues, j)); j++) {
+			snprintf(label, sizeof(label), "pair %" JSON_INTEGER_FORMAT " ",
+				number_of(queue, "pair"));
+			direction_rows(t, "", label, "from_guest", queue);
+			direction_rows(t, "", label, "to_guest", queue);
+		}
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+/*
+ * Move the entries of one page to `all`. 1: there are more, from `*cursor`; 0: that was the last
+ * page; -1: a complaint is made.
+ */
+static int fdb_page(struct cli *cli, json_t *all, json_int_t *cursor)
+{
+	json_t *page, *next;
+	int ret;
+
+	page = call(cli, "fdb.list", json_pack("{s:I, s:i}", "cursor", *cursor, "limit", FDB_PAGE));
+	if (!page)
+		return -1;
+	next = json_object_get(page, "next");
+	ret = json_is_integer(next);
+	/* A list that does not move on would never end. */
+	if (json_array_extend(all, json_object_get(page, "entries")) ||
+		(ret && json_integer_value(next) <= *cursor))
+		ret = complain("the switch at %s answers fdb.list with nonsense", cli->socket);
+	*cursor = json_integer_value(next);
+	json_decref(page);
+	return ret;
+}
+
+static json_t *fdb_list(struct cli *cli)
+{
+	json_t *all = json_array();
+	json_int_t cursor = 0;
+	int ret;
+
+	do {
+		ret = fdb_page(cli, all, &cursor);
+	} while (ret > 0);
+	if (!ret)
+		return all;
+	json_decref(all);
+	return NULL;
+}
+
+static void fdb_list_print(const struct cli *cli, const json_t *entries)
+{
+	static const struct table_column columns[] = {
+		{"VLAN", true}, {"MAC", false}, {"PORT", false}, {"TYPE", false}, {"AGE", true}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *entry;
+	bool fixed;
+
+	(void)cli;
+	for (size_t i = 0; (entry = json_array_get(entries, i)); i++) {
+		fixed = is_true(entry, "static");
+		cell_number(t, entry, "vlan");
+		table_cell(t, "%s", text_of(entry, "mac"));
+		table_cell(t, "%s", text_of(entry, "port"));
+		table_cell(t, "%s", fixed ? "static" : "learned");
+		if (fixed)
+			table_cell(t, "-");
+		else
+			table_cell(t, "%" JSON_INTEGER_FORMAT " s", number_of(entry, "age_s"));
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+static json_t *fdb_flush(struct cli *cli)
+{
+	return call(cli, "fdb.flush", cli->port ? json_pack("{s:s}", "port", cli->port) : NULL);
+}
+
+static void fdb_flush_print(const struct cli *cli, const json_t *result)
+{
+	json_int_t n = number_of(result, "flushed");
+
+	(void)cli;
+	printf("%" JSON_INTEGER_FORMAT " address%s forgotten\n", n, n == 1 ? "" : "es");
+}
+
+static json_t *fdb_add(struct cli *cli)
+{
+	return call(cli, "fdb.add",
+		json_pack("{s:s, s:s, s:i}", "mac", cli->name, "port", cli->port, "vlan",
+			(int)cli->vlan));
+}
+
+static void fdb_add_print(const struct cli *cli, const json_t *result)
+{
+	(void)result;
+	printf("%s on VLAN %u stays behind %s\n", cli->name, cli->vlan, cli->port);
+}
+
+static json_t *fdb_del(struct cli *cli)
+{
+	return call(
+		cli, "fdb.del", json_pack("{s:s, s:i}", "mac", cli->name, "vlan", (int)cli->vlan));
+}
+
+static void fdb_del_print(const struct cli *cli, const json_t *result)
+{
+	(void)result;
+	printf("%s on VLAN %u forgotten\n", cli->name, cli->vlan);
+}
+
+static json_t *worker_list(struct cli *cli)
+{
+	return call_list(cli, "worker.list", NULL);
+}
+
+static void worker_list_print(const struct cli *cli, const json_t *workers)
+{
+	static const struct table_column columns[] = {{"CPU", true}, {"QUEUES", true},
+		{"FRAMES", true}, {"BUSY", true}, {"CYCLES/FRAME", true}, {"POLLS", true},
+		{"BUSY POLLS", true}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	double busy, all, frames;
+	const json_t *worker;
+
+	(void)cli;
+	for (size_t i = 0; (worker = json_array_get(workers, i)); i++) {
+		busy = (double)number_of(worker, "busy_cycles");
+		all = busy + (double)number_of(worker, "idle_cycles");
+		frames = (double)number_of(worker, "frames");
+		cell_number(t, worker, "cpu");
+		cell_number(t, worker, "queues");
+		cell_number(t, worker, "frames");
+		table_cell(t, "%.1f %%", all > 0 ? 100 * busy / all : 0);
+		if (frames > 0)
+			table_cell(t, "%.0f", busy / frames);
+		else
+			table_cell(t, "-");
+		cell_number(t, worker, "polls");
+		cell_number(t, worker, "busy_polls");
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+/* This program's version comes first, and even when no switch answers. */
+static json_t *version(struct cli *cli)
+{
+	json_t *result;
+
+	if (!cli->json)
+		printf("ringway %s\n", RINGWAY_VERSION);
+	result = call(cli, "version", NULL);
+	if (result)
+		json_object_set_new(result, "client_version", json_string(RINGWAY_VERSION));
+	return result;
+}
+
+static void version_print(const struct cli *cli, const json_t *result)
+{
+	(void)cli;
+	printf("%s %s (%s)\n", text_of(result, "name"), text_of(result, "version"),
+		text_of(result, "dpdk"));
+}
+
+const struct command commands[] = {
+	{"port", "list", 0, port_list, port_list_print, "port list",
+		"the ports and what is attached to them"},
+	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_stats_print,
+		"port stats [NAME] [--queues]", "frames, bytes and drops of each port"},
+	{"fdb", "list", 0, fdb_list, fdb_list_print, "fdb list",
+		"the addresses that the switch has learned"},
+	{"fdb", "flush", COMMAND_PORT, fdb_flush, fdb_flush_print, "fdb flush [--port NAME]",
+		"forget learned addresses (of one port)"},
+	{"fdb", "add",
+		COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_PORT | COMMAND_NEEDS_PORT |
+			COMMAND_VLAN,
+		fdb_add, fdb_add_print, "fdb add MAC --port NAME [--vlan ID]",
+		"a static entry: never ages, never moves"},
+	{"fdb", "del", COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_VLAN, fdb_del, fdb_del_print,
+		"fdb del MAC [--vlan ID]", "forget one address, static or learned"},
+	{"worker", "list", 0, worker_list, worker_list_print, "worker list",
+		"the workers and how busy they are"},
+	{"version", NULL, 0, version, version_print, "version",
+		"the versions of ringway and of the switch"},
+};
+const unsigned ncommands = RW_ARRAY_SIZE(commands);
+
+int command_run(const struct command *command, struct cli *cli)
+{
+	json_t *result = command->ask(cli);
+
+	if (!result)
+		return -1;
+	if (cli->json) {
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+		putchar('\n');
+	} else {
+		command->print(cli, result);
+	}
+	json_decref(result);
+	return 0;
+}

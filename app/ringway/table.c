@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct table {
+	const struct table_column *columns;
+	size_t ncolumns;
+	size_t *widths; /* one for each column */
+	char **cells;   /* row by row, without the titles */
+	size_t ncells, cap;
+};
+
+/* `p`, unless there was no memory for it. */
+static void *have(void *p)
+{
+	if (!p) {
+		fputs("ringway: no memory\n", stderr);
+		exit(1);
+	}
+	return p;
+}
+
+struct table *table_new(const struct table_column *columns, size_t ncolumns)
+{
+	struct table *t = have(calloc(1, sizeof(*t)));
+
+	t->columns = columns;
+	t->ncolumns = ncolumns;
+	t->widths = have(calloc(ncolumns, sizeof(*t->widths)));
+	for (size_t i = 0; i < ncolumns; i++)
+		t->widths[i] = strlen(columns[i].title);
+	return t;
+}
+
+void table_free(struct table *t)
+{
+	for (size_t i = 0; i < t->ncells; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	free(t->widths);
+	free(t);
+}
+
+void table_cell(struct table *t, const char *fmt, ...)
+{
+	size_t *width = &t->widths[t->ncells % t->ncolumns];
+	char *cell;
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vasprintf(&cell, fmt, ap);
+	va_end(ap);
+	have(len < 0 ? NULL : cell);
+	for (char *c = cell; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	if (t->ncells == t->cap) {
+		t->cap = RW_MAX(2 * t->cap, (size_t)64);
+		t->cells = have(reallocarray(t->cells, t->cap, sizeof(*t->cells)));
+	}
+	t->cells[t->ncells++] = cell;
+	*width = RW_MAX(*width, (size_t)len);
+}
+
+/* One cell of column `col`; the last one of a row is not padded on its right. */
+static void print_cell(const struct table *t, size_t col, const char *text, FILE *to)
+{
+	int width = (int)t->widths[col];
+	bool last = col + 1 == t->ncolumns;
+
+	if (t->columns[col].number)
+		fprintf(to, "%*s", width, text);
+	else
+		fprintf(to, "%-*s", last ? 0 : width, text);
+	fputs(last ? "\n" : "  ", to);
+}
+
+void table_print(const struct table *t, FILE *to)
+{
+	for (size_t i = 0; i < t->ncolumns; i++)
+		print_cell(t, i, t->columns[i].title, to);
+	for (size_t i = 0; i < t->ncells; i++)
+		print_cell(t, i % t->ncolumns, t->cells[i], to);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DPDK's Environment Abstraction Layer, set up so that no user needs to know it: one unpinned main
+ * logical core for control, one pinned logical core for each worker, no devices, no files left behind.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include "daemon.h"
+
+#define ARGS_MAX   16
+#define LCORES_LEN 4096
+
+/* What EAL takes from the huge pages at start: one page of 2 MiB is plenty for the workers' state. */
+#define HUGE_PROBE (2u << 20)
+/* Without huge pages EAL reserves its memory at once, in MiB. It is touched only as it is used. */
+#define NO_HUGE_MIB "64"
+
+/* Whether this process can have a huge page. EAL cannot be asked twice, so try first. */
+static bool huge_pages_available(void)
+{
+	void *p = mmap(NULL, HUGE_PROBE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	munmap(p, HUGE_PROBE);
+	return true;
+}
+
+/* "0@(0,1,2),1@2,2@1": lcore 0 on every allowed CPU, lcore i + 1 on the i-th worker's. */
+static int lcores_format(const struct options *opt, char *buf, size_t len)
+{
+	const char *comma = "";
+	cpu_set_t allowed;
+	size_t at = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return -errno;
+	at += (size_t)snprintf(buf, len, "0@(");
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE && at < len; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed))
+			continue;
+		at += (size_t)snprintf(buf + at, len - at, "%s%u", comma, cpu);
+		comma = ",";
+	}
+	if (at < len)
+		at += (size_t)snprintf(buf + at, len - at, ")");
+	for (unsigned i = 0; i < opt->ncpus && at < len; i++)
+		at += (size_t)snprintf(buf + at, len - at, ",%u@%u", i + 1, opt->cpus[i]);
+	return at < len ? 0 : -E2BIG;
+}
+
+static bool initialised;
+
+int eal_begin(const struct options *opt, bool *huge)
+{
+	char lcores[LCORES_LEN];
+	char *argv[ARGS_MAX] = {"ringwayd", "--no-pci", "--no-telemetry", "--iova-mode=va",
+		"--log-level=*:error", "--main-lcore=0", "--lcores", lcores};
+	int argc = 8, ret = lcores_format(opt, lcores, sizeof(lcores));
+
+	if (ret) {
+		rw_error("cannot describe the CPUs to EAL: %s", strerror(-ret));
+		return ret;
+	}
+	*huge = !opt->no_huge && huge_pages_available();
+	if (*huge) {
+		argv[argc++] = "--in-memory";
+	} else {
+		/* EAL's two modes without files: this one has no huge pages either. */
+		argv[argc++] = "--no-shconf";
+		argv[argc++] = "--no-huge";
+		argv[argc++] = "-m";
+		argv[argc++] = NO_HUGE_MIB;
+	}
+	if (rte_eal_init(argc, argv) < 0) {
+		rw_error("DPDK's EAL does not start: %s", rte_strerror(rte_errno));
+		return rte_errno ? -rte_errno : -EIO;
+	}
+	initialised = true;
+	return 0;
+}
+
+void eal_end(void)
+{
+	if (initialised)
+		rte_eal_cleanup();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The command line of ringwayd: what a user asked for, checked as far as it can be without
+ * starting anything. A mistake is one line that names the option, the value and what to do.
+ *
+ * The conventions for vhost-user back-end programs (QEMU, docs/interop/vhost-user) hold:
+ * --socket-path, --fd, --print-capabilities, --pidfile.
+ *
+ * Nothing here knows EAL. Thread: the one that starts the program.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "rw_log.h"
+#include "rw_sock.h"
+
+#define OPTIONS_PORTS_MAX 256
+#define OPTIONS_CPUS_MAX  64 /* workers */
+#define OPTIONS_NAME_MAX  32 /* bytes of a port's name */
+#define OPTIONS_FILE_MAX  4095
+
+/* What options_parse found besides "run" (0) and a mistake (< 0). */
+#define OPTIONS_HELP         1
+#define OPTIONS_VERSION      2
+#define OPTIONS_CAPABILITIES 3
+
+enum options_mode {
+	OPTIONS_SERVER, /* listen on `path` */
+	OPTIONS_CLIENT, /* connect to `path`, again and again */
+	OPTIONS_FD,     /* use the socket `fd` */
+};
+
+struct options_port {
+	char name[OPTIONS_NAME_MAX + 1];
+	enum options_mode mode;
+	char path[RW_SOCK_PATH_MAX + 1]; /* "" for OPTIONS_FD */
+	int fd;                          /* -1 but for OPTIONS_FD */
+	bool listening;                  /* `fd` is a listening socket, not a connection */
+};
+
+struct options {
+	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
+	unsigned nports;                              /* at least one */
+	unsigned cpus[OPTIONS_CPUS_MAX];              /* worker CPUs in the order given */
+	unsigned ncpus;                               /* at least one */
+	char control[RW_SOCK_PATH_MAX + 1];           /* control socket */
+	bool control_is_default; /* nobody asked for it: worth a warning when it cannot be had */
+	char pidfile[OPTIONS_FILE_MAX + 1]; /* "": none */
+	bool no_huge;                       /* no huge pages */
+	enum rw_log_level log_level;
+	uint32_t fdb_size;  /* entries */
+	uint32_t fdb_age_s; /* seconds; 0: entries never age */
+};
+
+/*
+ * Read the command line into `out`. 0: run; > 0: print what OPTIONS_HELP, OPTIONS_VERSION or
+ * OPTIONS_CAPABILITIES names and exit 0; < 0: a mistake, and `err` holds one line for "ringwayd: ".
+ * `out` is written for 0 only. `argv` may be reordered.
+ */
+int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen);
+
+void options_print_help(FILE *to);
+/* As @VHostUserBackendCapabilities of QEMU's vhost-user.json. */
+void options_print_capabilities(FILE *to);

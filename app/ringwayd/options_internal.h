@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * What the files of options share: options.c has the table and the rest, options_port.c ports and
+ * their sockets, options_cpus.c the worker CPUs.
+ */
+#include "options.h"
+
+/* A command line being read. */
+struct parse {
+	struct options opt;
+	char *err;
+	size_t errlen;
+	unsigned seen; /* bit: row of the table of options */
+	bool fd_given;
+	const char *port_given; /* the option other than --fd that gave a port, or NULL */
+};
+
+/* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
+int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
+
+/* The decimal number at `*s`, which moves behind it. False: none there, or above `max`. */
+bool options_scan(const char **s, uint32_t max, uint32_t *out);
+/* Whether `s` is a number from `min` to `max` and nothing else. */
+bool options_number(const char *s, uint32_t min, uint32_t max, uint32_t *out);
+
+/* Copy the path of a socket; `option` names it to the user. 0 or a mistake. */
+int options_path(struct parse *p, const char *option, const char *path, char *out);
+/* That a file can be created at `path` as far as its directory goes. 0 or a mistake. */
+int options_dir_check(struct parse *p, const char *what, const char *path);
+/* Whether two paths are the same file, or would be once it exists. */
+bool options_same_file(const char *a, const char *b);
+
+/* The options that give ports. 0 or a mistake. */
+int options_set_socket_path(struct parse *p, const char *value);
+int options_set_port(struct parse *p, const char *value);
+int options_set_fd(struct parse *p, const char *value);
+/* What only the whole command line shows about them. 0 or a mistake. */
+int options_ports_check(struct parse *p);
+
+int options_set_cpus(struct parse *p, const char *value);
+/* Choose a CPU unless the user did. 0 or a mistake. */
+int options_default_cpus(struct parse *p);

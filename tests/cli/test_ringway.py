@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The ringway command against a scripted switch: what it asks, what it prints, how it fails."""
+
+import json
+import os
+import socket
+import socketserver
+import threading
+
+import pytest
+
+from programs import RINGWAY, run, the_line
+
+
+class ScriptedSwitch(socketserver.ThreadingUnixStreamServer):
+    """Answers each method with what `answers` holds for it; a callable gets the parameters."""
+
+    daemon_threads = True
+
+    class Conversation(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                request = json.loads(line)
+                assert request['jsonrpc'] == '2.0'
+                self.server.asked.append((request['method'], request.get('params')))
+                answer = self.server.answers[request['method']]
+                if callable(answer):
+                    answer = answer(request.get('params'))
+                if isinstance(answer, bytes):
+                    self.wfile.write(answer)
+                    return
+                kind = 'error' if 'code' in answer else 'result'
+                response = {'jsonrpc': '2.0', kind: answer, 'id': request['id']}
+                self.wfile.write(json.dumps(response).encode() + b'\n')
+
+    def __init__(self, path, answers):
+        self.answers = answers
+        self.asked = []
+        self.path = path
+        super().__init__(path, self.Conversation)
+
+
+@pytest.fixture
+def switch(place):
+    """switch({method: answer}) is a ScriptedSwitch that listens at its `path`."""
+    started = []
+
+    def start(answers):
+        server = ScriptedSwitch(f'{place}/s{len(started)}', answers)
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+def succeed(*words, **options):
+    done = run(RINGWAY, *words, **options)
+    assert (done.returncode, done.stderr) == (0, '')
+    return done.stdout
+
+
+def fail(status, *words, **options):
+    """The one line of complaint."""
+    done = run(RINGWAY, *words, **options)
+    assert done.returncode == status, done.stderr
+    line = the_line(done.stderr)
+    assert line.startswith('ringway: ')
+    return line
+
+
+def counters(frames, size, **drops):
+    return {'frames': frames, 'bytes': size, 'unicast': frames, 'multicast': 0, 'broadcast': 0,
+            'drops': drops}
+
+
+PORTS = [
+    {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/tmp/vm1.sock',
+     'connected': True, 'link': True, 'pairs': 2, 'ring_format': 'packed',
+     'features': '0x140000000', 'mtu': 1500},
+    {'name': 'uplink', 'id': 11, 'driver': 'vhost', 'mode': 'client', 'path': '/tmp/up.sock',
+     'connected': False, 'link': False, 'pairs': 0, 'ring_format': None, 'features': None,
+     'mtu': None},
+]
+STATS = [
+    {'name': 'vm1', 'from_guest': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
+     'to_guest': counters(5, 300),
+     'queues': [{'pair': 0, 'from_guest': counters(1234567, 88, bad_chain=3),
+                 'to_guest': counters(5, 300)}]},
+]
+ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1, 'age_s': 7 * i}
+           for i in range(3)]
+WORKERS = [
+    {'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 7500,
+     'frames': 50, 'queues': 4},
+    {'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0, 'frames': 0,
+     'queues': 0},
+]
+VERSION = {'name': 'ringwayd', 'version': '9.9.9', 'dpdk': 'DPDK 22.11.0'}
+
+
+def pages(params):
+    """Two entries a page at most, whatever the limit."""
+    start = params.get('cursor', 0)
+    end = start + 2
+    return {'entries': ENTRIES[start:end], 'next': end if end < len(ENTRIES) else None,
+            'entries_total': len(ENTRIES), 'max_entries': 100}
+
+
+def test_port_list_is_a_table(switch):
+    server = switch({'port.list': PORTS})
+    assert succeed('-s', server.path, 'port', 'list') == (
+        'ID  NAME    DRIVER  MODE    CONNECTED  LINK  PAIRS  RING     MTU     FEATURES  PATH\n'
+        ' 0  vm1     vhost   server  yes        up        2  packed  1500  0x140000000  '
+        '/tmp/vm1.sock\n'
+        '11  uplink  vhost   client  no         down      0  -          -            -  '
+        '/tmp/up.sock\n')
+    assert server.asked == [('port.list', None)]
+
+
+def test_port_stats_name_the_reasons_that_occurred(switch):
+    server = switch({'port.stats': STATS})
+    assert succeed('-s', server.path, 'port', 'stats') == (
+        'PORT  DIRECTION     FRAMES  BYTES  DROPS\n'
+        'vm1   from_guest   1234567     88      7\n'
+        '        bad_chain                      3\n'
+        '        no_link                        4\n'
+        '      to_guest           5    300      0\n')
+    assert succeed('-s', server.path, 'port', 'stats', 'vm1', '--queues') == (
+        'PORT  DIRECTION            FRAMES  BYTES  DROPS\n'
+        'vm1   from_guest          1234567     88      7\n'
+        '        bad_chain                             3\n'
+        '        no_link                               4\n'
+        '      to_guest                  5    300      0\n'
+        '      pair 0 from_guest   1234567     88      3\n'
+        '               bad_chain                      3\n'
+        '      pair 0 to_guest           5    300      0\n')
+    assert server.asked == [('port.stats', None), ('port.stats', {'name': 'vm1'})]
+
+
+def test_fdb_list_turns_all_pages(switch):
+    server = switch({'fdb.list': pages})
+    assert succeed('-s', server.path, 'fdb', 'list') == (
+        'VLAN  MAC                PORT  TYPE      AGE\n'
+        '   0  52:54:00:00:00:00  vm1   learned   0 s\n'
+        '   1  52:54:00:00:00:01  vm1   static      -\n'
+        '   2  52:54:00:00:00:02  vm1   learned  14 s\n')
+    assert [params['cursor'] for _, params in server.asked] == [0, 2]
+    assert json.loads(succeed('-s', server.path, '--json', 'fdb', 'list')) == ENTRIES
+
+
+def test_fdb_flush_says_how_many_went(switch):
+    server = switch({'fdb.flush': lambda params: {'flushed': 1 if params else 12}})
+    assert succeed('-s', server.path, 'fdb', 'flush') == '12 addresses forgotten\n'
+    assert succeed('-s', server.path, 'fdb', 'flush', '--port', 'vm1') == '1 address forgotten\n'
+    assert json.loads(succeed('-s', server.path, 'fdb', 'flush', '--json')) == {'flushed': 12}
+    assert server.asked == [('fdb.flush', None), ('fdb.flush', {'port': 'vm1'}),
+                            ('fdb.flush', None)]
+
+
+def test_worker_list_shows_how_busy_they_are(switch):
+    server = switch({'worker.list': WORKERS})
+    assert succeed('-s', server.path, 'worker', 'list') == (
+        'CPU  QUEUES  FRAMES    BUSY  CYCLES/FRAME  POLLS  BUSY POLLS\n'
+        '  3       4      50  25.0 %            50   1000          10\n'
+        ' 10       0       0   0.0 %             -      0           0\n')
+
+
+def test_version_shows_both_programs(switch):
+    server = switch({'version': VERSION})
+    own = succeed('--version')
+    assert succeed('-s', server.path, 'version') == own + 'ringwayd 9.9.9 (DPDK 22.11.0)\n'
+    answer = json.loads(succeed('-s', server.path, 'version', '--json'))
+    assert answer == {**VERSION, 'client_version': own.split()[1]}
+
+
+def test_version_without_a_switch_shows_its_own(place):
+    done = run(RINGWAY, '-s', f'{place}/none', 'version')
+    assert done.returncode == 1
+    assert done.stdout == succeed('--version')
+    assert f'{place}/none' in the_line(done.stderr)
+
+
+@pytest.mark.parametrize('words, method, answer', [
+    (['port', 'list'], 'port.list', PORTS),
+    (['port', 'stats'], 'port.stats', STATS),
+    (['worker', 'list'], 'worker.list', WORKERS),
+])
+def test_json_is_the_switchs_answer(switch, words, method, answer):
+    server = switch({method: answer})
+    for command in (['-s', server.path, *words, '--json'], ['--json', *words, f'-s{server.path}'],
+                    [words[0], '--json', f'--socket={server.path}', *words[1:]]):
+        assert json.loads(succeed(*command)) == answer
+
+
+@pytest.mark.parametrize('posix', [{}, {'POSIXLY_CORRECT': '1'}])
+def test_options_stand_anywhere(switch, posix):
+    server = switch({'port.stats': STATS})
+    out = succeed('port', '-s', server.path, 'stats', '--json', 'vm1', env={**os.environ, **posix})
+    assert json.loads(out) == STATS
+
+
+def test_an_empty_table_has_its_titles(switch):
+    server = switch({'port.list': [], 'fdb.list': {'entries': [], 'next': None}})
+    assert succeed('-s', server.path, 'port', 'list').startswith('ID  NAME')
+    assert succeed('-s', server.path, 'port', 'list', '--json') == '[]\n'
+    assert succeed('-s', server.path, 'fdb', 'list', '--json') == '[]\n'
+
+
+@pytest.mark.parametrize('words, named', [
+    ([], 'which command?'),
+    (['frob'], '"frob"'),
+    (['port'], '"port"'),
+    (['port', 'lost'], '"port lost"'),
+    (['port', 'list', 'vm1'], '"vm1"'),
+    (['port', 'stats', 'vm1', 'vm2'], '"vm2"'),
+    (['version', 'now'], '"now"'),
+    (['port', 'list', '--', 'x'], '"x"'),
+    (['port', 'list', '--queues'], '--queues'),
+    (['port', 'stats', '--port', 'vm1'], '--port'),
+    (['port', 'list', '--bogus'], '--bogus'),
+    (['port', 'list', '-x'], '-x'),
+    (['port', 'list', '-s'], '-s wants a value'),
+    (['port', 'list', '-s', ''], 'empty'),
+    (['port', 'list', '-s', '/tmp/' + 'x' * 103], '107'),
+])
+def test_a_misuse_is_one_line_with_status_2(words, named):
+    assert named in fail(2, *words)
+
+
+def test_help_names_every_command():
+    text = succeed('--help')
+    for command in 'port list', 'port stats', 'fdb list', 'fdb flush', 'worker list', 'version':
+        assert f'\n  {command}' in text
+    assert succeed('port', 'list', '-h') == text
+
+
+def test_no_switch_is_a_failure_that_says_where(place):
+    line = fail(1, '-s', f'{place}/none', 'port', 'list')
+    assert f'{place}/none' in line
+    assert 'no such socket' in line
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(f'{place}/stale')
+    assert 'nobody listens' in fail(1, '-s', f'{place}/stale', 'port', 'list')
+
+
+def test_the_default_socket_is_the_users(place):
+    environment = {**os.environ, 'XDG_RUNTIME_DIR': place}
+    expected = '/run/ringway.sock' if not os.geteuid() else f'{place}/ringway.sock'
+    if os.path.exists(expected):
+        pytest.skip(f'a switch runs at {expected}')
+    assert expected in fail(1, 'port', 'list', env=environment)
+
+
+def test_the_switchs_error_is_passed_on(switch):
+    server = switch({'port.stats': {'code': -32000, 'message': 'there is no port "x\x1b[31m"'}})
+    assert fail(1, '-s', server.path, 'port', 'stats', 'x') == \
+        'ringway: there is no port "x?[31m"'
+
+
+@pytest.mark.parametrize('answer', [
+    b'', b'nonsense\n', b'{"jsonrpc": "2.0"', b'[]\n', b'{"jsonrpc":"2.0","result":7,"id":1}\n',
+    b'{"jsonrpc":"2.0","result":[],"id":2}\n',
+])
+def test_a_switch_that_answers_nonsense_is_a_failure(switch, answer):
+    server = switch({'port.list': answer})
+    assert server.path in fail(1, '-s', server.path, 'port', 'list')
+
+
+@pytest.mark.parametrize('page', [
+    {'entries': [], 'next': 0}, {'entries': 7, 'next': None}, {'next': None},
+])
+def test_a_list_that_does_not_move_on_is_a_failure(switch, page):
+    server = switch({'fdb.list': page})
+    assert 'nonsense' in fail(1, '-s', server.path, 'fdb', 'list')
+
+
+def test_control_characters_do_not_reach_the_terminal(switch):
+    server = switch({'port.list': [{**PORTS[0], 'path': '/tmp/\x1b[2J'}]})
+    assert '/tmp/?[2J' in succeed('-s', server.path, 'port', 'list')
+
+
+@pytest.mark.parametrize('words', [['--help'], ['--version'], ['port', 'list'],
+                                   ['port', 'list', '--json']])
+def test_output_that_cannot_be_written_is_a_failure(switch, words):
+    server = switch({'port.list': PORTS})
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        assert 'output' in fail(1, '-s', server.path, *words, stdout=full)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How ringwayd starts, owns its files and ends."""
+
+import json
+import os
+import signal
+import socket
+import stat
+
+import pytest
+
+from programs import AS_NOBODY, RINGWAYD, run, the_line
+
+
+def is_socket(path):
+    return stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+@pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_status_0_and_its_files_removed(launch, place, sig):
+    paths = [f'{place}/vm{i}.sock' for i in range(2)]
+    daemon = launch(f'--socket-path={paths[0]}', '--port', f'b,socket={paths[1]},mode=server')
+    with open(daemon.pidfile, encoding='ascii') as pidfile:
+        assert pidfile.read() == f'{daemon.process.pid}\n'
+    for path in (*paths, daemon.control):
+        assert is_socket(path)
+    assert daemon.stop(sig) == 0
+    for path in (*paths, daemon.control, daemon.pidfile):
+        assert not os.path.lexists(path)
+
+
+def test_it_ends_in_time_while_front_ends_are_connected(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    with socket.socket(socket.AF_UNIX) as front_end, socket.socket(socket.AF_UNIX) as client:
+        front_end.connect(f'{place}/vm.sock')
+        front_end.send(b'\1\0\0')
+        client.connect(daemon.control)
+        client.send(b'{"jsonrpc"')
+        assert daemon.stop() == 0
+
+
+def test_it_stays_in_the_foreground_and_prints_nothing_on_standard_output(place):
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, 'wb') as out, os.fdopen(read_end, 'rb') as seen:
+        done = run('timeout', '--preserve-status', '-s', 'TERM', '1', RINGWAYD, '--no-huge',
+                   f'--socket-path={place}/a', f'--control={place}/c', stdout=out)
+        out.close()
+        assert done.returncode == 0, done.stderr
+        assert seen.read() == b''
+
+
+def test_a_stale_socket_is_replaced(launch, place):
+    for name in 'vm.sock', 'd0':
+        with socket.socket(socket.AF_UNIX) as left_over:
+            left_over.bind(f'{place}/{name}')
+    os.unlink(f'{place}/d0')
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    with socket.socket(socket.AF_UNIX) as front_end:
+        front_end.connect(f'{place}/vm.sock')
+    assert daemon.stop() == 0
+
+
+def test_it_starts_again_after_a_kill(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    daemon.kill()
+    assert is_socket(f'{place}/vm.sock')
+    assert launch(f'--socket-path={place}/vm.sock').stop() == 0
+
+
+@pytest.mark.parametrize('words', [
+    ['--socket-path={place}/live', '--control={place}/c'],
+    ['--socket-path={place}/vm', '--control={place}/live'],
+])
+def test_a_socket_of_a_live_process_is_refused_and_left_alone(place, words):
+    words = [word.format(place=place) for word in words]
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(f'{place}/live')
+        live.listen(5)
+        done = run(RINGWAYD, '--no-huge', *words)
+        assert done.returncode == 2, done.stderr
+        line = the_line(done.stderr)
+        assert f'{place}/live' in line
+        assert 'running process' in line
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f'{place}/live')
+    assert os.listdir(place) == ['live']
+
+
+def test_a_file_that_is_no_socket_is_refused_and_left_alone(place):
+    with open(f'{place}/notes', 'w', encoding='ascii') as notes:
+        notes.write('keep me')
+    done = run(RINGWAYD, '--no-huge', f'--socket-path={place}/notes', f'--control={place}/c')
+    assert done.returncode == 2
+    assert 'not a socket' in the_line(done.stderr)
+    with open(f'{place}/notes', encoding='ascii') as notes:
+        assert notes.read() == 'keep me'
+
+
+def test_a_pid_file_that_cannot_be_written_is_refused(place):
+    os.mkdir(f'{place}/pid')
+    done = run(RINGWAYD, '--no-huge', f'--socket-path={place}/vm', f'--control={place}/c',
+               f'--pidfile={place}/pid')
+    assert done.returncode == 2
+    assert f'{place}/pid' in the_line(done.stderr)
+    assert os.listdir(place) == ['pid']
+
+
+def test_an_inherited_connection_and_an_inherited_listener_are_served(launch, place):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        daemon = launch(f'--fd={theirs.fileno()}', pass_fds=[theirs.fileno()])
+        row, = json.loads(daemon.cli('port', 'list', '--json').stdout)
+        assert (row['name'], row['mode']) == (f'fd{theirs.fileno()}', 'fd')
+        assert daemon.stop() == 0
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f'{place}/l')
+        listener.listen(1)
+        daemon = launch(f'--fd={listener.fileno()}', pass_fds=[listener.fileno()])
+        with socket.socket(socket.AF_UNIX) as front_end:
+            front_end.connect(f'{place}/l')
+        assert daemon.stop() == 0
+
+
+def test_it_runs_without_privileges(launch, place):
+    if os.geteuid():
+        pytest.skip('the other tests run without privileges')
+    daemon = launch(f'--socket-path={place}/vm.sock', prefix=AS_NOBODY)
+    assert daemon.cli('worker', 'list', prefix=AS_NOBODY).returncode == 0
+    assert daemon.stop() == 0
+    assert not os.path.lexists(f'{place}/vm.sock')
+
+
+def test_a_second_switch_of_the_same_user_needs_no_control_socket(place):
+    if os.geteuid():
+        pytest.skip('only root can become another user')
+    environment = {**os.environ, 'XDG_RUNTIME_DIR': place}
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(f'{place}/ringway.sock')
+        live.listen(5)
+        done = run('timeout', '--preserve-status', '-s', 'TERM', '1', *AS_NOBODY, RINGWAYD,
+                   '--no-huge', f'--socket-path={place}/vm.sock', env=environment)
+    assert done.returncode == 0, done.stderr
+    assert f'{place}/ringway.sock' in done.stderr
+
+
+def test_the_worker_runs_on_the_highest_allowed_cpu_unless_told_otherwise(launch, place):
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def worker_cpus(daemon):
+        return [row['cpu'] for row in json.loads(daemon.cli('worker', 'list', '--json').stdout)]
+
+    daemon = launch(f'--socket-path={place}/a')
+    assert worker_cpus(daemon) == [cpus[-1]]
+    daemon.stop()
+    daemon = launch(f'--socket-path={place}/a', '--cpus', str(cpus[0]))
+    assert worker_cpus(daemon) == [cpus[0]]
+    daemon.stop()
+    daemon = launch(f'--socket-path={place}/a',
+                    preexec_fn=lambda: os.sched_setaffinity(0, cpus[:1]))
+    assert worker_cpus(daemon) == [cpus[0]]
