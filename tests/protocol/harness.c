@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "harness.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_ARGS 32
+
+const uint8_t mac_broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+const char *rig_path(const struct rig *r, const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", r->dir, name);
+	return path;
+}
+
+int rig_patience(const struct rig *r)
+{
+	return 5000 * r->slow;
+}
+
+void rig_nap(void)
+{
+	const struct timespec moment = {.tv_nsec = 50 * 1000};
+
+	nanosleep(&moment, NULL);
+}
+
+/* One argument, with the first "%s" replaced by the directory. */
+static char *arg_make(const struct rig *r, const char *pattern)
+{
+	const char *at = strstr(pattern, "%s");
+	char *arg;
+	int n;
+
+	if (at)
+		n = asprintf(&arg, "%.*s%s%s", (int)(at - pattern), pattern, r->dir, at + 2);
+	else
+		n = asprintf(&arg, "%s", pattern);
+	assert_true(n >= 0);
+	return arg;
+}
+
+/* In the child: become the daemon, its messages in the file "log". */
+static void daemon_exec(const struct rig *r, const char *const *more)
+{
+	char *argv[MAX_ARGS] = {getenv("RINGWAYD")};
+	char pattern[64];
+	int n = 1;
+	int fd;
+
+	argv[n++] = arg_make(r, "--no-huge");
+	argv[n++] = arg_make(r, "--control=%s/ctl");
+	for (const char *p = r->ports; *p && n < MAX_ARGS - 10; p++) {
+		snprintf(pattern, sizeof(pattern), "--socket-path=%%s/%c.sock", *p);
+		argv[n++] = arg_make(r, pattern);
+	}
+	if (getenv("RINGWAY_TEST_CPUS"))
+		assert_true(asprintf(&argv[n++], "--cpus=%s", getenv("RINGWAY_TEST_CPUS")) > 0);
+	for (; more && *more && n < MAX_ARGS - 1; more++)
+		argv[n++] = arg_make(r, *more);
+	fd = open(rig_path(r, "log"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+		_exit(126);
+	execv(argv[0], argv);
+	_exit(127);
+}
+
+/* Tests poll, as the daemon's worker does: keep to the first CPU, which it leaves free. */
+static void pin_self(void)
+{
+	cpu_set_t set;
+	int cpu = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return;
+	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
+		cpu++;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Whether the daemon ended by itself. */
+static bool is_gone(const struct rig *r)
+{
+	return waitpid(r->pid, NULL, WNOHANG) == r->pid;
+}
+
+static void log_print(const struct rig *r)
+{
+	char line[512];
+	FILE *f = fopen(rig_path(r, "log"), "re");
+
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		print_error("ringwayd: %s", line);
+	fclose(f);
+}
+
+int rig_start(struct rig *r, const char *ports, const char *const *more)
+{
+	const char *slow = getenv("RINGWAY_TEST_SLOW");
+	uint64_t until;
+
+	*r = (struct rig){.ports = ports, .dir = "/tmp/ringway-test.XXXXXX"};
+	r->slow = slow ? atoi(slow) : 1;
+	fe_conn_init(&r->ctl, -1);
+	if (!getenv("RINGWAYD") || r->slow < 1 || !mkdtemp(r->dir)) {
+		print_error("set RINGWAYD to the daemon's path\n");
+		return -1;
+	}
+	fflush(NULL);
+	r->pid = fork();
+	if (r->pid < 0)
+		return -1;
+	if (r->pid == 0)
+		daemon_exec(r, more);
+	pin_self();
+	/* The control socket comes last. */
+	until = rw_now_ms() + (uint64_t)rig_patience(r);
+	while (fe_conn_open(&r->ctl, rig_path(r, "ctl"))) {
+		if (rw_now_ms() > until || is_gone(r)) {
+			log_print(r);
+			kill(r->pid, SIGKILL);
+			return -1;
+		}
+		rig_nap();
+	}
+	return 0;
+}
+
+/* Whether the daemon wrote what a sanitizer or an assertion would. */
+static bool log_is_alarming(const struct rig *r)
+{
+	static const char *const alarms[] = {
+		"Sanitizer", "runtime error", "Assertion", "assert", "stack smashing"};
+	FILE *f = fopen(rig_path(r, "log"), "re");
+	bool found = false;
+	char line[512];
+	size_t i;
+
+	while (f && fgets(line, sizeof(line), f))
+		for (i = 0; i < RW_ARRAY_SIZE(alarms); i++)
+			found |= strstr(line, alarms[i]) != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Ask the daemon to end, and wait. Its wait status, or -1 when it had to be killed. */
+static int daemon_end(const struct rig *r)
+{
+	uint64_t until = rw_now_ms() + 1000u * (unsigned)r->slow;
+	int status = -1;
+
+	kill(r->pid, SIGTERM);
+	while (waitpid(r->pid, &status, WNOHANG) == 0) {
+		if (rw_now_ms() > until) {
+			kill(r->pid, SIGKILL);
+			waitpid(r->pid, NULL, 0);
+			return -1;
+		}
+		rig_nap();
+	}
+	return status;
+}
+
+/* Remove what is left in the rig's directory. How many files that were. */
+static unsigned files_remove(const struct rig *r)
+{
+	DIR *d = opendir(r->dir);
+	struct dirent *e;
+	unsigned n = 0;
+
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		print_error("%s: left behind\n", rig_path(r, e->d_name));
+		unlink(rig_path(r, e->d_name));
+		n++;
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+int rig_stop(void **state)
+{
+	struct rig *r = *state;
+	unsigned left;
+	bool alarming;
+	int status;
+
+	fe_conn_close(&r->ctl);
+	status = daemon_end(r);
+	alarming = log_is_alarming(r);
+	if (status || alarming)
+		log_print(r);
+	unlink(rig_path(r, "log"));
+	left = files_remove(r); /* all sockets must have gone with the daemon */
+	rmdir(r->dir);
+	if (status)
+		print_error("ringwayd: wait status %#x\n", (unsigned)status);
+	return status || alarming || left ? -1 : 0;
+}
+
+int rig_clean(void **state)
+{
+	struct rig *r = *state;
+	char name[2] = {0};
+	const char *p;
+
+	while (r->npeers) {
+		struct peer *peer = r->peers[--r->npeers];
+
+		fe_guest_free(peer->g);
+		free(peer);
+	}
+	for (p = r->ports; *p; p++) {
+		name[0] = *p;
+		rig_wait(r, !rig_port_info(r, name, "connected"));
+	}
+	return 0;
+}
+
+json_t *rig_call(struct rig *r, const char *method, json_t *params)
+{
+	struct ctl_failure why;
+	json_t *answer;
+
+	answer = ctl_call(r->ctl.fd, method, params, rig_patience(r), &why);
+	json_decref(params);
+	if (!answer)
+		fail_msg("%s: %s", method, why.message);
+	return answer;
+}
+
+static json_t *row_of(json_t *rows, const char *port)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i,
+		row) if (!strcmp(json_string_value(json_object_get(row, "name")), port)) return row;
+	fail_msg("there is no port %s", port);
+	return NULL;
+}
+
+static uint64_t number(const json_t *v, const char *name)
+{
+	if (json_is_integer(v))
+		return (uint64_t)json_integer_value(v);
+	if (!json_is_boolean(v))
+		fail_msg("there is no number %s", name);
+	return json_is_true(v);
+}
+
+uint64_t rig_counter(struct rig *r, const char *port, const char *direction, const char *name)
+{
+	json_t *rows = rig_call(r, "port.stats", NULL);
+	json_t *at = json_object_get(row_of(rows, port), direction);
+	uint64_t n;
+
+	if (!strncmp(name, "drops.", 6))
+		n = number(json_object_get(json_object_get(at, "drops"), name + 6), name);
+	else
+		n = number(json_object_get(at, name), name);
+	json_decref(rows);
+	return n;
+}
+
+uint64_t rig_port_info(struct rig *r, const char *port, const char *key)
+{
+	json_t *rows = rig_call(r, "port.list", NULL);
+	uint64_t n = number(json_object_get(row_of(rows, port), key), key);
+
+	json_decref(rows);
+	return n;
+}

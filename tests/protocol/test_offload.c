@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Checksum and segmentation state on its way from guest to guest. */
+#include "harness.h"
+
+#include <string.h>
+
+#define LEN 2000
+
+static struct rig rig;
+
+static int start(void **state)
+{
+	*state = &rig;
+	return rig_start(&rig, "abc", NULL);
+}
+
+#define ECN_BITS (FE_BIT(VIRTIO_NET_F_HOST_ECN) | FE_BIT(VIRTIO_NET_F_GUEST_ECN))
+
+static struct fe_guest_config with(uint64_t features)
+{
+	struct fe_guest_config c = guest_usual();
+
+	c.features = FEATURES_BASE | FE_BIT(VIRTIO_NET_F_MRG_RXBUF) | features;
+	c.tx_buf_size = 70000;
+	c.tx_size = 16;
+	return c;
+}
+
+static struct virtio_net_hdr_mrg_rxbuf csum_hdr(uint16_t start_at, uint16_t offset)
+{
+	return (struct virtio_net_hdr_mrg_rxbuf){.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+							 .csum_start = start_at,
+							 .csum_offset = offset}};
+}
+
+static struct virtio_net_hdr_mrg_rxbuf gso_hdr(uint8_t type)
+{
+	struct virtio_net_hdr_mrg_rxbuf h = csum_hdr(34, 16);
+
+	h.hdr.gso_type = type;
+	h.hdr.gso_size = 1448;
+	h.hdr.hdr_len = 54;
+	return h;
+}
+
+static void send(struct rig *r, struct peer *p, const uint8_t *dst,
+	const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t seed)
+{
+	uint8_t data[LEN];
+	const struct fe_frame f = {.data = data, .len = sizeof(data), .hdr = hdr};
+
+	frame_make(data, sizeof(data), dst, p->mac, seed);
+	peer_send(r, p, 0, &f);
+}
+
+/* The next frame for `p` is that of `send`, with this header. */
+static void next_is(struct rig *r, struct peer *p, const uint8_t *dst, const uint8_t *src,
+	const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t seed)
+{
+	static uint8_t got[FRAME_MAX], want[LEN];
+	struct virtio_net_hdr_mrg_rxbuf expected = *hdr;
+	struct fe_received in;
+
+	peer_recv(r, p, 0, got, &in);
+	frame_make(want, sizeof(want), dst, src, seed);
+	expected.num_buffers = in.nbufs;
+	assert_int_equal(in.len, sizeof(want));
+	assert_memory_equal(got, want, sizeof(want));
+	assert_memory_equal(&in.hdr, &expected, sizeof(expected));
+}
+
+static void what_both_negotiated_passes_unchanged(void **state)
+{
+	const struct virtio_net_hdr_mrg_rxbuf hdrs[] = {
+		{.hdr = {0}},
+		csum_hdr(34, 16),
+		csum_hdr(14, 0),
+		csum_hdr(54, 6),
+		csum_hdr(LEN - 2, 0),
+		csum_hdr(0x100, LEN - 0x102),
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4),
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV6),
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN),
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV6 | VIRTIO_NET_HDR_GSO_ECN),
+	};
+	static const uint64_t formats[] = {0, PACKED};
+	struct fe_guest_config c;
+	struct peer *a, *b;
+	size_t f, i;
+
+	for (f = 0; f < RW_ARRAY_SIZE(formats); f++) {
+		c = with(FEATURES_OFFLOAD | ECN_BITS | formats[f]);
+		a = peer_up(*state, "a", &c);
+		b = peer_up(*state, "b", &c);
+		for (i = 0; i < RW_ARRAY_SIZE(hdrs); i++) {
+			send(*state, a, b->mac, &hdrs[i], (uint32_t)i);
+			next_is(*state, b, b->mac, a->mac, &hdrs[i], (uint32_t)i);
+		}
+		rig_clean(state);
+	}
+}
+
+/* A frame of `hdr` is refused by a receiver without `missing`, with that reason. */
+static void is_refused(struct rig *r, uint64_t missing, const struct virtio_net_hdr_mrg_rxbuf *hdr,
+	const char *reason)
+{
+	const struct virtio_net_hdr_mrg_rxbuf plain = {.hdr = {0}};
+	struct fe_guest_config c = with(FEATURES_OFFLOAD | ECN_BITS);
+	struct peer *a, *b;
+	uint64_t before;
+
+	a = peer_up(r, "a", &c);
+	c.features &= ~missing;
+	b = peer_up(r, "b", &c);
+	before = rig_counter(r, "b", "to_guest", reason);
+	send(r, a, b->mac, hdr, 1);
+	send(r, a, b->mac, &plain, 2);
+	next_is(r, b, b->mac, a->mac, &plain, 2);
+	rig_wait(r, rig_counter(r, "b", "to_guest", reason) == before + 1);
+	rig_clean((void **)&(struct rig *){r});
+}
+
+static void a_receiver_gets_nothing_it_did_not_negotiate(void **state)
+{
+	const uint64_t tso4 = FE_BIT(VIRTIO_NET_F_GUEST_TSO4);
+	const uint64_t tso6 = FE_BIT(VIRTIO_NET_F_GUEST_TSO6);
+	const uint64_t ecn = FE_BIT(VIRTIO_NET_F_GUEST_ECN);
+	const uint64_t all = FE_BIT(VIRTIO_NET_F_GUEST_CSUM) | tso4 | tso6 | ecn;
+	const struct virtio_net_hdr_mrg_rxbuf csum = csum_hdr(34, 16);
+	const struct virtio_net_hdr_mrg_rxbuf v4 = gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4);
+	const struct virtio_net_hdr_mrg_rxbuf v6 = gso_hdr(VIRTIO_NET_HDR_GSO_TCPV6);
+	const struct virtio_net_hdr_mrg_rxbuf v4_ecn = gso_hdr(
+		VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN);
+
+	is_refused(*state, all, &csum, "drops.csum_not_negotiated");
+	is_refused(*state, tso4, &v4, "drops.gso_not_negotiated");
+	is_refused(*state, tso6, &v6, "drops.gso_not_negotiated");
+	is_refused(*state, ecn, &v4_ecn, "drops.gso_not_negotiated");
+}
+
+static void of_two_receivers_each_gets_what_it_takes(void **state)
+{
+	const struct virtio_net_hdr_mrg_rxbuf v4 = gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4);
+	struct fe_guest_config c = with(FEATURES_OFFLOAD);
+	struct peer *a, *b;
+	uint64_t before;
+
+	a = peer_up(*state, "a", &c);
+	b = peer_up(*state, "b", &c);
+	c = with(0);
+	peer_up(*state, "c", &c);
+	before = rig_counter(*state, "c", "to_guest", "drops.csum_not_negotiated");
+	send(*state, a, mac_broadcast, &v4, 1);
+	next_is(*state, b, mac_broadcast, a->mac, &v4, 1);
+	rig_wait(*state,
+		rig_counter(*state, "c", "to_guest", "drops.csum_not_negotiated") == before + 1);
+}
+
+static void impossible_headers_are_dropped(void **state)
+{
+	const struct virtio_net_hdr_mrg_rxbuf plain = {.hdr = {0}};
+	struct virtio_net_hdr_mrg_rxbuf bad[] = {
+		csum_hdr(LEN - 1, 0),
+		csum_hdr(LEN, 0),
+		csum_hdr(LEN - 10, 9),
+		csum_hdr(UINT16_MAX, 0),
+		csum_hdr(34, UINT16_MAX),
+		csum_hdr(UINT16_MAX, UINT16_MAX),
+		csum_hdr(13, 0), /* within the Ethernet header */
+		gso_hdr(2),      /* no such type */
+		gso_hdr(VIRTIO_NET_HDR_GSO_UDP),
+		gso_hdr(0x7f),
+		gso_hdr(VIRTIO_NET_HDR_GSO_ECN), /* ECN of nothing */
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4),
+		gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4),
+	};
+	struct fe_guest_config c = with(FEATURES_OFFLOAD | ECN_BITS);
+	struct peer *a = peer_up(*state, "a", &c);
+	struct peer *b = peer_up(*state, "b", &c);
+	size_t i, n = RW_ARRAY_SIZE(bad);
+	uint64_t before;
+
+	bad[n - 2].hdr.gso_size = 0;
+	bad[n - 1].hdr.flags = 0; /* segmentation without checksum */
+	for (i = 0; i < n; i++) {
+		before = rig_counter(*state, "a", "from_guest", "drops.bad_header");
+		send(*state, a, b->mac, &bad[i], 1);
+		send(*state, a, b->mac, &plain, 2);
+		next_is(*state, b, b->mac, a->mac, &plain, 2);
+		rig_wait(*state,
+			rig_counter(*state, "a", "from_guest", "drops.bad_header") == before + 1);
+	}
+}
+
+static void a_sender_may_use_only_what_it_negotiated(void **state)
+{
+	const struct virtio_net_hdr_mrg_rxbuf plain = {.hdr = {0}};
+	const struct virtio_net_hdr_mrg_rxbuf hdrs[] = {
+		csum_hdr(34, 16), gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4)};
+	const uint64_t host[] = {FEATURES_OFFLOAD, FE_BIT(VIRTIO_NET_F_HOST_TSO4)};
+	struct fe_guest_config c = with(FEATURES_OFFLOAD);
+	struct peer *a, *b = peer_up(*state, "b", &c);
+	uint64_t before;
+	size_t i;
+
+	for (i = 0; i < RW_ARRAY_SIZE(hdrs); i++) {
+		c = with(FEATURES_OFFLOAD & ~host[i]);
+		a = peer_up(*state, "a", &c);
+		before = rig_counter(*state, "a", "from_guest", "drops.bad_header");
+		send(*state, a, b->mac, &hdrs[i], 1);
+		send(*state, a, b->mac, &plain, 2);
+		next_is(*state, b, b->mac, a->mac, &plain, 2);
+		rig_wait(*state,
+			rig_counter(*state, "a", "from_guest", "drops.bad_header") == before + 1);
+		peer_down(*state, a);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		rig_test(what_both_negotiated_passes_unchanged),
+		rig_test(a_receiver_gets_nothing_it_did_not_negotiate),
+		rig_test(of_two_receivers_each_gets_what_it_takes),
+		rig_test(impossible_headers_are_dropped),
+		rig_test(a_sender_may_use_only_what_it_negotiated),
+	};
+
+	return cmocka_run_group_tests_name("offload", tests, start, rig_stop);
+}
