@@ -84,6 +84,8 @@ void table_print(const struct table *t, FILE *to)
 {
 	for (size_t i = 0; i < t->ncolumns; i++)
 		print_cell(t, i, t->columns[i].title, to);
-	for (size_t i = 0; i < t->ncells; i++)
-		print_cell(t, i % t->ncolumns, t->cells[i], to);
+	for (size_t i = 0, col = 0; i < t->ncells; i++) {
+		print_cell(t, col, t->cells[i], to);
+		col = col + 1 < t->ncolumns ? col + 1 : 0;
+	}
 }

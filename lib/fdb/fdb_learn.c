@@ -206,7 +206,7 @@ static RW_NOINLINE enum fdb_learned learn_slowly(
 
 /*
  * Time only moves forward: workers read the clock at slightly different moments, and would
- * else write the entry to and fro around the turn of each second.
+ * else write the entry back and forth around the turn of each second.
  */
 static void refresh(struct fdb_slot *s, uint64_t value, uint32_t now_s)
 {

@@ -147,7 +147,7 @@ int fe_ring_scatter(struct fe_ring *r, uint32_t seed)
 	/* `order` serves IN_ORDER alone, so it is free to hold the permutation. */
 	for (i = 0; i < r->num; i++)
 		r->order[i] = (uint16_t)i;
-	for (i = r->num - 1u; i > 0; i--) {
+	for (i = 1; i < r->num; i++) {
 		seed = seed * 1664525u + 1013904223u;
 		j = (seed >> 8) % (i + 1);
 		t = r->order[i];

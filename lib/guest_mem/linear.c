@@ -23,32 +23,36 @@ struct run {
 	uint64_t len;
 };
 
+/* Where user address `uva` of region `r` is in the region's file. */
+static uint64_t file_offset(const struct gm_region *r, uint64_t uva)
+{
+	return r->backing->offset + (uint64_t)(r->host - r->backing->map_base) + (uva - r->uva);
+}
+
 /*
  * The run that begins at `uva`: pieces of neighbouring regions belong to the same run while they
  * continue in the same file, whatever page they meet in.
  */
 static int run_at(const struct gm_map *map, uint64_t uva, uint64_t len, struct run *out)
 {
-	struct run run = {0};
+	const struct gm_region *r = region_by_uva(map, uva);
+	struct run run;
 
+	if (!r)
+		return -EFAULT;
+	run.backing = r->backing;
+	run.offset = file_offset(r, uva);
+	run.len = RW_MIN(len, r->size - (uva - r->uva));
 	while (run.len < len) {
-		const struct gm_region *r = region_by_uva(map, uva + run.len);
-		const struct gm_backing *b;
-		uint64_t in_region, offset;
+		uint64_t at = uva + run.len;
 
+		r = region_by_uva(map, at);
 		if (!r)
 			return -EFAULT;
-		b = r->backing;
-		in_region = uva + run.len - r->uva;
-		offset = b->offset + (uint64_t)(r->host - b->map_base) + in_region;
-		if (!run.backing) {
-			run.backing = b;
-			run.offset = offset;
-		} else if (b->dev != run.backing->dev || b->ino != run.backing->ino ||
-			offset != run.offset + run.len) {
+		if (r->backing->dev != run.backing->dev || r->backing->ino != run.backing->ino ||
+			file_offset(r, at) != run.offset + run.len)
 			break;
-		}
-		run.len += RW_MIN(len - run.len, r->size - in_region);
+		run.len += RW_MIN(len - run.len, r->size - (at - r->uva));
 	}
 	*out = run;
 	return 0;

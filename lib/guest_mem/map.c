@@ -31,40 +31,36 @@ static void backing_put(struct gm_backing *b)
 	free(b);
 }
 
-/* Map what `d` describes from `fd`, of which `st` was just read. */
-static int backing_new(
-	const struct gm_region_desc *d, int fd, const struct stat *st, struct gm_backing **out)
+/* Map what `d` describes from `fd`, of which `st` was just read. NULL with errno set. */
+static struct gm_backing *backing_new(const struct gm_region_desc *d, int fd, const struct stat *st)
 {
 	struct gm_backing *b = calloc(1, sizeof(*b));
-	int ret;
+	int err;
 
 	if (!b)
-		return -ENOMEM;
+		return NULL;
 	*b = (struct gm_backing){.refs = 1, .dev = st->st_dev, .ino = st->st_ino};
 	b->page_size = file_page_size(fd);
 	b->offset = d->mmap_offset & ~(b->page_size - 1);
 	b->map_len = rw_align_up(d->mmap_offset + d->size - b->offset, b->page_size);
 	b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (b->fd < 0) {
-		ret = -errno;
+	if (b->fd < 0)
 		goto err_free;
-	}
 	b->map_base = mmap(NULL, b->map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
 		(off_t)b->offset);
-	if (b->map_base == MAP_FAILED) {
-		ret = -errno;
+	if (b->map_base == MAP_FAILED)
 		goto err_close;
-	}
 	/* A guest's memory has no place in a core dump of the switch, nor in a child. */
 	madvise(b->map_base, b->map_len, MADV_DONTDUMP);
 	madvise(b->map_base, b->map_len, MADV_DONTFORK);
-	*out = b;
-	return 0;
+	return b;
 err_close:
+	err = errno;
 	close(b->fd);
+	errno = err;
 err_free:
-	free(b);
-	return ret;
+	free(b); /* keeps errno (glibc 2.33 and later) */
+	return NULL;
 }
 
 /* The backing in `prev` that maps exactly this region, or NULL. */
@@ -87,7 +83,6 @@ static int region_map(
 {
 	struct gm_backing *b;
 	struct stat st;
-	int ret;
 
 	if (fstat(fd, &st))
 		return -errno;
@@ -95,13 +90,12 @@ static int region_map(
 	if (st.st_size < 0 || d->mmap_offset + d->size > (uint64_t)st.st_size)
 		return -ENXIO;
 	b = backing_find(prev, d, &st);
-	if (b) {
+	if (b)
 		b->refs++;
-	} else {
-		ret = backing_new(d, fd, &st, &b);
-		if (ret)
-			return ret;
-	}
+	else
+		b = backing_new(d, fd, &st);
+	if (!b)
+		return -errno;
 	*out = (struct gm_region){
 		.gpa = d->gpa,
 		.size = d->size,

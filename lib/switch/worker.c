@@ -31,7 +31,7 @@ static void flush(struct sw_worker *w)
 static struct sw_out *out_get(
 	struct sw_worker *w, const struct sw_target *t, uint16_t port_id, uint16_t queue)
 {
-	uint16_t i = w->out_of[port_id];
+	unsigned i = w->out_of[port_id];
 
 	if (rw_likely(i != SW_NO_OUT && w->outs[i].queue == queue))
 		return &w->outs[i];
@@ -44,13 +44,13 @@ static struct sw_out *out_get(
 	}
 	if (rw_unlikely(w->nouts == SW_MAX_OUTS))
 		flush(w);
-	i = (uint16_t)w->nouts++;
+	i = w->nouts++;
 	w->outs[i].target = t;
 	w->outs[i].port_id = port_id;
 	w->outs[i].queue = queue;
 	w->outs[i].n = 0;
 found:
-	w->out_of[port_id] = i;
+	w->out_of[port_id] = (uint16_t)i;
 	return &w->outs[i];
 }
 
