@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Turns what meson and pytest leave behind into the rows that scripts/test counts.
+
+usage: test_results.py meson BUILD_DIR PART   after `meson test`
+       test_results.py pytest JUNIT_XML PART  after `pytest --junit-xml`
+
+A row is "passed|failed|skipped <tab> PART <tab> NAME <tab> REASON". Each scenario is a row, not
+each program; a program that fails beside its scenarios (it crashed, it hung, a sanitizer spoke
+at its end) is a row of its own.
+"""
+
+import json
+import os
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def reason_of(element):
+    """The first line that says why, without what would break the table."""
+    text = element.get('message') or element.text or ''
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].replace('\t', ' ') if lines else ''
+
+
+def result_of(case):
+    for tag in 'failure', 'error':
+        found = case.find(tag)
+        if found is not None:
+            return 'failed', reason_of(found)
+    found = case.find('skipped')
+    if found is not None:
+        output = case.find('system-out')
+        return 'skipped', reason_of(found) or (reason_of(output) if output is not None else '')
+    return 'passed', ''
+
+
+def meson_rows(build_dir):
+    logs = os.path.join(build_dir, 'meson-logs')
+    scenarios = {}
+    for suite in ElementTree.parse(os.path.join(logs, 'testlog.junit.xml')).iter('testsuite'):
+        program = suite.get('name').split('.', 1)[1]
+        scenarios[program] = [(case.get('name').split(' - ', 1)[-1], *result_of(case))
+                              for case in suite.iter('testcase')]
+    with open(os.path.join(logs, 'testlog.json'), encoding='utf-8') as log:
+        programs = [json.loads(line) for line in log]
+    for program in programs:
+        name = program['name'].split(' / ')[-1]
+        rows = scenarios.get(program['name'], [])
+        for scenario, result, reason in rows:
+            yield result, f'{name}: {scenario}', reason
+        if program['result'] == 'SKIP' and not rows:
+            yield 'skipped', name, program.get('stdout', '').strip().split('\n')[-1]
+        elif program['result'] not in ('OK', 'SKIP') and all(row[1] != 'failed' for row in rows):
+            yield ('failed', name,
+                   f'{program["result"].lower()}, exit status {program["returncode"]}, '
+                   f'see {logs}/testlog.txt')
+
+
+def pytest_rows(path):
+    for case in ElementTree.parse(path).iter('testcase'):
+        module = case.get('classname', '').rsplit('.', 1)[-1]
+        result, reason = result_of(case)
+        yield result, f'{module}: {case.get("name")}' if module else case.get('name'), reason
+
+
+def main():
+    if len(sys.argv) != 4 or sys.argv[1] not in ('meson', 'pytest'):
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    _, kind, path, part = sys.argv
+    for result, name, reason in (meson_rows if kind == 'meson' else pytest_rows)(path):
+        print(result, part, name, reason, sep='\t')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

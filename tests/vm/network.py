@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A switch with Linux guests on it, and what every test wants of them."""
+
+from guest import Guest, wait_until
+
+# Bits of the virtio feature word, as in the virtio specification.
+FEATURE_BITS = {
+    'csum': 0, 'guest_csum': 1, 'guest_tso4': 7, 'guest_tso6': 8, 'guest_ecn': 9,
+    'guest_ufo': 10, 'host_tso4': 11, 'host_tso6': 12, 'host_ecn': 13, 'host_ufo': 14,
+    'mrg_rxbuf': 15, 'mq': 22, 'indirect_desc': 28, 'event_idx': 29, 'version_1': 32,
+    'packed': 34,
+}
+OFFLOADS = ('csum', 'guest_csum', 'guest_tso4', 'guest_tso6', 'guest_ecn',
+            'host_tso4', 'host_tso6', 'host_ecn')
+# What Ringway offers and Linux takes in each test that does not turn it off.
+USUAL = {*OFFLOADS, 'mrg_rxbuf', 'indirect_desc', 'event_idx', 'version_1'}
+
+MEBIBYTES = 4
+# How long anything may take that takes milliseconds on an idle machine.
+SOON_S = 10
+
+# What may be lost while guests boot. A guest that is up first talks to nobody: its IPv6 stack
+# announces itself, and the network is empty. And Linux starts its device some time before it
+# posts receive buffers, so what other guests send to all finds none.
+BOOT_DROPS = {('from_guest', 'no_destination'), ('to_guest', 'no_buffer')}
+# What may be lost while guests talk. A TCP sender knows the receiver's window, not how many of
+# its buffers are left: without large segments a ring of 256 buffers is full in 0.4 MB, when QEMU
+# does not get the CPU for a moment. TCP sends it again.
+TALK_DROPS = {('to_guest', 'no_buffer')}
+
+
+class Network:
+    """start() it once; `guests` are in the order of the ports g0, g1, ..."""
+
+    def __init__(self, folder, ringwayd, kernel, initramfs):
+        self.folder = folder
+        self.ringwayd = ringwayd
+        self.images = kernel, initramfs
+        self.switch = None
+        self.guests = []
+
+    def start(self, *options):
+        """A switch, and one guest for each set of options of class Guest; returns the guests."""
+        names = [f'g{i}' for i in range(len(options))]
+        listening = [n for n, o in zip(names, options) if not o.get('server')]
+        clients = {n: f'{self.folder}/{n}.qemu.sock'
+                   for n, o in zip(names, options) if o.get('server')}
+        self.switch = self.ringwayd(*listening, clients=clients, options=['--log-level=debug'])
+        for i, name in enumerate(names):
+            guest = Guest(name, self.folder, self.switch.sockets[name], f'10.0.0.{i + 1}/24',
+                          **{'hugetlb': False, **options[i]})
+            self.guests.append(guest)
+        self.boot(*self.guests)
+        return self.guests
+
+    def boot(self, *guests):
+        """All at the same time."""
+        for guest in guests:
+            guest.start(*self.images)
+        for guest in guests:
+            guest.wait_boot()
+            self.wait_port(guest, link=True)
+        check_reasons(self.switch.drops(), BOOT_DROPS)
+
+    def kill(self):
+        for guest in self.guests:
+            guest.kill()
+
+    def wait_port(self, guest, **members):
+        """Returns when the row of the guest's port has these members."""
+        def has_them():
+            row = self.switch.port(guest.name)
+            return all(row[key] == value for key, value in members.items())
+        wait_until(has_them, SOON_S, f'port {guest.name} does not get {members}')
+
+    def check_port(self, guest, ring_format='split', without=(), pairs=1):
+        """What the guest's driver has negotiated, and that its rings run."""
+        row = self.switch.port(guest.name)
+        assert row['connected'] and row['link'], row
+        assert row['broken_rings'] == 0, row
+        assert row['ring_format'] == ring_format
+        assert row['pairs'] == pairs
+        wanted = USUAL - set(without)
+        wanted |= {'packed'} if ring_format == 'packed' else set()
+        wanted |= {'mq'} if pairs > 1 else set()
+        features = int(row['features'], 16)
+        assert {name for name, bit in FEATURE_BITS.items() if features >> bit & 1} == wanted
+
+    def counters(self):
+        """{name: row of `port stats`}"""
+        return {row['name']: row for row in self.switch.cli('port', 'stats')}
+
+    def learned(self):
+        """{MAC: name of its port}"""
+        return {row['mac']: row['port'] for row in self.switch.cli('fdb', 'list')}
+
+    def exchange(self, left, right):
+        """Echo requests and a checksummed transfer each way, and nothing lost or misplaced."""
+        before, drops = self.counters(), self.switch.drops()
+        left.ping(right)
+        right.ping(left)
+        left.send(right, MEBIBYTES)
+        right.send(left, MEBIBYTES)
+        self.check_moved(before, left, right)
+        self.check_moved(before, right, left)
+        self.check_all_arrived(before)
+        check_reasons({drop for drop, frames in self.switch.drops().items()
+                       if frames != drops.get(drop)}, TALK_DROPS)
+        learned = self.learned()
+        for guest in left, right:
+            assert learned.get(guest.mac) == guest.name, learned
+
+    def check_moved(self, before, sender, receiver):
+        """The payload that was sent one way since then is in the counters of both ports."""
+        after = self.counters()
+        for guest, direction in (sender, 'from_guest'), (receiver, 'to_guest'):
+            new, old = after[guest.name][direction], before[guest.name][direction]
+            assert new['bytes'] - old['bytes'] > MEBIBYTES << 20, (guest.name, direction)
+            assert new['unicast'] > old['unicast'], (guest.name, direction)
+
+    def check_all_arrived(self, before):
+        """Each unicast frame that came from a guest since then went to a guest or was counted.
+
+        The counters are read one after the other while guests are free to send: try again.
+        """
+        def total(direction, count):
+            return (sum(count(row[direction]) for row in self.counters().values()) -
+                    sum(count(row[direction]) for row in before.values()))
+
+        def arrived():
+            sent = total('from_guest', lambda counters: counters['unicast'])
+            received = total('to_guest', lambda counters: counters['unicast'])
+            lost = total('to_guest', lambda counters: counters['drops']['no_buffer'])
+            return sent == received + lost and lost < 0.05 * sent
+
+        wait_until(arrived, SOON_S, f'not all frames arrived: {self.counters()}')
+
+
+def check_reasons(drops, allowed):
+    """drops: the keys of Switch.drops()."""
+    for drop in drops:
+        assert tuple(drop.split()[1:]) in allowed, drop

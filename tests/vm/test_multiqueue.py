@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Guests with two CPUs and two queue pairs. Linux sends what a process on CPU n sends by pair n."""
+
+import pytest
+
+PAIRS = 2
+ECHOES = 20
+# Besides the echoes: ARP, and what IPv6 sends to all.
+NOISE = 6
+MEBIBYTES = 4
+# Bytes: more than noise, less than TCP's first window, which a process sends from its own CPU. Most of
+# the rest leaves by the CPU that the device interrupts: there TCP learns that it may go on.
+SHARE = 10000
+
+
+def counters(switch, guest, unit):
+    """[{'from_guest': count, 'to_guest': count} of each pair], of 'frames' or 'bytes'"""
+    return [{direction: queue[direction][unit] for direction in ('from_guest', 'to_guest')}
+            for queue in switch.stats(guest.name)['queues']]
+
+
+def difference(new, old):
+    assert len(new) == len(old) == PAIRS
+    return [{direction: n[direction] - o[direction] for direction in n} for n, o in zip(new, old)]
+
+
+def check_replies_follow_requests(switch, sender, receiver):
+    """The same flow, sent by one pair and then by the other: its replies come on that pair."""
+    for pair in range(PAIRS):
+        before = counters(switch, sender, 'frames')
+        sender.check(f'taskset {1 << pair:x} ping -c {ECHOES} -i 0.05 -W 5 {receiver.ip}', 60)
+        after = counters(switch, sender, 'frames')
+        for i, moved in enumerate(difference(after, before)):
+            for direction in 'from_guest', 'to_guest':
+                if i == pair:
+                    assert moved[direction] >= ECHOES, (pair, i, moved)
+                else:
+                    assert moved[direction] <= NOISE, (pair, i, moved)
+
+
+def check_pairs_share_the_work(switch, sender, receiver):
+    """A TCP transfer by a process on each CPU, at the same time; every checksum is compared."""
+    ports = range(5010, 5010 + PAIRS)
+    sent = sender.make_data(MEBIBYTES)
+    for port in ports:
+        receiver.listen(port)
+    before = counters(switch, sender, 'bytes')
+    jobs = ' '.join(f'taskset {1 << cpu:x} nc {receiver.ip} {port} </tmp/data >/dev/null &'
+                    for cpu, port in enumerate(ports))
+    sender.check(f'{jobs} wait', 120)
+    assert [receiver.received(port, 60) for port in ports] == [sent] * PAIRS
+    moved = difference(counters(switch, sender, 'bytes'), before)
+    assert sum(pair['from_guest'] for pair in moved) > PAIRS * MEBIBYTES << 20
+    for pair in moved:
+        assert pair['from_guest'] > SHARE, moved
+
+
+@pytest.mark.parametrize('ring_format', ['split', 'packed'])
+def test_two_queue_pairs(network, ring_format):
+    device = 'packed=on' if ring_format == 'packed' else 'packed=off'
+    guests = network.start({'device': device, 'queues': PAIRS},
+                           {'device': device, 'queues': PAIRS})
+    for guest in guests:
+        network.check_port(guest, ring_format, pairs=PAIRS)
+    network.exchange(*guests)
+    for sender, receiver in guests, guests[::-1]:
+        check_replies_follow_requests(network.switch, sender, receiver)
+    for sender, receiver in guests, guests[::-1]:
+        check_pairs_share_the_work(network.switch, sender, receiver)
+    for guest in guests:
+        network.check_port(guest, ring_format, pairs=PAIRS)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Guests and QEMUs that go away and come back, while others go on."""
+
+import threading
+
+import pytest
+
+SPLIT = {'device': 'packed=off'}
+PACKED = {'device': 'packed=on'}
+
+
+class Background(threading.Thread):
+    """A call in another thread; finish() returns when it has, with its exception if any."""
+
+    def __init__(self, call):
+        super().__init__(daemon=True)
+        self.call = call
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self.call()
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def finish(self, timeout):
+        self.join(timeout)
+        assert not self.is_alive(), f'{self.call} goes on after {timeout} s'
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
+def test_a_guest_reboots_while_others_talk(network, device):
+    rebooted, left, right = network.start(device, SPLIT, PACKED)
+    network.exchange(rebooted, left)
+    reboot = Background(rebooted.reboot)
+    transfers = 0
+    while reboot.is_alive():
+        # Fails on the first one that is not whole.
+        left.send(right, 1)
+        transfers += 1
+        for guest in left, right:
+            network.check_port(guest, 'split' if guest is left else 'packed')
+        row = network.switch.port(rebooted.name)
+        assert row['connected'] and row['broken_rings'] == 0
+    reboot.finish(0)
+    assert transfers
+    network.wait_port(rebooted, link=True)
+    network.check_port(rebooted, 'split' if device is SPLIT else 'packed')
+    network.exchange(rebooted, left)
+    network.exchange(right, rebooted)
+
+
+@pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
+@pytest.mark.parametrize('server', [False, True], ids=['qemu_connects', 'ringwayd_connects'])
+def test_qemu_is_killed_and_started_again(network, device, server):
+    killed, other = network.start({**device, 'server': server}, SPLIT)
+    network.exchange(killed, other)
+    killed.kill()
+    network.wait_port(killed, connected=False, link=False, ring_format=None)
+    assert killed.mac not in network.learned()
+    network.check_port(other)
+    # Nobody is left to hear it: all of it is counted as such, and the guest is none the worse.
+    assert other.run(f'ping -c 2 -i 0.2 -W 1 {killed.ip}')[0]
+    assert network.switch.drops().get(f'{other.name} from_guest no_destination')
+    network.boot(killed)
+    network.check_port(killed, 'split' if device is SPLIT else 'packed')
+    network.exchange(killed, other)
