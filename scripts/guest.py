@@ -52,9 +52,10 @@ ip link set eth0 up
 (cd /root; while :; do
 	setsid -c sh -l </dev/ttyS0 >/dev/ttyS0 2>&1
 done) &
-exec </dev/ttyS1 >/dev/ttyS1
-stty raw -echo
+# Not in PID 1, which gets SIGCHLD for every orphan: it makes busybox's read forget what it has read
+# of a line.
 while :; do
+	stty raw -echo
 	while read -r id command; do
 		rm -f /tmp/output
 		sh -c "$command" </dev/null >/tmp/output 2>&1
@@ -63,6 +64,9 @@ while :; do
 		cat /tmp/output
 		printf '\n@end %s %s\n' "$id" "$status"
 	done
+done </dev/ttyS1 >/dev/ttyS1 &
+while :; do
+	wait
 done
 '''.replace('MODULES', ' '.join(MODULES))
 

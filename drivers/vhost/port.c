@@ -133,7 +133,6 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 static int rings_resume(void *dev, unsigned first, unsigned n)
 {
 	struct vhost_port *vp = dev;
-	bool was_up = sw_port_is_up(vp->sw, &vp->port);
 	int ret = 0;
 
 	for (unsigned i = first; i < first + n; i++) {
@@ -143,8 +142,6 @@ static int rings_resume(void *dev, unsigned first, unsigned n)
 			ret = one;
 	}
 	sw_commit(vp->sw);
-	if (!was_up && sw_port_is_up(vp->sw, &vp->port))
-		rw_debug("port %s: link up", vp->port.name);
 	return ret;
 }
 

@@ -5,7 +5,6 @@ import glob
 import os
 import re
 import select
-import signal
 import subprocess
 import time
 
@@ -30,7 +29,8 @@ class Pmd:
         # Not --in-memory: virtio-user would have to share more regions than the protocol has room
         # for. 512 bits allow the vectorized path for packed rings, which is off by default.
         command = [
-            'dpdk-testpmd', '--lcores', f'0@{cpu},1@{cpu}', '--no-pci', '--no-telemetry',
+            # The output must come at once, not when a buffer is full.
+            'stdbuf', '-o0', 'dpdk-testpmd', '--lcores', f'0@{cpu},1@{cpu}', '--no-pci', '--no-telemetry',
             '--no-shconf', '--iova-mode=va', '--single-file-segments',
             f'--file-prefix={self.prefix}', '--force-max-simd-bitwidth=512',
             '--log-level=pmd.net.virtio.*:info']
@@ -44,25 +44,24 @@ class Pmd:
             f'--txq={pairs}', f'--rxd={RING_SIZE}', f'--txd={RING_SIZE}', '--forward-mode=mac',
             f'--eth-peer=0,{MACS[1]}', f'--eth-peer=1,{MACS[0]}', f'--txpkts={frame_bytes}',
             '--txonly-multi-flow']
-        # The output goes to a terminal: to a pipe it would come only when a buffer is full.
-        self.terminal, slave = os.openpty()
         self.log = open(os.path.join(folder, 'testpmd.log'), 'wb')
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=slave, stderr=slave,
-                                        preexec_fn=die_with_parent)
-        os.close(slave)
-        self.greeting = self.read_to_prompt(self.START_S)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        self.output = self.process.stdout.fileno()
+        try:
+            self.greeting = self.read_to_prompt(self.START_S)
+        except BaseException:
+            self.close()
+            raise
 
     def read_to_prompt(self, timeout):
         text = ''
         deadline = time.monotonic() + timeout
         while not text.endswith('\n' + PROMPT):
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.terminal], [], [], left)[0]:
+            if left <= 0 or not select.select([self.output], [], [], left)[0]:
                 raise AssertionError(f'testpmd: no prompt after {timeout} s:\n{text}')
-            try:
-                data = os.read(self.terminal, 65536)
-            except OSError:
-                data = b''
+            data = os.read(self.output, 65536)
             if not data:
                 raise AssertionError(f'testpmd ended with status {self.process.wait()}:\n{text}')
             self.log.write(data)
@@ -99,31 +98,12 @@ class Pmd:
     def close(self):
         """Ends the process, by force when it does not end by itself; removes its files."""
         try:
-            if self.process.poll() is None:
-                self.process.stdin.write(b'quit\n')
-                self.process.stdin.flush()
-                self.drain(10)
-                self.process.wait(10)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+            rest, _ = self.process.communicate(b'quit\n', timeout=10)
+            self.log.write(rest)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
         finally:
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGKILL)
-                self.process.wait()
-            self.process.stdin.close()
-            os.close(self.terminal)
             self.log.close()
             for path in glob.glob(f'/dev/hugepages/{self.prefix}map_*'):
                 os.unlink(path)
-
-    def drain(self, timeout):
-        """Reads until the other end of the terminal is closed."""
-        deadline = time.monotonic() + timeout
-        while select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))[0]:
-            try:
-                data = os.read(self.terminal, 65536)
-            except OSError:
-                return
-            if not data:
-                return
-            self.log.write(data)

@@ -463,16 +463,17 @@ static void a_cpu_that_does_not_exist_and_one_not_allowed_are_told_apart(void **
 
 static void as_many_ports_as_fit_are_taken(void **state)
 {
-	char *line = malloc(OPTIONS_PORTS_MAX * 48), *p = line;
+	static char line[OPTIONS_PORTS_MAX * 48];
+	size_t len = 0;
 
 	(void)state;
 	for (int i = 0; i < OPTIONS_PORTS_MAX; i++)
-		p += sprintf(p, "%s--socket-path=/tmp/vm%d", i ? " " : "", i);
+		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s--socket-path=/tmp/vm%d",
+			i ? " " : "", i);
 	takes(line);
 	assert_int_equal(got.nports, OPTIONS_PORTS_MAX);
-	strcpy(p, " --socket-path=/tmp/more");
+	snprintf(line + len, sizeof(line) - len, " --socket-path=/tmp/more");
 	refuses(line, "more than 256 ports");
-	free(line);
 }
 
 static void the_help_fits_80_columns_and_names_every_option(void **state)

@@ -8,8 +8,8 @@ ECHOES = 20
 # Besides the echoes: ARP, and what IPv6 sends to all.
 NOISE = 6
 MEBIBYTES = 4
-# Bytes: more than noise, less than TCP's first window, which a process sends from its own CPU. Most of
-# the rest leaves by the CPU that the device interrupts: there TCP learns that it may go on.
+# Bytes: more than noise, less than TCP's first window, which a process sends from its own CPU. Most
+# of the rest leaves by the CPU that the device interrupts: there TCP learns that it may go on.
 SHARE = 10000
 
 
