@@ -5,20 +5,6 @@
 static const struct setup split = {.format = FE_SPLIT, .num = 256};
 static const struct setup packed = {.format = FE_PACKED, .num = 256, .wrap = true};
 
-static int setup(void **state)
-{
-	const struct setup *s = *state;
-
-	*state = fixture_new(s);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 static void an_empty_ring_yields_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -371,15 +357,7 @@ static void a_full_or_closed_call_eventfd_blocks_nobody(void **state)
 static void a_queue_goes_on_where_its_predecessor_stopped(void **state)
 {
 	struct fixture *f = *state;
-	struct vq_config cfg = {
-		.mem = f->map,
-		.desc = f->vq.desc,
-		.driver = f->vq.avail,
-		.device = f->vq.used,
-		.features = f->features,
-		.num = f->num,
-		.call_fd = -1,
-	};
+	struct vq_config cfg = config_of(f);
 
 	for (int i = 0; i < 10; i++) {
 		churn(f, 100 + (uint32_t)i * 37, 16);
@@ -387,13 +365,6 @@ static void a_queue_goes_on_where_its_predecessor_stopped(void **state)
 		assert_int_equal(vq_init(&f->vq, &cfg), 0);
 	}
 }
-
-#define T(fn, s)                                                                  \
-	{                                                                         \
-		.name = #fn " (" #s ")", .test_func = fn, .setup_func = setup,    \
-		.teardown_func = teardown, .initial_state = (void *)(uintptr_t)&s \
-	}
-#define BOTH(fn) T(fn, split), T(fn, packed)
 
 /* Variants by size, start and feature. */
 static const struct setup split_2 = {.format = FE_SPLIT, .num = 2};

@@ -9,20 +9,6 @@ static const struct setup packed = {
 static const struct setup split_direct = {.format = FE_SPLIT, .num = 8};
 static const struct setup packed_direct = {.format = FE_PACKED, .num = 8, .wrap = true};
 
-static int setup(void **state)
-{
-	const struct setup *s = *state;
-
-	*state = fixture_new(s);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 /* Write descriptor `i` of either ring; packed: `next` is the id. */
 static void set_desc(
 	struct fixture *f, unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
@@ -363,16 +349,7 @@ static void garbage_in_the_event_structure_asks_for_interrupts(void **state)
 static void impossible_rings_are_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct vq_config good = {
-		.mem = f->map,
-		.desc = f->vq.desc,
-		.driver = f->vq.avail,
-		.device = f->vq.used,
-		.features = f->features,
-		.num = 8,
-		.base = f->packed ? 0x80008000 : 0,
-		.call_fd = -1,
-	};
+	struct vq_config good = config_of(f);
 	struct vq_config c;
 	struct vq vq;
 
@@ -418,15 +395,7 @@ static void positions_that_contradict_each_other_are_refused(void **state)
 		{0x00028005, -EINVAL},
 	};
 	struct fixture *f = *state;
-	struct vq_config cfg = {
-		.mem = f->map,
-		.desc = f->vq.desc,
-		.driver = f->vq.avail,
-		.device = f->vq.used,
-		.features = f->features,
-		.num = 8,
-		.call_fd = -1,
-	};
+	struct vq_config cfg = config_of(f);
 	struct vq vq;
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(cases); i++) {
@@ -441,29 +410,14 @@ static void positions_that_contradict_each_other_are_refused(void **state)
 static void a_base_without_a_used_position_means_nothing_is_in_flight(void **state)
 {
 	struct fixture *f = *state;
-	struct vq_config cfg = {
-		.mem = f->map,
-		.desc = f->vq.desc,
-		.driver = f->vq.avail,
-		.device = f->vq.used,
-		.features = f->features,
-		.num = 8,
-		.base = 0x8000, /* what DPDK's virtio-user sends */
-		.call_fd = -1,
-	};
+	struct vq_config cfg = config_of(f);
 
+	cfg.base = 0x8000; /* what DPDK's virtio-user sends */
 	assert_int_equal(vq_init(&f->vq, &cfg), 0);
 	assert_int_equal(vq_base(&f->vq, true), 0x80008000);
 	assert_still_works(f);
 	assert_int_equal(f->ring.pdesc[0].flags, VQ_PACKED_AVAIL | VQ_PACKED_USED);
 }
-
-#define T(fn, s)                                                                  \
-	{                                                                         \
-		.name = #fn " (" #s ")", .test_func = fn, .setup_func = setup,    \
-		.teardown_func = teardown, .initial_state = (void *)(uintptr_t)&s \
-	}
-#define BOTH(fn) T(fn, split), T(fn, packed)
 
 int main(void)
 {

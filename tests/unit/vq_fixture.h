@@ -121,6 +121,21 @@ static inline void fixture_free(struct fixture *f)
 	free(f);
 }
 
+/* What it takes to set up the fixture's queue once more. */
+static inline struct vq_config config_of(const struct fixture *f)
+{
+	return (struct vq_config){
+		.mem = f->map,
+		.desc = f->vq.desc,
+		.driver = f->vq.avail,
+		.device = f->vq.used,
+		.features = f->features,
+		.num = f->num,
+		.base = f->packed ? 0x80008000 : 0,
+		.call_fd = -1,
+	};
+}
+
 /* The device's functions with the format as a variable: what a test needs. */
 static inline enum vq_status fetch(struct fixture *f, struct vq_chain *c, bool writable)
 {
@@ -170,3 +185,26 @@ static inline void post(
 	assert_int_equal(fe_ring_add(&f->ring, &c), 0);
 	fe_ring_publish(&f->ring);
 }
+
+/* cmocka's hooks: the test's initial state is a struct setup, its state a struct fixture. */
+static int setup(void **state)
+{
+	const struct setup *s = *state;
+
+	*state = fixture_new(s);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}
+
+/* The same test for a variant `s`, or for the two variants called split and packed. */
+#define T(fn, s)                                                                  \
+	{                                                                         \
+		.name = #fn " (" #s ")", .test_func = fn, .setup_func = setup,    \
+		.teardown_func = teardown, .initial_state = (void *)(uintptr_t)&s \
+	}
+#define BOTH(fn) T(fn, split), T(fn, packed)
