@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import struct
+import sys
 
 import pytest
 
@@ -119,6 +121,45 @@ def test_an_inherited_connection_and_an_inherited_listener_are_served(launch, pl
         with socket.socket(socket.AF_UNIX) as front_end:
             front_end.connect(f'{place}/l')
         assert daemon.stop() == 0
+
+
+GET_FEATURES = 1
+# vhost-user: request, flags (version 1), bytes of payload.
+HEADER = struct.Struct('=III')
+
+
+def ask_features(front_end):
+    """What a back-end on this socket offers."""
+    front_end.settimeout(5)
+    front_end.sendall(HEADER.pack(GET_FEATURES, 1, 0))
+    reply = front_end.recv(HEADER.size + 8, socket.MSG_WAITALL)
+    assert HEADER.unpack(reply[:HEADER.size]) == (GET_FEATURES, 1 | 4, 8)
+    return int.from_bytes(reply[HEADER.size:], sys.byteorder)
+
+
+def test_it_serves_an_inherited_connection_and_ends_with_it(launch):
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            daemon = launch(f'--fd={theirs.fileno()}', pass_fds=[theirs.fileno()])
+        assert ask_features(ours) >> 32 & 1, 'VERSION_1 is offered'
+    assert daemon.process.wait(5) == 0
+    assert not os.path.exists(daemon.pidfile)
+
+
+def test_it_serves_one_front_end_after_the_other_on_an_inherited_listener(launch, place):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f'{place}/l')
+        listener.listen(1)
+        daemon = launch(f'--fd={listener.fileno()}', pass_fds=[listener.fileno()])
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as front_end:
+            front_end.connect(f'{place}/l')
+            assert ask_features(front_end)
+        # The port is free again when the switch has seen the end.
+        while json.loads(daemon.cli('port', 'list', '--json').stdout)[0]['connected']:
+            pass
+    assert daemon.stop() == 0
 
 
 def test_it_runs_without_privileges(launch, place):
