@@ -18,7 +18,8 @@ FILE_LINES = 600
 PARAMETERS = 6
 SOURCE_ENDINGS = ('.c', '.h', '.py', '.sh', 'meson.build')
 # Text that is not source: prose, data, and files whose format has no comments.
-UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', 'LICENSE', '.gitignore', '.editorconfig', '.clang-format')
+UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', '.svg', 'LICENSE', '.gitignore',
+                      '.editorconfig', '.clang-format')
 # Who may use DPDK. Everything below them runs without EAL, in milliseconds, in a unit test.
 DPDK_USERS = ('lib/switch/', 'drivers/', 'app/')
 

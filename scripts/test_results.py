@@ -53,8 +53,7 @@ def meson_rows(build_dir):
             yield 'skipped', name, program.get('stdout', '').strip().split('\n')[-1]
         elif program['result'] not in ('OK', 'SKIP') and all(row[1] != 'failed' for row in rows):
             yield ('failed', name,
-                   f'{program["result"].lower()}, exit status {program["returncode"]}, '
-                   f'see {logs}/testlog.txt')
+                   f'{program["result"].lower()}, exit status {program["returncode"]}')
 
 
 def pytest_rows(path):
