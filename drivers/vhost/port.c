@@ -85,16 +85,9 @@ static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
 static void rings_pause(void *dev, unsigned first, unsigned n)
 {
 	struct vhost_port *vp = dev;
-	bool any = false;
 
-	for (unsigned i = first; i < first + n; i++) {
-		if (*ring_queue(vp, i)) {
-			ring_set(vp, i, false);
-			any = true;
-		}
-	}
-	if (!any)
-		return;
+	for (unsigned i = first; i < first + n; i++)
+		ring_set(vp, i, false);
 	sw_commit(vp->sw);
 	for (unsigned i = first; i < first + n; i++) {
 		struct vhost_queue **q = ring_queue(vp, i);

@@ -24,7 +24,7 @@ struct vhost_queue {
 	struct port_counters *counters;
 	struct rw_seg *segs; /* scratch of one burst: queue.c says how many */
 	uint32_t hdr_len;
-	/* Offloads that the guest may send (from) or takes (to): features that say so, in one word. */
+	/* Offloads that the guest negotiated to send (from_guest) or to take (to_guest). */
 	bool csum;
 	bool ecn;
 	bool tso4;

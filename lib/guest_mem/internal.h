@@ -20,3 +20,6 @@ struct gm_backing {
 	uint8_t *map_base;
 	size_t map_len; /* a multiple of page_size */
 };
+
+/* The region that holds user address `uva`, or NULL. The table is by gpa, so this is a walk. */
+const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva);

@@ -4,18 +4,6 @@
 
 #include "internal.h"
 
-/* The region that holds user address `uva`, or NULL. */
-static const struct gm_region *region_by_uva(const struct gm_map *map, uint64_t uva)
-{
-	for (uint32_t i = 0; i < map->nregions; i++) {
-		const struct gm_region *r = &map->regions[i];
-
-		if (uva >= r->uva && uva - r->uva < r->size)
-			return r;
-	}
-	return NULL;
-}
-
 /* A run of the range that lies in one file, in order: what one mmap covers. */
 struct run {
 	const struct gm_backing *backing;
@@ -35,7 +23,7 @@ static uint64_t file_offset(const struct gm_region *r, uint64_t uva)
  */
 static int run_at(const struct gm_map *map, uint64_t uva, uint64_t len, struct run *out)
 {
-	const struct gm_region *r = region_by_uva(map, uva);
+	const struct gm_region *r = gm_region_by_uva(map, uva);
 	struct run run;
 
 	if (!r)
@@ -46,7 +34,7 @@ static int run_at(const struct gm_map *map, uint64_t uva, uint64_t len, struct r
 	while (run.len < len) {
 		uint64_t at = uva + run.len;
 
-		r = region_by_uva(map, at);
+		r = gm_region_by_uva(map, at);
 		if (!r)
 			return -EFAULT;
 		if (r->backing->dev != run.backing->dev || r->backing->ino != run.backing->ino ||
@@ -135,7 +123,7 @@ int gm_linear_get(const struct gm_map *map, uint64_t uva, uint64_t len, struct g
 
 	if (!len || rw_range_wraps(uva, len))
 		return -EFAULT;
-	r = region_by_uva(map, uva);
+	r = gm_region_by_uva(map, uva);
 	if (!r)
 		return -EFAULT;
 	if (len <= r->size - (uva - r->uva)) {

@@ -225,15 +225,23 @@ int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len)
 	return 0;
 }
 
-int gm_uva_to_gpa(const struct gm_map *map, uint64_t uva, uint64_t *gpa)
+const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva)
 {
 	for (uint32_t i = 0; i < map->nregions; i++) {
 		const struct gm_region *r = &map->regions[i];
 
-		if (uva >= r->uva && uva - r->uva < r->size) {
-			*gpa = r->gpa + (uva - r->uva);
-			return 0;
-		}
+		if (uva >= r->uva && uva - r->uva < r->size)
+			return r;
 	}
-	return -EFAULT;
+	return NULL;
+}
+
+int gm_uva_to_gpa(const struct gm_map *map, uint64_t uva, uint64_t *gpa)
+{
+	const struct gm_region *r = gm_region_by_uva(map, uva);
+
+	if (!r)
+		return -EFAULT;
+	*gpa = r->gpa + (uva - r->uva);
+	return 0;
 }

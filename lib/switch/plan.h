@@ -76,6 +76,7 @@ struct sw {
 	bool stop;
 
 	/* Control only. */
+	bool changed; /* since the last sw_commit */
 	unsigned nworkers;
 	unsigned load[SW_MAX_WORKERS]; /* from_guest queues assigned */
 	struct sw_plan *spare;

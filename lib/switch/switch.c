@@ -154,6 +154,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 	sw->ports[id] = (struct sw_port_state){.port = port};
 	port->id = (uint16_t)id;
 	sw->id_end = RW_MAX(sw->id_end, id + 1);
+	sw->changed = true;
 	sw_commit(sw);
 	return 0;
 }
@@ -162,6 +163,7 @@ void sw_port_del(struct sw *sw, struct port *port)
 {
 	/* Its id may name another port soon: addresses learned from frames in flight go too. */
 	sw->ports[port->id] = (struct sw_port_state){0};
+	sw->changed = true;
 	sw_commit(sw);
 	fdb_forget_port(sw->fdb, port->id);
 }
@@ -196,14 +198,14 @@ static unsigned least_loaded(const struct sw *sw)
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
+	bool *running = dir == SW_TO_GUEST ? &state->to_run[queue] : &state->from_run[queue];
 
-	if (dir == SW_TO_GUEST) {
-		state->to_run[queue] = run;
+	if (*running == run)
 		return;
-	}
-	if (state->from_run[queue] == run)
+	*running = run;
+	sw->changed = true;
+	if (dir == SW_TO_GUEST)
 		return;
-	state->from_run[queue] = run;
 	if (run) {
 		state->from_worker[queue] = (uint8_t)least_loaded(sw);
 		sw->load[state->from_worker[queue]]++;
@@ -258,6 +260,9 @@ void sw_commit(struct sw *sw)
 {
 	struct sw_plan *next = sw->spare;
 
+	if (!sw->changed)
+		return;
+	sw->changed = false;
 	plan_targets(sw, next);
 	plan_polls(sw, next);
 	sw->spare = sw->plan;

@@ -16,7 +16,6 @@
 
 #define RW_ALWAYS_INLINE static inline __attribute__((always_inline))
 #define RW_NOINLINE      __attribute__((noinline))
-#define RW_COLD          __attribute__((cold, noinline))
 #define RW_CACHE_ALIGNED __attribute__((aligned(RW_CACHE_LINE)))
 #define RW_PRINTF(f, a)  __attribute__((format(printf, f, a)))
 

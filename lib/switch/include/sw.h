@@ -63,7 +63,10 @@ enum sw_dir { SW_FROM_GUEST, SW_TO_GUEST };
  * that starts goes to the worker that polls the fewest.
  */
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run);
-/* Put all notes into effect. On return no worker touches a queue that rests. Cannot fail. */
+/*
+ * Put all notes into effect; cheap when there are none. On return no worker touches a queue that
+ * rests. Cannot fail.
+ */
 void sw_commit(struct sw *sw);
 
 /* Whether the port has a running to_guest queue. */
