@@ -21,30 +21,29 @@ void fe_conn_close(struct fe_conn *c)
 	c->protocol_features = 0;
 }
 
-static int path_to_sockaddr(const char *path, struct sockaddr_un *sa)
+/* A new socket, and the address of `path` for it. The descriptor or -errno. */
+static int socket_for(const char *path, struct sockaddr_un *sa)
 {
 	size_t len = strlen(path);
+	int fd;
 
 	if (len >= sizeof(sa->sun_path))
 		return -ENAMETOOLONG;
 	memset(sa, 0, sizeof(*sa));
 	sa->sun_family = AF_UNIX;
 	memcpy(sa->sun_path, path, len);
-	return 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
 }
 
 int fe_conn_open(struct fe_conn *c, const char *path)
 {
 	struct sockaddr_un sa;
+	int fd = socket_for(path, &sa);
 	int err;
-	int fd;
 
-	err = path_to_sockaddr(path, &sa);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		err = -errno;
 		close(fd);
@@ -58,15 +57,11 @@ int fe_conn_open(struct fe_conn *c, const char *path)
 int fe_conn_listen(const char *path)
 {
 	struct sockaddr_un sa;
+	int fd = socket_for(path, &sa);
 	int err;
-	int fd;
 
-	err = path_to_sockaddr(path, &sa);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	unlink(path);
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0) {
 		err = -errno;
