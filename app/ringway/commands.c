@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "answer.h"
 #include "control.h"
 #include "rw_sock.h"
-#include "table.h"
 #include "version.h"
 
 #define TIMEOUT_MS 5000
@@ -65,38 +65,6 @@ static json_t *call_list(struct cli *cli, const char *method, json_t *params)
 	return NULL;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "-";
-}
-
-static bool is_true(const json_t *object, const char *key)
-{
-	return json_is_true(json_object_get(object, key));
-}
-
-static json_int_t number_of(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
-static void cell_number(struct table *t, const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-
-	if (json_is_integer(value))
-		table_cell(t, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	else
-		table_cell(t, "-");
-}
-
-static void cell_integer(struct table *t, json_int_t n)
-{
-	table_cell(t, "%" JSON_INTEGER_FORMAT, n);
-}
-
 static json_t *port_list(struct cli *cli)
 {
 	return call_list(cli, "port.list", NULL);
@@ -127,6 +95,11 @@ static void port_list_print(const struct cli *cli, const json_t *ports)
 	}
 	table_print(t, stdout);
 	table_free(t);
+}
+
+static json_t *port_show(struct cli *cli)
+{
+	return call(cli, "port.show", json_pack("{s:s}", "name", cli->name));
 }
 
 static json_t *port_stats(struct cli *cli)
@@ -343,6 +316,8 @@ static void version_print(const struct cli *cli, const json_t *result)
 const struct command commands[] = {
 	{"port", "list", 0, port_list, port_list_print, "port list",
 		"the ports and what is attached to them"},
+	{"port", "show", COMMAND_NAME | COMMAND_NEEDS_NAME, port_show, port_show_print,
+		"port show NAME", "one port: features, memory, rings, IOTLB, dirty log"},
 	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_stats_print,
 		"port stats [NAME] [--queues]", "frames, bytes and drops of each port"},
 	{"fdb", "list", 0, fdb_list, fdb_list_print, "fdb list",

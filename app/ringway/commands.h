@@ -44,5 +44,8 @@ extern const unsigned ncommands;
 /* Ask and print. 0, or -1 when it has complained. */
 int command_run(const struct command *command, struct cli *cli);
 
+/* show.c: the page of `port show`. */
+void port_show_print(const struct cli *cli, const json_t *port);
+
 /* Say what went wrong in one line on standard error. Returns -1. */
 int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

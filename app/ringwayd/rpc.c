@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a running switch can be asked over its control socket; doc/operation.md shows the answers. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <rte_version.h>
 
 #include "daemon.h"
+#include "rpc.h"
 #include "version.h"
 
 /* Entries in one answer of fdb.list, unless the caller wants fewer. */
@@ -52,37 +52,6 @@ static json_t *rpc_version(void *ctx, const json_t *params, struct ctl_failure *
 	(void)ctx, (void)params, (void)fail;
 	return json_pack("{s:s, s:s, s:s}", "name", "ringwayd", "version", RINGWAY_VERSION, "dpdk",
 		rte_version());
-}
-
-static json_t *port_json(const struct vhost_port *vp)
-{
-	static const char *const modes[] = {
-		[VHOST_SERVER] = "server", [VHOST_CLIENT] = "client", [VHOST_FD] = "fd"};
-	struct vhost_port_info info;
-	char features[32];
-
-	vhost_port_describe(vp, &info);
-	snprintf(features, sizeof(features), "0x%" PRIx64, info.features);
-	return json_pack("{s:s, s:i, s:s, s:s, s:s?, s:b, s:b, s:i, s:s?, s:s?, s:o, s:i}", "name",
-		info.name, "id", info.id, "driver", "vhost", "mode", modes[info.mode], "path",
-		info.path, "connected", info.connected, "link", info.link, "pairs", (int)info.pairs,
-		"ring_format",
-		!info.connected       ? NULL
-			: info.packed ? "packed"
-				      : "split",
-		"features", info.connected ? features : NULL, "mtu",
-		info.mtu ? json_integer(info.mtu) : json_null(), "broken_rings", (int)info.broken);
-}
-
-static json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	const struct daemon *d = ctx;
-	json_t *list = json_array();
-
-	(void)params, (void)fail;
-	for (unsigned i = 0; i < d->opt.nports; i++)
-		json_array_append_new(list, port_json(d->ports[i]));
-	return list;
 }
 
 static json_t *counters_json(const struct port_counters *c)
@@ -268,6 +237,7 @@ static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failu
 const struct ctl_method rpc_methods[] = {
 	{"version", rpc_version},
 	{"port.list", rpc_port_list},
+	{"port.show", rpc_port_show},
 	{"port.stats", rpc_port_stats},
 	{"fdb.list", rpc_fdb_list},
 	{"fdb.flush", rpc_fdb_flush},

@@ -98,7 +98,8 @@ static RW_NOINLINE bool open_offload(
 	if (!csum || !hdr->gso_size || (hdr->gso_type != type && !q->ecn))
 		return false;
 	if (!(type == VIRTIO_NET_HDR_GSO_TCPV4 && q->tso4) &&
-		!(type == VIRTIO_NET_HDR_GSO_TCPV6 && q->tso6))
+		!(type == VIRTIO_NET_HDR_GSO_TCPV6 && q->tso6) &&
+		!(hdr->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 && q->uso4))
 		return false;
 	f->offload.gso_type = hdr->gso_type;
 	f->offload.gso_size = hdr->gso_size;
@@ -112,8 +113,18 @@ static inline bool is_plain(const struct virtio_net_hdr *hdr)
 	return !(hdr->flags | hdr->gso_type);
 }
 
+/* A header of a legacy guest with the other byte order, in ours. */
+static RW_NOINLINE void swap_header(struct virtio_net_hdr *hdr)
+{
+	hdr->hdr_len = __builtin_bswap16(hdr->hdr_len);
+	hdr->gso_size = __builtin_bswap16(hdr->gso_size);
+	hdr->csum_start = __builtin_bswap16(hdr->csum_start);
+	hdr->csum_offset = __builtin_bswap16(hdr->csum_offset);
+}
+
 /* Make a frame of a chain. False: dropped and counted. */
-static inline bool frame_open(struct vhost_queue *q, struct loan *loan, struct frame *f)
+RW_ALWAYS_INLINE bool frame_open(
+	struct vhost_queue *q, struct loan *loan, struct frame *f, const unsigned mode)
 {
 	struct virtio_net_hdr hdr;
 
@@ -134,6 +145,8 @@ static inline bool frame_open(struct vhost_queue *q, struct loan *loan, struct f
 		take_bytes(loan, bytes, q->hdr_len);
 		memcpy(&hdr, bytes, sizeof(hdr));
 	}
+	if ((mode & VQ_EXTRAS) && q->vq.swap)
+		swap_header(&hdr);
 	f->len = loan->len;
 	f->offload = (struct frame_offload){0};
 	if (rw_unlikely(!is_plain(&hdr)) && !open_offload(q, &hdr, f)) {
@@ -146,18 +159,36 @@ static inline bool frame_open(struct vhost_queue *q, struct loan *loan, struct f
 	return true;
 }
 
-RW_ALWAYS_INLINE void give_back(struct vhost_queue *q, const bool packed)
+RW_ALWAYS_INLINE void give_back(struct vhost_queue *q, const unsigned mode)
 {
 	for (uint32_t i = 0; i < q->ndone; i++)
-		vq_complete(&q->vq, &q->done[i], 0, packed, false);
+		vq_complete(&q->vq, &q->done[i], 0, mode, false);
 	q->ndone = 0;
-	vq_flush(&q->vq, packed);
-	vq_signal(&q->vq, packed);
+	vq_flush(&q->vq, mode);
+	vq_signal(&q->vq, mode);
+}
+
+/*
+ * The IOTLB lacks something of the chain at `at`: it waits, and what the chains behind it lack is asked for
+ * in the same breath. True: it is hopeless, fetch it again.
+ */
+RW_ALWAYS_INLINE bool wait_for_chain(
+	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor at, const unsigned mode)
+{
+	struct vq_chain chain;
+
+	for (unsigned i = 0; i < FRAME_BURST && q->vq.nmisses < VQ_MAX_MISSES; i++) {
+		enum vq_status status = vq_fetch(&q->vq, segs, &chain, mode, false);
+
+		if (status == VQ_EMPTY || status == VQ_BROKEN)
+			break;
+	}
+	return vhost_missed(q, at, mode);
 }
 
 /* Take up to `n` chains into q->done and the good ones into `loans`. How many are good. */
 RW_ALWAYS_INLINE unsigned take_chains(
-	struct vhost_queue *q, struct loan *loans, unsigned n, const bool packed)
+	struct vhost_queue *q, struct loan *loans, unsigned n, const unsigned mode)
 {
 	const struct rw_seg *last = q->segs + BURST_SEGS; /* beyond it a chain may not fit */
 	struct rw_seg *seg = q->segs;
@@ -165,10 +196,19 @@ RW_ALWAYS_INLINE unsigned take_chains(
 
 	while (q->ndone < n && seg <= last) {
 		struct vq_chain *chain = &q->done[q->ndone];
-		enum vq_status status = vq_fetch(&q->vq, seg, chain, packed, false);
+		struct vq_cursor at = q->vq.next;
+		enum vq_status status = vq_fetch(&q->vq, seg, chain, mode, false);
 
+		/* A refusal is for the chain it is about, which may be whole by now. */
+		if (mode & VQ_EXTRAS)
+			q->vq.deny = false;
 		if (status == VQ_EMPTY)
 			break;
+		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+			if (wait_for_chain(q, seg, at, mode))
+				continue;
+			break;
+		}
 		if (rw_unlikely(status != VQ_CHAIN)) {
 			if (status == VQ_BROKEN) {
 				vhost_queue_broke(q);
@@ -189,76 +229,75 @@ RW_ALWAYS_INLINE unsigned take_chains(
 }
 
 RW_ALWAYS_INLINE unsigned from_guest(
-	struct vhost_queue *q, struct frame *frames, unsigned n, const bool packed)
+	struct vhost_queue *q, struct frame *frames, unsigned n, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
 	unsigned got = 0, good;
 
-	n = vq_peek(&q->vq, (uint16_t)n, packed);
+	n = vq_peek(&q->vq, (uint16_t)n, mode);
 	if (!n) {
 		if (rw_unlikely(q->vq.broken))
 			vhost_queue_broke(q);
 		return 0;
 	}
-	vq_prefetch(&q->vq, (uint16_t)n, packed);
-	good = take_chains(q, loans, n, packed);
+	vq_prefetch(&q->vq, (uint16_t)n, mode);
+	good = take_chains(q, loans, n, mode);
 	for (unsigned i = 0; i < good; i++)
-		got += frame_open(q, &loans[i], &frames[got]);
+		got += frame_open(q, &loans[i], &frames[got], mode);
 	if (rw_unlikely(!got && q->ndone))
-		give_back(q, packed);
+		give_back(q, mode);
 	return got;
 }
 
 /* A started but disabled ring: consume and discard (vhost-user, "Ring states"). */
-RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const bool packed)
+RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
-	unsigned good = take_chains(q, loans, FRAME_BURST, packed);
+	unsigned good = take_chains(q, loans, FRAME_BURST, mode);
 
 	if (good)
 		port_count(&q->counters->drops[PORT_DROP_DISABLED], good);
 	if (q->ndone)
-		give_back(q, packed);
+		give_back(q, mode);
 	return 0;
 }
 
-static unsigned from_split(struct vhost_queue *q, struct frame *frames, unsigned n)
-{
-	return from_guest(q, frames, n, false);
-}
+/* One set of bodies for each mode. */
+#define BODIES(name, mode)                                                                      \
+	static unsigned from_##name(struct vhost_queue *q, struct frame *frames, unsigned n)    \
+	{                                                                                       \
+		return from_guest(q, frames, n, mode);                                          \
+	}                                                                                       \
+	static unsigned discard_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
+	{                                                                                       \
+		(void)frames, (void)n;                                                          \
+		return discard(q, mode);                                                        \
+	}                                                                                       \
+	static void give_back_##name(struct vhost_queue *q)                                     \
+	{                                                                                       \
+		give_back(q, mode);                                                             \
+	}
 
-static unsigned from_packed(struct vhost_queue *q, struct frame *frames, unsigned n)
-{
-	return from_guest(q, frames, n, true);
-}
-
-static unsigned discard_split(struct vhost_queue *q, struct frame *frames, unsigned n)
-{
-	(void)frames, (void)n;
-	return discard(q, false);
-}
-
-static unsigned discard_packed(struct vhost_queue *q, struct frame *frames, unsigned n)
-{
-	(void)frames, (void)n;
-	return discard(q, true);
-}
-
-static void give_back_split(struct vhost_queue *q)
-{
-	give_back(q, false);
-}
-
-static void give_back_packed(struct vhost_queue *q)
-{
-	give_back(q, true);
-}
+BODIES(split, 0)
+BODIES(packed, VQ_PACKED)
+BODIES(split_extras, VQ_EXTRAS)
+BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS)
 
 void vhost_from_init(struct vhost_queue *q, bool discarding)
 {
-	q->give_back = q->packed ? give_back_packed : give_back_split;
-	if (discarding)
-		q->from = q->packed ? discard_packed : discard_split;
-	else
-		q->from = q->packed ? from_packed : from_split;
+	static const struct {
+		unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
+		unsigned (*discard)(struct vhost_queue *q, struct frame *frames, unsigned n);
+		void (*give_back)(struct vhost_queue *q);
+	} bodies[] = {
+		[0] = {from_split, discard_split, give_back_split},
+		[VQ_PACKED] = {from_packed, discard_packed, give_back_packed},
+		[VQ_EXTRAS] = {from_split_extras, discard_split_extras, give_back_split_extras},
+		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, discard_packed_extras,
+			give_back_packed_extras},
+	};
+	unsigned mode = vhost_mode_of(q);
+
+	q->give_back = bodies[mode].give_back;
+	q->from = discarding ? bodies[mode].discard : bodies[mode].from;
 }

@@ -6,60 +6,46 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "queue.h"
-#include "rw_log.h"
+#include "postcopy.h"
 #include "rw_sock.h"
-#include "vhost_port.h"
-#include "vu_session.h"
 
 /* How often a client tries to connect, and how soon a listener without descriptors tries again. */
 #define RETRY_MS 100
 /* How often control looks whether a worker found a ring broken. */
 #define WATCH_MS 100
 
-struct vhost_port {
-	struct port port;
-	struct sw *sw;
-	struct rw_loop *loop;
-	enum vhost_mode mode;
-	char *path; /* NULL with VHOST_FD */
-	void (*gone)(void *arg);
-	void *arg;
-
-	int listen_fd; /* -1: none */
-	struct rw_watch listen_watch;
-	struct rw_timer retry;
-	struct rw_timer watch;
-	struct rw_log_limit limit;
-
-	struct vu_session *session; /* NULL: no front-end */
-	/* Running queues; a worker reads an entry only while the switch's plan names it. */
-	struct vhost_queue *from[PORT_MAX_PAIRS];
-	struct vhost_queue *to[PORT_MAX_PAIRS];
-	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
-};
-
 /* ---- the worker's side ---- */
+
+static struct vhost_pair *pair_of(struct port *port, uint16_t queue)
+{
+	return &rw_container_of(port, struct vhost_port, port)->pairs[queue];
+}
 
 static unsigned port_from(struct port *port, uint16_t queue, struct frame *frames, unsigned n)
 {
-	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->from[queue];
+	struct vhost_pair *pair = pair_of(port, queue);
+	/* Pairs with the release in service_set (rings.c). */
+	struct vhost_queue *service = __atomic_load_n(&pair->service, __ATOMIC_ACQUIRE);
 
-	return q->from(q, frames, n);
+	if (rw_unlikely(service))
+		vhost_service(service);
+	if (rw_unlikely(!pair->from))
+		return 0; /* polled for the other's sake */
+	return pair->from->from(pair->from, frames, n);
 }
 
 static void port_give_back(struct port *port, uint16_t queue)
 {
-	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->from[queue];
+	struct vhost_pair *pair = pair_of(port, queue);
 
-	q->give_back(q);
+	pair->from->give_back(pair->from);
 }
 
 static void port_to(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n)
 {
-	struct vhost_queue *q = rw_container_of(port, struct vhost_port, port)->to[queue];
+	struct vhost_pair *pair = pair_of(port, queue);
 
-	q->to(q, frames, n);
+	pair->to->to(pair->to, frames, n);
 }
 
 static const struct port_ops port_ops = {
@@ -68,85 +54,13 @@ static const struct port_ops port_ops = {
 	.to = port_to,
 };
 
-/* ---- rings: what the session says, made true ---- */
+/* ---- the session ---- */
 
-/* Ring 2k is pair k's receiveq, to_guest; 2k + 1 its transmitq, from_guest (virtio 1.2, 5.1.2). */
-static struct vhost_queue **ring_queue(struct vhost_port *vp, unsigned ring)
+/* A worker found a ring that lies: say so, here and to the front-end. */
+static void watch_rings(struct vhost_port *vp)
 {
-	return ring & 1 ? &vp->from[ring / 2] : &vp->to[ring / 2];
-}
-
-static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
-{
-	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_FROM_GUEST : SW_TO_GUEST,
-		(uint16_t)(ring / 2), run);
-}
-
-static void rings_pause(void *dev, unsigned first, unsigned n)
-{
-	struct vhost_port *vp = dev;
-
-	for (unsigned i = first; i < first + n; i++)
-		ring_set(vp, i, false);
-	sw_commit(vp->sw);
-	for (unsigned i = first; i < first + n; i++) {
-		struct vhost_queue **q = ring_queue(vp, i);
-
-		if (!*q)
-			continue;
-		vp->session->rings[i].base = vq_base(&(*q)->vq, (*q)->packed);
-		vhost_queue_free(*q);
-		*q = NULL;
-	}
-}
-
-static int ring_resume(struct vhost_port *vp, unsigned i)
-{
-	struct vhost_queue **q = ring_queue(vp, i);
-	uint16_t pair = (uint16_t)(i / 2);
-	int ret;
-
-	/* A disabled to_guest ring supplies nothing; a disabled from_guest ring is drained. */
-	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vp->session->rings[i].enabled))
-		return 0;
-	ret = port_pair_prepare(&vp->port, pair);
-	if (!ret)
-		ret = vhost_queue_new(
-			vp->session, i, vp->port.pairs[pair], sw_nworkers(vp->sw) > 1, q);
-	if (ret) {
-		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: ring %u cannot run: %s",
-			vp->port.name, i, strerror(-ret));
-		return ret;
-	}
-	vp->broken_told[i] = false;
-	ring_set(vp, i, true);
-	return 0;
-}
-
-static int rings_resume(void *dev, unsigned first, unsigned n)
-{
-	struct vhost_port *vp = dev;
-	int ret = 0;
-
-	for (unsigned i = first; i < first + n; i++) {
-		int one = ring_resume(vp, i);
-
-		if (one && !ret)
-			ret = one;
-	}
-	sw_commit(vp->sw);
-	return ret;
-}
-
-/* A worker found a ring that lies: say so, here and on the ring's error eventfd. */
-static void watch_rings(void *arg)
-{
-	struct vhost_port *vp = arg;
-	uint64_t one = 1;
-
-	for (unsigned i = 0; vp->session && i < vp->session->nrings; i++) {
-		const struct vhost_queue *q = *ring_queue(vp, i);
-		int fd = vp->session->rings[i].err_fd;
+	for (unsigned i = 0; i < vp->session->nrings; i++) {
+		const struct vhost_queue *q = *vhost_ring_queue(vp, i);
 
 		if (!q || vp->broken_told[i] || !__atomic_load_n(&q->broken, __ATOMIC_RELAXED))
 			continue;
@@ -155,10 +69,30 @@ static void watch_rings(void *arg)
 			"port %s: ring %u has impossible indices; it rests until the guest resets "
 			"it",
 			vp->port.name, i);
-		if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-			rw_debug("port %s: ring %u: error eventfd: %s", vp->port.name, i,
-				strerror(errno));
+		vu_ring_error(vp->session, i);
 	}
+}
+
+/* SET_LOG_FD: the bitmap may have changed. When exactly is nothing a worker should spend time on. */
+static void signal_log(const struct vhost_port *vp)
+{
+	const struct vu_session *s = vp->session;
+	uint64_t one = 1;
+
+	if (!s->log || s->log_fd < 0)
+		return;
+	/* EAGAIN: it has not been read since. */
+	if (write(s->log_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		rw_debug("port %s: log eventfd: %s", vp->port.name, strerror(errno));
+}
+
+static void watch_due(void *arg)
+{
+	struct vhost_port *vp = arg;
+
+	watch_rings(vp);
+	signal_log(vp);
+	vhost_iommu_tick(vp);
 }
 
 static void mtu_changed(void *dev, uint16_t mtu)
@@ -166,6 +100,15 @@ static void mtu_changed(void *dev, uint16_t mtu)
 	struct vhost_port *vp = dev;
 
 	rw_debug("port %s: MTU %u", vp->port.name, mtu);
+	/* It is in the configuration space, too. */
+	vu_config_changed(vp->session);
+}
+
+static uint64_t inflight_bytes(void *dev, uint16_t num)
+{
+	const struct vhost_port *vp = dev;
+
+	return vq_inflight_bytes(vp->session->features, num);
 }
 
 static void session_closed(void *dev, int reason)
@@ -177,8 +120,10 @@ static void session_closed(void *dev, int reason)
 	vu_session_free(vp->session);
 	vp->session = NULL;
 	rw_timer_stop(vp->loop, &vp->watch);
+	vhost_postcopy_end(vp);
+	vhost_identity_reset(vp);
 	/* Its stations are gone with it; a frame for them is unknown again. */
-	fdb_flush(sw_fdb(vp->sw), vp->port.id);
+	sw_port_flush(vp->sw, &vp->port);
 	if (vp->mode == VHOST_CLIENT)
 		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
 	else if (vp->mode == VHOST_FD && vp->listen_fd < 0 && vp->gone)
@@ -186,24 +131,40 @@ static void session_closed(void *dev, int reason)
 }
 
 static const struct vu_ops session_ops = {
-	.rings_pause = rings_pause,
-	.rings_resume = rings_resume,
+	.rings_pause = vhost_rings_pause,
+	.rings_resume = vhost_rings_resume,
+	.ring_stopped = vhost_ring_stopped,
+	.quiesce = vhost_quiesce,
 	.mtu_changed = mtu_changed,
+	.rarp_wanted = vhost_rarp_wanted,
+	.iotlb_updated = vhost_iotlb_updated,
+	.iotlb_invalidated = vhost_iotlb_invalidated,
+	.iotlb_answered = vhost_iotlb_answered,
+	.inflight_bytes = inflight_bytes,
+	.config_read = vhost_config_read,
+	.config_write = vhost_config_write,
+	.state_save = vhost_state_save,
+	.state_load = vhost_state_load,
 	.closed = session_closed,
 };
 
 #define F(name) (1ull << VIRTIO_##name)
+#define P(name) (1ull << VU_PF_##name)
 
 /* What a guest is offered. A front-end hands on the part of it that it knows. */
 static const struct vu_offer offer = {
-	.features = F(F_VERSION_1) | F(F_RING_PACKED) | F(F_IN_ORDER) | F(RING_F_INDIRECT_DESC) |
-		F(RING_F_EVENT_IDX) | F(F_ANY_LAYOUT) | F(F_NOTIFY_ON_EMPTY) | F(NET_F_MRG_RXBUF) |
-		F(NET_F_CSUM) | F(NET_F_GUEST_CSUM) | F(NET_F_HOST_TSO4) | F(NET_F_HOST_TSO6) |
-		F(NET_F_HOST_ECN) | F(NET_F_GUEST_TSO4) | F(NET_F_GUEST_TSO6) | F(NET_F_GUEST_ECN) |
-		F(NET_F_MTU) | F(NET_F_MQ) | F(NET_F_CTRL_VQ) | F(NET_F_GUEST_ANNOUNCE) |
-		1ull << VU_F_PROTOCOL_FEATURES,
-	.protocol_features = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_NET_MTU |
-		1ull << VU_PF_RESET_DEVICE | 1ull << VU_PF_STATUS,
+	.features = F(F_VERSION_1) | F(F_ACCESS_PLATFORM) | F(F_RING_PACKED) | F(F_IN_ORDER) |
+		F(F_RING_RESET) | F(RING_F_INDIRECT_DESC) | F(RING_F_EVENT_IDX) | F(F_ANY_LAYOUT) |
+		F(F_NOTIFY_ON_EMPTY) | F(NET_F_MRG_RXBUF) | F(NET_F_CSUM) | F(NET_F_GUEST_CSUM) |
+		F(NET_F_HOST_TSO4) | F(NET_F_HOST_TSO6) | F(NET_F_HOST_ECN) | F(NET_F_HOST_USO) |
+		F(NET_F_GUEST_TSO4) | F(NET_F_GUEST_TSO6) | F(NET_F_GUEST_ECN) |
+		F(NET_F_GUEST_USO4) | F(NET_F_GUEST_USO6) | F(NET_F_MTU) | F(NET_F_STATUS) |
+		F(NET_F_MQ) | F(NET_F_CTRL_VQ) | F(NET_F_GUEST_ANNOUNCE) | F(NET_F_SPEED_DUPLEX) |
+		1ull << VU_F_LOG_ALL | 1ull << VU_F_PROTOCOL_FEATURES,
+	.protocol_features = P(MQ) | P(LOG_SHMFD) | P(RARP) | P(REPLY_ACK) | P(NET_MTU) |
+		P(BACKEND_REQ) | P(CROSS_ENDIAN) | P(PAGEFAULT) | P(CONFIG) | P(INFLIGHT_SHMFD) |
+		P(RESET_DEVICE) | P(INBAND_NOTIFICATIONS) | P(CONFIGURE_MEM_SLOTS) | P(STATUS) |
+		P(DEVICE_STATE) | P(GET_VRING_BASE_INFLIGHT) | P(GPA_ADDRESSES),
 	.max_pairs = PORT_MAX_PAIRS,
 	.max_ring_size = VQ_MAX_SIZE,
 };
@@ -324,16 +285,20 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->listen_fd = -1;
 	vp->listen_watch = (struct rw_watch){.fn = listen_ready, .arg = vp, .fd = -1};
 	vp->retry = (struct rw_timer){.fn = retry_due, .arg = vp};
-	vp->watch = (struct rw_timer){.fn = watch_rings, .arg = vp};
+	vp->watch = (struct rw_timer){.fn = watch_due, .arg = vp};
+	vp->announcer = (struct rw_timer){.fn = vhost_announce_due, .arg = vp};
 	vp->path = cfg->path ? strdup(cfg->path) : NULL;
 	ret = port_init(&vp->port, cfg->name, &port_ops, sw_nworkers(cfg->sw));
 	if (!ret && cfg->path && !vp->path)
 		ret = -ENOMEM;
 	if (ret)
 		goto err_free;
-	ret = sw_port_add(vp->sw, &vp->port);
+	ret = vhost_iommu_begin(vp);
 	if (ret)
 		goto err_free;
+	ret = sw_port_add(vp->sw, &vp->port);
+	if (ret)
+		goto err_wake;
 	ret = sockets_begin(vp, cfg);
 	if (ret)
 		goto err_port;
@@ -345,6 +310,8 @@ err_port:
 	vp->mode = VHOST_FD;        /* the path belongs to somebody else */
 	vhost_port_free(vp);
 	return ret;
+err_wake:
+	vhost_iommu_end(vp);
 err_free:
 	port_fini(&vp->port);
 	free(vp->path);
@@ -365,6 +332,9 @@ void vhost_port_free(struct vhost_port *vp)
 		unlink(vp->path);
 	if (vp->session)
 		vu_session_free(vp->session);
+	vhost_postcopy_end(vp);
+	vhost_identity_reset(vp);
+	vhost_iommu_end(vp);
 	sw_port_del(vp->sw, &vp->port);
 	port_fini(&vp->port);
 	free(vp->path);
@@ -387,7 +357,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.mtu = s ? s->mtu : 0,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
-		const struct vhost_queue *from = vp->from[i], *to = vp->to[i];
+		const struct vhost_queue *from = vp->pairs[i].from, *to = vp->pairs[i].to;
 
 		out->pairs += from || to;
 		out->broken += from && __atomic_load_n(&from->broken, __ATOMIC_RELAXED);

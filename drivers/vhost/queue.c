@@ -1,39 +1,149 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "queue.h"
-
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "postcopy.h"
+#include "vq_ops.h"
 
 /* Find the three areas of the ring in our memory. */
-static int areas_get(struct vhost_queue *q, const struct vu_session *s, const struct vu_ring *ring)
+static int areas_get(struct vhost_queue *q, const struct vhost_queue_config *cfg, uint64_t *missing)
 {
+	const struct vu_session *s = cfg->session;
+	const struct vu_ring *ring = &s->rings[cfg->ring];
 	struct vq_areas bytes = vq_area_bytes(s->features, (uint16_t)ring->num);
-	int ret = gm_linear_get(s->mem, ring->addr.desc, bytes.desc, &q->area[0]);
+	struct gm_space space = vu_ring_space(s);
+	int ret = gm_linear_get(
+		&space, ring->addr.desc, bytes.desc, &q->area[VHOST_AREA_DESC], missing);
 
 	if (!ret)
-		ret = gm_linear_get(s->mem, ring->addr.avail, bytes.driver, &q->area[1]);
+		ret = gm_linear_get(&space, ring->addr.avail, bytes.driver,
+			&q->area[VHOST_AREA_DRIVER], missing);
 	if (!ret)
-		ret = gm_linear_get(s->mem, ring->addr.used, bytes.device, &q->area[2]);
+		ret = gm_linear_get(&space, ring->addr.used, bytes.device,
+			&q->area[VHOST_AREA_DEVICE], missing);
 	return ret;
 }
 
-static int ring_init(struct vhost_queue *q, const struct vu_session *s, const struct vu_ring *ring)
+/* Make room for `more` pieces of the ring's log behind the first `n`. Where they go, or NULL. */
+static struct gm_piece *pieces_grow(struct vhost_queue *q, unsigned n, unsigned more)
 {
-	struct vq_config cfg = {
+	struct gm_piece *all = realloc(q->pieces, (n + more) * sizeof(*all));
+
+	if (!all)
+		return NULL;
+	q->pieces = all;
+	return all + n;
+}
+
+/* Add what is behind an area to the `*n` pieces of the ring's log. 0 or -errno. */
+static int pieces_add(struct vhost_queue *q, const struct gm_space *space, uint64_t addr,
+	uint64_t len, const struct gm_linear *lin, unsigned *n)
+{
+	int want = gm_linear_pieces(space, addr, len, lin, NULL, 0);
+	struct gm_piece *to;
+
+	if (want < 0)
+		return want;
+	to = pieces_grow(q, *n, (unsigned)want);
+	if (!to)
+		return -ENOMEM;
+	*n += (unsigned)want;
+	want = gm_linear_pieces(space, addr, len, lin, to, (unsigned)want);
+	return RW_MIN(want, 0);
+}
+
+/*
+ * Where in the log our writes to the ring belong. The device area has an address of its own for that,
+ * which need not be in the memory table (vhost-user, "Vring address description"); behind an
+ * IOMMU, and for the descriptors of a packed ring, it is where they are.
+ */
+static int pieces_init(struct vhost_queue *q, const struct vhost_queue_config *cfg, unsigned *n)
+{
+	const struct vu_session *s = cfg->session;
+	const struct vu_ring *ring = &s->rings[cfg->ring];
+	struct vq_areas bytes = vq_area_bytes(s->features, (uint16_t)ring->num);
+	const struct gm_linear *device = &q->area[VHOST_AREA_DEVICE];
+	struct gm_space space = vu_ring_space(s);
+	struct gm_piece *to;
+	int ret = 0;
+
+	if (q->packed)
+		ret = pieces_add(
+			q, &space, ring->addr.desc, bytes.desc, &q->area[VHOST_AREA_DESC], n);
+	if (ret)
+		return ret;
+	if (space.kind == GM_IOVA)
+		return pieces_add(q, &space, ring->addr.used, bytes.device, device, n);
+	to = pieces_grow(q, *n, 1);
+	if (!to)
+		return -ENOMEM;
+	*to = (struct gm_piece){.host = device->host, .len = bytes.device, .gpa = ring->addr.log};
+	++*n;
+	return 0;
+}
+
+static int log_init(
+	struct vhost_queue *q, const struct vhost_queue_config *cfg, struct vq_config *vq)
+{
+	const struct vu_session *s = cfg->session;
+	bool from = cfg->ring & 1, ring = vu_logs_ring(s, cfg->ring);
+	unsigned n = 0;
+	int ret = 0;
+
+	q->log_buffers = !from && vu_logs_buffers(s);
+	if (!q->log_buffers && !ring)
+		return 0;
+	dl_batch_init(&q->batch, s->log);
+	vq->log = &q->batch;
+	if (ring)
+		ret = pieces_init(q, cfg, &n);
+	vq->log_pieces = q->pieces;
+	vq->nlog_pieces = n;
+	return ret;
+}
+
+int vhost_queue_init(struct vhost_queue *q)
+{
+	int ret = vq_init(&q->vq, &q->init);
+
+	if (!ret && q->init.log)
+		dl_flush(&q->batch);
+	q->ready = !ret;
+	return ret;
+}
+
+/* Gather all that vq_init wants to know. */
+static int ring_prepare(
+	struct vhost_queue *q, const struct vhost_queue_config *cfg, uint64_t *missing)
+{
+	const struct vu_session *s = cfg->session;
+	const struct vu_ring *ring = &s->rings[cfg->ring];
+	int ret = areas_get(q, cfg, missing);
+
+	if (ret)
+		return ret;
+	q->area_addr[VHOST_AREA_DESC] = ring->addr.desc;
+	q->area_addr[VHOST_AREA_DRIVER] = ring->addr.avail;
+	q->area_addr[VHOST_AREA_DEVICE] = ring->addr.used;
+	q->init = (struct vq_config){
 		.mem = s->mem,
+		.desc = q->area[VHOST_AREA_DESC].host,
+		.driver = q->area[VHOST_AREA_DRIVER].host,
+		.device = q->area[VHOST_AREA_DEVICE].host,
 		.features = s->features,
 		.base = ring->base,
 		.num = (uint16_t)ring->num,
 		.call_fd = ring->call_fd,
+		.tlb = s->iotlb,
+		/* Modern devices are little-endian, and packed rings are modern. */
+		.swap = ring->swap && !q->packed && !vu_has_feature(s, VIRTIO_F_VERSION_1),
+		.inflight = vu_ring_inflight(s, cfg->ring),
 	};
-	int ret = areas_get(q, s, ring);
-
-	if (ret)
-		return ret;
-	cfg.desc = q->area[0].host;
-	cfg.driver = q->area[1].host;
-	cfg.device = q->area[2].host;
-	return vq_init(&q->vq, &cfg);
+	ret = log_init(q, cfg, &q->init);
+	q->extras = q->init.tlb || q->init.swap || q->init.log || q->init.inflight;
+	return ret;
 }
 
 /* Which offloads concern the queue: what the guest sends, or what it accepts. */
@@ -43,6 +153,8 @@ static void offloads_init(struct vhost_queue *q, const struct vu_session *s, boo
 	q->tso4 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_TSO4 : VIRTIO_NET_F_GUEST_TSO4);
 	q->tso6 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_TSO6 : VIRTIO_NET_F_GUEST_TSO6);
 	q->ecn = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_ECN : VIRTIO_NET_F_GUEST_ECN);
+	q->uso4 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_USO : VIRTIO_NET_F_GUEST_USO4);
+	q->uso6 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_USO : VIRTIO_NET_F_GUEST_USO6);
 }
 
 /*
@@ -54,26 +166,34 @@ static size_t segs_wanted(uint32_t num, bool from)
 	return BURST_SEGS + (from ? 1 : 2) * (size_t)vq_max_segs((uint16_t)num) + 1;
 }
 
-int vhost_queue_new(const struct vu_session *s, unsigned i, struct port_pair *counters, bool shared,
-	struct vhost_queue **out)
+int vhost_queue_new(
+	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing)
 {
-	const struct vu_ring *ring = &s->rings[i];
-	bool from = i & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
+	const struct vu_session *s = cfg->session;
+	const struct vu_ring *ring = &s->rings[cfg->ring];
+	bool from = cfg->ring & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
 	struct vhost_queue *q = rw_zalloc(sizeof(*q));
 	int ret = -ENOMEM;
 
 	if (!q)
 		return -ENOMEM;
+	q->session = s;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
-	q->shared = shared;
-	q->counters = from ? &counters->from_guest : &counters->to_guest;
+	q->shared = cfg->shared;
+	q->wake_fd = cfg->wake_fd;
+	q->counters = from ? &cfg->counters->from_guest : &cfg->counters->to_guest;
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
 	q->segs = rw_zalloc(segs_wanted(ring->num, from) * sizeof(*q->segs));
 	q->taken = from ? NULL : rw_zalloc(ring->num * sizeof(*q->taken));
-	if (!q->segs || (!from && !q->taken))
+	q->backlog = from || !s->iotlb ? NULL : vhost_fifo_new();
+	if (!q->segs || (!from && !q->taken) || (!from && s->iotlb && !q->backlog))
 		goto err;
-	ret = ring_init(q, s, ring);
+	/* The buffers that were posted before the ring started are asked for at once. */
+	q->wants_service = q->backlog != NULL;
+	ret = ring_prepare(q, cfg, missing);
+	if (!ret && !cfg->deferred)
+		ret = vhost_queue_init(q);
 	if (ret)
 		goto err;
 	offloads_init(q, s, from);
@@ -90,9 +210,54 @@ err:
 
 void vhost_queue_free(struct vhost_queue *q)
 {
+	vq_fini(&q->vq);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(q->area); i++)
 		gm_linear_put(&q->area[i]);
+	vhost_relay_free(q->relay);
+	vhost_fifo_free(q->backlog);
+	free(q->pieces);
 	rw_free(q->taken);
 	rw_free(q->segs);
 	rw_free(q);
+}
+
+void vhost_ask(struct vhost_queue *q)
+{
+	struct vhost_asks *asks = &q->asks;
+	uint64_t one = 1;
+
+	if (vhost_asks_open(q)) {
+		/* One note at a time. */
+	} else if (gm_iotlb_view(q->vq.tlb)->generation != q->vq.misses_at) {
+		/*
+		 * What was missing may just have been answered, and the note been handed back for
+		 * it. Asked once more, the question could be about a buffer that the guest has got
+		 * back by then. Look again with the present view.
+		 */
+		__atomic_store_n(&q->wants_service, 1, __ATOMIC_RELAXED);
+	} else {
+		asks->denied = false; /* what was refused before is old news */
+		asks->n = q->vq.nmisses;
+		memcpy(asks->miss, q->vq.misses, q->vq.nmisses * sizeof(asks->miss[0]));
+		__atomic_store_n(&asks->open, 1, __ATOMIC_RELEASE);
+		/* EAGAIN: control is about to look anyway. */
+		if (write(q->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			vhost_queue_broke(q);
+	}
+	q->vq.nmisses = 0;
+}
+
+bool vhost_missed(struct vhost_queue *q, struct vq_cursor at, unsigned mode)
+{
+	struct vhost_asks *asks = &q->asks;
+
+	vq_rewind(&q->vq, at, mode);
+	if (!vhost_asks_open(q) && asks->denied && asks->denied_iova == q->vq.misses[0].iova) {
+		asks->denied = false;
+		q->vq.deny = true;
+		q->vq.nmisses = 0;
+		return true;
+	}
+	vhost_ask(q);
+	return false;
 }

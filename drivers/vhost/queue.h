@@ -7,10 +7,21 @@
  */
 #include <linux/virtio_net.h>
 
+#include "fifo.h"
 #include "frame.h"
 #include "port.h"
 #include "vq.h"
 #include "vu_session.h"
+
+/* UDP segmentation (virtio 1.2, 5.1.3 and 5.1.6), which older kernel headers lack. */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO   56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
@@ -18,6 +29,30 @@
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10
 #define NET_HDR_LONG  12
+
+/*
+ * Behind an IOMMU: the ranges that a queue wants to know of. The worker fills it in and hands it to
+ * control, which asks the front-end and hands it back when all is known or refused.
+ */
+struct vhost_asks {
+	uint32_t open; /* 0: the worker's; 1: control's */
+	uint32_t n;
+	struct vq_miss miss[VQ_MAX_MISSES];
+	uint64_t denied_iova; /* there is no such range, says the front-end; valid when denied */
+	bool denied;
+
+	/* Control only: one bit for each miss. */
+	uint32_t asked;
+	uint32_t settled;
+	uint32_t again;                   /* asked, answered well, and still not there */
+	uint32_t nretries;                /* of such questions since the note was handed over */
+	uint64_t question[VQ_MAX_MISSES]; /* the cookie of each one asked */
+};
+
+/* The parts of a ring, as indices. */
+enum vhost_area { VHOST_AREA_DESC, VHOST_AREA_DRIVER, VHOST_AREA_DEVICE };
+
+struct vhost_relay; /* postcopy.h */
 
 struct vhost_queue {
 	struct vq vq;
@@ -29,6 +64,8 @@ struct vhost_queue {
 	bool ecn;
 	bool tso4;
 	bool tso6;
+	bool uso4;
+	bool uso6;
 	bool shared;     /* several workers may fill it: take the lock */
 	uint32_t lock;   /* 1: held, for one burst */
 	uint32_t broken; /* set by a worker for control to see */
@@ -44,23 +81,84 @@ struct vhost_queue {
 	/* to_guest: chains of the frame in hand; as many as the ring has. */
 	struct vq_chain *taken;
 
-	/* Control only. */
+	/* Extras: for bodies compiled with VQ_EXTRAS. */
+	bool log_buffers; /* to_guest: mark what is written to buffers */
+	uint32_t log_hint;
+	struct dl_batch batch;
+	struct vhost_asks asks;
+	struct vhost_fifo
+		*backlog;       /* to_guest behind an IOMMU: frames whose buffers are asked for */
+	uint32_t wants_service; /* 1: look at the backlog although no frame comes */
+	int wake_fd;            /* eventfd by which control learns of `asks` */
+	struct vhost_relay *relay; /* NULL but in a postcopy migration */
+
+	/* Control only, and the thread that sets the ring up. */
+	const struct vu_session *session;
+	struct vq_config init;
+	uint64_t area_addr[3]; /* as the front-end gave them */
 	struct gm_linear area[3];
+	struct gm_piece *pieces; /* for the dirty log of the ring */
 	bool packed;
+	bool extras;
+	bool ready; /* the ring was set up: vq is valid */
 } RW_CACHE_ALIGNED;
 
+/* What a queue is made of. */
+struct vhost_queue_config {
+	const struct vu_session *session;
+	unsigned ring;
+	struct port_pair *counters;
+	bool shared;
+	bool deferred; /* whoever runs it sets the ring up: touching guest memory may take long */
+	int wake_fd;
+};
+
 /*
- * A queue for ring `i` of the session, which is ready. 0; -EINVAL: the ring is malformed; -EFAULT: it
- * is not in guest memory; -ENOMEM.
+ * A queue for a ring that is ready. 0; -EINVAL: the ring is malformed; -EFAULT: it is not in guest
+ * memory; -EAGAIN: `*missing` is not in the IOTLB; -ENOMEM.
  */
-int vhost_queue_new(const struct vu_session *s, unsigned i, struct port_pair *counters, bool shared,
-	struct vhost_queue **out);
+int vhost_queue_new(
+	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing);
+/* Set the ring of a `deferred` queue up. 0, or -EINVAL: the ring is malformed. */
+int vhost_queue_init(struct vhost_queue *q);
 /* No worker knows it any more. */
 void vhost_queue_free(struct vhost_queue *q);
+
+/* The mode of the queue's bodies. */
+static inline unsigned vhost_mode_of(const struct vhost_queue *q)
+{
+	return (q->packed ? VQ_PACKED : 0) | (q->extras ? VQ_EXTRAS : 0);
+}
 
 /* Choose the functions for a from_guest (`discard`: of a disabled ring) or to_guest queue. */
 void vhost_from_init(struct vhost_queue *q, bool discard);
 void vhost_to_init(struct vhost_queue *q, bool mergeable);
+
+/*
+ * After VQ_MISS, for the chain fetched from `at`: put it back and ask control for what is missing, unless
+ * the front-end has already said that there is no such range. Then true: fetch it again, it will
+ * turn out bad. Thread: worker.
+ */
+bool vhost_missed(struct vhost_queue *q, struct vq_cursor at, unsigned mode);
+/* Hand q->vq.misses to control, if it has not got others to settle. Thread: worker. */
+void vhost_ask(struct vhost_queue *q);
+
+/* Whether control has q->asks. Thread: worker. */
+static inline bool vhost_asks_open(const struct vhost_queue *q)
+{
+	/* Pairs with the release in asks_close (iommu.c). */
+	return __atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE);
+}
+
+/* Let a to_guest queue see whether its backlog can go on. Thread: a worker, or the lock's holder. */
+static inline void vhost_service(struct vhost_queue *q)
+{
+	/* Pairs with the release in asks_close (iommu.c). */
+	if (!__atomic_load_n(&q->wants_service, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_store_n(&q->wants_service, 0, __ATOMIC_RELAXED);
+	q->to(q, NULL, 0);
+}
 
 /* Tell control that the ring lies. Thread: worker. */
 static inline void vhost_queue_broke(struct vhost_queue *q)

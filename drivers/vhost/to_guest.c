@@ -32,6 +32,16 @@ static inline void unlock(struct vhost_queue *q)
 		__atomic_store_n(&q->lock, 0, __ATOMIC_RELEASE);
 }
 
+/* UDP segmentation is one type for both versions of IP, but two features of a receiver. */
+static bool uso_fits(const struct vhost_queue *q, const struct frame *f)
+{
+	/* A tag may be there for its priority alone, with VLAN 0. */
+	unsigned at = f->head[12] == 0x81 && f->head[13] == 0x00 ? 16 : 12;
+	uint16_t type = (uint16_t)(f->head[at] << 8 | f->head[at + 1]);
+
+	return type == 0x86dd ? q->uso6 : q->uso4;
+}
+
 /* Whether the receiver negotiated what the frame needs; counts it when not. */
 static inline bool offload_fits(struct vhost_queue *q, const struct frame *f)
 {
@@ -45,7 +55,8 @@ static inline bool offload_fits(struct vhost_queue *q, const struct frame *f)
 	}
 	if (((type & VIRTIO_NET_HDR_GSO_ECN) && !q->ecn) ||
 		((type & 7) == VIRTIO_NET_HDR_GSO_TCPV4 && !q->tso4) ||
-		((type & 7) == VIRTIO_NET_HDR_GSO_TCPV6 && !q->tso6)) {
+		((type & 7) == VIRTIO_NET_HDR_GSO_TCPV6 && !q->tso6) ||
+		((type & 7) == VIRTIO_NET_HDR_GSO_UDP_L4 && !uso_fits(q, f))) {
 		port_count_drop(q->counters, PORT_DROP_NO_GSO);
 		return false;
 	}
@@ -54,45 +65,58 @@ static inline bool offload_fits(struct vhost_queue *q, const struct frame *f)
 
 /* Return the first `n` of q->taken unused, and count why. */
 RW_ALWAYS_INLINE void return_unused(
-	struct vhost_queue *q, unsigned n, enum port_drop why, const bool packed)
+	struct vhost_queue *q, unsigned n, enum port_drop why, const unsigned mode)
 {
 	for (unsigned i = 0; i < n; i++)
-		vq_complete(&q->vq, &q->taken[i], 0, packed, true);
+		vq_complete(&q->vq, &q->taken[i], 0, mode, true);
 	port_count_drop(q->counters, why);
 }
+
+/* What became of a frame. */
+enum placed {
+	PLACED,
+	DROPPED, /* and counted */
+	MISSED,  /* behind an IOMMU: the buffer is not known yet; nothing was taken from the ring */
+};
 
 /*
  * The next good chain into q->taken[0]; bad ones on the way are returned unused, a burst of them at
  * most, because a guest can add to them as fast as they are returned. `at` is where it was fetched
  * from.
  */
-RW_ALWAYS_INLINE bool first_chain(
-	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor *at, const bool packed)
+RW_ALWAYS_INLINE enum placed first_chain(
+	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor *at, const unsigned mode)
 {
 	for (unsigned bad = 0; bad < FRAME_BURST; bad++) {
 		enum vq_status status;
 
 		*at = q->vq.next;
-		status = vq_fetch(&q->vq, segs, &q->taken[0], packed, true);
+		status = vq_fetch(&q->vq, segs, &q->taken[0], mode, true);
 		if (rw_likely(status == VQ_CHAIN))
-			return true;
+			return PLACED;
+		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+			if (vhost_missed(q, *at, mode))
+				continue;
+			return MISSED;
+		}
 		if (status == VQ_BROKEN)
 			vhost_queue_broke(q);
 		if (status == VQ_BROKEN || status == VQ_EMPTY)
-			return false;
+			break;
 		vhost_count_bad(q, status);
-		vq_complete(&q->vq, &q->taken[0], 0, packed, true);
+		vq_complete(&q->vq, &q->taken[0], 0, mode, true);
 	}
-	return false;
+	port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+	return DROPPED;
 }
 
 /*
- * Mergeable buffers (virtio 1.2, 5.1.6.4): take more chains until the frame fits. False: dropped and
- * counted. Chains that were taken in vain go back into the ring when the guest may still add to them,
- * and back to the guest when they could block the ring for ever.
+ * Mergeable buffers (virtio 1.2, 5.1.6.4): take more chains until the frame fits. Chains that were taken
+ * in vain go back into the ring when the guest may still add to them, and back to the guest when they
+ * could block the ring for ever.
  */
-RW_ALWAYS_INLINE bool more_chains(struct vhost_queue *q, struct slot *slot, uint32_t need,
-	uint32_t *nsegs, struct vq_cursor start, const bool packed)
+RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slot, uint32_t need,
+	uint32_t *nsegs, struct vq_cursor start, const unsigned mode)
 {
 	uint32_t room = q->taken[0].len;
 
@@ -101,57 +125,69 @@ RW_ALWAYS_INLINE bool more_chains(struct vhost_queue *q, struct slot *slot, uint
 		enum vq_status status;
 
 		if (slot->num_buffers == q->vq.num || *nsegs > vq_max_segs(q->vq.num)) {
-			return_unused(q, slot->num_buffers, PORT_DROP_TOO_LONG, packed);
-			return false;
+			return_unused(q, slot->num_buffers, PORT_DROP_TOO_LONG, mode);
+			return DROPPED;
 		}
-		status = vq_fetch(&q->vq, slot->segs + *nsegs, chain, packed, true);
+		status = vq_fetch(&q->vq, slot->segs + *nsegs, chain, mode, true);
+		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+			/* Hopeless or not, the frame begins again: now, or when more is known. */
+			vhost_missed(q, start, mode);
+			return MISSED;
+		}
 		if (status == VQ_EMPTY || status == VQ_BROKEN) {
-			vq_rewind(&q->vq, start);
+			vq_rewind(&q->vq, start, mode);
 			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
-			return false;
+			return DROPPED;
 		}
 		slot->num_buffers++;
 		if (rw_unlikely(status != VQ_CHAIN)) {
 			return_unused(q, slot->num_buffers,
 				status == VQ_BAD_ADDR ? PORT_DROP_BAD_ADDRESS : PORT_DROP_BAD_CHAIN,
-				packed);
-			return false;
+				mode);
+			return DROPPED;
 		}
 		room += RW_MIN(chain->len, need); /* so that the sum cannot wrap */
 		*nsegs += chain->nsegs;
 	}
-	return true;
+	return PLACED;
 }
 
-/* Find buffers for `f` and write their used entries. False: dropped and counted. */
-RW_ALWAYS_INLINE bool place(struct vhost_queue *q, const struct frame *f, struct slot *slot,
-	uint32_t *nsegs, const bool packed, const bool mergeable)
+/* Find buffers for `f` and write their used entries. */
+RW_ALWAYS_INLINE enum placed place(struct vhost_queue *q, const struct frame *f, struct slot *slot,
+	uint32_t *nsegs, const unsigned mode, const bool mergeable)
 {
 	uint32_t need = q->hdr_len + f->len, left = need;
 	struct vq_cursor start;
+	enum placed result;
 
-	if (!first_chain(q, slot->segs, &start, packed)) {
-		port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
-		return false;
-	}
+	/* A refusal is for the frame it was meant for, which may have found its buffers all the same. */
+	if (mode & VQ_EXTRAS)
+		q->vq.deny = false;
+again:
+	result = first_chain(q, slot->segs, &start, mode);
+	if (rw_unlikely(result != PLACED))
+		return result;
 	slot->frame = f;
 	slot->num_buffers = 1;
 	*nsegs = q->taken[0].nsegs;
 	if (rw_unlikely(q->taken[0].len < need)) {
 		if (!mergeable) {
-			return_unused(q, 1, PORT_DROP_TOO_LONG, packed);
-			return false;
+			return_unused(q, 1, PORT_DROP_TOO_LONG, mode);
+			return DROPPED;
 		}
-		if (!more_chains(q, slot, need, nsegs, start, packed))
-			return false;
+		result = more_chains(q, slot, need, nsegs, start, mode);
+		if ((mode & VQ_EXTRAS) && result == MISSED && q->vq.deny)
+			goto again;
+		if (result != PLACED)
+			return result;
 	}
 	for (uint32_t i = 0; i < slot->num_buffers; i++) {
 		uint32_t len = RW_MIN(q->taken[i].len, left);
 
-		vq_complete(&q->vq, &q->taken[i], len, packed, true);
+		vq_complete(&q->vq, &q->taken[i], len, mode, true);
 		left -= len;
 	}
-	return true;
+	return PLACED;
 }
 
 /* Where the next byte goes. */
@@ -198,14 +234,27 @@ static inline void net_hdr_fill(struct virtio_net_hdr_mrg_rxbuf *h, const struct
 	}
 }
 
+/* For a legacy guest with the other byte order. */
+static RW_NOINLINE void swap_header(struct virtio_net_hdr_mrg_rxbuf *h)
+{
+	h->hdr.hdr_len = __builtin_bswap16(h->hdr.hdr_len);
+	h->hdr.gso_size = __builtin_bswap16(h->hdr.gso_size);
+	h->hdr.csum_start = __builtin_bswap16(h->hdr.csum_start);
+	h->hdr.csum_offset = __builtin_bswap16(h->hdr.csum_offset);
+	h->num_buffers = __builtin_bswap16(h->num_buffers);
+}
+
 /* The header and the frame into the slot's buffers. */
-static inline void fill(const struct vhost_queue *q, const struct slot *slot)
+RW_ALWAYS_INLINE void fill(
+	const struct vhost_queue *q, const struct slot *slot, const unsigned mode)
 {
 	const struct frame *f = slot->frame;
 	struct cursor c = {.seg = slot->segs, .at = slot->segs->data, .left = slot->segs->len};
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 
 	net_hdr_fill(&hdr, slot);
+	if ((mode & VQ_EXTRAS) && q->vq.swap)
+		swap_header(&hdr);
 	if (rw_likely(q->hdr_len == NET_HDR_LONG && f->len >= FRAME_HEAD &&
 		    c.left >= NET_HDR_LONG + FRAME_HEAD)) {
 		memcpy(c.at, &hdr, NET_HDR_LONG);
@@ -233,68 +282,164 @@ static inline void prefetch_slot(const struct slot *slot, uint32_t len)
 	}
 }
 
-RW_ALWAYS_INLINE void to_guest(struct vhost_queue *q, struct frame *const *frames, unsigned n,
-	const bool packed, const bool mergeable)
+/* Mark the pages that `fill` wrote. */
+static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
+{
+	uint64_t left = q->hdr_len + slot->frame->len;
+
+	for (const struct rw_seg *seg = slot->segs; left; seg++) {
+		const uint8_t *at = seg->data;
+		uint64_t len = RW_MIN(left, seg->len), piece, gpa;
+
+		left -= len;
+		/* What the chain's look-up found is in the map, in one region or more. */
+		for (; len; at += piece, len -= piece) {
+			piece = len;
+			if (gm_host_to_gpa(q->vq.mem, at, &piece, &gpa, &q->log_hint))
+				return;
+			dl_mark(&q->batch, gpa, piece);
+		}
+	}
+}
+
+/* Place and fill `n` frames. How many are dealt with: all, unless the IOTLB lacks a buffer. */
+RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+	struct port_tally *tally, const unsigned mode, const bool mergeable)
 {
 	struct slot slots[FRAME_BURST];
-	struct port_tally tally = {0};
+	bool missed = false;
 	unsigned i = 0;
 
-	lock(q);
-	vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, packed), packed);
-	while (i < n) {
+	while (i < n && !missed) {
 		const struct rw_seg *last = q->segs + BURST_SEGS;
 		struct rw_seg *seg = q->segs;
 		unsigned nslots = 0;
 
 		for (; i < n && seg <= last; i++) {
 			struct slot *slot = &slots[nslots];
+			enum placed placed;
 			uint32_t nsegs;
 
 			slot->segs = seg;
-			if (!offload_fits(q, frames[i]) ||
-				!place(q, frames[i], slot, &nsegs, packed, mergeable))
+			if (!offload_fits(q, frames[i]))
+				continue;
+			placed = place(q, frames[i], slot, &nsegs, mode, mergeable);
+			if ((mode & VQ_EXTRAS) && placed == MISSED) {
+				missed = true;
+				break;
+			}
+			if (placed != PLACED)
 				continue;
 			prefetch_slot(slot, frames[i]->len);
-			port_tally_add(&tally, frames[i]);
+			port_tally_add(tally, frames[i]);
 			seg += nsegs;
 			nslots++;
 		}
-		for (unsigned k = 0; k < nslots; k++)
-			fill(q, &slots[k]);
+		for (unsigned k = 0; k < nslots; k++) {
+			fill(q, &slots[k], mode);
+			if ((mode & VQ_EXTRAS) && q->log_buffers)
+				log_slot(q, &slots[k]);
+		}
 	}
+	return i;
+}
+
+/*
+ * Ask for the buffers behind the next ones in good time: for most frames the answer is there then. Not
+ * while one of them is known to be refused: until it is its turn, it would be asked for without end.
+ */
+RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
+{
+	struct vq_cursor at = q->vq.next;
+	struct vq_chain chain;
+
+	if (vhost_asks_open(q) || q->asks.denied)
+		return;
+	q->vq.deny = false;
+	for (unsigned i = 0; i < 2 * FRAME_BURST && q->vq.nmisses < VQ_MAX_MISSES; i++) {
+		enum vq_status status = vq_fetch(&q->vq, q->segs, &chain, mode, true);
+
+		if (status == VQ_EMPTY || status == VQ_BROKEN)
+			break;
+	}
+	vq_rewind(&q->vq, at, mode);
+	if (q->vq.nmisses)
+		vhost_ask(q);
+}
+
+/*
+ * Behind an IOMMU: frames that wait go first; when a buffer is not known yet, the others wait too.
+ */
+RW_ALWAYS_INLINE void put_in_turn(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+	struct port_tally *tally, const unsigned mode, const bool mergeable)
+{
+	struct frame held[FRAME_BURST], *waiting[FRAME_BURST];
+	unsigned m, done = 0;
+
+	for (;;) {
+		m = vhost_fifo_peek(q->backlog, held, FRAME_BURST);
+		if (!m)
+			break;
+		for (unsigned i = 0; i < m; i++)
+			waiting[i] = &held[i];
+		done = put_frames(q, waiting, m, tally, mode, mergeable);
+		vhost_fifo_pop(q->backlog, done);
+		if (done < m)
+			break;
+	}
+	done = m ? 0 : put_frames(q, frames, n, tally, mode, mergeable);
+	for (; done < n; done++) {
+		if (!vhost_fifo_push(q->backlog, frames[done]))
+			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+	}
+	look_ahead(q, mode);
+}
+
+RW_ALWAYS_INLINE void to_guest(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+	const unsigned mode, const bool mergeable)
+{
+	struct port_tally tally = {0};
+
+	lock(q);
+	vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, mode), mode);
+	if ((mode & VQ_EXTRAS) && q->backlog)
+		put_in_turn(q, frames, n, &tally, mode, mergeable);
+	else
+		put_frames(q, frames, n, &tally, mode, mergeable);
 	if (q->vq.npending) {
-		vq_flush(&q->vq, packed);
-		vq_signal(&q->vq, packed);
+		vq_flush(&q->vq, mode);
+		vq_signal(&q->vq, mode);
 	}
 	port_tally_commit(&tally, q->counters);
 	unlock(q);
 }
 
-static void to_split(struct vhost_queue *q, struct frame *const *frames, unsigned n)
-{
-	to_guest(q, frames, n, false, false);
-}
+/* One body for each mode, without and with mergeable buffers. */
+#define BODIES(name, mode)                                                                    \
+	static void to_##name(struct vhost_queue *q, struct frame *const *frames, unsigned n) \
+	{                                                                                     \
+		to_guest(q, frames, n, mode, false);                                          \
+	}                                                                                     \
+	static void to_##name##_mergeable(                                                    \
+		struct vhost_queue *q, struct frame *const *frames, unsigned n)               \
+	{                                                                                     \
+		to_guest(q, frames, n, mode, true);                                           \
+	}
 
-static void to_split_mergeable(struct vhost_queue *q, struct frame *const *frames, unsigned n)
-{
-	to_guest(q, frames, n, false, true);
-}
-
-static void to_packed(struct vhost_queue *q, struct frame *const *frames, unsigned n)
-{
-	to_guest(q, frames, n, true, false);
-}
-
-static void to_packed_mergeable(struct vhost_queue *q, struct frame *const *frames, unsigned n)
-{
-	to_guest(q, frames, n, true, true);
-}
+BODIES(split, 0)
+BODIES(packed, VQ_PACKED)
+BODIES(split_extras, VQ_EXTRAS)
+BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS)
 
 void vhost_to_init(struct vhost_queue *q, bool mergeable)
 {
-	if (q->packed)
-		q->to = mergeable ? to_packed_mergeable : to_packed;
-	else
-		q->to = mergeable ? to_split_mergeable : to_split;
+	static void (*const bodies[][2])(
+		struct vhost_queue * q, struct frame *const *frames, unsigned n) = {
+		[0] = {to_split, to_split_mergeable},
+		[VQ_PACKED] = {to_packed, to_packed_mergeable},
+		[VQ_EXTRAS] = {to_split_extras, to_split_extras_mergeable},
+		[VQ_PACKED | VQ_EXTRAS] = {to_packed_extras, to_packed_extras_mergeable},
+	};
+
+	q->to = bodies[vhost_mode_of(q)][mergeable];
 }

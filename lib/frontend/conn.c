@@ -233,6 +233,12 @@ static int recv_all(struct fe_conn *c, struct fe_msg *msg, void *buf, size_t len
 	return 0;
 }
 
+void fe_msg_drop_fds(struct fe_msg *msg)
+{
+	while (msg->nfds)
+		close(msg->fds[--msg->nfds]);
+}
+
 int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg)
 {
 	struct fe_msg in;
@@ -245,12 +251,38 @@ int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg)
 	if (!err)
 		err = recv_all(c, &in, &in.payload, in.header.size);
 	if (err) {
-		while (in.nfds)
-			close(in.fds[--in.nfds]);
+		fe_msg_drop_fds(&in);
 		return err;
 	}
 	*msg = in;
 	return 0;
+}
+
+/* The answer to `msg`, which was sent. */
+static int answer(struct fe_conn *c, const struct fe_msg *msg, struct fe_msg *reply)
+{
+	struct fe_msg in;
+	int err;
+
+	err = fe_conn_recv(c, &in);
+	if (err)
+		return err;
+	if (in.header.request != msg->header.request ||
+		in.header.flags != (VU_VERSION | VU_FLAG_REPLY)) {
+		fe_msg_drop_fds(&in);
+		return -EPROTO;
+	}
+	*reply = in;
+	return 0;
+}
+
+int fe_conn_ask_fds(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply)
+{
+	int err;
+
+	msg->header.flags |= VU_VERSION;
+	err = fe_conn_send(c, msg);
+	return err ? err : answer(c, msg, reply);
 }
 
 int fe_conn_ask(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply)
@@ -258,18 +290,11 @@ int fe_conn_ask(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply)
 	struct fe_msg in;
 	int err;
 
-	msg->header.flags |= VU_VERSION;
-	err = fe_conn_send(c, msg);
+	err = fe_conn_ask_fds(c, msg, &in);
 	if (err)
 		return err;
-	err = fe_conn_recv(c, &in);
-	if (err)
-		return err;
-	/* No request of ours is answered with a descriptor. */
-	if (in.nfds || in.header.request != msg->header.request ||
-		in.header.flags != (VU_VERSION | VU_FLAG_REPLY)) {
-		while (in.nfds)
-			close(in.fds[--in.nfds]);
+	if (in.nfds) {
+		fe_msg_drop_fds(&in);
 		return -EPROTO;
 	}
 	*reply = in;
@@ -291,99 +316,4 @@ int fe_conn_tell(struct fe_conn *c, struct fe_msg *msg)
 	if (reply.header.size != sizeof(reply.payload.u64))
 		return -EPROTO;
 	return reply.payload.u64 ? -EREMOTEIO : 0;
-}
-
-int fe_conn_get(struct fe_conn *c, enum vu_request request, uint64_t *value)
-{
-	struct fe_msg msg = {.header.request = request};
-	struct fe_msg reply;
-	int err;
-
-	err = fe_conn_ask(c, &msg, &reply);
-	if (err)
-		return err;
-	if (reply.header.size != sizeof(reply.payload.u64))
-		return -EPROTO;
-	*value = reply.payload.u64;
-	return 0;
-}
-
-int fe_conn_set(struct fe_conn *c, enum vu_request request, uint64_t value)
-{
-	struct fe_msg msg = {
-		.header = {.request = request, .size = sizeof(value)}, .payload.u64 = value};
-	int err;
-
-	err = fe_conn_tell(c, &msg);
-	if (!err && request == VU_SET_PROTOCOL_FEATURES)
-		c->protocol_features = value;
-	return err;
-}
-
-int fe_conn_order(struct fe_conn *c, enum vu_request request)
-{
-	struct fe_msg msg = {.header.request = request};
-
-	return fe_conn_tell(c, &msg);
-}
-
-int fe_conn_set_ring(struct fe_conn *c, enum vu_request request, uint32_t index, uint32_t num)
-{
-	struct fe_msg msg = {.header = {.request = request, .size = sizeof(struct vu_vring_state)},
-		.payload.state = {.index = index, .num = num}};
-
-	return fe_conn_tell(c, &msg);
-}
-
-int fe_conn_set_ring_fd(struct fe_conn *c, enum vu_request request, uint32_t index, int fd)
-{
-	struct fe_msg msg = {
-		.header = {.request = request, .size = sizeof(uint64_t)}, .payload.u64 = index};
-
-	if (fd >= 0) {
-		msg.fds[0] = fd;
-		msg.nfds = 1;
-	} else {
-		msg.payload.u64 |= VU_VRING_NOFD;
-	}
-	return fe_conn_tell(c, &msg);
-}
-
-int fe_conn_set_ring_addr(struct fe_conn *c, const struct vu_vring_addr *addr)
-{
-	struct fe_msg msg = {.header = {.request = VU_SET_VRING_ADDR, .size = sizeof(*addr)},
-		.payload.addr = *addr};
-
-	return fe_conn_tell(c, &msg);
-}
-
-int fe_conn_get_base(struct fe_conn *c, uint32_t index, uint32_t *base)
-{
-	struct fe_msg msg = {
-		.header = {.request = VU_GET_VRING_BASE, .size = sizeof(struct vu_vring_state)},
-		.payload.state = {.index = index}};
-	struct fe_msg reply;
-	int err;
-
-	err = fe_conn_ask(c, &msg, &reply);
-	if (err)
-		return err;
-	if (reply.header.size != sizeof(reply.payload.state) || reply.payload.state.index != index)
-		return -EPROTO;
-	*base = reply.payload.state.num;
-	return 0;
-}
-
-int fe_conn_set_mem(struct fe_conn *c, const struct vu_mem_table *table, const int *fds)
-{
-	struct fe_msg msg = {.header.request = VU_SET_MEM_TABLE, .payload.mem = *table};
-	uint32_t n = table->nregions;
-
-	if (n > VU_MAX_TABLE_REGIONS)
-		return -EINVAL;
-	msg.header.size = (uint32_t)(offsetof(struct vu_mem_table, regions) +
-		n * sizeof(struct vu_mem_region));
-	memcpy(msg.fds, fds, n * sizeof(int));
-	msg.nfds = n;
-	return fe_conn_tell(c, &msg);
 }

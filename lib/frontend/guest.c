@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The guest as a whole: its memory, its connection and what it says there. */
+/* The guest as a whole: what it is made of. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fe_postcopy.h"
+#include "fe_shadow.h"
 #include "guest.h"
 
 /* Where the only region lies when the caller does not care: no two of these numbers agree. */
@@ -24,6 +26,38 @@ static void config_fill(struct fe_guest_config *c)
 		c->rx_buf_size = 2048;
 	if (!c->tx_buf_size)
 		c->tx_buf_size = 2048;
+}
+
+/* Guest memory in pages. */
+static uint64_t mem_pages(const struct fe_guest *g)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < g->mem.nregions; i++)
+		n += g->mem.regions[i].c.size / FE_PAGE;
+	return n;
+}
+
+static int iommu_init(struct fe_guest *g)
+{
+	const struct fe_iommu_config *c = &g->config.iommu;
+	uint64_t n = c->pages;
+	int err;
+
+	if (!c->mode)
+		return c->scatter ? -EINVAL : 0;
+	if (c->scatter) {
+		err = g->config.hugetlb ? -EINVAL : fe_mem_scatter(&g->mem, 1);
+		if (err)
+			return err;
+	}
+	/* A buffer that is mapped alone has a gap behind it, and a page or two for its table. */
+	if (!n)
+		n = 4 * mem_pages(g) + 8ull * g->nqueues * (g->config.rx_size + g->config.tx_size);
+	if (n > UINT32_MAX)
+		return -EINVAL;
+	return fe_iommu_init(&g->iommu, c->base ? c->base : FE_IOMMU_BASE, (uint32_t)n, c->fresh);
 }
 
 static int mem_init(struct fe_guest *g)
@@ -64,6 +98,8 @@ static int guest_init(struct fe_guest *g)
 	int err;
 
 	err = mem_init(g);
+	if (!err)
+		err = iommu_init(g);
 	if (err)
 		return err;
 	for (i = 0; i < g->nqueues; i++) {
@@ -99,14 +135,19 @@ int fe_guest_new(const struct fe_guest_config *config, struct fe_guest **out)
 	g->config = *config;
 	config_fill(&g->config);
 	fe_conn_init(&g->conn, -1);
+	fe_channel_init(&g->channel);
+	g->inflight.fd = -1;
 	g->queues = calloc(2u * g->config.pairs, sizeof(*g->queues));
 	if (!g->queues) {
 		free(g);
 		return -ENOMEM;
 	}
 	g->nqueues = 2u * g->config.pairs;
-	for (i = 0; i < g->nqueues; i++)
+	for (i = 0; i < g->nqueues; i++) {
+		g->queues[i].g = g;
+		g->queues[i].index = i;
 		g->queues[i].kick_fd = g->queues[i].call_fd = g->queues[i].err_fd = -1;
+	}
 	err = guest_init(g);
 	if (err) {
 		fe_guest_free(g);
@@ -130,170 +171,22 @@ void fe_guest_free(struct fe_guest *g)
 
 	if (!g)
 		return;
-	fe_conn_close(&g->conn);
+	fe_guest_disconnect(g);
+	fe_postcopy_free(g->postcopy);
+	fe_shadow_free(g->shadow);
+	fe_inflight_fini(&g->inflight);
 	for (i = 0; i < g->nqueues; i++) {
 		struct fe_queue *q = &g->queues[i];
 
 		fe_ring_fini(&q->ring);
 		free(q->bufs.free);
+		free(q->bufs.dma);
 		fd_close(q->kick_fd);
 		fd_close(q->call_fd);
 		fd_close(q->err_fd);
 	}
+	fe_iommu_fini(&g->iommu);
 	fe_mem_fini(&g->mem);
 	free(g->queues);
 	free(g);
-}
-
-int fe_guest_connect(struct fe_guest *g, const char *path)
-{
-	return fe_conn_open(&g->conn, path);
-}
-
-void fe_guest_disconnect(struct fe_guest *g)
-{
-	fe_conn_close(&g->conn);
-}
-
-static int negotiate_protocol(struct fe_guest *g)
-{
-	int err;
-
-	g->protocol_features = 0;
-	if (!fe_guest_has(g, VU_F_PROTOCOL_FEATURES))
-		return 0;
-	err = fe_conn_get(&g->conn, VU_GET_PROTOCOL_FEATURES, &g->protocol_offered);
-	if (err)
-		return err;
-	g->protocol_features = g->protocol_offered & g->config.protocol_features;
-	err = fe_conn_set(&g->conn, VU_SET_PROTOCOL_FEATURES, g->protocol_features);
-	if (err || !(g->protocol_features >> VU_PF_MQ & 1))
-		return err;
-	return fe_conn_get(&g->conn, VU_GET_QUEUE_NUM, &g->max_pairs);
-}
-
-int fe_guest_negotiate(struct fe_guest *g)
-{
-	int err;
-
-	err = fe_conn_get(&g->conn, VU_GET_FEATURES, &g->offered);
-	if (err)
-		return err;
-	g->features = g->offered & g->config.features;
-	err = negotiate_protocol(g);
-	if (!err)
-		err = fe_conn_order(&g->conn, VU_SET_OWNER);
-	if (!err)
-		err = fe_conn_set(&g->conn, VU_SET_FEATURES, g->features);
-	return err;
-}
-
-int fe_guest_reset_rings(struct fe_guest *g)
-{
-	uint32_t i;
-	int err;
-
-	for (i = 0; i < g->nqueues; i++) {
-		err = fe_queue_reset(g, i);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-int fe_guest_share_memory(struct fe_guest *g)
-{
-	struct vu_mem_table table;
-	int fds[FE_MAX_REGIONS];
-
-	fe_mem_table(&g->mem, &table, fds);
-	return fe_conn_set_mem(&g->conn, &table, fds);
-}
-
-static int say_addr(struct fe_guest *g, uint32_t index)
-{
-	const struct fe_queue *q = &g->queues[index];
-	struct vu_vring_addr addr = {
-		.index = index,
-		.desc = fe_mem_uva(&g->mem, q->gpa + q->layout.desc),
-		.avail = fe_mem_uva(&g->mem, q->gpa + q->layout.driver),
-		.used = fe_mem_uva(&g->mem, q->gpa + q->layout.device),
-	};
-
-	return fe_conn_set_ring_addr(&g->conn, &addr);
-}
-
-int fe_guest_ring_step(struct fe_guest *g, uint32_t index, enum fe_step step)
-{
-	struct fe_queue *q = &g->queues[index];
-	struct fe_conn *c = &g->conn;
-	int err;
-
-	switch (step) {
-	case FE_NUM:
-		return fe_conn_set_ring(c, VU_SET_VRING_NUM, index, q->ring.num);
-	case FE_BASE:
-		return fe_conn_set_ring(c, VU_SET_VRING_BASE, index, q->base);
-	case FE_ADDR:
-		return say_addr(g, index);
-	case FE_KICK:
-		err = fe_conn_set_ring_fd(c, VU_SET_VRING_KICK, index, q->kick_fd);
-		if (!err)
-			fe_queue_kick(q);
-		return err;
-	case FE_CALL:
-		return fe_conn_set_ring_fd(c, VU_SET_VRING_CALL, index, q->call_fd);
-	case FE_ERR:
-		return fe_conn_set_ring_fd(c, VU_SET_VRING_ERR, index, q->err_fd);
-	case FE_ENABLE:
-		if (!fe_guest_has(g, VU_F_PROTOCOL_FEATURES))
-			return 0;
-		return fe_guest_enable(g, index, true);
-	default:
-		return -EINVAL;
-	}
-}
-
-int fe_guest_enable(struct fe_guest *g, uint32_t index, bool on)
-{
-	return fe_conn_set_ring(&g->conn, VU_SET_VRING_ENABLE, index, on);
-}
-
-int fe_guest_start_ring(struct fe_guest *g, uint32_t index)
-{
-	static const enum fe_step usual[] = {FE_NUM, FE_BASE, FE_ADDR, FE_KICK, FE_CALL, FE_ENABLE};
-	size_t i;
-	int err;
-
-	for (i = 0; i < RW_ARRAY_SIZE(usual); i++) {
-		err = fe_guest_ring_step(g, index, usual[i]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-int fe_guest_stop_ring(struct fe_guest *g, uint32_t index, uint32_t *base)
-{
-	int err;
-
-	err = fe_conn_get_base(&g->conn, index, &g->queues[index].base);
-	if (!err && base)
-		*base = g->queues[index].base;
-	return err;
-}
-
-int fe_guest_start(struct fe_guest *g)
-{
-	uint32_t i;
-	int err;
-
-	err = fe_guest_negotiate(g);
-	if (!err)
-		err = fe_guest_reset_rings(g);
-	if (!err)
-		err = fe_guest_share_memory(g);
-	for (i = 0; !err && i < g->nqueues; i++)
-		err = fe_guest_start_ring(g, i);
-	return err;
 }

@@ -2,7 +2,15 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "gm_iotlb.h"
 #include "internal.h"
+
+/* Some bytes of a space that lie in one region. */
+struct piece {
+	const struct gm_region *region;
+	uint64_t offset; /* in the region */
+	uint64_t len;
+};
 
 /* A run of the range that lies in one file, in order: what one mmap covers. */
 struct run {
@@ -11,49 +19,117 @@ struct run {
 	uint64_t len;
 };
 
-/* Where user address `uva` of region `r` is in the region's file. */
-static uint64_t file_offset(const struct gm_region *r, uint64_t uva)
+static uint8_t *piece_host(const struct piece *p)
 {
-	return r->backing->offset + (uint64_t)(r->host - r->backing->map_base) + (uva - r->uva);
+	return p->region->host + p->offset;
+}
+
+static uint64_t piece_file_offset(const struct piece *p)
+{
+	const struct gm_backing *b = p->region->backing;
+
+	return b->offset + (uint64_t)(piece_host(p) - b->map_base);
 }
 
 /*
- * The run that begins at `uva`: pieces of neighbouring regions belong to the same run while they
- * continue in the same file, whatever page they meet in.
+ * What `addr` is, and at most `len` bytes from there. An I/O virtual address goes by the front-end's user
+ * address, as everything in the IOTLB does.
  */
-static int run_at(const struct gm_map *map, uint64_t uva, uint64_t len, struct run *out)
+static int piece_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct piece *out)
 {
-	const struct gm_region *r = gm_region_by_uva(map, uva);
-	struct run run;
+	const struct gm_iotlb_entry *e;
+	const struct gm_region *r;
+	uint64_t offset;
 
+	if (space->kind == GM_GPA) {
+		r = gm_region_find(space->map, addr);
+		offset = r ? addr - r->gpa : 0;
+	} else {
+		if (space->kind == GM_IOVA) {
+			e = gm_iotlb_find(space->view, addr);
+			if (!e || (e->perm & (GM_READ | GM_WRITE)) != (GM_READ | GM_WRITE))
+				return -EAGAIN;
+			len = RW_MIN(len, e->size - (addr - e->iova));
+			addr = e->uva + (addr - e->iova);
+		}
+		r = gm_region_by_uva(space->map, addr);
+		offset = r ? addr - r->uva : 0;
+	}
 	if (!r)
 		return -EFAULT;
-	run.backing = r->backing;
-	run.offset = file_offset(r, uva);
-	run.len = RW_MIN(len, r->size - (uva - r->uva));
-	while (run.len < len) {
-		uint64_t at = uva + run.len;
+	*out = (struct piece){.region = r, .offset = offset, .len = RW_MIN(len, r->size - offset)};
+	return 0;
+}
 
-		r = gm_region_by_uva(map, at);
-		if (!r)
-			return -EFAULT;
-		if (r->backing->dev != run.backing->dev || r->backing->ino != run.backing->ino ||
-			file_offset(r, at) != run.offset + run.len)
+/*
+ * Whether [addr, addr + len) is all there, and the first `*straight` bytes of it contiguous in our
+ * mappings, from `*host` on. 0, -EFAULT, or -EAGAIN for `*missing`.
+ */
+static int range_check(const struct gm_space *space, uint64_t addr, uint64_t len, uint8_t **host,
+	uint64_t *straight, uint64_t *missing)
+{
+	bool broken = false;
+	uint64_t done = 0;
+	struct piece p;
+
+	if (!len || rw_range_wraps(addr, len))
+		return -EFAULT;
+	for (; done < len; done += p.len) {
+		int ret = piece_at(space, addr + done, len - done, &p);
+
+		if (ret) {
+			if (ret == -EAGAIN)
+				*missing = addr + done;
+			return ret;
+		}
+		if (!done) {
+			*host = piece_host(&p);
+			*straight = 0;
+		}
+		broken = broken || piece_host(&p) != *host + done;
+		if (!broken)
+			*straight += p.len;
+	}
+	return 0;
+}
+
+/*
+ * The run that begins at `addr`: neighbouring pieces belong to the same run while they continue in the
+ * same file, whatever page they meet in.
+ */
+static int run_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct run *out)
+{
+	struct piece p;
+	struct run run;
+	int ret = piece_at(space, addr, len, &p);
+
+	if (ret)
+		return ret;
+	run.backing = p.region->backing;
+	run.offset = piece_file_offset(&p);
+	run.len = p.len;
+	while (run.len < len) {
+		ret = piece_at(space, addr + run.len, len - run.len, &p);
+		if (ret)
+			return ret;
+		if (p.region->backing->dev != run.backing->dev ||
+			p.region->backing->ino != run.backing->ino ||
+			piece_file_offset(&p) != run.offset + run.len)
 			break;
-		run.len += RW_MIN(len - run.len, r->size - (at - r->uva));
+		run.len += p.len;
 	}
 	*out = run;
 	return 0;
 }
 
 /* The largest page size among the files of the range; 0 or -EFAULT. */
-static int range_page_size(const struct gm_map *map, uint64_t uva, uint64_t len, uint64_t *out)
+static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t len, uint64_t *out)
 {
 	uint64_t size = 0;
 
 	for (uint64_t done = 0; done < len;) {
 		struct run run;
-		int ret = run_at(map, uva + done, len - done, &run);
+		int ret = run_at(space, addr + done, len - done, &run);
 
 		if (ret)
 			return ret;
@@ -84,18 +160,18 @@ static int run_map(const struct run *run, uint8_t *at, bool first, bool last)
 	return 0;
 }
 
-/* Map the runs of [uva, uva + len) side by side. */
-static int stitch(const struct gm_map *map, uint64_t uva, uint64_t len, struct gm_linear *out)
+/* Map the runs of [addr, addr + len) side by side. */
+static int stitch(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out)
 {
 	uint64_t page, lead;
 	struct run run;
 	uint8_t *base, *at;
 	size_t total;
-	int ret = range_page_size(map, uva, len, &page);
+	int ret = range_page_size(space, addr, len, &page);
 
 	if (ret)
 		return ret;
-	ret = run_at(map, uva, len, &run);
+	ret = run_at(space, addr, len, &run);
 	if (ret)
 		return ret;
 	lead = run.offset & (page - 1);
@@ -105,7 +181,7 @@ static int stitch(const struct gm_map *map, uint64_t uva, uint64_t len, struct g
 		return -errno;
 	at = (uint8_t *)rw_align_up((uintptr_t)base, page) + lead;
 	for (uint64_t done = 0; done < len; done += run.len) {
-		ret = run_at(map, uva + done, len - done, &run);
+		ret = run_at(space, addr + done, len - done, &run);
 		if (!ret)
 			ret = run_map(&run, at + done, !done, done + run.len == len);
 		if (ret) {
@@ -117,20 +193,20 @@ static int stitch(const struct gm_map *map, uint64_t uva, uint64_t len, struct g
 	return 0;
 }
 
-int gm_linear_get(const struct gm_map *map, uint64_t uva, uint64_t len, struct gm_linear *out)
+int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out,
+	uint64_t *missing)
 {
-	const struct gm_region *r;
+	uint64_t straight;
+	uint8_t *host;
+	int ret = range_check(space, addr, len, &host, &straight, missing);
 
-	if (!len || rw_range_wraps(uva, len))
-		return -EFAULT;
-	r = gm_region_by_uva(map, uva);
-	if (!r)
-		return -EFAULT;
-	if (len <= r->size - (uva - r->uva)) {
-		*out = (struct gm_linear){.host = r->host + (uva - r->uva)};
+	if (ret)
+		return ret;
+	if (straight == len) {
+		*out = (struct gm_linear){.host = host};
 		return 0;
 	}
-	return stitch(map, uva, len, out);
+	return stitch(space, addr, len, out);
 }
 
 void gm_linear_put(struct gm_linear *lin)
@@ -138,4 +214,32 @@ void gm_linear_put(struct gm_linear *lin)
 	if (lin->map_base)
 		munmap(lin->map_base, lin->map_len);
 	*lin = (struct gm_linear){0};
+}
+
+int gm_linear_pieces(const struct gm_space *space, uint64_t addr, uint64_t len,
+	const struct gm_linear *lin, struct gm_piece *pieces, unsigned max)
+{
+	uint64_t next_gpa = 0;
+	unsigned n = 0;
+	struct piece p;
+
+	if (!len || rw_range_wraps(addr, len))
+		return -EFAULT;
+	for (uint64_t done = 0; done < len; done += p.len) {
+		int ret = piece_at(space, addr + done, len - done, &p);
+		uint64_t gpa;
+
+		if (ret)
+			return ret;
+		gpa = p.region->gpa + p.offset;
+		if (!n || gpa != next_gpa) {
+			if (n < max)
+				pieces[n] = (struct gm_piece){.host = lin->host + done, .gpa = gpa};
+			n++;
+		}
+		if (n <= max)
+			pieces[n - 1].len += p.len;
+		next_gpa = gpa + p.len;
+	}
+	return (int)n;
 }

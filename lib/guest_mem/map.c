@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -63,23 +62,41 @@ err_free:
 	return NULL;
 }
 
-/* The backing in `prev` that maps exactly this region, or NULL. */
-static struct gm_backing *backing_find(
-	const struct gm_map *prev, const struct gm_region_desc *d, const struct stat *st)
+/* Whether `map` has a region on `b`. */
+static bool has_backing(const struct gm_map *map, const struct gm_backing *b)
+{
+	for (uint32_t i = 0; i < map->nregions; i++) {
+		if (map->regions[i].backing == b)
+			return true;
+	}
+	return false;
+}
+
+/* Whether `r` is what `d` describes of the file that `st` is about. */
+static bool shows(const struct gm_region *r, const struct gm_region_desc *d, const struct stat *st)
+{
+	const struct gm_backing *b = r->backing;
+
+	return b->dev == st->st_dev && b->ino == st->st_ino && r->size == d->size &&
+		b->offset + (uint64_t)(r->host - b->map_base) == d->mmap_offset;
+}
+
+/* The backing in `prev` that maps exactly this region and is not yet in `map`, or NULL. */
+static struct gm_backing *backing_find(const struct gm_map *prev, const struct gm_map *map,
+	const struct gm_region_desc *d, const struct stat *st)
 {
 	for (uint32_t i = 0; prev && i < prev->nregions; i++) {
 		const struct gm_region *r = &prev->regions[i];
-		const struct gm_backing *b = r->backing;
 
-		if (b->dev == st->st_dev && b->ino == st->st_ino && r->size == d->size &&
-			b->offset + (uint64_t)(r->host - b->map_base) == d->mmap_offset)
+		if (shows(r, d, st) && !has_backing(map, r->backing))
 			return r->backing;
 	}
 	return NULL;
 }
 
+/* Append a region to `map`, which has room for it. */
 static int region_map(
-	const struct gm_region_desc *d, int fd, const struct gm_map *prev, struct gm_region *out)
+	struct gm_map *map, const struct gm_region_desc *d, int fd, const struct gm_map *prev)
 {
 	struct gm_backing *b;
 	struct stat st;
@@ -89,14 +106,14 @@ static int region_map(
 	/* Beyond the end of the file there is nothing but SIGBUS. */
 	if (st.st_size < 0 || d->mmap_offset + d->size > (uint64_t)st.st_size)
 		return -ENXIO;
-	b = backing_find(prev, d, &st);
+	b = backing_find(prev, map, d, &st);
 	if (b)
 		b->refs++;
 	else
 		b = backing_new(d, fd, &st);
 	if (!b)
 		return -errno;
-	*out = (struct gm_region){
+	map->regions[map->nregions++] = (struct gm_region){
 		.gpa = d->gpa,
 		.size = d->size,
 		.uva = d->uva,
@@ -106,39 +123,109 @@ static int region_map(
 	return 0;
 }
 
+/* Append all regions of `prev` but `except`, with their mappings. */
+static void regions_share(
+	struct gm_map *map, const struct gm_map *prev, const struct gm_region *except)
+{
+	for (uint32_t i = 0; prev && i < prev->nregions; i++) {
+		const struct gm_region *r = &prev->regions[i];
+
+		if (r == except)
+			continue;
+		r->backing->refs++;
+		map->regions[map->nregions++] = *r;
+	}
+}
+
+static bool desc_is_sane(const struct gm_region_desc *d)
+{
+	/* So that rounding up to any page size cannot wrap either. */
+	const uint64_t room = 1ULL << 32;
+
+	return d->size && d->size <= INT64_MAX && !rw_range_wraps(d->gpa, d->size) &&
+		!rw_range_wraps(d->uva, d->size) && d->mmap_offset <= INT64_MAX - d->size &&
+		!rw_range_wraps(d->mmap_offset + d->size, room);
+}
+
 static bool ranges_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 {
 	return a < b + b_len && b < a + a_len;
 }
 
+/* Whether `d` and the region of `size` bytes at (gpa, uva) cannot be in one table. */
+static bool clashes(const struct gm_region_desc *d, uint64_t gpa, uint64_t uva, uint64_t size)
+{
+	return ranges_overlap(d->gpa, d->size, gpa, size) ||
+		ranges_overlap(d->uva, d->size, uva, size);
+}
+
 /* 0 when every range is sane and none overlaps another. */
 static int descs_check(const struct gm_region_desc *d, uint32_t n)
 {
-	/* So that rounding up to any page size cannot wrap either. */
-	const uint64_t room = 1ULL << 32;
-
 	if (!n || n > GM_MAX_REGIONS)
 		return -EINVAL;
 	for (uint32_t i = 0; i < n; i++) {
-		if (!d[i].size || d[i].size > INT64_MAX || rw_range_wraps(d[i].gpa, d[i].size) ||
-			rw_range_wraps(d[i].uva, d[i].size) ||
-			d[i].mmap_offset > INT64_MAX - d[i].size ||
-			rw_range_wraps(d[i].mmap_offset + d[i].size, room))
+		if (!desc_is_sane(&d[i]))
 			return -EINVAL;
 		for (uint32_t j = 0; j < i; j++) {
-			if (ranges_overlap(d[i].gpa, d[i].size, d[j].gpa, d[j].size) ||
-				ranges_overlap(d[i].uva, d[i].size, d[j].uva, d[j].size))
+			if (clashes(&d[i], d[j].gpa, d[j].uva, d[j].size))
 				return -EINVAL;
 		}
 	}
 	return 0;
 }
 
-static int region_cmp(const void *a, const void *b)
+/* An empty map with room for `n` regions and their indices, or NULL. */
+static struct gm_map *map_alloc(uint32_t n)
+{
+	struct gm_map *map = calloc(
+		1, sizeof(*map) + n * (sizeof(map->regions[0]) + 2 * sizeof(map->by_uva[0])));
+
+	if (!map)
+		return NULL;
+	map->by_uva = (uint16_t *)&map->regions[n];
+	map->by_host = map->by_uva + n;
+	return map;
+}
+
+static int cmp_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int cmp_gpa(const void *a, const void *b)
 {
 	const struct gm_region *x = a, *y = b;
 
-	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
+	return cmp_u64(x->gpa, y->gpa);
+}
+
+static int cmp_uva(const void *a, const void *b, void *regions)
+{
+	const struct gm_region *r = regions;
+	const uint16_t *x = a, *y = b;
+
+	return cmp_u64(r[*x].uva, r[*y].uva);
+}
+
+static int cmp_host(const void *a, const void *b, void *regions)
+{
+	const struct gm_region *r = regions;
+	const uint16_t *x = a, *y = b;
+
+	return cmp_u64((uintptr_t)r[*x].host, (uintptr_t)r[*y].host);
+}
+
+/* The map has all its regions: put them in order. */
+static void map_sort(struct gm_map *map)
+{
+	uint32_t n = map->nregions;
+
+	qsort(map->regions, n, sizeof(map->regions[0]), cmp_gpa);
+	for (uint32_t i = 0; i < n; i++)
+		map->by_uva[i] = map->by_host[i] = (uint16_t)i;
+	qsort_r(map->by_uva, n, sizeof(map->by_uva[0]), cmp_uva, map->regions);
+	qsort_r(map->by_host, n, sizeof(map->by_host[0]), cmp_host, map->regions);
 }
 
 int gm_map_new(const struct gm_region_desc *descs, const int *fds, uint32_t n,
@@ -149,18 +236,92 @@ int gm_map_new(const struct gm_region_desc *descs, const int *fds, uint32_t n,
 
 	if (ret)
 		return ret;
-	map = calloc(1, sizeof(*map) + n * sizeof(map->regions[0]));
+	map = map_alloc(n);
 	if (!map)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
-		ret = region_map(&descs[i], fds[i], prev, &map->regions[i]);
+		ret = region_map(map, &descs[i], fds[i], prev);
 		if (ret) {
 			gm_map_free(map);
 			return ret;
 		}
-		map->nregions++;
 	}
-	qsort(map->regions, n, sizeof(map->regions[0]), region_cmp);
+	map_sort(map);
+	*out = map;
+	return 0;
+}
+
+static bool is_described(const struct gm_region *r, const struct gm_region_desc *desc)
+{
+	return r->gpa == desc->gpa && r->uva == desc->uva && r->size == desc->size;
+}
+
+/* `prev` with `more` users of its region `r` than before. */
+static int map_recount(
+	const struct gm_map *prev, const struct gm_region *r, int more, struct gm_map **out)
+{
+	struct gm_map *map = map_alloc(prev->nregions);
+
+	if (!map)
+		return -ENOMEM;
+	regions_share(map, prev, NULL);
+	map->regions[r - prev->regions].again += (uint32_t)more;
+	map_sort(map);
+	*out = map;
+	return 0;
+}
+
+int gm_map_add(
+	const struct gm_map *prev, const struct gm_region_desc *desc, int fd, struct gm_map **out)
+{
+	const struct gm_region *same = prev ? gm_region_find(prev, desc->gpa) : NULL;
+	uint32_t n = prev ? prev->nregions : 0;
+	struct gm_map *map;
+	struct stat st;
+	int ret;
+
+	if (same && is_described(same, desc)) {
+		if (fstat(fd, &st))
+			return -errno;
+		return shows(same, desc, &st) ? map_recount(prev, same, 1, out) : -EINVAL;
+	}
+	if (n >= GM_MAX_REGIONS || !desc_is_sane(desc))
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gm_region *r = &prev->regions[i];
+
+		if (clashes(desc, r->gpa, r->uva, r->size))
+			return -EINVAL;
+	}
+	map = map_alloc(n + 1);
+	if (!map)
+		return -ENOMEM;
+	/* Every mapping of `prev` is taken by its own region: the new one gets one of its own. */
+	ret = region_map(map, desc, fd, NULL);
+	if (ret) {
+		gm_map_free(map);
+		return ret;
+	}
+	regions_share(map, prev, NULL);
+	map_sort(map);
+	*out = map;
+	return 0;
+}
+
+int gm_map_remove(const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out)
+{
+	const struct gm_region *r = prev ? gm_region_find(prev, desc->gpa) : NULL;
+	struct gm_map *map;
+
+	if (!r || !is_described(r, desc))
+		return -ENOENT;
+	if (r->again)
+		return map_recount(prev, r, -1, out);
+	map = map_alloc(prev->nregions - 1);
+	if (!map)
+		return -ENOMEM;
+	regions_share(map, prev, r);
+	map_sort(map);
 	*out = map;
 	return 0;
 }
@@ -172,76 +333,4 @@ void gm_map_free(struct gm_map *map)
 	for (uint32_t i = 0; i < map->nregions; i++)
 		backing_put(map->regions[i].backing);
 	free(map);
-}
-
-const struct gm_region *gm_region_find(const struct gm_map *map, uint64_t gpa)
-{
-	uint32_t lo = 0, hi = map->nregions;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct gm_region *r = &map->regions[mid];
-
-		if (gpa < r->gpa)
-			hi = mid;
-		else if (gpa - r->gpa < r->size)
-			return r;
-		else
-			lo = mid + 1;
-	}
-	return NULL;
-}
-
-RW_NOINLINE void *gm_at_slow(
-	const struct gm_map *map, struct gm_cache *cache, uint64_t gpa, uint64_t *len)
-{
-	const struct gm_region *r = gm_region_find(map, gpa);
-	uint64_t off;
-
-	if (!r)
-		return NULL;
-	*cache = (struct gm_cache){.gpa = r->gpa, .size = r->size, .host = r->host};
-	off = gpa - r->gpa;
-	*len = RW_MIN(*len, r->size - off);
-	return r->host + off;
-}
-
-int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len)
-{
-	struct gm_cache cache = {0};
-	uint8_t *to = dst;
-
-	while (len) {
-		uint64_t piece = len;
-		const void *from = gm_at(map, &cache, gpa, &piece);
-
-		if (!from)
-			return -EFAULT;
-		memcpy(to, from, piece);
-		to += piece;
-		gpa += piece;
-		len -= piece;
-	}
-	return 0;
-}
-
-const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva)
-{
-	for (uint32_t i = 0; i < map->nregions; i++) {
-		const struct gm_region *r = &map->regions[i];
-
-		if (uva >= r->uva && uva - r->uva < r->size)
-			return r;
-	}
-	return NULL;
-}
-
-int gm_uva_to_gpa(const struct gm_map *map, uint64_t uva, uint64_t *gpa)
-{
-	const struct gm_region *r = gm_region_by_uva(map, uva);
-
-	if (!r)
-		return -EFAULT;
-	*gpa = r->gpa + (uva - r->uva);
-	return 0;
 }

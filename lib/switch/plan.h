@@ -46,6 +46,20 @@ struct sw_out {
 #define SW_MAX_OUTS 256
 #define SW_NO_OUT   UINT16_MAX
 
+/* A frame that control sends in the name of a port. */
+struct sw_injected {
+	uint16_t port_id;
+	uint16_t len;
+	uint8_t bytes[FRAME_HEAD];
+};
+
+/* From control to worker 0, in order. Free-running indices. */
+struct sw_injection {
+	uint32_t head RW_CACHE_ALIGNED; /* control writes */
+	uint32_t tail RW_CACHE_ALIGNED; /* worker 0 writes */
+	struct sw_injected slots[SW_INJECT_MAX];
+};
+
 /* Owner: its thread; the statistics are read by control. */
 struct sw_worker {
 	struct sw *sw;
@@ -73,6 +87,7 @@ struct sw {
 	struct rte_rcu_qsbr *qsbr;
 	uint64_t tsc_start;
 	uint64_t tsc_hz;
+	struct sw_injection *injection;
 	bool stop;
 
 	/* Control only. */

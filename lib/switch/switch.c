@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,8 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 	sw->spare = calloc(1, sizeof(*sw->spare));
 	sw->ports = calloc(SW_MAX_PORTS, sizeof(*sw->ports));
 	sw->fdb = fdb_new(&fdb_cfg);
-	if (!sw->plan || !sw->spare || !sw->ports || !sw->fdb)
+	sw->injection = rw_zalloc(sizeof(*sw->injection));
+	if (!sw->plan || !sw->spare || !sw->ports || !sw->fdb || !sw->injection)
 		goto err;
 	ret = qsbr_new(sw);
 	if (ret)
@@ -89,6 +91,7 @@ void sw_free(struct sw *sw)
 		rte_free(sw->workers[i]);
 	rw_free(sw->qsbr);
 	fdb_free(sw->fdb);
+	rw_free(sw->injection);
 	free(sw->ports);
 	free(sw->spare);
 	free(sw->plan);
@@ -99,7 +102,7 @@ void sw_free(struct sw *sw)
  * Wait until every worker has passed a quiescent point or is offline. What rte_rcu_qsbr_synchronize
  * does, but inline, so that ThreadSanitizer sees it.
  */
-static void quiesce(struct sw *sw)
+void sw_quiesce(struct sw *sw)
 {
 	rte_rcu_qsbr_check(sw->qsbr, rte_rcu_qsbr_start(sw->qsbr), true);
 }
@@ -126,7 +129,7 @@ void sw_stop(struct sw *sw)
 	__atomic_store_n(&sw->stop, true, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < sw->nworkers; i++)
 		rte_eal_wait_lcore(sw->workers[i]->lcore);
-	quiesce(sw); /* acquires the workers' last writes */
+	sw_quiesce(sw); /* acquires the workers' last writes */
 	for (unsigned i = 0; i < sw->nworkers; i++)
 		rte_rcu_qsbr_thread_unregister(sw->qsbr, i);
 }
@@ -268,7 +271,39 @@ void sw_commit(struct sw *sw)
 	sw->spare = sw->plan;
 	/* Pairs with the acquire in sw_worker_main: the plan and all it points to are complete. */
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
-	quiesce(sw);
+	sw_quiesce(sw);
+}
+
+int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len)
+{
+	struct sw_injection *in = sw->injection;
+	struct sw_injected *slot = &in->slots[in->head % SW_INJECT_MAX];
+
+	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
+	/* Pairs with the release in send_injected: the worker has read the slot. */
+	if (in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX)
+		return -ENOBUFS;
+	slot->port_id = port->id;
+	slot->len = (uint16_t)len;
+	memcpy(slot->bytes, bytes, len);
+	__atomic_store_n(&in->head, in->head + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void sw_port_flush(struct sw *sw, const struct port *port)
+{
+	const struct sw_injection *in = sw->injection;
+
+	/*
+	 * Worker 0 sends up to FRAME_BURST of them before each quiescent point, but for the first,
+	 * before which it may have looked already; one that still waits would be learned afterwards.
+	 */
+	for (unsigned i = 0; i <= SW_INJECT_MAX / FRAME_BURST; i++) {
+		if (in->head == __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE))
+			break;
+		sw_quiesce(sw);
+	}
+	fdb_flush(sw->fdb, port->id);
 }
 
 bool sw_port_is_up(const struct sw *sw, const struct port *port)

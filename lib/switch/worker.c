@@ -152,6 +152,60 @@ static void forward(
 	flush(w);
 }
 
+/*
+ * Flood what control injected in the name of a port, which may have gone meanwhile: then it has
+ * nothing to say any more. False: not now, its source could not be learned at once, and no other
+ * frame may ever tell where the station is.
+ */
+static bool flood_injected(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_injected *slot, struct frame *f)
+{
+	*f = (struct frame){.len = slot->len};
+	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
+	f->vlan = frame_vlan(f);
+	if (!plan->targets[slot->port_id].port)
+		return true;
+	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), f->vlan), slot->port_id, w->now_s) ==
+		FDB_BUSY)
+		return false;
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		if (plan->flood[i] != slot->port_id)
+			deliver(w, plan, plan->flood[i], f);
+	}
+	return true;
+}
+
+/* Send what control injected: no more at a time than a guest may, or guests would wait for it. */
+static RW_NOINLINE void send_injected(
+	struct sw_worker *w, const struct sw_plan *plan, uint32_t head)
+{
+	struct sw_injection *in = w->sw->injection;
+	uint32_t n = RW_MIN(head - in->tail, (uint32_t)FRAME_BURST), i;
+
+	for (i = 0; i < n; i++) {
+		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
+
+		if (!flood_injected(w, plan, slot, &w->frames[i]))
+			break;
+	}
+	flush(w);
+	/* Pairs with the acquire in sw_inject and sw_port_flush. */
+	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
+}
+
+/* Whether control left something to send: one worker does it, so that the order is kept. */
+static inline void injection(struct sw_worker *w, const struct sw_plan *plan)
+{
+	uint32_t head;
+
+	if (w->index)
+		return;
+	/* Pairs with the release in sw_inject. */
+	head = __atomic_load_n(&w->sw->injection->head, __ATOMIC_ACQUIRE);
+	if (rw_unlikely(head != w->sw->injection->tail))
+		send_injected(w, plan, head);
+}
+
 static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned total = 0;
@@ -200,6 +254,7 @@ int sw_worker_main(void *arg)
 		unsigned frames = poll_round(w, plan);
 		uint64_t end;
 
+		injection(w, plan);
 		/* Nothing of this round's plan is held any more. */
 		rte_rcu_qsbr_quiescent(sw->qsbr, w->index);
 		end = rte_rdtsc();

@@ -6,8 +6,11 @@
  * the message whose bytes they come with.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +55,35 @@ int vu_msg_take_fd(struct vu_msg *m, unsigned i)
 
 	m->fds[i] = -1;
 	return fd;
+}
+
+/* Workers write to these descriptors: whatever else a front-end may send could make them wait. */
+static bool is_eventfd(int fd)
+{
+	static const char want[] = "anon_inode:[eventfd]";
+	char path[32], what[sizeof(want) + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, what, sizeof(what));
+	return n == (ssize_t)strlen(want) && !memcmp(what, want, strlen(want));
+}
+
+int vu_msg_take_eventfd(struct vu_msg *m, int *out)
+{
+	int flags;
+
+	if (m->payload.u64 & VU_VRING_NOFD) {
+		*out = -1;
+		return 0;
+	}
+	flags = fcntl(m->fds[0], F_GETFL);
+	if (flags < 0 || !is_eventfd(m->fds[0]))
+		return vu_refuse(m, -EINVAL, "the descriptor is no eventfd");
+	if (fcntl(m->fds[0], F_SETFL, flags | O_NONBLOCK))
+		return -errno;
+	*out = vu_msg_take_fd(m, 0);
+	return 0;
 }
 
 static void msg_add_fds(struct vu_msg *m, struct cmsghdr *cmsg)
@@ -142,25 +174,45 @@ int vu_conn_read(struct vu_conn *c)
 	return VU_CONN_MESSAGE;
 }
 
-int vu_conn_reply(struct vu_conn *c, uint64_t payload)
+bool vu_conn_is_idle(const struct vu_conn *c)
+{
+	int n = 0;
+
+	return !c->have && (ioctl(c->fd, FIONREAD, &n) || !n);
+}
+
+int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd)
 {
 	struct vu_header hdr = {
 		.request = c->msg.hdr.request,
 		.flags = VU_VERSION | VU_FLAG_REPLY,
-		.size = sizeof(payload),
+		.size = len,
 	};
 	struct iovec iov[] = {
 		{.iov_base = &hdr, .iov_len = sizeof(hdr)},
-		{.iov_base = &payload, .iov_len = sizeof(payload)},
+		{.iov_base = (void *)(uintptr_t)payload, .iov_len = len},
 	};
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = RW_ARRAY_SIZE(iov)};
-	ssize_t n = sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	union {
+		struct cmsghdr hdr;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.room = {0}};
+	ssize_t n;
 
+	if (fd >= 0) {
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control);
+		control.hdr.cmsg_level = SOL_SOCKET;
+		control.hdr.cmsg_type = SCM_RIGHTS;
+		control.hdr.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.hdr), &fd, sizeof(fd));
+	}
+	n = sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
 		return -errno;
 	/*
 	 * A front-end waits for one reply at a time: one that leaves so many unread that the socket
 	 * is full does not deserve a queue.
 	 */
-	return (size_t)n == sizeof(hdr) + sizeof(payload) ? 0 : -EAGAIN;
+	return (size_t)n == sizeof(hdr) + len ? 0 : -EAGAIN;
 }

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What each message does to the session, in the order of the rows in table.c. */
+/* Messages about the device as a whole: features, status, reset. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -14,6 +10,44 @@
 
 /* Device status bit by which the driver asks whether its choice of features is acceptable. */
 #define STATUS_FEATURES_OK 0x8
+
+#define BIT(n) (1ull << (n))
+
+/* What each protocol feature is called, and which others it is nothing without. */
+static const struct {
+	const char *name;
+	uint64_t needs;
+} protocol_features[] = {
+	[VU_PF_MQ] = {"MQ", 0},
+	[VU_PF_LOG_SHMFD] = {"LOG_SHMFD", 0},
+	[VU_PF_RARP] = {"RARP", 0},
+	[VU_PF_REPLY_ACK] = {"REPLY_ACK", 0},
+	[VU_PF_NET_MTU] = {"NET_MTU", 0},
+	[VU_PF_BACKEND_REQ] = {"BACKEND_REQ", 0},
+	[VU_PF_CROSS_ENDIAN] = {"CROSS_ENDIAN", 0},
+	[VU_PF_CRYPTO_SESSION] = {"CRYPTO_SESSION", 0},
+	[VU_PF_PAGEFAULT] = {"PAGEFAULT", 0},
+	[VU_PF_CONFIG] = {"CONFIG", 0},
+	[VU_PF_BACKEND_SEND_FD] = {"BACKEND_SEND_FD", 0},
+	[VU_PF_HOST_NOTIFIER] = {"HOST_NOTIFIER", 0},
+	[VU_PF_INFLIGHT_SHMFD] = {"INFLIGHT_SHMFD", 0},
+	[VU_PF_RESET_DEVICE] = {"RESET_DEVICE", 0},
+	[VU_PF_INBAND_NOTIFICATIONS] = {"INBAND_NOTIFICATIONS",
+		BIT(VU_PF_BACKEND_REQ) | BIT(VU_PF_REPLY_ACK)},
+	[VU_PF_CONFIGURE_MEM_SLOTS] = {"CONFIGURE_MEM_SLOTS", 0},
+	[VU_PF_STATUS] = {"STATUS", 0},
+	[VU_PF_XEN_MMAP] = {"XEN_MMAP", 0},
+	[VU_PF_SHARED_OBJECT] = {"SHARED_OBJECT", 0},
+	[VU_PF_DEVICE_STATE] = {"DEVICE_STATE", 0},
+	[VU_PF_GET_VRING_BASE_INFLIGHT] = {"GET_VRING_BASE_INFLIGHT", BIT(VU_PF_INFLIGHT_SHMFD)},
+	[VU_PF_GPA_ADDRESSES] = {"GPA_ADDRESSES", 0},
+	[VU_PF_SHMEM] = {"SHMEM", 0},
+};
+
+const char *vu_protocol_feature_name(unsigned bit)
+{
+	return bit < RW_ARRAY_SIZE(protocol_features) ? protocol_features[bit].name : NULL;
+}
 
 /*
  * A session begins when the connection does, so SET_OWNER tells nothing new; RESET_OWNER is
@@ -32,15 +66,31 @@ int vu_on_get_features(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
+/* Logging goes on and off while rings run (vhost-user, "Migration"); all else is for good. */
 static int features_check(const struct vu_session *s, struct vu_msg *m)
 {
+	uint64_t changed = (m->payload.u64 ^ s->features) & ~BIT(VU_F_LOG_ALL);
+
 	if (m->payload.u64 & ~s->offer.features)
 		return vu_refuse(m, -EINVAL, "features that were not offered");
-	if (s->features_set && m->payload.u64 == s->features)
+	if (s->features_set && !changed)
 		return 0;
-	for (unsigned i = 0; i < s->nrings; i++) {
-		if (vu_ring_ready(s, i))
-			return vu_refuse(m, -EBUSY, "features change while a ring runs");
+	if (vu_rings_run(s))
+		return vu_refuse(m, -EBUSY, "features change while a ring runs");
+	return 0;
+}
+
+/* An IOTLB for a device behind an IOMMU, none for others. */
+static int iotlb_follow(struct vu_session *s, uint64_t features)
+{
+	if (!(features & BIT(VU_F_ACCESS_PLATFORM))) {
+		gm_iotlb_free(s->iotlb);
+		s->iotlb = NULL;
+		vu_channel_forget(s);
+	} else if (!s->iotlb) {
+		s->iotlb = gm_iotlb_new();
+		if (!s->iotlb)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -49,6 +99,8 @@ int vu_on_set_features(struct vu_session *s, struct vu_msg *m)
 {
 	int ret = features_check(s, m);
 
+	if (!ret)
+		ret = iotlb_follow(s, m->payload.u64);
 	s->features_refused = ret != 0;
 	if (ret)
 		return ret;
@@ -66,153 +118,6 @@ int vu_on_set_features(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
-{
-	const struct vu_mem_table *t = &m->payload.mem;
-	struct gm_region_desc descs[VU_MAX_TABLE_REGIONS];
-	struct gm_map *map, *old = s->mem;
-	uint32_t n = t->nregions;
-	int ret;
-
-	if (!n || n > VU_MAX_TABLE_REGIONS)
-		return vu_refuse(m, -EINVAL, "wrong number of regions");
-	/* The unused tail of the table may be sent or left out. */
-	if (m->hdr.size != sizeof(*t) &&
-		m->hdr.size != offsetof(struct vu_mem_table, regions) + n * sizeof(t->regions[0]))
-		return vu_refuse(m, -EPROTO, "wrong payload size");
-	for (uint32_t i = 0; i < n; i++) {
-		descs[i] = (struct gm_region_desc){
-			.gpa = t->regions[i].gpa,
-			.size = t->regions[i].size,
-			.uva = t->regions[i].uva,
-			.mmap_offset = t->regions[i].mmap_offset,
-		};
-	}
-	ret = gm_map_new(descs, m->fds, n, old, &map);
-	if (ret)
-		return ret;
-	s->mem = map;
-	gm_map_free(old);
-	return 0;
-}
-
-int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m)
-{
-	struct vu_ring *r = &s->rings[m->ring];
-	uint32_t num = m->payload.state.num;
-
-	if (!num || num > s->offer.max_ring_size)
-		return vu_refuse(m, -EINVAL, "ring size out of range");
-	if (!vu_ring_num_fits(s, num))
-		return vu_refuse(m, -EINVAL, "the size of a split ring is a power of two");
-	if (num != r->num && vu_ring_ready(s, m->ring))
-		return vu_refuse(m, -EBUSY, "the size of a running ring is fixed");
-	r->num = num;
-	return 0;
-}
-
-int vu_on_set_vring_addr(struct vu_session *s, struct vu_msg *m)
-{
-	const struct vu_vring_addr *a = &m->payload.addr;
-	struct vu_ring *r = &s->rings[m->ring];
-	uint64_t gpa;
-
-	if (!s->mem)
-		return vu_refuse(m, -EINVAL, "no memory table yet");
-	if (gm_uva_to_gpa(s->mem, a->desc, &gpa) || gm_uva_to_gpa(s->mem, a->avail, &gpa) ||
-		gm_uva_to_gpa(s->mem, a->used, &gpa))
-		return vu_refuse(m, -EFAULT, "the ring is outside the guest's memory");
-	if (!vu_ring_addr_fits(s, a))
-		return vu_refuse(m, -EINVAL, "misaligned ring");
-	r->addr = *a;
-	r->addr_set = true;
-	return 0;
-}
-
-int vu_on_set_vring_base(struct vu_session *s, struct vu_msg *m)
-{
-	struct vu_ring *r = &s->rings[m->ring];
-
-	if (!vu_ring_base_fits(s, m->payload.state.num))
-		return vu_refuse(m, -EINVAL, "an index of a split ring has 16 bits");
-	r->base = m->payload.state.num;
-	r->base_set = true;
-	return 0;
-}
-
-/*
- * Stops the ring. It starts again with a new kick only: a guest's firmware may use one ring of
- * many, and QEMU enables all of them, which still have the addresses of the system that ran before.
- */
-int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
-{
-	struct vu_ring *r = &s->rings[m->ring];
-
-	r->started = false;
-	r->base_set = true;
-	if (r->kick_fd >= 0)
-		close(r->kick_fd);
-	r->kick_fd = -1;
-	m->payload.state.num = r->base;
-	return 0;
-}
-
-/* Workers write to these descriptors: whatever else a front-end may send could make them wait. */
-static bool is_eventfd(int fd)
-{
-	static const char want[] = "anon_inode:[eventfd]";
-	char path[32], what[sizeof(want) + 1];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, what, sizeof(what));
-	return n == (ssize_t)strlen(want) && !memcmp(what, want, strlen(want));
-}
-
-/* Let the message's descriptor, or none if that is what it says, replace the one in `slot`. */
-static int fd_replace(struct vu_msg *m, int *slot)
-{
-	int fd = -1;
-
-	if (!(m->payload.u64 & VU_VRING_NOFD)) {
-		int flags = fcntl(m->fds[0], F_GETFL);
-
-		if (flags < 0 || !is_eventfd(m->fds[0]))
-			return vu_refuse(m, -EINVAL, "the descriptor is no eventfd");
-		if (fcntl(m->fds[0], F_SETFL, flags | O_NONBLOCK))
-			return -errno;
-		fd = vu_msg_take_fd(m, 0);
-	}
-	if (*slot >= 0)
-		close(*slot);
-	*slot = fd;
-	return 0;
-}
-
-/*
- * The ring counts as started from here, without waiting for the first kick: it is polled anyway,
- * and after a restart of ours the guest may see no reason to kick.
- */
-int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
-{
-	struct vu_ring *r = &s->rings[m->ring];
-	int ret = fd_replace(m, &r->kick_fd);
-
-	if (!ret)
-		r->started = true;
-	return ret;
-}
-
-int vu_on_set_vring_call(struct vu_session *s, struct vu_msg *m)
-{
-	return fd_replace(m, &s->rings[m->ring].call_fd);
-}
-
-int vu_on_set_vring_err(struct vu_session *s, struct vu_msg *m)
-{
-	return fd_replace(m, &s->rings[m->ring].err_fd);
-}
-
 int vu_on_get_protocol_features(struct vu_session *s, struct vu_msg *m)
 {
 	m->payload.u64 = s->offer.protocol_features;
@@ -221,23 +126,21 @@ int vu_on_get_protocol_features(struct vu_session *s, struct vu_msg *m)
 
 int vu_on_set_protocol_features(struct vu_session *s, struct vu_msg *m)
 {
-	if (m->payload.u64 & ~s->offer.protocol_features)
+	uint64_t bits = m->payload.u64;
+
+	if (bits & ~s->offer.protocol_features)
 		return vu_refuse(m, -EINVAL, "protocol features that were not offered");
-	s->protocol_features = m->payload.u64;
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(protocol_features); i++) {
+		if (bits & BIT(i) && protocol_features[i].needs & ~bits)
+			return vu_refuse(m, -EINVAL, "a protocol feature without one it needs");
+	}
+	s->protocol_features = bits;
 	return 0;
 }
 
 int vu_on_get_queue_num(struct vu_session *s, struct vu_msg *m)
 {
 	m->payload.u64 = s->offer.max_pairs;
-	return 0;
-}
-
-int vu_on_set_vring_enable(struct vu_session *s, struct vu_msg *m)
-{
-	if (m->payload.state.num > 1)
-		return vu_refuse(m, -EINVAL, "neither on nor off");
-	s->rings[m->ring].enabled = m->payload.state.num;
 	return 0;
 }
 
@@ -252,12 +155,19 @@ int vu_on_net_set_mtu(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* The guest's driver begins anew; what belongs to the front-end (memory, protocol) stays. */
+/*
+ * The guest's driver begins anew; what belongs to the front-end (memory, protocol, channel, a
+ * postcopy migration) stays.
+ */
 int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 {
 	(void)m;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		vu_ring_reset(&s->rings[i]);
+	iotlb_follow(s, 0);
+	vu_log_release(s);
+	vu_inflight_release(s);
+	vu_state_release(s);
 	s->features = 0;
 	s->features_set = false;
 	s->features_refused = false;

@@ -3,9 +3,10 @@
 /*
  * What the files of this library share: the message on its way through them.
  *
- * conn.c collects bytes and descriptors into the connection's one struct vu_msg, table.c checks it
- * against its row and calls a handler of handlers.c, which changes the session and leaves the
- * reply, if there is one, in the message's payload. session.c drives all that from the loop.
+ * conn.c collects bytes and descriptors into the connection's one struct vu_msg; table.c checks it
+ * against its row and calls a handler, which changes the session and leaves the reply, if there is
+ * one, in the message's payload. session.c drives all that from the loop. The handlers are in a
+ * file for each theme.
  *
  * Thread: control.
  */
@@ -24,6 +25,10 @@ struct vu_msg {
 	bool fds_lost;   /* more came than fit here, or than we may open */
 	unsigned ring;   /* the ring it names; set by the table */
 	const char *why; /* why it is refused, for the log; NULL: see errno */
+
+	bool answered; /* a handler gave the reply's shape: */
+	uint32_t answer_len;
+	int answer_fd; /* stays the session's; -1: none */
 };
 
 struct vu_conn {
@@ -45,13 +50,20 @@ struct vu_conn *vu_conn_new(int fd);
 void vu_conn_free(struct vu_conn *c);
 /* Read on, never further than the end of the present message. */
 int vu_conn_read(struct vu_conn *c);
+/* Whether nothing of a further message has arrived. */
+bool vu_conn_is_idle(const struct vu_conn *c);
 /* The present message is done with: close what is left of its descriptors, begin the next one. */
 void vu_conn_next(struct vu_conn *c);
-/* Answer the present message with a u64 (or a vring state, which is as long). 0 or -errno. */
-int vu_conn_reply(struct vu_conn *c, uint64_t payload);
+/* Answer the present message, with a descriptor unless `fd` is -1. 0 or -errno. */
+int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd);
 
 /* The message's descriptor `i`, which is the caller's from now on. */
 int vu_msg_take_fd(struct vu_msg *m, unsigned i);
+/*
+ * The message's eventfd, made non-blocking, which is the caller's from now on; -1 in `*out` when
+ * its payload says that none came. 0 or -errno.
+ */
+int vu_msg_take_eventfd(struct vu_msg *m, int *out);
 
 /* Note why `m` is refused; returns `err`, a negative errno. */
 static inline int vu_refuse(struct vu_msg *m, int err, const char *why)
@@ -60,8 +72,28 @@ static inline int vu_refuse(struct vu_msg *m, int err, const char *why)
 	return err;
 }
 
+/* Reply with the first `len` bytes of the payload, and with `fd` unless it is -1. */
+static inline void vu_answer(struct vu_msg *m, uint32_t len, int fd)
+{
+	m->answered = true;
+	m->answer_len = len;
+	m->answer_fd = fd;
+}
+
+/* Result of vu_dispatch besides 0 and -errno: rings cannot be paused yet, call it again. */
+#define VU_LATER 1
+
 /* Check, run and answer the complete message of the connection. -errno: the session is over. */
 int vu_dispatch(struct vu_session *s);
+
+/*
+ * Carry out what has arrived on the connection. The session may be over, and freed, after it.
+ * Answers that the channel holds are delivered once nothing is left to read: what the front-end
+ * wrote before them comes first.
+ */
+void vu_serve(struct vu_session *s);
+
+/* ring.c */
 
 /* A ring as it is before the front-end says anything about it. */
 void vu_ring_init(struct vu_ring *r);
@@ -69,36 +101,93 @@ void vu_ring_init(struct vu_ring *r);
 void vu_ring_reset(struct vu_ring *r);
 /* Where a ring begins if the front-end never said: entry 0, packed rings in their first lap. */
 uint32_t vu_ring_first_base(const struct vu_session *s);
-/* Whether each suits the ring format; anything does until SET_FEATURES has decided on one. */
-bool vu_ring_num_fits(const struct vu_session *s, uint32_t num);
-bool vu_ring_base_fits(const struct vu_session *s, uint32_t base);
-bool vu_ring_addr_fits(const struct vu_session *s, const struct vu_vring_addr *addr);
 /* Whether nothing is missing; vu_ring_ready asks that it makes sense, too. */
 bool vu_ring_complete(const struct vu_session *s, unsigned i);
+/* Whether any ring is ready. */
+bool vu_rings_run(const struct vu_session *s);
+
+/* call.c */
+
+/*
+ * Make rings [first, first + n), which are paused, call in-band exactly if they should. 0, or
+ * -errno when a ring has no way to call now.
+ */
+int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n);
+/* Back to no call descriptor at all, whoever's it was. */
+void vu_call_close(struct vu_ring *r);
+
+/* channel.c */
+
+/* Harmless when there is none. */
+void vu_channel_free(struct vu_session *s);
+/* Nobody wants an answer to the questions that are open. */
+void vu_channel_forget(struct vu_session *s);
+/* Deliver the answers that were read so far to the owner. */
+void vu_channel_deliver(struct vu_session *s);
+/* BACKEND_VRING_CALL and _ERR for ring `i`; several that wait become one. */
+void vu_channel_call(struct vu_session *s, unsigned i);
+void vu_channel_error(struct vu_session *s, unsigned i);
+
+/* inflight.c, migration.c, state.c: give back; harmless when there is nothing. */
+void vu_inflight_release(struct vu_session *s);
+void vu_log_release(struct vu_session *s);
+void vu_postcopy_release(struct vu_session *s);
+void vu_state_release(struct vu_session *s);
 
 /*
  * The handlers. The table has checked size, descriptors and ring index, and the rings concerned
  * stand still. 0, or -errno with the session unchanged.
  */
-int vu_on_owner(struct vu_session *s, struct vu_msg *m);
-int vu_on_get_features(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_features(struct vu_session *s, struct vu_msg *m);
-int vu_on_get_protocol_features(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_protocol_features(struct vu_session *s, struct vu_msg *m);
-int vu_on_get_queue_num(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_addr(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_base(struct vu_session *s, struct vu_msg *m);
-int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_call(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_err(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_vring_enable(struct vu_session *s, struct vu_msg *m);
-int vu_on_net_set_mtu(struct vu_session *s, struct vu_msg *m);
-int vu_on_reset_device(struct vu_session *s, struct vu_msg *m);
-int vu_on_set_status(struct vu_session *s, struct vu_msg *m);
-int vu_on_get_status(struct vu_session *s, struct vu_msg *m);
+typedef int vu_handler(struct vu_session *s, struct vu_msg *m);
+
+/* handlers.c */
+vu_handler vu_on_owner;
+vu_handler vu_on_get_features;
+vu_handler vu_on_set_features;
+vu_handler vu_on_get_protocol_features;
+vu_handler vu_on_set_protocol_features;
+vu_handler vu_on_get_queue_num;
+vu_handler vu_on_net_set_mtu;
+vu_handler vu_on_reset_device;
+vu_handler vu_on_set_status;
+vu_handler vu_on_get_status;
+/* ring.c */
+vu_handler vu_on_set_vring_num;
+vu_handler vu_on_set_vring_addr;
+vu_handler vu_on_set_vring_base;
+vu_handler vu_on_get_vring_base;
+void vu_after_get_vring_base(struct vu_session *s, unsigned ring);
+vu_handler vu_on_set_vring_kick;
+vu_handler vu_on_set_vring_call;
+vu_handler vu_on_set_vring_err;
+vu_handler vu_on_set_vring_enable;
+vu_handler vu_on_set_vring_endian;
+vu_handler vu_on_vring_kick;
+/* memory.c */
+vu_handler vu_on_set_mem_table;
+vu_handler vu_on_get_max_mem_slots;
+vu_handler vu_on_add_mem_reg;
+vu_handler vu_on_rem_mem_reg;
+vu_handler vu_on_mem_ack;
+vu_handler vu_on_iotlb;
+/* migration.c */
+vu_handler vu_on_set_log_base;
+vu_handler vu_on_set_log_fd;
+vu_handler vu_on_send_rarp;
+vu_handler vu_on_postcopy_advise;
+vu_handler vu_on_postcopy_listen;
+vu_handler vu_on_postcopy_end;
+/* config.c */
+vu_handler vu_on_get_config;
+vu_handler vu_on_set_config;
+/* inflight.c */
+vu_handler vu_on_get_inflight_fd;
+vu_handler vu_on_set_inflight_fd;
+/* state.c */
+vu_handler vu_on_set_device_state_fd;
+vu_handler vu_on_check_device_state;
+/* channel.c */
+vu_handler vu_on_set_backend_req_fd;
 
 /* A line in the log about this front-end, as often as a peer may cause one. */
 void vu_complain(const struct vu_session *s, const char *fmt, ...) RW_PRINTF(2, 3);

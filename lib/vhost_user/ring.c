@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a ring needs, whatever message said it. */
+/* Rings: what they need, whatever message said it, and the messages about one of them. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "internal.h"
+#include "rw_log.h"
 
 /*
  * Alignment of the parts of a ring, bytes (virtio 1.2, 2.7 and 2.8): "avail" is the driver's event
@@ -18,14 +20,19 @@ void vu_ring_init(struct vu_ring *r)
 	*r = (struct vu_ring){.kick_fd = -1, .call_fd = -1, .err_fd = -1};
 }
 
+/* Let `fd`, or none, take the place of what is in `slot`. */
+static void fd_replace(int *slot, int fd)
+{
+	if (*slot >= 0)
+		close(*slot);
+	*slot = fd;
+}
+
 void vu_ring_reset(struct vu_ring *r)
 {
-	if (r->kick_fd >= 0)
-		close(r->kick_fd);
-	if (r->call_fd >= 0)
-		close(r->call_fd);
-	if (r->err_fd >= 0)
-		close(r->err_fd);
+	fd_replace(&r->kick_fd, -1);
+	fd_replace(&r->err_fd, -1);
+	vu_call_close(r);
 	vu_ring_init(r);
 }
 
@@ -41,17 +48,19 @@ uint32_t vu_ring_first_base(const struct vu_session *s)
 	return is_packed(s) ? first_lap | first_lap << VU_PACKED_USED_SHIFT : 0;
 }
 
-bool vu_ring_num_fits(const struct vu_session *s, uint32_t num)
+/* Whether each suits the ring format; anything does until SET_FEATURES has decided on one. */
+
+static bool num_fits(const struct vu_session *s, uint32_t num)
 {
 	return !s->features_set || is_packed(s) || rw_is_power_of_2(num);
 }
 
-bool vu_ring_base_fits(const struct vu_session *s, uint32_t base)
+static bool base_fits(const struct vu_session *s, uint32_t base)
 {
 	return !s->features_set || is_packed(s) || base <= UINT16_MAX;
 }
 
-bool vu_ring_addr_fits(const struct vu_session *s, const struct vu_vring_addr *addr)
+static bool addr_fits(const struct vu_session *s, const struct vu_vring_addr *addr)
 {
 	uint64_t avail_align = is_packed(s) ? PACKED_AVAIL_ALIGN : SPLIT_AVAIL_ALIGN;
 
@@ -61,17 +70,223 @@ bool vu_ring_addr_fits(const struct vu_session *s, const struct vu_vring_addr *a
 		!(addr->used % USED_ALIGN);
 }
 
+/* A device of virtio 1.0 and later, which packed rings take for granted, is little-endian. */
+static bool swap_fits(const struct vu_session *s, bool swap)
+{
+	return !swap || !s->features_set || !(vu_has_feature(s, VU_F_VERSION_1) || is_packed(s));
+}
+
 bool vu_ring_complete(const struct vu_session *s, unsigned i)
 {
 	const struct vu_ring *r = &s->rings[i];
 
-	return s->features_set && s->mem && r->num && r->addr_set && r->started;
+	return s->features_set && s->mem && s->mem->nregions && !s->mem_unacked && r->num &&
+		r->addr_set && r->started;
 }
 
 bool vu_ring_ready(const struct vu_session *s, unsigned i)
 {
 	const struct vu_ring *r = &s->rings[i];
 
-	return vu_ring_complete(s, i) && vu_ring_num_fits(s, r->num) &&
-		vu_ring_base_fits(s, r->base) && vu_ring_addr_fits(s, &r->addr);
+	return vu_ring_complete(s, i) && num_fits(s, r->num) && base_fits(s, r->base) &&
+		addr_fits(s, &r->addr) && swap_fits(s, r->swap);
+}
+
+bool vu_rings_run(const struct vu_session *s)
+{
+	for (unsigned i = 0; i < s->nrings; i++) {
+		if (vu_ring_ready(s, i))
+			return true;
+	}
+	return false;
+}
+
+struct gm_space vu_ring_space(const struct vu_session *s)
+{
+	struct gm_space space = {.kind = GM_UVA, .map = s->mem};
+
+	if (s->iotlb) {
+		space.kind = GM_IOVA;
+		space.view = gm_iotlb_view(s->iotlb);
+	} else if (vu_has_protocol_feature(s, VU_PF_GPA_ADDRESSES)) {
+		space.kind = GM_GPA;
+	}
+	return space;
+}
+
+bool vu_logs_buffers(const struct vu_session *s)
+{
+	return s->log && vu_has_feature(s, VU_F_LOG_ALL);
+}
+
+bool vu_logs_ring(const struct vu_session *s, unsigned i)
+{
+	const struct vu_ring *r = &s->rings[i];
+
+	return s->log && r->addr_set && r->addr.flags & VU_VRING_LOG;
+}
+
+void vu_ring_error(struct vu_session *s, unsigned i)
+{
+	int fd = s->rings[i].err_fd;
+	uint64_t one = 1;
+
+	if (fd < 0) {
+		if (vu_has_protocol_feature(s, VU_PF_INBAND_NOTIFICATIONS))
+			vu_channel_error(s, i);
+	} else if (write(fd, &one, sizeof(one)) < 0) {
+		/* Full: the front-end has not looked at those before it. */
+		rw_debug("%s: ring %u: the error eventfd is full", s->name, i);
+	}
+}
+
+/* The messages. */
+
+int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+	uint32_t num = m->payload.state.num;
+
+	if (!num || num > s->offer.max_ring_size)
+		return vu_refuse(m, -EINVAL, "ring size out of range");
+	if (!num_fits(s, num))
+		return vu_refuse(m, -EINVAL, "the size of a split ring is a power of two");
+	if (num != r->num && vu_ring_ready(s, m->ring))
+		return vu_refuse(m, -EBUSY, "the size of a running ring is fixed");
+	r->num = num;
+	return 0;
+}
+
+/* Whether something is at a ring's address. An I/O virtual address may get its page later. */
+static bool is_mapped(const struct vu_session *s, uint64_t addr)
+{
+	uint64_t gpa;
+
+	switch (vu_ring_space(s).kind) {
+	case GM_UVA:
+		return !gm_uva_to_gpa(s->mem, addr, &gpa);
+	case GM_GPA:
+		return gm_region_find(s->mem, addr);
+	case GM_IOVA:
+		break;
+	}
+	return true;
+}
+
+int vu_on_set_vring_addr(struct vu_session *s, struct vu_msg *m)
+{
+	const struct vu_vring_addr *a = &m->payload.addr;
+	struct vu_ring *r = &s->rings[m->ring];
+
+	if (!s->mem && !s->iotlb)
+		return vu_refuse(m, -EINVAL, "no memory table yet");
+	if (!is_mapped(s, a->desc) || !is_mapped(s, a->avail) || !is_mapped(s, a->used))
+		return vu_refuse(m, -EFAULT, "the ring is outside the guest's memory");
+	if (!addr_fits(s, a))
+		return vu_refuse(m, -EINVAL, "misaligned ring");
+	r->addr = *a;
+	r->addr_set = true;
+	return 0;
+}
+
+int vu_on_set_vring_base(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+
+	if (!base_fits(s, m->payload.state.num))
+		return vu_refuse(m, -EINVAL, "an index of a split ring has 16 bits");
+	r->base = m->payload.state.num;
+	r->base_set = true;
+	return 0;
+}
+
+/*
+ * Stops the ring. It starts again with a new kick only: a guest's firmware may use one ring of
+ * many, and QEMU enables all of them, which still have the addresses of the system that ran before.
+ */
+int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+
+	r->started = false;
+	r->base_set = true;
+	fd_replace(&r->kick_fd, -1);
+	m->payload.state.num = r->base;
+	return 0;
+}
+
+void vu_after_get_vring_base(struct vu_session *s, unsigned ring)
+{
+	if (s->ops->ring_stopped)
+		s->ops->ring_stopped(s->dev, ring);
+}
+
+/*
+ * The ring counts as started from here, without waiting for the first kick: it is polled anyway,
+ * and after a restart of ours the guest may see no reason to kick.
+ */
+int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+	int fd, ret = vu_msg_take_eventfd(m, &fd);
+
+	if (ret)
+		return ret;
+	fd_replace(&r->kick_fd, fd);
+	r->started = true;
+	return 0;
+}
+
+/* The same in-band. */
+int vu_on_vring_kick(struct vu_session *s, struct vu_msg *m)
+{
+	if (m->payload.state.num)
+		return vu_refuse(m, -EINVAL, "a reserved field is not zero");
+	s->rings[m->ring].started = true;
+	return 0;
+}
+
+int vu_on_set_vring_call(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+	int fd, ret = vu_msg_take_eventfd(m, &fd);
+
+	if (ret)
+		return ret;
+	vu_call_close(r);
+	r->call_fd = fd;
+	r->call_given = true;
+	return 0;
+}
+
+int vu_on_set_vring_err(struct vu_session *s, struct vu_msg *m)
+{
+	int fd, ret = vu_msg_take_eventfd(m, &fd);
+
+	if (!ret)
+		fd_replace(&s->rings[m->ring].err_fd, fd);
+	return ret;
+}
+
+int vu_on_set_vring_enable(struct vu_session *s, struct vu_msg *m)
+{
+	if (m->payload.state.num > 1)
+		return vu_refuse(m, -EINVAL, "neither on nor off");
+	s->rings[m->ring].enabled = m->payload.state.num;
+	return 0;
+}
+
+int vu_on_set_vring_endian(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_ring *r = &s->rings[m->ring];
+	uint32_t big = m->payload.state.num;
+
+	if (big > 1)
+		return vu_refuse(m, -EINVAL, "neither little- nor big-endian");
+	if (!swap_fits(s, big))
+		return vu_refuse(m, -EINVAL, "only legacy devices may be big-endian");
+	if (r->swap != (bool)big && vu_ring_ready(s, m->ring))
+		return vu_refuse(m, -EBUSY, "the byte order of a running ring is fixed");
+	r->swap = big;
+	return 0;
 }

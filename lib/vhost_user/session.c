@@ -32,27 +32,63 @@ void vu_complain(const struct vu_session *s, const char *fmt, ...)
 /* Give back all that the session holds but itself. */
 static void session_release(struct vu_session *s)
 {
+	bool paused = true;
+
 	rw_loop_del(s->loop, &s->conn->watch);
+	s->over = true;
+	/*
+	 * In a postcopy migration a thread may wait for a page that nobody will supply. Nothing that it
+	 * does from here on counts: then it may be let loose.
+	 */
 	if (s->nrings)
-		s->ops->rings_pause(s->dev, 0, s->nrings);
+		paused = s->ops->rings_pause(s->dev, 0, s->nrings);
+	vu_postcopy_release(s);
+	if (!paused)
+		paused = s->ops->rings_pause(s->dev, 0, s->nrings);
+	assert(paused);
+	(void)paused;
+	vu_channel_free(s);
 	vu_conn_free(s->conn);
 	s->conn = NULL;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		vu_ring_reset(&s->rings[i]);
+	vu_state_release(s);
+	vu_inflight_release(s);
+	vu_log_release(s);
+	gm_iotlb_free(s->iotlb);
+	s->iotlb = NULL;
 	gm_map_free(s->mem);
 	s->mem = NULL;
+	s->waiting = false;
 }
 
-static void on_readable(void *arg, uint32_t events)
+/* reason: 0 the front-end has gone, or -errno. */
+static void session_end(struct vu_session *s, int reason)
 {
-	struct vu_session *s = arg;
+	session_release(s);
+	/* The owner may free the session in here. */
+	s->ops->closed(s->dev, reason);
+}
+
+/* The message stays where it is. Only that the front-end goes away is worth knowing meanwhile. */
+static void session_wait(struct vu_session *s)
+{
+	s->waiting = true;
+	rw_loop_mod(s->loop, &s->conn->watch, EPOLLRDHUP);
+}
+
+void vu_serve(struct vu_session *s)
+{
 	int ret = VU_CONN_WAIT;
 
-	(void)events; /* reading tells whatever they say */
+	if (s->waiting)
+		return;
 	for (int i = 0; i < MESSAGES_PER_WAKEUP; i++) {
 		ret = vu_conn_read(s->conn);
-		if (ret == VU_CONN_WAIT)
+		if (ret == VU_CONN_WAIT) {
+			vu_channel_deliver(s);
 			return;
+		}
 		if (ret == VU_CONN_EOF)
 			break;
 		if (ret < 0) {
@@ -60,15 +96,37 @@ static void on_readable(void *arg, uint32_t events)
 			break;
 		}
 		ret = vu_dispatch(s);
+		if (ret == VU_LATER) {
+			session_wait(s);
+			return;
+		}
 		if (ret)
 			break;
 		vu_conn_next(s->conn);
 	}
-	if (!ret)
+	if (ret)
+		session_end(s, ret == VU_CONN_EOF ? 0 : ret);
+	else if (vu_conn_is_idle(s->conn))
+		vu_channel_deliver(s);
+}
+
+static void on_event(void *arg, uint32_t events)
+{
+	struct vu_session *s = arg;
+
+	if (!s->waiting)
+		vu_serve(s); /* reading tells whatever the events say */
+	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		session_end(s, 0);
+}
+
+void vu_session_retry(struct vu_session *s)
+{
+	if (!s->waiting)
 		return;
-	session_release(s);
-	/* The owner may free the session in here. */
-	s->ops->closed(s->dev, ret == VU_CONN_EOF ? 0 : ret);
+	s->waiting = false;
+	rw_loop_mod(s->loop, &s->conn->watch, EPOLLIN);
+	vu_serve(s);
 }
 
 struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_offer *offer,
@@ -85,12 +143,15 @@ struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_
 	s->ops = ops;
 	s->dev = dev;
 	s->name = name;
+	s->log_fd = -1;
+	s->ufd = -1;
+	s->inflight.fd = -1;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		vu_ring_init(&s->rings[i]);
 	s->conn = vu_conn_new(fd);
 	if (!s->conn)
 		goto err_free;
-	s->conn->watch.fn = on_readable;
+	s->conn->watch.fn = on_event;
 	s->conn->watch.arg = s;
 	ret = rw_loop_add(loop, &s->conn->watch, fd, EPOLLIN);
 	if (ret)

@@ -6,9 +6,18 @@
 #include "internal.h"
 #include "rw_log.h"
 
+/* What the payload says about its own length, within the row's bounds. */
+enum size_rule {
+	SIZE_PLAIN,
+	SIZE_TABLE,  /* as many regions as it counts, or all there is room for */
+	SIZE_CONFIG, /* as many bytes as it counts */
+};
+
 /* Which descriptors come with a message. */
 enum fds_wanted {
 	FDS_NONE,
+	FDS_ONE,
+	FDS_MAYBE,   /* one, or none: closed */
 	FDS_RING,    /* one, or none when the payload says so */
 	FDS_REGIONS, /* one for each memory region */
 };
@@ -27,82 +36,175 @@ enum rings_paused {
 	PAUSE_ALL,
 };
 
-/* When a message is allowed: a protocol feature bit that must be acknowledged, or one of these. */
+/* When a message is allowed: one of these, or PF(bit). */
 enum gate {
-	GATE_ALWAYS = 64,
+	GATE_ALWAYS,
+	GATE_NEVER,      /* it belongs to other devices */
 	GATE_OFFERED,    /* protocol features are offered */
 	GATE_NEGOTIATED, /* protocol features are offered, and SET_FEATURES did not decline them */
+	GATE_IOMMU,      /* SET_FEATURES acknowledged ACCESS_PLATFORM */
+	GATE_PF,         /* this and up: a protocol feature bit that must be acknowledged */
+};
+
+#define PF(bit) (GATE_PF + (bit))
+
+/* How a message is answered, whether need_reply is set or not. */
+enum answer {
+	ANSWER_NONE, /* not, unless the handler gives an answer; then need_reply asks for an ack */
+	ANSWER_U64,  /* with 8 bytes that the handler leaves in the payload */
+	ANSWER_OWN,  /* with what the handler gives */
+};
+
+/* How its failure is told. */
+enum failure {
+	FAIL_ACK,      /* a negative acknowledgement if one was asked for, else as FAIL_CLOSE */
+	FAIL_CLOSE,    /* by closing the connection: no answer of its kind means failure */
+	FAIL_U64,      /* u64 other than 0 */
+	FAIL_EMPTY,    /* no payload, no descriptor */
+	FAIL_INFLIGHT, /* mmap_size 0 */
+	FAIL_STATE,    /* error bits */
 };
 
 struct row {
 	const char *name;
-	int (*handle)(struct vu_session *s, struct vu_msg *m);
-	uint16_t size_min; /* bytes of payload */
+	vu_handler *handle;
+	void (*after)(struct vu_session *s, unsigned ring); /* once it was answered well; or NULL */
+	uint16_t size_min;                                  /* bytes of payload */
 	uint16_t size_max;
-	uint8_t fds;   /* enum fds_wanted */
-	uint8_t ring;  /* enum ring_named */
-	uint8_t pause; /* enum rings_paused */
-	uint8_t gate;  /* enum vu_protocol_feature or enum gate */
-	bool replies;  /* the handler leaves 8 bytes of reply in the payload */
+	uint8_t size;    /* enum size_rule */
+	uint8_t fds;     /* enum fds_wanted */
+	uint8_t ring;    /* enum ring_named */
+	uint8_t pause;   /* enum rings_paused */
+	uint8_t gate;    /* enum gate, or PF(bit) */
+	uint8_t answer;  /* enum answer */
+	uint8_t failure; /* enum failure */
+	bool at_rest;    /* refused while a ring runs */
+	bool bases;      /* in postcopy it may be followed by a second one, the acknowledgement */
 };
 
-#define NO_PAYLOAD 0, 0
-#define U64        sizeof(uint64_t), sizeof(uint64_t)
-#define STATE      sizeof(struct vu_vring_state), sizeof(struct vu_vring_state)
-#define ADDR       sizeof(struct vu_vring_addr), sizeof(struct vu_vring_addr)
-#define TABLE                                                                  \
-	offsetof(struct vu_mem_table, regions) + sizeof(struct vu_mem_region), \
-		sizeof(struct vu_mem_table)
+#define SIZES(min, max) .size_min = (min), .size_max = (max)
+#define EXACTLY(type)   SIZES(sizeof(type), sizeof(type))
+#define NO_PAYLOAD      SIZES(0, 0)
+#define U64             EXACTLY(uint64_t)
+#define STATE           EXACTLY(struct vu_vring_state)
+#define ADDR            EXACTLY(struct vu_vring_addr)
+#define LOG             EXACTLY(struct vu_log_base)
+#define SLOT            EXACTLY(struct vu_mem_slot)
+#define STATE_FD        EXACTLY(struct vu_state_fd)
+#define IOTLB           SIZES(offsetof(struct vu_iotlb, padding), sizeof(struct vu_iotlb))
+#define INFLIGHT_MIN    offsetof(struct vu_inflight_desc, padding)
+#define INFLIGHT        SIZES(INFLIGHT_MIN, sizeof(struct vu_inflight_desc))
+#define CONFIG \
+	SIZES(offsetof(struct vu_config, data), sizeof(struct vu_config)), .size = SIZE_CONFIG
+#define TABLE                                                                        \
+	SIZES(offsetof(struct vu_mem_table, regions) + sizeof(struct vu_mem_region), \
+		sizeof(struct vu_mem_table)),                                        \
+		.size = SIZE_TABLE
+
+/* A value is asked for that has no value for failure. */
+#define ASKS .answer = ANSWER_U64, .failure = FAIL_CLOSE
+/* Success or failure, always. */
+#define REPORTS .answer = ANSWER_U64, .failure = FAIL_U64
 
 /* SET_VRING_ENABLE may precede SET_FEATURES: QEMU sends it as soon as the guest has the device. */
 /* clang-format off */
 static const struct row rows[] = {
-	[VU_GET_FEATURES] = {"GET_FEATURES", vu_on_get_features,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, GATE_ALWAYS, true},
-	[VU_SET_FEATURES] = {"SET_FEATURES", vu_on_set_features,
-		U64, FDS_NONE, RING_NONE, PAUSE_ALL, GATE_ALWAYS, false},
-	[VU_SET_OWNER] = {"SET_OWNER", vu_on_owner,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, GATE_ALWAYS, false},
-	[VU_RESET_OWNER] = {"RESET_OWNER", vu_on_owner,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, GATE_ALWAYS, false},
-	[VU_SET_MEM_TABLE] = {"SET_MEM_TABLE", vu_on_set_mem_table,
-		TABLE, FDS_REGIONS, RING_NONE, PAUSE_ALL, GATE_ALWAYS, false},
-	[VU_SET_VRING_NUM] = {"SET_VRING_NUM", vu_on_set_vring_num,
-		STATE, FDS_NONE, RING_STATE, PAUSE_RING, GATE_ALWAYS, false},
-	[VU_SET_VRING_ADDR] = {"SET_VRING_ADDR", vu_on_set_vring_addr,
-		ADDR, FDS_NONE, RING_STATE, PAUSE_RING, GATE_ALWAYS, false},
-	[VU_SET_VRING_BASE] = {"SET_VRING_BASE", vu_on_set_vring_base,
-		STATE, FDS_NONE, RING_STATE, PAUSE_RING, GATE_ALWAYS, false},
-	[VU_GET_VRING_BASE] = {"GET_VRING_BASE", vu_on_get_vring_base,
-		STATE, FDS_NONE, RING_STATE, PAUSE_RING, GATE_ALWAYS, true},
-	[VU_SET_VRING_KICK] = {"SET_VRING_KICK", vu_on_set_vring_kick,
-		U64, FDS_RING, RING_FD, PAUSE_RING, GATE_ALWAYS, false},
-	[VU_SET_VRING_CALL] = {"SET_VRING_CALL", vu_on_set_vring_call,
-		U64, FDS_RING, RING_FD, PAUSE_RING, GATE_ALWAYS, false},
-	[VU_SET_VRING_ERR] = {"SET_VRING_ERR", vu_on_set_vring_err,
-		U64, FDS_RING, RING_FD, PAUSE_RING, GATE_ALWAYS, false},
+	[VU_GET_FEATURES] = {"GET_FEATURES", vu_on_get_features, NO_PAYLOAD, ASKS},
+	[VU_SET_FEATURES] = {"SET_FEATURES", vu_on_set_features, U64, .pause = PAUSE_ALL},
+	[VU_SET_OWNER] = {"SET_OWNER", vu_on_owner, NO_PAYLOAD},
+	[VU_RESET_OWNER] = {"RESET_OWNER", vu_on_owner, NO_PAYLOAD},
+	[VU_SET_MEM_TABLE] = {"SET_MEM_TABLE", vu_on_set_mem_table, TABLE,
+		.fds = FDS_REGIONS, .pause = PAUSE_ALL, .bases = true},
+	[VU_SET_LOG_BASE] = {"SET_LOG_BASE", vu_on_set_log_base, LOG, .fds = FDS_ONE,
+		.pause = PAUSE_ALL, .gate = PF(VU_PF_LOG_SHMFD), .answer = ANSWER_OWN},
+	[VU_SET_LOG_FD] = {"SET_LOG_FD", vu_on_set_log_fd, NO_PAYLOAD, .fds = FDS_ONE},
+	[VU_SET_VRING_NUM] = {"SET_VRING_NUM", vu_on_set_vring_num, STATE,
+		.ring = RING_STATE, .pause = PAUSE_RING},
+	[VU_SET_VRING_ADDR] = {"SET_VRING_ADDR", vu_on_set_vring_addr, ADDR,
+		.ring = RING_STATE, .pause = PAUSE_RING},
+	[VU_SET_VRING_BASE] = {"SET_VRING_BASE", vu_on_set_vring_base, STATE,
+		.ring = RING_STATE, .pause = PAUSE_RING},
+	[VU_GET_VRING_BASE] = {"GET_VRING_BASE", vu_on_get_vring_base, STATE,
+		.after = vu_after_get_vring_base,
+		.ring = RING_STATE, .pause = PAUSE_RING, ASKS},
+	[VU_SET_VRING_KICK] = {"SET_VRING_KICK", vu_on_set_vring_kick, U64,
+		.fds = FDS_RING, .ring = RING_FD, .pause = PAUSE_RING},
+	[VU_SET_VRING_CALL] = {"SET_VRING_CALL", vu_on_set_vring_call, U64,
+		.fds = FDS_RING, .ring = RING_FD, .pause = PAUSE_RING},
+	[VU_SET_VRING_ERR] = {"SET_VRING_ERR", vu_on_set_vring_err, U64,
+		.fds = FDS_RING, .ring = RING_FD, .pause = PAUSE_RING},
 	[VU_GET_PROTOCOL_FEATURES] = {"GET_PROTOCOL_FEATURES", vu_on_get_protocol_features,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, GATE_OFFERED, true},
-	[VU_SET_PROTOCOL_FEATURES] = {"SET_PROTOCOL_FEATURES", vu_on_set_protocol_features,
-		U64, FDS_NONE, RING_NONE, PAUSE_NONE, GATE_OFFERED, false},
-	[VU_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", vu_on_get_queue_num,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, VU_PF_MQ, true},
-	[VU_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", vu_on_set_vring_enable,
-		STATE, FDS_NONE, RING_STATE, PAUSE_RING, GATE_NEGOTIATED, false},
-	[VU_NET_SET_MTU] = {"NET_SET_MTU", vu_on_net_set_mtu,
-		U64, FDS_NONE, RING_NONE, PAUSE_NONE, VU_PF_NET_MTU, false},
-	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_ALL, VU_PF_RESET_DEVICE, false},
-	[VU_SET_STATUS] = {"SET_STATUS", vu_on_set_status,
-		U64, FDS_NONE, RING_NONE, PAUSE_NONE, VU_PF_STATUS, false},
-	[VU_GET_STATUS] = {"GET_STATUS", vu_on_get_status,
-		NO_PAYLOAD, FDS_NONE, RING_NONE, PAUSE_NONE, VU_PF_STATUS, true},
+		NO_PAYLOAD, .gate = GATE_OFFERED, ASKS},
+	[VU_SET_PROTOCOL_FEATURES] = {"SET_PROTOCOL_FEATURES", vu_on_set_protocol_features, U64,
+		.pause = PAUSE_ALL, .gate = GATE_OFFERED},
+	[VU_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", vu_on_get_queue_num, NO_PAYLOAD,
+		.gate = PF(VU_PF_MQ), ASKS},
+	[VU_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", vu_on_set_vring_enable, STATE,
+		.ring = RING_STATE, .pause = PAUSE_RING, .gate = GATE_NEGOTIATED},
+	[VU_SEND_RARP] = {"SEND_RARP", vu_on_send_rarp, U64, .gate = PF(VU_PF_RARP)},
+	[VU_NET_SET_MTU] = {"NET_SET_MTU", vu_on_net_set_mtu, U64, .gate = PF(VU_PF_NET_MTU)},
+	[VU_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", vu_on_set_backend_req_fd, NO_PAYLOAD,
+		.fds = FDS_ONE, .gate = PF(VU_PF_BACKEND_REQ)},
+	[VU_IOTLB_MSG] = {"IOTLB_MSG", vu_on_iotlb, IOTLB, .gate = GATE_IOMMU, REPORTS},
+	[VU_SET_VRING_ENDIAN] = {"SET_VRING_ENDIAN", vu_on_set_vring_endian, STATE,
+		.ring = RING_STATE, .pause = PAUSE_RING, .gate = PF(VU_PF_CROSS_ENDIAN)},
+	[VU_GET_CONFIG] = {"GET_CONFIG", vu_on_get_config, CONFIG, .gate = PF(VU_PF_CONFIG),
+		.answer = ANSWER_OWN, .failure = FAIL_EMPTY},
+	[VU_SET_CONFIG] = {"SET_CONFIG", vu_on_set_config, CONFIG, .gate = PF(VU_PF_CONFIG)},
+	[VU_CREATE_CRYPTO_SESSION] = {"CREATE_CRYPTO_SESSION", .gate = GATE_NEVER},
+	[VU_CLOSE_CRYPTO_SESSION] = {"CLOSE_CRYPTO_SESSION", .gate = GATE_NEVER},
+	[VU_POSTCOPY_ADVISE] = {"POSTCOPY_ADVISE", vu_on_postcopy_advise, NO_PAYLOAD,
+		.gate = PF(VU_PF_PAGEFAULT), .answer = ANSWER_OWN, .failure = FAIL_EMPTY},
+	[VU_POSTCOPY_LISTEN] = {"POSTCOPY_LISTEN", vu_on_postcopy_listen, NO_PAYLOAD,
+		.gate = PF(VU_PF_PAGEFAULT)},
+	[VU_POSTCOPY_END] = {"POSTCOPY_END", vu_on_postcopy_end, NO_PAYLOAD, .pause = PAUSE_ALL,
+		.gate = PF(VU_PF_PAGEFAULT), REPORTS},
+	[VU_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", vu_on_get_inflight_fd, INFLIGHT,
+		.pause = PAUSE_ALL, .gate = PF(VU_PF_INFLIGHT_SHMFD),
+		.answer = ANSWER_OWN, .failure = FAIL_INFLIGHT},
+	[VU_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", vu_on_set_inflight_fd, INFLIGHT,
+		.fds = FDS_ONE, .pause = PAUSE_ALL, .gate = PF(VU_PF_INFLIGHT_SHMFD)},
+	[VU_GPU_SET_SOCKET] = {"GPU_SET_SOCKET", .gate = GATE_NEVER},
+	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device, NO_PAYLOAD,
+		.pause = PAUSE_ALL, .gate = PF(VU_PF_RESET_DEVICE)},
+	[VU_VRING_KICK] = {"VRING_KICK", vu_on_vring_kick, STATE,
+		.ring = RING_STATE, .pause = PAUSE_RING, .gate = PF(VU_PF_INBAND_NOTIFICATIONS)},
+	[VU_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", vu_on_get_max_mem_slots, NO_PAYLOAD,
+		.gate = PF(VU_PF_CONFIGURE_MEM_SLOTS), ASKS},
+	[VU_ADD_MEM_REG] = {"ADD_MEM_REG", vu_on_add_mem_reg, SLOT, .fds = FDS_ONE,
+		.pause = PAUSE_ALL, .gate = PF(VU_PF_CONFIGURE_MEM_SLOTS), .bases = true},
+	[VU_REM_MEM_REG] = {"REM_MEM_REG", vu_on_rem_mem_reg, SLOT, .fds = FDS_MAYBE,
+		.pause = PAUSE_ALL, .gate = PF(VU_PF_CONFIGURE_MEM_SLOTS), .bases = true},
+	[VU_SET_STATUS] = {"SET_STATUS", vu_on_set_status, U64, .gate = PF(VU_PF_STATUS)},
+	[VU_GET_STATUS] = {"GET_STATUS", vu_on_get_status, NO_PAYLOAD, .gate = PF(VU_PF_STATUS),
+		ASKS},
+	[VU_GET_SHARED_OBJECT] = {"GET_SHARED_OBJECT", .gate = GATE_NEVER},
+	[VU_SET_DEVICE_STATE_FD] = {"SET_DEVICE_STATE_FD", vu_on_set_device_state_fd, STATE_FD,
+		.fds = FDS_ONE, .gate = PF(VU_PF_DEVICE_STATE),
+		.answer = ANSWER_U64, .failure = FAIL_STATE, .at_rest = true},
+	[VU_CHECK_DEVICE_STATE] = {"CHECK_DEVICE_STATE", vu_on_check_device_state, NO_PAYLOAD,
+		.gate = PF(VU_PF_DEVICE_STATE), REPORTS},
+	[VU_GET_SHMEM_CONFIG] = {"GET_SHMEM_CONFIG", .gate = GATE_NEVER},
 };
 /* clang-format on */
+
+/* "I know where you have your memory": the request that was answered with it, and a u64. */
+static const struct row bases_ack = {
+	"acknowledgement of addresses", vu_on_mem_ack, U64, .pause = PAUSE_ALL};
 
 static const struct row *row_of(uint32_t request)
 {
 	return request < RW_ARRAY_SIZE(rows) && rows[request].name ? &rows[request] : NULL;
+}
+
+static const struct row *row_for(const struct vu_session *s, const struct vu_msg *m)
+{
+	const struct row *row = row_of(m->hdr.request);
+
+	if (row && row->bases && s->postcopy == VU_POSTCOPY_LISTENING &&
+		m->hdr.size == sizeof(uint64_t))
+		return &bases_ack;
+	return row;
 }
 
 const char *vu_request_name(uint32_t request)
@@ -110,11 +212,6 @@ const char *vu_request_name(uint32_t request)
 	const struct row *row = row_of(request);
 
 	return row ? row->name : NULL;
-}
-
-static bool has_protocol_feature(const struct vu_session *s, unsigned bit)
-{
-	return s->protocol_features >> bit & 1;
 }
 
 static bool gate_open(const struct vu_session *s, const struct row *row)
@@ -128,8 +225,31 @@ static bool gate_open(const struct vu_session *s, const struct row *row)
 		return offered;
 	case GATE_NEGOTIATED:
 		return offered && (!s->features_set || vu_has_feature(s, VU_F_PROTOCOL_FEATURES));
+	case GATE_IOMMU:
+		return s->iotlb;
 	default:
-		return has_protocol_feature(s, row->gate);
+		return vu_has_protocol_feature(s, row->gate - GATE_PF);
+	}
+}
+
+static bool size_matches(const struct row *row, const struct vu_msg *m)
+{
+	uint64_t size = m->hdr.size, n = m->payload.mem.nregions;
+
+	if (size < row->size_min || size > row->size_max)
+		return false;
+	switch (row->size) {
+	case SIZE_TABLE:
+		/* The unused tail of the table may be sent or left out. */
+		return n && n <= VU_MAX_TABLE_REGIONS &&
+			(size == row->size_max ||
+				size ==
+					offsetof(struct vu_mem_table, regions) +
+						n * sizeof(struct vu_mem_region));
+	case SIZE_CONFIG:
+		return size == row->size_min + (uint64_t)m->payload.config.size;
+	default:
+		return true;
 	}
 }
 
@@ -138,6 +258,10 @@ static bool fds_match(const struct row *row, const struct vu_msg *m)
 	if (m->fds_lost)
 		return false;
 	switch (row->fds) {
+	case FDS_ONE:
+		return m->nfds == 1;
+	case FDS_MAYBE:
+		return m->nfds <= 1;
 	case FDS_RING:
 		/* One that comes although the payload denies it is just closed. */
 		return m->nfds == 1 || (!m->nfds && m->payload.u64 & VU_VRING_NOFD);
@@ -167,30 +291,42 @@ static int ring_check(const struct vu_session *s, const struct row *row, struct 
 	return 0;
 }
 
-static int msg_check(const struct vu_session *s, const struct row *row, struct vu_msg *m)
+/* Whether this is a request at all. If not, nothing about it can be believed. */
+static int header_check(struct vu_msg *m)
 {
 	if ((m->hdr.flags & VU_VERSION_MASK) != VU_VERSION)
 		return vu_refuse(m, -EPROTO, "unknown protocol version");
 	if (m->hdr.flags & VU_FLAG_REPLY)
 		return vu_refuse(m, -EPROTO, "a reply to nothing");
+	return 0;
+}
+
+static int msg_check(const struct vu_session *s, const struct row *row, struct vu_msg *m)
+{
 	if (!row)
 		return vu_refuse(m, -EOPNOTSUPP, "unknown request");
+	if (row->gate == GATE_NEVER)
+		return vu_refuse(m, -EOPNOTSUPP, "no network device has that");
 	if (!gate_open(s, row))
 		return vu_refuse(m, -EPROTO, "its feature was not negotiated");
-	if (m->hdr.size < row->size_min || m->hdr.size > row->size_max)
+	if (!size_matches(row, m))
 		return vu_refuse(m, -EPROTO, "wrong payload size");
 	if (!fds_match(row, m))
 		return vu_refuse(m, -EPROTO, "wrong number of file descriptors");
+	if (row->at_rest && vu_rings_run(s))
+		return vu_refuse(m, -EBUSY, "a ring runs");
 	return ring_check(s, row, m);
 }
 
 /* Set rings [first, first + n) going again. */
 static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, unsigned n)
 {
-	int ret = s->ops->rings_resume(s->dev, first, n);
+	int calls = vu_calls_sync(s, first, n), ret = s->ops->rings_resume(s->dev, first, n);
 
 	if (ret)
 		return vu_refuse(m, ret, "a ring cannot run");
+	if (calls)
+		return vu_refuse(m, calls, "a ring cannot call in-band");
 	/* A ring's parts may come in any order; that they do not fit shows with the last one. */
 	for (unsigned i = first; i < first + n; i++) {
 		if (vu_ring_complete(s, i) && !vu_ring_ready(s, i))
@@ -199,6 +335,7 @@ static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, 
 	return 0;
 }
 
+/* 0, -errno, or VU_LATER: nothing has happened yet. */
 static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m)
 {
 	unsigned first = 0, n = 0;
@@ -214,7 +351,8 @@ static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m
 	}
 	if (!n)
 		return row->handle(s, m);
-	s->ops->rings_pause(s->dev, first, n);
+	if (!s->ops->rings_pause(s->dev, first, n))
+		return VU_LATER;
 	ret = row->handle(s, m);
 	if (ret) {
 		/* The rings go on as they were: not their failure. */
@@ -224,27 +362,76 @@ static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m
 	return rings_resume(s, m, first, n);
 }
 
+static int reply_u64(struct vu_session *s, uint64_t value)
+{
+	return vu_conn_reply(s->conn, &value, sizeof(value), -1);
+}
+
+static int succeed(struct vu_session *s, const struct row *row, struct vu_msg *m, bool ack)
+{
+	int ret = 0;
+
+	if (row->answer == ANSWER_U64)
+		vu_answer(m, sizeof(uint64_t), -1);
+	if (m->answered)
+		ret = vu_conn_reply(s->conn, &m->payload, m->answer_len, m->answer_fd);
+	else if (ack)
+		ret = reply_u64(s, 0);
+	if (!ret && row->after)
+		row->after(s, m->ring);
+	return ret;
+}
+
+/* Tell of the failure `err` in the way given. 0: the session goes on; or -errno. */
+static int fail(struct vu_session *s, const struct vu_msg *m, enum failure how, int err)
+{
+	const struct vu_inflight_desc none = {0};
+	uint32_t len;
+
+	switch (how) {
+	case FAIL_ACK:
+	case FAIL_U64:
+		return reply_u64(s, 1);
+	case FAIL_EMPTY:
+		return vu_conn_reply(s->conn, NULL, 0, -1);
+	case FAIL_INFLIGHT:
+		len = m->hdr.size == INFLIGHT_MIN ? INFLIGHT_MIN : sizeof(none);
+		return vu_conn_reply(s->conn, &none, len, -1);
+	case FAIL_STATE:
+		return reply_u64(s, VU_STATE_NOFD | 1);
+	case FAIL_CLOSE:
+		break;
+	}
+	return err;
+}
+
 int vu_dispatch(struct vu_session *s)
 {
 	struct vu_msg *m = &s->conn->msg;
-	const struct row *row = row_of(m->hdr.request);
+	const struct row *row = row_for(s, m);
 	const char *name = row ? row->name : "request";
-	bool acks;
+	enum failure how = row ? row->failure : FAIL_ACK;
+	bool ack;
 	int ret;
 
-	ret = msg_check(s, row, m);
 	rw_debug("%s: %s (%u) %#x %#x: %u bytes, %u descriptors", s->name, name, m->hdr.request,
 		m->payload.state.index, m->payload.state.num, m->hdr.size, m->nfds);
+	ret = header_check(m);
+	if (ret)
+		how = FAIL_ACK;
+	else
+		ret = msg_check(s, row, m);
 	if (!ret)
 		ret = msg_run(s, row, m);
-	acks = (m->hdr.flags & VU_FLAG_NEED_REPLY) && has_protocol_feature(s, VU_PF_REPLY_ACK) &&
-		!(row && row->replies);
-	if (ret)
-		vu_complain(s, "%s (%u) refused: %s%s", name, m->hdr.request,
-			m->why ? m->why : strerror(-ret), acks ? "" : "; closing the connection");
-	if (acks)
-		return vu_conn_reply(s->conn, ret ? 1 : 0);
-	if (!ret && row->replies)
-		return vu_conn_reply(s->conn, m->payload.u64);
-	return ret;
+	if (ret == VU_LATER)
+		return ret;
+	ack = (m->hdr.flags & VU_FLAG_NEED_REPLY) && vu_has_protocol_feature(s, VU_PF_REPLY_ACK);
+	if (!ret)
+		return succeed(s, row, m, ack);
+	if (how == FAIL_ACK && !ack)
+		how = FAIL_CLOSE;
+	vu_complain(s, "%s (%u) refused: %s%s", name, m->hdr.request,
+		m->why ? m->why : strerror(-ret),
+		how == FAIL_CLOSE ? "; closing the connection" : "");
+	return fail(s, m, how, ret);
 }

@@ -39,7 +39,8 @@ static int32_t packed_in_flight(const struct vq *vq)
 	return n <= vq->num ? n : -1;
 }
 
-static int init_packed(struct vq *vq, uint32_t base)
+/* Where a packed ring goes on, from the base. */
+static int packed_position(struct vq *vq, uint32_t base)
 {
 	uint16_t used = (uint16_t)(base >> 16);
 
@@ -54,27 +55,38 @@ static int init_packed(struct vq *vq, uint32_t base)
 		vq->done = vq->next;
 	if (vq->next.idx >= vq->num || vq->done.idx >= vq->num || packed_in_flight(vq) < 0)
 		return -EINVAL;
-	vq_store(&vq->device->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
 	return 0;
 }
 
-static int init_split(struct vq *vq, uint32_t base)
+static int split_position(struct vq *vq, uint32_t base)
 {
 	if (!rw_is_power_of_2(vq->num) || base > UINT16_MAX)
 		return -EINVAL;
 	vq->next.idx = (uint16_t)base;
-	vq->avail_seen = (uint16_t)base;
 	/* The used index lives in the ring: there it survives a back-end that was killed. */
-	vq->done.idx = vq_load(&vq->used->idx);
-	vq->last_signal = vq->done.idx;
-	/*
-	 * No kicks please: with the event index, name the one just passed, which comes round again
-	 * after 65536 buffers.
-	 */
-	vq_store(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
-	if (vq->event_idx)
-		vq_store(vq_split_avail_event(vq), (uint16_t)(base - 1));
+	vq->done.idx = vq_split_16(vq, vq_load(&vq->used->idx), VQ_EXTRAS);
 	return 0;
+}
+
+/*
+ * No kicks please: with the event index of a split ring, name the buffer just passed, which comes
+ * round again after 65536 of them.
+ */
+static void refuse_kicks(struct vq *vq, bool packed)
+{
+	uint16_t *flags = packed ? &vq->device->flags : &vq->used->flags;
+
+	if (packed)
+		vq_store(flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		vq_store(flags, vq_split_16(vq, VRING_USED_F_NO_NOTIFY, VQ_EXTRAS));
+	vq_log_written(vq, flags, sizeof(*flags));
+	if (!packed && vq->event_idx) {
+		uint16_t *event = vq_split_avail_event(vq);
+
+		vq_store(event, vq_split_16(vq, (uint16_t)(vq->next.idx - 1), VQ_EXTRAS));
+		vq_log_written(vq, event, sizeof(*event));
+	}
 }
 
 /* Indices, flags and whole descriptors are accessed at once, so they must not straddle words. */
@@ -83,13 +95,11 @@ static bool aligned(const struct vq_config *cfg)
 	bool packed = has(cfg->features, VIRTIO_F_RING_PACKED);
 
 	return !((uintptr_t)cfg->desc & 15) && !((uintptr_t)cfg->driver & (packed ? 3 : 1)) &&
-		!((uintptr_t)cfg->device & 3);
+		!((uintptr_t)cfg->device & 3) && !((uintptr_t)cfg->inflight & 7);
 }
 
-int vq_init(struct vq *vq, const struct vq_config *cfg)
+static void vq_set(struct vq *vq, const struct vq_config *cfg)
 {
-	if (!cfg->num || cfg->num > VQ_MAX_SIZE || !aligned(cfg))
-		return -EINVAL;
 	*vq = (struct vq){
 		.desc = cfg->desc,
 		.avail = cfg->driver,
@@ -100,10 +110,43 @@ int vq_init(struct vq *vq, const struct vq_config *cfg)
 		.notify_on_empty = has(cfg->features, VIRTIO_F_NOTIFY_ON_EMPTY),
 		.indirect = has(cfg->features, VIRTIO_RING_F_INDIRECT_DESC),
 		.call_fd = cfg->call_fd,
+		.tlb = cfg->tlb,
+		.log = cfg->log,
+		.log_pieces = cfg->log_pieces,
+		.nlog_pieces = cfg->log ? cfg->nlog_pieces : 0,
+		.swap = cfg->swap,
 	};
-	if (has(cfg->features, VIRTIO_F_RING_PACKED))
-		return init_packed(vq, cfg->base);
-	return init_split(vq, cfg->base);
+}
+
+int vq_init(struct vq *vq, const struct vq_config *cfg)
+{
+	bool packed = has(cfg->features, VIRTIO_F_RING_PACKED);
+	bool recorded;
+	int ret;
+
+	if (!cfg->num || cfg->num > VQ_MAX_SIZE || !aligned(cfg) || (packed && cfg->swap))
+		return -EINVAL;
+	recorded = cfg->inflight && vq_inflight_recorded(cfg->inflight);
+	vq_set(vq, cfg);
+	ret = packed ? packed_position(vq, cfg->base) : split_position(vq, cfg->base);
+	/* A packed ring's record knows better than a front-end that heard of the last stop only. */
+	if (ret && !(packed && recorded))
+		return ret;
+	if (cfg->inflight) {
+		ret = vq_inflight_new(vq, cfg->inflight, packed, recorded);
+		if (ret)
+			return ret;
+	}
+	if (!packed) {
+		vq->avail_seen = vq->next.idx;
+		vq->last_signal = vq->done.idx;
+	}
+	refuse_kicks(vq, packed);
+	vq_log_flush(vq);
+	/* The predecessor may have died between the used entries and the interrupt. */
+	if (recorded)
+		vq_call(vq);
+	return 0;
 }
 
 static uint16_t cursor_code(struct vq_cursor c)
@@ -116,96 +159,6 @@ uint32_t vq_base(const struct vq *vq, const bool packed)
 	if (!packed)
 		return vq->next.idx;
 	return cursor_code(vq->next) | (uint32_t)cursor_code(vq->done) << 16;
-}
-
-/* A buffer that crosses regions: one segment for each. */
-enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len)
-{
-	while (len) {
-		uint64_t piece = len;
-		uint8_t *p = gm_at(w->vq->mem, &w->vq->cache, addr, &piece);
-
-		if (!p)
-			return VQ_BAD_ADDR;
-		if (w->nsegs >= vq_max_segs(w->vq->num))
-			return VQ_BAD_FORM;
-		w->segs[w->nsegs++] = (struct rw_seg){.data = p, .len = (uint32_t)piece};
-		w->len += piece;
-		addr += piece;
-		len -= (uint32_t)piece;
-	}
-	return VQ_CHAIN;
-}
-
-/*
- * An indirect table (virtio 1.2, 2.7.5.3 and 2.8.7): only a whole number of descriptors, not more
- * than the ring has, none of them indirect again, and the last descriptor of its chain.
- */
-static bool indirect_ok(const struct vq *vq, struct vq_desc d)
-{
-	return vq->indirect && !(d.flags & VRING_DESC_F_NEXT) && d.len &&
-		!(d.len % sizeof(struct vring_desc)) &&
-		d.len / sizeof(struct vring_desc) <= vq->num;
-}
-
-/* Entry `i` of the table at guest-physical `table`, wherever its bytes are. */
-static enum vq_status indirect_load(
-	struct vq_walk *w, uint64_t table, uint32_t i, const bool packed, struct vq_desc *out)
-{
-	uint64_t addr = table + i * sizeof(struct vring_desc), len = sizeof(struct vring_desc);
-	uint64_t copy[2];
-	const void *p = gm_at(w->vq->mem, &w->vq->cache, addr, &len);
-
-	if (!p)
-		return VQ_BAD_ADDR;
-	/* In one piece and aligned, or gathered byte by byte: either way read once. */
-	if (len < sizeof(copy) || ((uintptr_t)p & 7)) {
-		if (gm_read(w->vq->mem, addr, copy, sizeof(copy)))
-			return VQ_BAD_ADDR;
-		p = copy;
-	}
-	*out = vq_desc_load(p, packed);
-	return out->flags & VRING_DESC_F_INDIRECT ? VQ_BAD_FORM : VQ_CHAIN;
-}
-
-enum vq_status vq_walk_indirect_split(struct vq_walk *w, struct vq_desc d)
-{
-	uint32_t n = d.len / sizeof(struct vring_desc), i = 0;
-
-	if (!indirect_ok(w->vq, d))
-		return VQ_BAD_FORM;
-	for (uint32_t left = n; left; left--) {
-		struct vq_desc entry;
-		enum vq_status status = indirect_load(w, d.addr, i, false, &entry);
-
-		if (status == VQ_CHAIN)
-			status = vq_walk_add(w, entry);
-		if (status != VQ_CHAIN || !(entry.flags & VRING_DESC_F_NEXT))
-			return status;
-		i = entry.next;
-		if (i >= n)
-			return VQ_BAD_FORM;
-	}
-	return VQ_BAD_FORM;
-}
-
-/* In a packed ring the table is an array: every entry counts and NEXT means nothing (2.8.7). */
-enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d)
-{
-	uint32_t n = d.len / sizeof(struct vring_desc);
-
-	if (!indirect_ok(w->vq, d))
-		return VQ_BAD_FORM;
-	for (uint32_t i = 0; i < n; i++) {
-		struct vq_desc entry;
-		enum vq_status status = indirect_load(w, d.addr, i, true, &entry);
-
-		if (status == VQ_CHAIN)
-			status = vq_walk_add(w, entry);
-		if (status != VQ_CHAIN)
-			return status;
-	}
-	return VQ_CHAIN;
 }
 
 void vq_call(struct vq *vq)

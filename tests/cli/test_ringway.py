@@ -85,6 +85,25 @@ PORTS = [
      'connected': False, 'link': False, 'pairs': 0, 'ring_format': None, 'features': None,
      'mtu': None},
 ]
+RING = {'index': 0, 'direction': 'to_guest', 'format': 'packed', 'size': 256, 'state': 'enabled',
+        'avail': 12, 'avail_wrap': 1, 'used': 7, 'used_wrap': 0, 'call': 'eventfd',
+        'events': 'index', 'big_endian': False, 'logged': True, 'inflight': True}
+PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/tmp/vm1.sock',
+        'connected': True, 'link': True, 'mtu': 1500, 'mac': '52:54:00:00:00:01',
+        'features': ['VIRTIO_NET_F_CSUM', 'VIRTIO_NET_F_GUEST_CSUM', 'VIRTIO_NET_F_MTU',
+                     'VIRTIO_NET_F_MRG_RXBUF', 'bit 50'],
+        'features_hex': '0x400000800b', 'protocol_features': ['MQ', 'LOG_SHMFD'],
+        'status': ['ACKNOWLEDGE', 'DRIVER'],
+        'memory': [{'gpa': '0x0', 'size': 655360, 'uva': '0x7f0000000000'},
+                   {'gpa': '0x100000000', 'size': 3 << 30, 'uva': '0x7f0040000000'},
+                   {'gpa': '0x200000000', 'size': 1537, 'uva': '0x7f0140000000'}],
+        'rings': [RING, {**RING, 'index': 1, 'direction': 'from_guest', 'format': 'split',
+                         'state': 'stopped', 'avail': 3, 'avail_wrap': None, 'used': None,
+                         'used_wrap': None, 'call': 'none', 'events': 'flags', 'big_endian': True,
+                         'logged': False, 'inflight': False}],
+        'backend_channel': True, 'iotlb': {'entries': 31},
+        'log': {'active': True, 'size': 4096, 'buffers': True, 'rings': 1},
+        'inflight': {'size': 8192, 'rings': 2, 'ring_size': 256}, 'postcopy': 'advised'}
 STATS = [
     {'name': 'vm1', 'from_guest': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
      'to_guest': counters(5, 300),
@@ -119,6 +138,45 @@ def test_port_list_is_a_table(switch):
         '11  uplink  vhost   client  no         down      0  -          -            -  '
         '/tmp/up.sock\n')
     assert server.asked == [('port.list', None)]
+
+
+def test_port_show_is_a_page(switch):
+    server = switch({'port.show': PORT})
+    assert succeed('-s', server.path, 'port', 'show', 'vm1') == (
+        'port               vm1 (vhost server, /tmp/vm1.sock)\n'
+        'front-end          connected, link up\n'
+        'virtio features    VIRTIO_NET_F_CSUM VIRTIO_NET_F_GUEST_CSUM VIRTIO_NET_F_MTU\n'
+        '                   VIRTIO_NET_F_MRG_RXBUF bit 50\n'
+        'protocol features  MQ LOG_SHMFD\n'
+        'device status      ACKNOWLEDGE DRIVER\n'
+        'MAC                52:54:00:00:00:01\n'
+        'MTU                1500\n'
+        'back-end channel   open\n'
+        'IOTLB entries      31\n'
+        'dirty log          4096 bytes; buffers: yes; rings: 1\n'
+        'in-flight bytes    8192\n'
+        'postcopy           advised\n'
+        '\n'
+        '     MEMORY     SIZE  IN THE FRONT-END\n'
+        '        0x0  640 KiB    0x7f0000000000\n'
+        '0x100000000    3 GiB    0x7f0040000000\n'
+        '0x200000000   1537 B    0x7f0140000000\n'
+        '\n'
+        'RING  DIRECTION   FORMAT  SIZE  STATE    AVAIL  USED  CALL     EVENTS  BYTE ORDER  LOGGED'
+        '  IN FLIGHT\n'
+        '   0  to_guest    packed   256  enabled   12/1   7/0  eventfd  index   little      yes   '
+        '  recorded\n'
+        '   1  from_guest  split    256  stopped      3     -  none     flags   big         no    '
+        '  -\n')
+    assert json.loads(succeed('-s', server.path, 'port', 'show', 'vm1', '--json')) == PORT
+    assert server.asked == [('port.show', {'name': 'vm1'})] * 2
+
+
+def test_port_show_of_a_port_without_a_front_end_is_short(switch):
+    server = switch({'port.show': {**PORT, 'connected': False, 'link': False, 'path': None}})
+    assert succeed('-s', server.path, 'port', 'show', 'vm1') == (
+        'port               vm1 (vhost server, -)\n'
+        'front-end          none, link down\n')
 
 
 def test_port_stats_name_the_reasons_that_occurred(switch):
@@ -216,6 +274,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['port'], '"port"'),
     (['port', 'lost'], '"port lost"'),
     (['port', 'list', 'vm1'], '"vm1"'),
+    (['port', 'show'], 'port show NAME'),
+    (['port', 'show', 'vm1', 'vm2'], '"vm2"'),
     (['port', 'stats', 'vm1', 'vm2'], '"vm2"'),
     (['version', 'now'], '"now"'),
     (['port', 'list', '--', 'x'], '"x"'),
@@ -233,7 +293,8 @@ def test_a_misuse_is_one_line_with_status_2(words, named):
 
 def test_help_names_every_command():
     text = succeed('--help')
-    for command in 'port list', 'port stats', 'fdb list', 'fdb flush', 'worker list', 'version':
+    for command in ('port list', 'port show', 'port stats', 'fdb list', 'fdb flush', 'worker list',
+                    'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
 
@@ -281,6 +342,9 @@ def test_a_list_that_does_not_move_on_is_a_failure(switch, page):
 def test_control_characters_do_not_reach_the_terminal(switch):
     server = switch({'port.list': [{**PORTS[0], 'path': '/tmp/\x1b[2J'}]})
     assert '/tmp/?[2J' in succeed('-s', server.path, 'port', 'list')
+    server = switch({'port.show': {**PORT, 'path': '\x1b[2J', 'features': ['\x1b[1m']}})
+    page = succeed('-s', server.path, 'port', 'show', 'vm1')
+    assert '?[2J' in page and '?[1m' in page and '\x1b' not in page
 
 
 @pytest.mark.parametrize('words', [['--help'], ['--version'], ['port', 'list'],

@@ -1,54 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "guest_mem.h"
-
-#define PAGE 4096u
-#define UVA  0x7f0000000000ull
-
-/* A file of `pages` pages whose byte at offset o is (o * 7 + seed) mod 251. */
-static int file_new(unsigned pages, unsigned seed)
-{
-	int fd = memfd_create("guest", MFD_CLOEXEC);
-	uint8_t page[PAGE];
-
-	assert_true(fd >= 0);
-	for (unsigned p = 0; p < pages; p++) {
-		for (unsigned i = 0; i < PAGE; i++)
-			page[i] = (uint8_t)((p * PAGE + i) * 7 + seed) % 251;
-		assert_int_equal(write(fd, page, PAGE), PAGE);
-	}
-	return fd;
-}
-
-static uint8_t file_byte(uint64_t offset, unsigned seed)
-{
-	return (uint8_t)(offset * 7 + seed) % 251;
-}
-
-static unsigned mapping_count(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	unsigned n = 0;
-	int c;
-
-	assert_non_null(f);
-	while ((c = fgetc(f)) != EOF)
-		n += c == '\n';
-	fclose(f);
-	return n;
-}
+#include "gm_fixture.h"
 
 /* ---- tables ---- */
 
@@ -304,158 +258,35 @@ static void reads_cross_regions_and_stop_at_holes(void **state)
 	close(fds[1]);
 }
 
-/* ---- linear ranges ---- */
-
-static void a_range_inside_a_region_is_not_mapped_again(void **state)
-{
-	int fd = file_new(2, 0);
-	struct gm_region_desc d = {.gpa = 0, .size = 2 * PAGE, .uva = UVA};
-	struct gm_linear lin = {0};
-	struct gm_map *map;
-
-	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
-	assert_int_equal(gm_linear_get(map, UVA + 100, PAGE, &lin), 0);
-	assert_ptr_equal(lin.host, gm_region_find(map, 0)->host + 100);
-	assert_null(lin.map_base);
-	gm_linear_put(&lin);
-	gm_map_free(map);
-	close(fd);
-}
-
-/* Regions of two files that meet at user address UVA + PAGE. */
-static struct gm_map *two_files(int fds[2])
-{
-	struct gm_region_desc d[2] = {
-		{.gpa = 0x100000, .size = PAGE, .uva = UVA, .mmap_offset = PAGE},
-		{.gpa = 0, .size = PAGE, .uva = UVA + PAGE},
-	};
-	struct gm_map *map;
-
-	fds[0] = file_new(2, 1);
-	fds[1] = file_new(1, 2);
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
-	return map;
-}
-
-static void a_range_across_two_files_becomes_contiguous(void **state)
-{
-	struct gm_linear lin = {0};
-	int fds[2];
-	struct gm_map *map = two_files(fds);
-	unsigned before = mapping_count();
-	uint8_t seen;
-
-	(void)state;
-	assert_int_equal(gm_linear_get(map, UVA + PAGE - 100, 200, &lin), 0);
-	for (unsigned i = 0; i < 100; i++) {
-		assert_int_equal(lin.host[i], file_byte(2 * PAGE - 100 + i, 1));
-		assert_int_equal(lin.host[100 + i], file_byte(i, 2));
-	}
-	lin.host[100] = 42;
-	assert_int_equal(pread(fds[1], &seen, 1, 0), 1);
-	assert_int_equal(seen, 42);
-	gm_linear_put(&lin);
-	assert_int_equal(mapping_count(), before);
-	gm_linear_put(&lin); /* harmless */
-	gm_map_free(map);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void a_range_with_a_hole_is_refused(void **state)
-{
-	struct gm_linear lin = {0};
-	int fds[2];
-	struct gm_map *map = two_files(fds);
-
-	(void)state;
-	assert_int_equal(gm_linear_get(map, UVA + PAGE, 2 * PAGE, &lin), -EFAULT);
-	assert_int_equal(gm_linear_get(map, UVA - 1, 2, &lin), -EFAULT);
-	assert_int_equal(gm_linear_get(map, UVA, 0, &lin), -EFAULT);
-	assert_int_equal(gm_linear_get(map, UVA, UINT64_MAX - UVA + 1, &lin), -EFAULT);
-	assert_null(lin.host);
-	gm_map_free(map);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void regions_that_continue_in_one_file_may_meet_inside_a_page(void **state)
-{
-	int fd = file_new(2, 5), fds[2] = {fd, fd};
-	struct gm_region_desc d[2] = {
-		{.gpa = 0, .size = 1000, .uva = UVA},
-		{.gpa = 0x100000, .size = 1000, .uva = UVA + 1000, .mmap_offset = 1000},
-	};
-	struct gm_linear lin;
-	struct gm_map *map;
-
-	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
-	assert_int_equal(gm_linear_get(map, UVA + 900, 200, &lin), 0);
-	for (unsigned i = 0; i < 200; i++)
-		assert_int_equal(lin.host[i], file_byte(900 + i, 5));
-	gm_linear_put(&lin);
-	gm_map_free(map);
-	close(fd);
-}
-
-static void files_that_meet_inside_a_page_cannot_be_contiguous(void **state)
-{
-	int fds[2] = {file_new(1, 1), file_new(1, 2)};
-	struct gm_region_desc d[2] = {
-		{.gpa = 0, .size = 1000, .uva = UVA},
-		{.gpa = PAGE, .size = 1000, .uva = UVA + 1000},
-	};
-	struct gm_linear lin = {0};
-	unsigned before;
-	struct gm_map *map;
-
-	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
-	before = mapping_count();
-	assert_int_equal(gm_linear_get(map, UVA + 900, 200, &lin), -ENOTSUP);
-	assert_int_equal(mapping_count(), before);
-	gm_map_free(map);
-	close(fds[0]);
-	close(fds[1]);
-}
-
 /* ---- huge pages and core dumps ---- */
 
 static void huge_pages_map_at_any_offset(void **state)
 {
-	const uint64_t huge = 2u << 20;
-	int fds[2];
 	struct gm_region_desc d[2] = {
 		/* Neither start nor length is a multiple of the huge page, as around a PC's VGA hole. */
 		{.gpa = 0, .size = 0xa0000, .uva = UVA, .mmap_offset = 0},
 		{.gpa = 0xc0000,
-			.size = huge - 0xc0000,
+			.size = HUGE - 0xc0000,
 			.uva = UVA + 0xc0000,
 			.mmap_offset = 0xc0000},
 	};
+	int fd = huge_file_new(1), fds[2] = {fd, fd};
 	struct gm_cache cache = {0};
 	struct gm_map *map;
 	uint64_t len = 8;
 	uint8_t *p;
 
 	(void)state;
-	fds[0] = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
-	if (fds[0] < 0 || ftruncate(fds[0], (off_t)huge))
-		skip(); /* the kernel has none; scripts/test sets some up */
-	p = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
-	if (p == MAP_FAILED) {
-		print_message("no free 2 MiB huge page on this machine\n");
-		skip();
-	}
+	if (fd < 0)
+		skip(); /* scripts/test sets some up */
+	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
 	p[0xc0000] = 17;
-	fds[1] = fds[0];
 	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
 	assert_int_equal(*(uint8_t *)gm_at(map, &cache, 0xc0000, &len), 17);
 	gm_map_free(map);
-	munmap(p, huge);
-	close(fds[0]);
+	munmap(p, HUGE);
+	close(fd);
 }
 
 static void guest_memory_stays_out_of_core_dumps(void **state)
@@ -502,11 +333,6 @@ int main(void)
 		cmocka_unit_test(another_file_of_the_same_shape_is_not_shared),
 		cmocka_unit_test(all_509_slots_can_be_used),
 		cmocka_unit_test(reads_cross_regions_and_stop_at_holes),
-		cmocka_unit_test(a_range_inside_a_region_is_not_mapped_again),
-		cmocka_unit_test(a_range_across_two_files_becomes_contiguous),
-		cmocka_unit_test(a_range_with_a_hole_is_refused),
-		cmocka_unit_test(regions_that_continue_in_one_file_may_meet_inside_a_page),
-		cmocka_unit_test(files_that_meet_inside_a_page_cannot_be_contiguous),
 		cmocka_unit_test(huge_pages_map_at_any_offset),
 		cmocka_unit_test(guest_memory_stays_out_of_core_dumps),
 	};

@@ -2,7 +2,7 @@
 /* Messages as a byte stream, descriptors, the end of a session, and sessions in large numbers. */
 #include <sys/resource.h>
 
-#include "vu_fixture.h"
+#include "vu_scenarios.h"
 
 static const struct request get_features = {.request = VU_GET_FEATURES};
 
@@ -166,7 +166,7 @@ static void a_front_end_that_stalls_delays_nobody(void **state)
 	front_open(&stalled, u->loop);
 	for (size_t at = 0; at < VU_HEADER_SIZE - 1; at++) {
 		assert_true(send_raw(&stalled, b.data + at, 1, NULL, 0));
-		assert_int_equal(get(&u->front, get_features), FEATURES);
+		assert_int_equal(get(&u->front, get_features), OFFERED);
 	}
 	assert_false(stalled.closed);
 	assert_true(send_raw(&stalled, b.data + VU_HEADER_SIZE - 1, 1, NULL, 0));
@@ -355,15 +355,13 @@ static void a_session_that_is_freed_pauses_its_rings_and_reports_nothing(void **
 
 static void a_socket_the_loop_cannot_watch_is_closed(void **state)
 {
-	static const struct vu_ops ops = {
-		owner_pause, owner_resume, owner_mtu_changed, owner_closed};
 	struct vu_offer offer = {FEATURES, ALL_PF, 1, 256};
 	struct front *f = front_of(state);
 	unsigned before = count_fds();
 	int fd = memfd_create("file", MFD_CLOEXEC); /* epoll takes no files */
 
 	errno = 0;
-	assert_null(vu_session_new(f->loop, fd, &offer, &ops, f, "file"));
+	assert_null(vu_session_new(f->loop, fd, &offer, &owner_ops, f, "file"));
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(count_fds(), before);
 }
@@ -434,6 +432,44 @@ static void mutate(struct request *r, const int *fds, unsigned nfds)
 }
 
 /*
+ * A message that would do something in a session that has got that far; *fd is what goes with it.
+ */
+static struct request random_message(
+	const struct front *f, const struct request *good, unsigned n, int *fd)
+{
+	const struct scenario *sc = &scenarios[rng(RW_ARRAY_SIZE(scenarios))];
+	struct request r = rng(2) ? sc->r : good[rng(n)];
+
+	*fd = -1;
+	if (r.request == sc->r.request && sc->fds != NO_FDS) {
+		*fd = fd_for(f, sc);
+		r.fds = fd;
+		r.n = 1;
+	}
+	r.flags = rng(16) ? NEED : 0;
+	return r;
+}
+
+/* Read all replies that are there: how many say 0, and how many do not. */
+static void count_replies(const struct front *f, unsigned *ok, unsigned *refused)
+{
+	for (;;) {
+		union vu_payload payload = {.u64 = 0};
+		struct vu_header hdr;
+		int fd = -1;
+
+		if (receive_raw(f->fd, &hdr, sizeof(hdr), &fd) != sizeof(hdr))
+			return;
+		if (fd >= 0)
+			close(fd);
+		if (hdr.size)
+			assert_int_equal(recv(f->fd, &payload, hdr.size, MSG_DONTWAIT), hdr.size);
+		*ok += !payload.u64;
+		*refused += payload.u64 != 0;
+	}
+}
+
+/*
  * A hundred thousand messages, most of them wrong in one or two ways, on sessions that got some way
  * before. That nothing crashes is half of it; the other half is that nothing stays open or mapped.
  */
@@ -443,7 +479,7 @@ static void random_messages_harm_nothing(void **state)
 	struct front f = {.closed = true, .fd = -1, .memfd = -1};
 	unsigned before = count_fds(), refused = 0, ok = 0, sessions = 0;
 	struct request good[16];
-	int fds[24], fd = -1;
+	int fds[24], own = -1;
 	unsigned n = 0;
 
 	rng_state = 0x52696e67776179; /* fixed, so that a failure can be repeated */
@@ -452,37 +488,34 @@ static void random_messages_harm_nothing(void **state)
 	for (unsigned i = 0; i < 100000; i++) {
 		struct request r;
 		struct bytes b;
+		int fd;
 
 		if (f.closed) {
 			if (f.loop) {
 				front_close(&f);
-				close(fd);
+				close(own);
 			}
 			front_open(&f, u->loop);
-			n = whole_negotiation(&f, good, &fd);
-			set_protocol_features(&f, ALL_PF);
+			n = whole_negotiation(&f, good, &own);
+			set_protocol_features(&f, rng(2) ? ALL_PF : OFFERED_PF);
+			if (rng(2))
+				assert_int_equal(
+					ask_u64(&f, VU_SET_FEATURES, OFFERED & ~PACKED), ACK_OK);
 			sessions++;
 		}
-		r = good[rng(n)];
-		r.flags = rng(16) ? NEED : 0;
+		r = random_message(&f, good, n, &fd);
 		mutate(&r, fds, RW_ARRAY_SIZE(fds));
 		b = bytes_of(&r);
 		if (!rng(64))
 			b.len = 1 + rng((uint32_t)b.len);
 		send_raw(&f, b.data, b.len, r.fds, r.n);
 		assert_int_equal(rw_loop_once(u->loop, 0), 0);
-		/* Replies may belong to what a spoiled size made of earlier bytes: only count. */
-		for (;;) {
-			uint8_t reply[20];
-
-			if (recv(f.fd, reply, sizeof(reply), MSG_DONTWAIT) != sizeof(reply))
-				break;
-			ok += !reply[12];
-			refused += reply[12] != 0;
-		}
+		if (fd >= 0)
+			close(fd);
+		count_replies(&f, &ok, &refused);
 	}
 	front_close(&f);
-	close(fd);
+	close(own);
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 	assert_int_equal(count_fds(), before);

@@ -226,6 +226,20 @@ static void a_stopped_ring_reports_where_it_was_twice(void **state)
 	assert_true(f->running[0]);
 }
 
+static void the_owner_hears_of_a_stop_that_was_answered(void **state)
+{
+	struct front *f = front_of(state);
+
+	negotiate(f, PROTOCOL | VERSION1);
+	start_ring(f, 0);
+	start_ring(f, 1);
+	f->stopped = -1;
+	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 1, 0), ACK_OK);
+	assert_int_equal(f->stopped, -1); /* paused, not stopped */
+	stop_ring(f, 1);
+	assert_int_equal(f->stopped, 1);
+}
+
 static void a_stopped_ring_starts_again_with_a_kick_only(void **state)
 {
 	struct front *f = front_of(state);
@@ -384,6 +398,7 @@ int main(void)
 		spec(a_ring_that_was_never_set_up_has_a_base),
 		spec(a_ring_runs_once_it_is_complete_in_any_order),
 		spec(a_stopped_ring_reports_where_it_was_twice),
+		spec(the_owner_hears_of_a_stop_that_was_answered),
 		spec(a_stopped_ring_starts_again_with_a_kick_only),
 		spec(a_paused_ring_goes_on_where_it_was),
 		spec(enabling_is_independent_of_starting),

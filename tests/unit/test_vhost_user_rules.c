@@ -14,8 +14,8 @@ static void only_offered_features_are_accepted(void **state)
 	struct front *f = front_of(state);
 
 	set_protocol_features(f, ALL_PF);
-	assert_int_equal(get_features(f), FEATURES);
-	assert_int_equal(ask_u64(f, VU_SET_FEATURES, FEATURES | BIT(26)), ACK_BAD);
+	assert_int_equal(get_features(f), OFFERED);
+	assert_int_equal(ask_u64(f, VU_SET_FEATURES, FEATURES | BIT(27)), ACK_BAD);
 	assert_false(f->s->features_set);
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, FEATURES), ACK_OK);
 	assert_true(f->s->features_set);
@@ -29,9 +29,9 @@ static void only_offered_protocol_features_are_accepted(void **state)
 	struct front *f = front_of(state);
 	struct request r = {.request = VU_GET_PROTOCOL_FEATURES};
 
-	assert_int_equal(get(f, r), ALL_PF);
+	assert_int_equal(get(f, r), OFFERED_PF);
 	set_protocol_features(f, BIT(VU_PF_REPLY_ACK));
-	assert_int_equal(ask_u64(f, VU_SET_PROTOCOL_FEATURES, ALL_PF | BIT(15)), ACK_BAD);
+	assert_int_equal(ask_u64(f, VU_SET_PROTOCOL_FEATURES, ALL_PF | BIT(VU_PF_SHMEM)), ACK_BAD);
 	assert_int_equal(f->s->protocol_features, BIT(VU_PF_REPLY_ACK));
 	assert_int_equal(ask_u64(f, VU_SET_PROTOCOL_FEATURES, ALL_PF), ACK_OK);
 }

@@ -5,13 +5,27 @@
 static const struct setup split = {.format = FE_SPLIT, .num = 256};
 static const struct setup packed = {.format = FE_PACKED, .num = 256, .wrap = true};
 
+/* The same with everything that costs a plain ring nothing. */
+static const struct setup split_extras = {.format = FE_SPLIT, .num = 256, .extras = X_ALL};
+static const struct setup packed_extras = {
+	.format = FE_PACKED, .num = 256, .wrap = true, .extras = X_ALL};
+static const struct setup split_idle = {.format = FE_SPLIT, .num = 256, .extras = X_BODY};
+static const struct setup packed_idle = {
+	.format = FE_PACKED, .num = 256, .wrap = true, .extras = X_BODY};
+static const struct setup split_big = {.format = FE_SPLIT, .num = 256, .extras = X_BIG};
+static const struct setup split_big_extras = {
+	.format = FE_SPLIT, .num = 256, .extras = X_BIG | X_ALL};
+#define EVERY(fn)                                                               \
+	BOTH(fn), T(fn, split_extras), T(fn, packed_extras), T(fn, split_idle), \
+		T(fn, packed_idle), T(fn, split_big), T(fn, split_big_extras)
+
 static void an_empty_ring_yields_nothing(void **state)
 {
 	struct fixture *f = *state;
 	struct vq_chain c;
 
 	assert_int_equal(fetch(f, &c, false), VQ_EMPTY);
-	assert_int_equal(f->packed ? vq_peek(&f->vq, 32, true) : vq_peek(&f->vq, 32, false), 0);
+	assert_int_equal(peek(f, 32), 0);
 	assert_false(f->vq.broken);
 }
 
@@ -170,7 +184,7 @@ static void what_is_rewound_comes_again(void **state)
 	at = f->vq.next;
 	assert_int_equal(fetch(f, &first, true), VQ_CHAIN);
 	assert_int_equal(fetch(f, &again, true), VQ_CHAIN);
-	vq_rewind(&f->vq, at);
+	rewind_to(f, at);
 	assert_int_equal(fetch(f, &again, true), VQ_CHAIN);
 	assert_int_equal(again.id, first.id);
 	complete(f, &again, 5);
@@ -362,7 +376,7 @@ static void a_queue_goes_on_where_its_predecessor_stopped(void **state)
 	for (int i = 0; i < 10; i++) {
 		churn(f, 100 + (uint32_t)i * 37, 16);
 		cfg.base = vq_base(&f->vq, f->packed);
-		assert_int_equal(vq_init(&f->vq, &cfg), 0);
+		assert_int_equal(restart(f, &cfg), 0);
 	}
 }
 
@@ -390,6 +404,34 @@ static const struct setup split_in_order = {
 	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_F_IN_ORDER)};
 static const struct setup packed_in_order = {
 	.format = FE_PACKED, .num = 256, .wrap = true, .features = F(VIRTIO_F_IN_ORDER)};
+static const struct setup split_at_65530_extras = {
+	.format = FE_SPLIT, .num = 64, .start = 65530, .extras = X_ALL};
+static const struct setup packed_1_extras = {
+	.format = FE_PACKED, .num = 1, .wrap = true, .extras = X_ALL};
+static const struct setup packed_257_extras = {
+	.format = FE_PACKED, .num = 257, .wrap = true, .extras = X_ALL};
+static const struct setup split_event_extras = {
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_ALL};
+static const struct setup packed_event_extras = {.format = FE_PACKED,
+	.num = 256,
+	.wrap = true,
+	.features = F(VIRTIO_RING_F_EVENT_IDX),
+	.extras = X_ALL};
+static const struct setup split_event_big = {
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_BIG};
+static const struct setup split_indirect_extras = {.format = FE_SPLIT,
+	.num = 256,
+	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
+	.extras = X_ALL};
+static const struct setup packed_indirect_extras = {.format = FE_PACKED,
+	.num = 256,
+	.wrap = true,
+	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
+	.extras = X_ALL};
+static const struct setup split_indirect_big = {.format = FE_SPLIT,
+	.num = 256,
+	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
+	.extras = X_BIG};
 static const struct setup split_on_empty = {
 	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_F_NOTIFY_ON_EMPTY)};
 
@@ -408,35 +450,45 @@ static void large_bursts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(an_empty_ring_yields_nothing),
-		BOTH(a_chain_becomes_the_list_of_its_buffers),
-		BOTH(written_bytes_are_reported),
-		BOTH(buffers_come_and_go_in_order_through_many_rounds),
-		BOTH(ids_need_not_match_positions),
-		BOTH(a_full_ring_is_all_there),
-		BOTH(a_chain_as_long_as_the_ring_is_accepted),
-		BOTH(what_is_rewound_comes_again),
-		BOTH(a_buffer_across_regions_becomes_two_segments),
-		BOTH(an_interrupt_comes_when_wanted_and_not_otherwise),
-		BOTH(a_burst_interrupts_once),
-		BOTH(kicks_are_not_wanted),
-		BOTH(a_full_or_closed_call_eventfd_blocks_nobody),
-		BOTH(a_queue_goes_on_where_its_predecessor_stopped),
+		EVERY(an_empty_ring_yields_nothing),
+		EVERY(a_chain_becomes_the_list_of_its_buffers),
+		EVERY(written_bytes_are_reported),
+		EVERY(buffers_come_and_go_in_order_through_many_rounds),
+		EVERY(ids_need_not_match_positions),
+		EVERY(a_full_ring_is_all_there),
+		EVERY(a_chain_as_long_as_the_ring_is_accepted),
+		EVERY(what_is_rewound_comes_again),
+		EVERY(a_buffer_across_regions_becomes_two_segments),
+		EVERY(an_interrupt_comes_when_wanted_and_not_otherwise),
+		EVERY(a_burst_interrupts_once),
+		EVERY(kicks_are_not_wanted),
+		EVERY(a_full_or_closed_call_eventfd_blocks_nobody),
+		EVERY(a_queue_goes_on_where_its_predecessor_stopped),
 		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect),
 		T(an_indirect_table_is_followed_wherever_it_lies, packed_indirect),
+		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect_extras),
+		T(an_indirect_table_is_followed_wherever_it_lies, packed_indirect_extras),
+		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect_big),
 		T(an_interrupt_comes_when_wanted_and_not_otherwise, split_event),
 		T(an_interrupt_comes_when_wanted_and_not_otherwise, packed_event),
 		T(an_event_index_names_the_buffer_to_wait_for, split_event),
 		T(an_event_index_names_the_buffer_to_wait_for, packed_event),
 		T(an_event_index_names_the_buffer_to_wait_for, packed_event_100),
+		T(an_event_index_names_the_buffer_to_wait_for, split_event_extras),
+		T(an_event_index_names_the_buffer_to_wait_for, packed_event_extras),
+		T(an_event_index_names_the_buffer_to_wait_for, split_event_big),
 		T(kicks_are_not_wanted, split_event),
+		T(kicks_are_not_wanted, split_event_big),
 		T(kicks_are_not_wanted, packed_event),
 		T(an_emptied_ring_is_told_even_to_who_suppressed_it, split_on_empty),
 		T(buffers_come_and_go_in_order_through_many_rounds, split_in_order),
 		T(buffers_come_and_go_in_order_through_many_rounds, packed_in_order),
 		T(small_bursts, split_2),
 		T(small_bursts, split_at_65530),
+		T(small_bursts, split_at_65530_extras),
 		T(small_bursts, packed_1),
+		T(small_bursts, packed_1_extras),
+		T(small_bursts, packed_257_extras),
 		T(small_bursts, packed_3),
 		T(small_bursts, packed_257),
 		T(small_bursts, packed_odd_round),

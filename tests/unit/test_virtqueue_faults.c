@@ -7,6 +7,16 @@ static const struct setup split = {
 static const struct setup packed = {
 	.format = FE_PACKED, .num = 8, .wrap = true, .features = F(VIRTIO_RING_F_INDIRECT_DESC)};
 static const struct setup split_direct = {.format = FE_SPLIT, .num = 8};
+static const struct setup split_extras = {.format = FE_SPLIT,
+	.num = 8,
+	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
+	.extras = X_LOG | X_RECORD};
+static const struct setup packed_extras = {.format = FE_PACKED,
+	.num = 8,
+	.wrap = true,
+	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
+	.extras = X_LOG | X_RECORD};
+#define EVERY(fn) BOTH(fn), T(fn, split_extras), T(fn, packed_extras)
 static const struct setup packed_direct = {.format = FE_PACKED, .num = 8, .wrap = true};
 
 /* Write descriptor `i` of either ring; packed: `next` is the id. */
@@ -260,11 +270,11 @@ static void an_available_index_that_jumps_breaks_the_ring(void **state)
 		__atomic_store_n(&f->ring.avail->idx, jumps[i], __ATOMIC_RELEASE);
 		assert_int_equal(fetch(f, &c, false), VQ_BROKEN);
 		assert_true(f->vq.broken);
-		assert_int_equal(vq_peek(&f->vq, 32, false), 0);
+		assert_int_equal(peek(f, 32), 0);
 	}
 	/* A sane index does not mend it: the driver must reset the ring. */
 	__atomic_store_n(&f->ring.avail->idx, 1, __ATOMIC_RELEASE);
-	assert_int_equal(vq_peek(&f->vq, 32, false), 0);
+	assert_int_equal(peek(f, 32), 0);
 }
 
 static void a_head_that_leaves_the_table_breaks_the_ring(void **state)
@@ -274,7 +284,7 @@ static void a_head_that_leaves_the_table_breaks_the_ring(void **state)
 
 	offer(f, 8);
 	assert_int_equal(fetch(f, &c, false), VQ_BROKEN);
-	assert_int_equal(vq_peek(&f->vq, 32, false), 0);
+	assert_int_equal(peek(f, 32), 0);
 }
 
 static void a_head_offered_twice_is_returned_twice(void **state)
@@ -305,7 +315,7 @@ static void a_packed_chain_without_end_breaks_the_ring(void **state)
 	for (unsigned i = 0; i < f->num; i++)
 		set_desc(f, i, BUFFERS, 1, AVAIL | VRING_DESC_F_NEXT, 0);
 	assert_int_equal(fetch(f, &c, false), VQ_BROKEN);
-	assert_int_equal(vq_peek(&f->vq, 32, true), 0);
+	assert_int_equal(peek(f, 32), 0);
 	assert_int_equal(fetch(f, &c, false), VQ_BROKEN);
 }
 
@@ -422,34 +432,46 @@ static void a_base_without_a_used_position_means_nothing_is_in_flight(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(a_buffer_outside_guest_memory),
-		BOTH(a_buffer_that_runs_into_a_hole),
-		BOTH(a_buffer_that_wraps_the_address_space),
-		BOTH(a_buffer_of_four_gigabytes),
-		BOTH(a_writable_buffer_where_a_readable_one_belongs),
-		BOTH(a_readable_buffer_where_a_writable_one_belongs),
+		EVERY(a_buffer_outside_guest_memory),
+		EVERY(a_buffer_that_runs_into_a_hole),
+		EVERY(a_buffer_that_wraps_the_address_space),
+		EVERY(a_buffer_of_four_gigabytes),
+		EVERY(a_writable_buffer_where_a_readable_one_belongs),
+		EVERY(a_readable_buffer_where_a_writable_one_belongs),
 		T(an_indirect_table_that_was_not_negotiated, split_direct),
 		T(an_indirect_table_that_was_not_negotiated, packed_direct),
-		BOTH(an_indirect_table_of_an_odd_size),
-		BOTH(an_empty_indirect_table),
-		BOTH(an_indirect_table_larger_than_the_ring),
-		BOTH(an_indirect_table_of_four_gigabytes),
-		BOTH(an_indirect_table_outside_guest_memory),
-		BOTH(an_indirect_table_half_outside_guest_memory),
-		BOTH(an_indirect_table_with_a_successor),
-		BOTH(an_indirect_table_inside_an_indirect_table),
+		EVERY(an_indirect_table_of_an_odd_size),
+		EVERY(an_empty_indirect_table),
+		EVERY(an_indirect_table_larger_than_the_ring),
+		EVERY(an_indirect_table_of_four_gigabytes),
+		EVERY(an_indirect_table_outside_guest_memory),
+		EVERY(an_indirect_table_half_outside_guest_memory),
+		EVERY(an_indirect_table_with_a_successor),
+		EVERY(an_indirect_table_inside_an_indirect_table),
 		T(an_indirect_chain_that_loops, split),
+		T(an_indirect_chain_that_loops, split_extras),
 		T(an_indirect_chain_that_leaves_its_table, split),
+		T(an_indirect_chain_that_leaves_its_table, split_extras),
 		T(next_flags_in_a_packed_indirect_table_mean_nothing, packed),
+		T(next_flags_in_a_packed_indirect_table_mean_nothing, packed_extras),
 		T(a_chain_that_points_to_itself, split),
+		T(a_chain_that_points_to_itself, split_extras),
 		T(a_chain_of_two_that_loops, split),
+		T(a_chain_of_two_that_loops, split_extras),
 		T(a_chain_that_leaves_the_table, split),
+		T(a_chain_that_leaves_the_table, split_extras),
 		T(an_available_index_that_jumps_breaks_the_ring, split),
+		T(an_available_index_that_jumps_breaks_the_ring, split_extras),
 		T(a_head_that_leaves_the_table_breaks_the_ring, split),
+		T(a_head_that_leaves_the_table_breaks_the_ring, split_extras),
 		T(a_head_offered_twice_is_returned_twice, split),
+		T(a_head_offered_twice_is_returned_twice, split_extras),
 		T(a_packed_chain_without_end_breaks_the_ring, packed),
+		T(a_packed_chain_without_end_breaks_the_ring, packed_extras),
 		T(a_bad_packed_chain_is_skipped_as_a_whole, packed),
+		T(a_bad_packed_chain_is_skipped_as_a_whole, packed_extras),
 		T(garbage_in_the_event_structure_asks_for_interrupts, packed),
+		T(garbage_in_the_event_structure_asks_for_interrupts, packed_extras),
 		BOTH(impossible_rings_are_refused),
 		T(positions_that_contradict_each_other_are_refused, packed),
 		T(a_base_without_a_used_position_means_nothing_is_in_flight, packed),

@@ -56,3 +56,67 @@ struct vhost_port_info {
 	unsigned broken;   /* rings that lied about their indices and wait for a reset */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
+
+/*
+ * What else an operator may want to know. A ring that runs goes on meanwhile, so its position is a
+ * moment's view in which each number is right by itself. Guest memory is not touched.
+ */
+struct vhost_session_info {
+	uint64_t protocol_features;
+	uint8_t mac[6]; /* of the configuration space; valid when mac_set */
+	bool mac_set;
+	uint8_t status;       /* virtio device status */
+	bool channel;         /* there is a back-end channel */
+	bool iotlb;           /* guest memory is behind an IOMMU... */
+	uint32_t entries;     /* ...of which so many translations are known */
+	uint64_t log_size;    /* bytes of the dirty log; 0: there is none */
+	bool log_buffers;     /* writes to buffers are logged */
+	unsigned log_rings;   /* rings whose own writes are logged */
+	uint64_t inflight;    /* bytes of the in-flight buffer; 0: there is none... */
+	uint16_t in_rings;    /* ...which has room for so many rings... */
+	uint16_t in_entries;  /* ...of so many entries */
+	const char *postcopy; /* "none", "advised", "listening" */
+	unsigned nregions;
+	unsigned nrings;
+};
+/* False: there is no front-end. */
+bool vhost_port_session(const struct vhost_port *vp, struct vhost_session_info *out);
+
+/* A region of guest memory, bytes. */
+struct vhost_region_info {
+	uint64_t gpa; /* guest-physical */
+	uint64_t uva; /* in the front-end's address space */
+	uint64_t size;
+};
+/* Region `i` < nregions. */
+void vhost_port_region(const struct vhost_port *vp, unsigned i, struct vhost_region_info *out);
+
+/* A place in a ring. `wrap`: packed rings only. */
+struct vhost_position {
+	uint16_t index;
+	bool wrap;
+};
+
+struct vhost_ring_info {
+	uint32_t size; /* entries; 0: not said yet */
+	bool from_guest;
+	/*
+	 * "stopped"; "incomplete": started, but something is missing or does not fit; "disabled";
+	 * "waiting": for the IOTLB to know the ring itself; "enabled"; "failed": the log says why;
+	 * "broken": it lied about its indices.
+	 */
+	const char *state;
+	struct vhost_position avail; /* the next entry to take */
+	struct vhost_position used;  /* the next entry to give back; valid when used_known */
+	bool used_known;
+	const char *call; /* how the guest is told: "eventfd", "in-band", "none" (it polls) */
+	bool event_idx;   /* told at an index that it names; else unless it sets a flag */
+	bool big_endian;
+	bool logged;   /* writes to the ring itself go to the dirty log */
+	bool inflight; /* what is taken is recorded in the in-flight buffer */
+};
+/* Ring `i` < nrings. */
+void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out);
+
+/* "VIRTIO_NET_F_MRG_RXBUF" and so on; NULL: a bit that this driver does not offer. */
+const char *vhost_feature_name(unsigned bit);

@@ -23,6 +23,9 @@
  *	while (!fe_ring_pop(r, &used))
  *		...
  *
+ * Fields are little-endian, as VERSION_1 has them, or big-endian (`swap`): what a legacy driver on
+ * a big-endian machine writes, announced by SET_VRING_ENDIAN.
+ *
  * The areas are public so that a test can forge what no driver would write.
  *
  * Thread: one at a time for a ring. The device may run in another thread or process.
@@ -49,16 +52,25 @@ struct fe_layout {
 
 void fe_ring_layout(enum fe_format format, uint32_t num, struct fe_layout *out);
 
+/*
+ * Told of each write of the driver's to memory that it shares, rings and indirect tables: `len`
+ * bytes at `at` are, or will be at once, those at `bytes`.
+ */
+typedef void fe_wrote_fn(void *ctx, const void *at, const void *bytes, size_t len);
+
 struct fe_ring_config {
 	enum fe_format format;
 	uint16_t num;   /* entries; split: a power of two; at most FE_RING_MAX */
 	bool event_idx; /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool in_order;  /* VIRTIO_F_IN_ORDER was negotiated */
+	bool swap;      /* a legacy big-endian driver: every field in that order; split only */
 	void *desc;     /* the three areas, 16-byte, 4-byte and 4-byte aligned */
 	void *driver;
 	void *device;
-	uint16_t start; /* split: first index; packed: first slot, below num */
-	bool wrap;      /* packed: both wrap counters; true for a fresh ring */
+	uint16_t start;     /* split: first index; packed: first slot, below num */
+	bool wrap;          /* packed: both wrap counters; true for a fresh ring */
+	fe_wrote_fn *wrote; /* see there; NULL: nobody cares */
+	void *wrote_ctx;
 };
 
 /* A piece of a buffer. */
@@ -105,6 +117,9 @@ struct fe_ring {
 	uint16_t num; /* entries */
 	bool event_idx;
 	bool in_order;
+	bool swap;
+	fe_wrote_fn *wrote;
+	void *wrote_ctx;
 
 	/* Adding. Split: free-running index; packed: slot and wrap counter. */
 	uint16_t avail_idx;
@@ -176,8 +191,8 @@ bool fe_ring_has_used(struct fe_ring *r);
 
 /*
  * Ask for an interrupt when the next buffer is used, or for none. With EVENT_IDX the request to be
- * quiet lapses after 65,535 buffers (packed: never). Ends with a full barrier: look for used buffers
- * once more before sleeping.
+ * quiet lapses after 65,535 buffers (packed: never). Ends with a full barrier: look for used
+ * buffers once more before sleeping.
  */
 void fe_ring_want_interrupt(struct fe_ring *r, bool on);
 

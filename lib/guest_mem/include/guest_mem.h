@@ -10,7 +10,8 @@
  * or adding a region moves no page. The files of all regions are checked when they are mapped: a
  * region that reaches past the end of its file is refused, because touching it would raise SIGBUS.
  *
- * Mappings are shared, writable and left out of core dumps.
+ * Mappings are shared, writable and left out of core dumps. Each region has one of its own, even if two
+ * regions show the same bytes of a file: an address of ours belongs to one guest-physical address.
  *
  * Thread: gm_map_* and gm_linear_* belong to the control thread; gm_at, gm_read and the other
  * look-ups may run anywhere while the caller keeps the map alive.
@@ -37,10 +38,13 @@ struct gm_region {
 	uint64_t uva;
 	uint8_t *host;
 	struct gm_backing *backing;
+	uint32_t again; /* times that gm_map_add added it again */
 };
 
 struct gm_map {
 	uint32_t nregions;
+	uint16_t *by_uva;           /* indices of regions[], by uva */
+	uint16_t *by_host;          /* ... by host: each region has a mapping of its own */
 	struct gm_region regions[]; /* by gpa, not overlapping in gpa nor in uva */
 };
 
@@ -89,10 +93,65 @@ int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len);
 /* The user address `uva` as guest-physical address. 0 or -EFAULT. */
 int gm_uva_to_gpa(const struct gm_map *map, uint64_t uva, uint64_t *gpa);
 
+/* Where `uva` of the front-end is in our memory, or NULL; `*len` is cut as by gm_at. */
+void *gm_at_uva(const struct gm_map *map, uint64_t uva, uint64_t *len);
+
 /*
- * A range of user addresses as one contiguous range of ours. Rings need that: they are accessed as
- * arrays, yet may lie across two regions. Where our mappings are not contiguous there, the pages are
- * mapped once more, side by side.
+ * The guest-physical address of the byte at `host`, which gm_at or gm_iotlb_at gave. `*len` is cut
+ * to what stays in the region. 0 or -EFAULT. Thread: any; `hint` is the caller's memo, an index of the
+ * region used last: any value does, 0 to begin with.
+ */
+int gm_host_to_gpa(
+	const struct gm_map *map, const void *host, uint64_t *len, uint64_t *gpa, uint32_t *hint);
+
+/*
+ * `prev` with one region more, or without one of its regions (the one with the same gpa, uva and size;
+ * its mmap_offset is not looked at). The mappings of all others are shared with `prev`, which stays as
+ * it is. As gm_map_new; gm_map_add takes NULL for an empty map; gm_map_remove: -ENOENT: there is no such
+ * region. Removing the last region leaves an empty map. A region that is added again, the same in every
+ * respect, is counted and goes with as many removals: QEMU 7.2 adds and removes each one once for
+ * every queue pair.
+ */
+int gm_map_add(
+	const struct gm_map *prev, const struct gm_region_desc *desc, int fd, struct gm_map **out);
+int gm_map_remove(
+	const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out);
+
+/*
+ * Let accesses to missing pages of all regions wait for userfaultfd `ufd` (postcopy migration), or no
+ * longer. gm_map_unwatch wakes every thread that waits: it goes on with zero pages unless the front-end
+ * has supplied the right ones. 0 or -errno; a map that could not be watched is not watched in part,
+ * but for the mappings that another map, watched before, shares with it. Unwatch before `ufd` is closed.
+ */
+int gm_map_watch(const struct gm_map *map, int ufd);
+void gm_map_unwatch(const struct gm_map *map, int ufd);
+/*
+ * The same when the front-end supplies no more pages, though some are missing: a thread that goes on would
+ * fill them with zeros, which the guest would take for its memory. So what was watched becomes memory of
+ * our own, without the guest: good for letting threads finish, then for gm_map_free.
+ */
+void gm_map_cut(const struct gm_map *map, int ufd);
+
+/* What the front-end means by an address of a ring. */
+enum gm_kind {
+	GM_UVA,  /* its own user address */
+	GM_GPA,  /* guest-physical (GPA_ADDRESSES) */
+	GM_IOVA, /* through the IOTLB (ACCESS_PLATFORM) */
+};
+
+struct gm_iotlb_view;
+
+/* An address space in which rings are given. */
+struct gm_space {
+	enum gm_kind kind;
+	const struct gm_map *map;
+	const struct gm_iotlb_view *view; /* GM_IOVA only */
+};
+
+/*
+ * A range of a space as one contiguous range of ours. Rings need that: they are accessed as arrays,
+ * yet may lie across two regions, or pages of the IOMMU. Where our mappings are not contiguous
+ * there, the pages are mapped once more, side by side.
  */
 struct gm_linear {
 	uint8_t *host;  /* the range's first byte */
@@ -101,10 +160,29 @@ struct gm_linear {
 };
 
 /*
- * Resolve [uva, uva + len). `out` stays valid until gm_linear_put, which must come before the map
- * is freed. -EFAULT: part of the range is in no region; -ENOTSUP: two regions meet inside a page of
- * different files; or what mmap said.
+ * Resolve [addr, addr + len). `out` stays valid until gm_linear_put, which must come before the map is
+ * freed. -EFAULT: part of the range is in no region; -EAGAIN: GM_IOVA, and `*missing` is not in the
+ * IOTLB with permission to read and write; -ENOTSUP: two pieces meet inside a page of different
+ * files, or inside a huge page; or what mmap said.
+ *
+ * Pages that are mapped once more are not watched there: an access to one that is missing would fill it
+ * with zeros. While the map is watched, touch them through the first mapping before.
  */
-int gm_linear_get(const struct gm_map *map, uint64_t uva, uint64_t len, struct gm_linear *out);
+int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out,
+	uint64_t *missing);
 /* Harmless on a zeroed structure. */
 void gm_linear_put(struct gm_linear *lin);
+
+/* A stretch of bytes of ours and the guest-physical address they have. */
+struct gm_piece {
+	const uint8_t *host;
+	uint64_t len;
+	uint64_t gpa;
+};
+
+/*
+ * What lies behind a resolved range, in order, for the dirty log: at most `max` pieces into `pieces`,
+ * contiguous ones merged. How many there are (which may be more than `max`), or -EFAULT, -EAGAIN.
+ */
+int gm_linear_pieces(const struct gm_space *space, uint64_t addr, uint64_t len,
+	const struct gm_linear *lin, struct gm_piece *pieces, unsigned max);

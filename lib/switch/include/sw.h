@@ -69,6 +69,26 @@ void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t qu
  */
 void sw_commit(struct sw *sw);
 
+/*
+ * Wait until every worker has passed a quiescent point: what it held of guests' frames before is given
+ * back, and what control published before is what it sees. Microseconds.
+ */
+void sw_quiesce(struct sw *sw);
+
+/*
+ * Send a frame of at most FRAME_HEAD bytes as if it had come from the guest behind `port`: its source is
+ * learned and every other port that is up receives it. Counted by the receivers only. -ENOBUFS: the
+ * workers have yet to send the last SW_INJECT_MAX.
+ */
+#define SW_INJECT_MAX 256
+int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len);
+
+/*
+ * Forget the addresses that were learned behind `port`, those of frames injected in its name too. Its
+ * queues rest: nothing is learned there meanwhile.
+ */
+void sw_port_flush(struct sw *sw, const struct port *port);
+
 /* Whether the port has a running to_guest queue. */
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 

@@ -9,12 +9,15 @@
  * resumes them; the owner compares the session's ring with what it runs and makes the two agree.
  * So there is one way to start, stop, move or change a ring, whatever message asked for it.
  *
- * A message that fails is answered with a negative acknowledgement when the front-end asked for an
- * acknowledgement (REPLY_ACK), else the connection is closed. Nothing a front-end sends may end or
+ * A message that fails is answered in the way its reply has for that (an error value, an empty
+ * reply); one without a reply with a negative acknowledgement, when the front-end asked for an
+ * acknowledgement (REPLY_ACK); else the connection is closed. Nothing a front-end sends may end or
  * delay more than its own session.
  *
- * Thread: control.
+ * Thread: control. The process ignores SIGPIPE: device state is written to pipes.
  */
+#include "dirty_log.h"
+#include "gm_iotlb.h"
 #include "guest_mem.h"
 #include "rw_loop.h"
 #include "vu_wire.h"
@@ -30,17 +33,29 @@ struct vu_ring {
 	int kick_fd;               /* -1: none */
 	int call_fd;               /* -1: the guest polls; non-blocking */
 	int err_fd;                /* -1: none */
+	struct vu_call *call;      /* call_fd is ours: it becomes messages (in-band); or NULL */
+	bool call_given;           /* SET_VRING_CALL said how to call: never in-band */
 	bool addr_set;
 	bool base_set; /* `base` was given or reported; else it follows the ring format */
 	bool started;  /* kicked (or polled) since the last GET_VRING_BASE */
 	bool enabled;  /* may carry frames */
+	bool swap;     /* SET_VRING_ENDIAN: big-endian; only legacy devices have a choice */
 };
 
 struct vu_session;
+struct vu_call; /* an eventfd of ours that stands for BACKEND_VRING_CALL: call.c */
+
+/* How far a postcopy migration of this guest has come. */
+enum vu_postcopy {
+	VU_POSTCOPY_NONE,
+	VU_POSTCOPY_ADVISED,   /* s->ufd is open; nothing changes yet */
+	VU_POSTCOPY_LISTENING, /* guest memory may be missing: an access may wait for the source */
+};
 
 /*
  * What a session asks of its owner. `dev` is the owner's pointer. Unless said otherwise, none may
- * block, call back into the session or free it.
+ * block, call back into the session or free it. What belongs to a feature that is not offered may
+ * be NULL.
  */
 struct vu_ops {
 	/*
@@ -48,22 +63,83 @@ struct vu_ops {
 	 * theirs is mapped, and session->rings[i].base of each that ran says where to go on.
 	 * Harmless on resting rings. Descriptors and, when all rings are paused, memory that the
 	 * session held before may be gone at the following rings_resume.
+	 *
+	 * False: not yet, a thread waits for a page of the guest (postcopy). The session then reads
+	 * nothing more until the owner calls vu_session_retry, and asks again. When the session is
+	 * over it asks once more, with gm_map_cut in between: then the answer is true.
 	 */
-	void (*rings_pause)(void *dev, unsigned first, unsigned n);
+	bool (*rings_pause)(void *dev, unsigned first, unsigned n);
 	/*
 	 * Make rings [first, first + n) agree with the session: run those that vu_ring_ready says
-	 * may run, with the session's present memory, features and descriptors.
-	 * 0, or -errno when one could not be mapped or is malformed: it then stays at rest.
+	 * may run, with the session's present memory, features and descriptors. 0, or -errno when
+	 * one could not be mapped or is malformed: it then stays at rest. A ring that waits for the
+	 * IOTLB is no failure.
 	 */
 	int (*rings_resume)(void *dev, unsigned first, unsigned n);
+	/*
+	 * GET_VRING_BASE was answered: the front-end knows where ring `ring` was, and may have it begin
+	 * elsewhere. For a record of what is in flight.
+	 */
+	void (*ring_stopped)(void *dev, unsigned ring);
 	/* The front-end's MTU, 68 to 65535 bytes, for information. */
 	void (*mtu_changed)(void *dev, uint16_t mtu);
+	/* SEND_RARP: the guest with this address is here now. Any of it may be nonsense. */
+	void (*rarp_wanted)(void *dev, const uint8_t mac[6]);
+
+	/*
+	 * The IOTLB has new entries, or there is a new channel to ask for some: what waits may try
+	 * again, and ask what could not be asked. Rings run meanwhile. May call vu_iotlb_miss.
+	 */
+	void (*iotlb_updated)(void *dev);
+	/*
+	 * [iova, iova + size) has left the IOTLB; size 0, or one that wraps: up to the end of the
+	 * address space. On return every worker has passed a quiescent point, so none can touch
+	 * memory through it, and no ring that lies in it runs (vu_ops.rings_pause on it is the
+	 * owner's business). False: not yet, as with rings_pause; it is called again then.
+	 */
+	bool (*iotlb_invalidated)(void *dev, uint64_t iova, uint64_t size);
+	/*
+	 * The front-end has dealt with the vu_iotlb_miss of this cookie: whatever update it sent for
+	 * it has been carried out. Only with REPLY_ACK; without, iotlb_updated is all there is. What was
+	 * open when the channel broke is asked again, and answered, on the next one. May call
+	 * vu_iotlb_miss.
+	 */
+	void (*iotlb_answered)(void *dev, uint64_t cookie, bool ok);
+	/* Every worker has passed a quiescent point since the first call. False: not yet, as above. */
+	bool (*quiesce)(void *dev);
+
+	/* Bytes of one ring's region in the in-flight buffer, a multiple of 64. */
+	uint64_t (*inflight_bytes)(void *dev, uint16_t num);
+
+	/*
+	 * The device configuration space (virtio 1.2, 5.1.4): fill in `out`, VU_CONFIG_MAX bytes,
+	 * all zero; its length.
+	 */
+	uint32_t (*config_read)(void *dev, void *out);
+	/*
+	 * Write [offset, offset + len), in range. `migration`: read-only fields too. 0 or -errno.
+	 */
+	int (*config_write)(
+		void *dev, uint32_t offset, const void *data, uint32_t len, bool migration);
+
+	/*
+	 * What travels with a migrated guest. A malloc'd copy the session frees; its length, or
+	 * -errno.
+	 */
+	int (*state_save)(void *dev, void **out);
+	/*
+	 * Take over what state_save of another back-end wrote. 0 or -errno: nothing was taken over.
+	 */
+	int (*state_load)(void *dev, const void *data, uint32_t len);
 	/*
 	 * The session is over: rings are paused, descriptors closed, memory unmapped. The owner may
 	 * free the session in here. reason: 0 the front-end closed the socket, or -errno.
 	 */
 	void (*closed)(void *dev, int reason);
 };
+
+/* The longest state that vu_ops.state_load is given, bytes; longer ones are refused. */
+#define VU_STATE_MAX (1u << 20)
 
 /* What the back-end offers; constant for a session's life. */
 struct vu_offer {
@@ -73,7 +149,19 @@ struct vu_offer {
 	uint16_t max_ring_size;     /* entries; at most 32768 */
 };
 
-struct vu_conn; /* partial messages and their descriptors: conn.c */
+struct vu_conn;    /* partial messages and their descriptors: conn.c */
+struct vu_channel; /* messages to the front-end and their answers: channel.c */
+struct vu_state;   /* a transfer of device state that is under way: state.c */
+
+/* The in-flight buffer: a region for each ring, `stride` bytes apart. */
+struct vu_inflight {
+	int fd;        /* -1: there is none */
+	uint8_t *base; /* mapped */
+	uint64_t size; /* bytes at `base` */
+	uint64_t stride;
+	uint16_t nrings;
+	uint16_t num; /* entries of each ring it has room for */
+};
 
 struct vu_session {
 	const struct vu_ops *ops;
@@ -86,11 +174,22 @@ struct vu_session {
 	uint64_t features;          /* acknowledged by SET_FEATURES */
 	uint64_t protocol_features; /* acknowledged by SET_PROTOCOL_FEATURES */
 	struct gm_map *mem;         /* NULL before the first SET_MEM_TABLE */
-	uint16_t mtu;               /* 0: not said */
-	uint8_t status;             /* virtio device status, as last set */
-	uint32_t nrings;            /* one more than the highest ring index ever named */
-	bool features_set;          /* SET_FEATURES was seen */
-	bool features_refused;      /* ... and the last one was not acceptable */
+	struct gm_iotlb *iotlb;     /* NULL until SET_FEATURES acknowledged ACCESS_PLATFORM */
+	struct dl_log *log;         /* NULL: no SET_LOG_BASE */
+	int log_fd;                 /* eventfd of SET_LOG_FD, -1: none */
+	struct vu_inflight inflight;
+	struct vu_channel *channel; /* NULL: no SET_BACKEND_REQ_FD */
+	struct vu_state *state;     /* NULL: no transfer */
+	enum vu_postcopy postcopy;
+	int ufd;               /* userfaultfd, -1: none */
+	bool mem_unacked;      /* postcopy: the front-end has yet to confirm the table */
+	uint16_t mtu;          /* 0: not said */
+	uint8_t status;        /* virtio device status, as last set */
+	uint32_t nrings;       /* one more than the highest ring index ever named */
+	bool features_set;     /* SET_FEATURES was seen */
+	bool features_refused; /* ... and the last one was not acceptable */
+	bool waiting;          /* the present message waits for vu_session_retry */
+	bool over;             /* it ends: what is still under way is of no interest to anybody */
 	struct vu_ring rings[VU_MAX_RINGS];
 };
 
@@ -103,6 +202,41 @@ struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_
 
 /* End it as if the front-end had closed the socket, but without calling ops->closed. */
 void vu_session_free(struct vu_session *s);
+
+/*
+ * vu_ops.rings_pause said "not yet", and would not any more: carry out the message that waits, and
+ * those behind it. Harmless when none waits. As any message, it may end the session
+ * (vu_ops.closed).
+ */
+void vu_session_retry(struct vu_session *s);
+
+/*
+ * Ask the front-end for the translation of `iova`, one page or more, with permission GM_READ or
+ * GM_WRITE. Never waits. 0; -ENOTCONN: there is no back-end channel (any more); -EAGAIN: too many
+ * questions are open, ask again later. `cookie` comes back with the answer: an address alone does not
+ * tell which question it answers, because a guest may reuse one at once.
+ */
+int vu_iotlb_miss(struct vu_session *s, uint64_t iova, uint8_t perm, uint64_t cookie);
+/* The configuration space changed. As vu_iotlb_miss; -EOPNOTSUPP without CONFIG. */
+int vu_config_changed(struct vu_session *s);
+/* Ring `i` cannot go on: tell the front-end by its error eventfd, or in-band. */
+void vu_ring_error(struct vu_session *s, unsigned i);
+
+/* How addresses of rings are meant: by IOTLB, guest-physical, or front-end's user addresses. */
+struct gm_space vu_ring_space(const struct vu_session *s);
+/* Ring `i`'s region of the in-flight buffer, or NULL. */
+void *vu_ring_inflight(const struct vu_session *s, unsigned i);
+/* Whether writes to buffers are logged (VHOST_F_LOG_ALL), and to ring `i`. */
+bool vu_logs_buffers(const struct vu_session *s);
+bool vu_logs_ring(const struct vu_session *s, unsigned i);
+
+static inline bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit)
+{
+	return s->protocol_features >> bit & 1;
+}
+
+/* "REPLY_ACK" and so on; NULL: no protocol feature has that bit. */
+const char *vu_protocol_feature_name(unsigned bit);
 
 /*
  * Whether ring `i` has all it takes to run: size, addresses, kick, memory and features, and whether

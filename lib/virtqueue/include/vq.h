@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The device side of a virtqueue (virtio 1.2, 2.7 split and 2.8 packed): take chains of guest buffers
- * out of the ring, give them back used, and tell the driver when it wants to be told.
+ * The device side of a virtqueue (virtio 1.2, 2.7 split and 2.8 packed): take chains of guest
+ * buffers out of the ring, give them back used, and tell the driver when it wants to be told.
  *
  * The two formats differ in four functions (peek, fetch, complete, flush), in vq_split.h and
- * vq_packed.h; vq_ops.h puts them behind one set of names whose `packed` argument is a constant
- * of the caller, so that each caller is compiled once for each format and branches on neither.
+ * vq_packed.h; vq_ops.h puts them behind one set of names whose `mode` argument is a constant of
+ * the caller, so that each caller is compiled once for each format and branches on neither.
+ *
+ * What few rings need costs the others nothing: the IOTLB, the dirty log, the in-flight record and
+ * a foreign byte order are "extras", looked at only in bodies compiled with VQ_EXTRAS. vq_init says
+ * whether a ring needs such a body.
  *
  * Nothing in guest memory is trusted. A field is read once; a chain is bounded by the ring size and
  * an indirect table by its own checked length; every address goes through the memory map. A chain
  * that is wrong is handed out as such, to be completed and counted. A ring whose indices are
  * impossible is marked broken and yields nothing until it is set up again.
  *
- * Thread: the worker that polls the queue, or holds its lock; vq_init and vq_base belong to
- * the control thread while no worker knows the queue.
+ * Thread: the worker that polls the queue, or holds its lock; vq_init and vq_base belong to the
+ * control thread while no worker knows the queue.
  */
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "dirty_log.h"
+#include "gm_iotlb.h"
 #include "guest_mem.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -31,6 +37,10 @@
 /* Segments a chain may have beyond one for each descriptor, for buffers that cross regions. */
 #define VQ_EXTRA_SEGS 16
 
+/* The mode of a body: a constant of the caller. */
+#define VQ_PACKED 0x1u /* the ring format */
+#define VQ_EXTRAS 0x2u /* with IOTLB, dirty log, in-flight record, foreign byte order where set */
+
 /* What vq_fetch found. */
 enum vq_status {
 	VQ_EMPTY,    /* no chain is available */
@@ -38,6 +48,7 @@ enum vq_status {
 	VQ_BAD_ADDR, /* a chain with a buffer outside guest memory: complete it, length 0 */
 	VQ_BAD_FORM, /* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
 	VQ_BROKEN, /* the ring lies about itself: nothing more comes out of it */
+	VQ_MISS, /* not all of the chain is in the IOTLB: rewind, vq->misses says what is wanted */
 };
 
 /* A fetched chain. Its segments are where the caller had them put. */
@@ -53,6 +64,17 @@ struct vq_cursor {
 	uint16_t idx;
 	bool wrap;
 };
+
+/* A range that the IOTLB lacks. */
+struct vq_miss {
+	uint64_t iova;
+	uint8_t perm; /* GM_READ or GM_WRITE */
+};
+
+/* Misses that are collected before somebody takes them away. */
+#define VQ_MAX_MISSES 16
+
+struct vq_inflight; /* the queue's side of the in-flight record: inflight.c */
 
 struct vq {
 	/* Constant while the queue runs. */
@@ -87,6 +109,21 @@ struct vq {
 	bool signal_valid;     /* false: signal once, whatever the event index says */
 	bool broken;
 	struct gm_cache cache;
+
+	/* The extras. */
+	const struct gm_iotlb *tlb;            /* NULL: descriptors are guest-physical */
+	const struct gm_iotlb_view *view;      /* as of the last vq_fetch */
+	struct gm_iotlb_cache tlb_cache;       /* for buffers */
+	struct gm_iotlb_cache tlb_table_cache; /* for indirect tables */
+	struct dl_batch *log;                  /* NULL: nothing is logged */
+	const struct gm_piece *log_pieces;     /* what of the ring is logged... */
+	unsigned nlog_pieces;                  /* ...0: the ring is not */
+	struct vq_inflight *inflight;          /* NULL: not recorded; ours */
+	bool swap;                             /* split ring and header fields are big-endian */
+	bool deny; /* the next miss is an error (VQ_BAD_ADDR): the front-end has no such range */
+	uint64_t misses_at; /* generation of the view that lacked the first of `misses` */
+	uint8_t nmisses;
+	struct vq_miss misses[VQ_MAX_MISSES];
 };
 
 struct vq_config {
@@ -96,7 +133,28 @@ struct vq_config {
 	uint32_t base;                /* as in vhost-user SET_VRING_BASE */
 	uint16_t num;
 	int call_fd; /* stays the caller's; non-blocking; -1: none */
+
+	/* The extras, all zero: none. All are the caller's and outlive the queue's use. */
+	const struct gm_iotlb *tlb; /* ACCESS_PLATFORM: descriptors hold IOVAs */
+	bool swap;                  /* SET_VRING_ENDIAN said big-endian; legacy split rings only */
+	struct dl_batch *log;       /* the queue's batch; the caller may mark buffers in it */
+	/* What we write of the ring (split: device area; packed: descriptors and device area). */
+	const struct gm_piece *log_pieces;
+	unsigned nlog_pieces;
+	/*
+	 * The queue's region in the in-flight buffer, vq_inflight_bytes long or more, 8-byte
+	 * aligned; all zero: nothing is recorded yet. A record decides where the queue goes on:
+	 * behind the used index (packed: the recorded one, whatever `base` says), with the chains
+	 * in flight.
+	 */
+	void *inflight;
 };
+
+/*
+ * Bytes of one queue's region in the in-flight buffer (vhost-user, "Inflight I/O tracking"), a
+ * multiple of 64.
+ */
+uint64_t vq_inflight_bytes(uint64_t features, uint16_t num);
 
 /* Bytes of the three areas of a ring of `num` entries. */
 struct vq_areas {
@@ -105,10 +163,32 @@ struct vq_areas {
 struct vq_areas vq_area_bytes(uint64_t features, uint16_t num);
 
 /*
- * Set up a queue to go on from cfg->base, and ask the driver for no kicks. 0; -EINVAL when the size,
- * the base or an area's alignment is impossible for the format (virtio 1.2, 2.7 and 2.8.10).
+ * Set up a queue to go on from cfg->base, and ask the driver for no kicks. 0; -EINVAL when the
+ * size, the base or an area's alignment is impossible for the format (virtio 1.2, 2.7 and 2.8.10),
+ * or the in-flight record contradicts itself or the ring; -ENOMEM. On failure nothing is left to
+ * release and neither the ring nor the record has changed.
+ *
+ * Chains that the record has in flight come out of vq_fetch first, in the order in which they were
+ * fetched before. The driver is interrupted once: the predecessor may have had no time for it.
  */
 int vq_init(struct vq *vq, const struct vq_config *cfg);
+/* Release what vq_init allocated (the in-flight record's private part). Harmless on a zeroed vq. */
+void vq_fini(struct vq *vq);
+
+/* Whether the queue, which rests, keeps a record and nothing is in flight. */
+bool vq_inflight_idle(const struct vq *vq);
+/*
+ * A queue that was idle has ended and the front-end has got its vq_base: the record at `region` has
+ * nothing to add, and says so. Without this a ring that the driver resets meanwhile would go on at the
+ * recorded position. Not when the connection just broke: then only the record knows the position.
+ */
+void vq_inflight_forget(void *region);
+
+/* Whether the queue's bodies need VQ_EXTRAS. */
+static inline bool vq_has_extras(const struct vq *vq)
+{
+	return vq->tlb || vq->swap || vq->log || vq->inflight;
+}
 
 /* Where to go on after the queue rests, coded as in SET_VRING_BASE. */
 uint32_t vq_base(const struct vq *vq, bool packed);

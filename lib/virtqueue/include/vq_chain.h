@@ -4,21 +4,7 @@
  * What both ring formats share: a descriptor read once, and the list of segments it becomes.
  * Private to the inline functions of vq_ops.h.
  */
-#include "vq.h"
-
-/* One read of a field that the guest may change at any time. */
-#define vq_load(p)             __atomic_load_n(p, __ATOMIC_RELAXED)
-#define vq_load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define vq_store(p, v)         __atomic_store_n(p, v, __ATOMIC_RELAXED)
-#define vq_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-
-/* A descriptor, either format: the last two fields stand the other way round in a packed one. */
-struct vq_desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t next; /* split: next index; packed: buffer id */
-};
+#include "vq_extras.h"
 
 /* Both halves of the 16 bytes at `p`, each read once. */
 RW_ALWAYS_INLINE struct vq_desc vq_desc_load(const void *p, const bool packed)
@@ -34,20 +20,28 @@ RW_ALWAYS_INLINE struct vq_desc vq_desc_load(const void *p, const bool packed)
 	};
 }
 
-/* The chain being built. */
-struct vq_walk {
-	struct vq *vq;
-	struct rw_seg *segs;
-	uint64_t len;
-	uint32_t nsegs;
-	bool writable; /* the direction every descriptor must have */
-};
+/* The same of a split ring, whichever byte order it has. */
+RW_ALWAYS_INLINE struct vq_desc vq_desc_load_split(
+	const struct vq *vq, const void *p, const unsigned mode)
+{
+	struct vq_desc d = vq_desc_load(p, false);
+
+	if ((mode & VQ_EXTRAS) && vq->swap)
+		d = (struct vq_desc){
+			.addr = __builtin_bswap64(d.addr),
+			.len = __builtin_bswap32(d.len),
+			.flags = __builtin_bswap16(d.flags),
+			.next = __builtin_bswap16(d.next),
+		};
+	return d;
+}
 
 /* The rest of a buffer that does not lie in one piece. */
 enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len);
 
 /* Add the buffer of `d`. */
-RW_ALWAYS_INLINE enum vq_status vq_walk_add(struct vq_walk *w, struct vq_desc d)
+RW_ALWAYS_INLINE enum vq_status vq_walk_add(
+	struct vq_walk *w, struct vq_desc d, const unsigned mode)
 {
 	uint64_t piece = d.len;
 	uint8_t *p;
@@ -56,6 +50,8 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(struct vq_walk *w, struct vq_desc d)
 		return VQ_BAD_FORM;
 	if (rw_unlikely(!d.len))
 		return VQ_CHAIN;
+	if ((mode & VQ_EXTRAS) && w->vq->tlb)
+		return vq_walk_iova(w, d.addr, d.len);
 	p = gm_at(w->vq->mem, &w->vq->cache, d.addr, &piece);
 	if (rw_unlikely(!p))
 		return VQ_BAD_ADDR;
@@ -69,6 +65,19 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(struct vq_walk *w, struct vq_desc d)
 /* Add the buffers of the indirect table that `d` points to. */
 enum vq_status vq_walk_indirect_split(struct vq_walk *w, struct vq_desc d);
 enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d);
+
+/* What a walk has found when `found` is followed by `next`: only a miss lets it go on. */
+RW_ALWAYS_INLINE enum vq_status vq_walk_found(
+	enum vq_status found, enum vq_status next, const unsigned mode)
+{
+	return (mode & VQ_EXTRAS) && next == VQ_CHAIN ? found : next;
+}
+
+/* Whether a walk that has found `found` goes on. */
+RW_ALWAYS_INLINE bool vq_walk_goes_on(enum vq_status found, const unsigned mode)
+{
+	return found == VQ_CHAIN || ((mode & VQ_EXTRAS) && found == VQ_MISS);
+}
 
 /* Fill in `out` from a finished walk. */
 RW_ALWAYS_INLINE enum vq_status vq_walk_end(

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The hot functions of a virtqueue. `packed` and `writable` are constants of the caller: `writable`
- * is true for a queue whose buffers we fill (to_guest) and false for one we read (from_guest).
+ * The hot functions of a virtqueue. `mode` and `writable` are constants of the caller: `mode` is
+ * the ring format and whether the extras of vq.h are compiled in; `writable` is true for a queue
+ * whose buffers we fill (to_guest) and false for one we read (from_guest).
  *
  * A burst: vq_peek, vq_prefetch, then vq_fetch for each chain; vq_complete for each in the same
  * order, vq_flush once, vq_signal once.
@@ -16,68 +17,89 @@
  * An upper bound, at most `want`, of the chains that wait. 0 is exact. A packed ring cannot be
  * counted without touching its descriptors, so it answers `want` when there is one.
  */
-RW_ALWAYS_INLINE uint16_t vq_peek(struct vq *vq, uint16_t want, const bool packed)
+RW_ALWAYS_INLINE uint16_t vq_peek(struct vq *vq, uint16_t want, const unsigned mode)
 {
 	if (rw_unlikely(vq->broken))
 		return 0;
-	if (packed)
-		return vq_packed_available(vq, vq->next) ? want : 0;
-	return vq_split_peek(vq, want);
+	if (mode & VQ_PACKED)
+		return vq_packed_peek(vq, want, mode);
+	return vq_split_peek(vq, want, mode);
 }
 
 /* Bring in the descriptors of the next `n` chains. */
-RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const bool packed)
+RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode)
 {
-	if (packed)
+	if (mode & VQ_PACKED)
 		vq_packed_prefetch(vq, n);
 	else
-		vq_split_prefetch(vq, n);
+		vq_split_prefetch(vq, n, mode);
 }
 
 /*
  * Take the next chain. Its segments go to `segs`, which has room for vq_max_segs(vq->num). On
  * VQ_BAD_ADDR and VQ_BAD_FORM out->id and out->ndesc are valid and the chain must be completed.
+ * After VQ_MISS, which is for bodies with VQ_EXTRAS only, it must be rewound; chains behind it may
+ * be fetched before that, to learn what they lack.
  */
 RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, struct vq_chain *out,
-	const bool packed, const bool writable)
+	const unsigned mode, const bool writable)
 {
-	if (packed)
-		return vq_packed_fetch(vq, segs, out, writable);
-	return vq_split_fetch(vq, segs, out, writable);
+	enum vq_status status;
+	uint8_t nmisses;
+
+	if (mode & VQ_EXTRAS) {
+		if (vq->tlb)
+			vq->view = gm_iotlb_view(vq->tlb);
+		nmisses = vq->nmisses;
+	}
+	if (mode & VQ_PACKED)
+		status = vq_packed_fetch(vq, segs, out, mode, writable);
+	else
+		status = vq_split_fetch(vq, segs, out, mode, writable);
+	/* What a chain lacks that turns out to be bad is of no interest. */
+	if ((mode & VQ_EXTRAS) && rw_unlikely(status != VQ_MISS))
+		vq->nmisses = nmisses;
+	return status;
 }
 
 /* Put back what was fetched since `at` was read from vq->next. Nothing of it may be completed. */
-RW_ALWAYS_INLINE void vq_rewind(struct vq *vq, struct vq_cursor at)
+RW_ALWAYS_INLINE void vq_rewind(struct vq *vq, struct vq_cursor at, const unsigned mode)
 {
+	if ((mode & VQ_EXTRAS) && vq->inflight) {
+		if (mode & VQ_PACKED)
+			vq_inflight_rewind_packed(vq, at);
+		else
+			vq_inflight_rewind_split(vq, at);
+	}
 	vq->next = at;
 }
 
 /* Return a chain of which `len` bytes were written. The driver sees it after vq_flush. */
 RW_ALWAYS_INLINE void vq_complete(struct vq *vq, const struct vq_chain *chain, uint32_t len,
-	const bool packed, const bool writable)
+	const unsigned mode, const bool writable)
 {
-	if (packed)
-		vq_packed_complete(vq, chain->id, chain->ndesc, len, writable);
+	if (mode & VQ_PACKED)
+		vq_packed_complete(vq, chain, len, mode, writable);
 	else
-		vq_split_complete(vq, chain->id, len);
+		vq_split_complete(vq, chain->id, len, mode);
 }
 
 /* Publish what was completed. */
-RW_ALWAYS_INLINE void vq_flush(struct vq *vq, const bool packed)
+RW_ALWAYS_INLINE void vq_flush(struct vq *vq, const unsigned mode)
 {
 	if (!vq->npending)
 		return;
-	if (packed)
-		vq_packed_flush(vq);
+	if (mode & VQ_PACKED)
+		vq_packed_flush(vq, mode);
 	else
-		vq_split_flush(vq);
+		vq_split_flush(vq, mode);
 }
 
 /* Write to the call eventfd: the one system call of a burst. */
 void vq_call(struct vq *vq);
 
 /* After a flush: interrupt the driver if it asked for that. Returns whether it did. */
-RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const bool packed)
+RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const unsigned mode)
 {
 	bool wanted;
 
@@ -86,7 +108,7 @@ RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const bool packed)
 	 * between the driver's writing its wish and its last look at the ring (2.7.10, 2.8.15).
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	wanted = packed ? vq_packed_wants_signal(vq) : vq_split_wants_signal(vq);
+	wanted = mode & VQ_PACKED ? vq_packed_wants_signal(vq) : vq_split_wants_signal(vq, mode);
 	if (rw_unlikely(wanted))
 		vq_call(vq);
 	return wanted;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The packed ring (virtio 1.2, 2.8): one ring of descriptors that both sides write, each marked with
- * the wrap counter of the round it belongs to, and an event structure for each side. Sizes need not
- * be powers of two, so positions are compared, never masked.
- * Private to vq_ops.h.
+ * The packed ring (virtio 1.2, 2.8): one ring of descriptors that both sides write, each marked
+ * with the wrap counter of the round it belongs to, and an event structure for each side. Sizes
+ * need not be powers of two, so positions are compared, never masked. Private to vq_ops.h.
  */
 #include "vq_chain.h"
 
@@ -38,6 +37,17 @@ RW_ALWAYS_INLINE bool vq_packed_available(const struct vq *vq, struct vq_cursor 
 	return vq_packed_is_avail(vq_load_acquire(&vq->packed[c.idx].flags), c.wrap);
 }
 
+/* Whether the next chain comes from the in-flight record instead of the ring. */
+RW_ALWAYS_INLINE bool vq_packed_resumes(const struct vq *vq, const unsigned mode)
+{
+	return (mode & VQ_EXTRAS) && vq->inflight && vq_inflight_resumes_packed(vq);
+}
+
+RW_ALWAYS_INLINE uint16_t vq_packed_peek(struct vq *vq, uint16_t want, const unsigned mode)
+{
+	return vq_packed_resumes(vq, mode) || vq_packed_available(vq, vq->next) ? want : 0;
+}
+
 /* Bring in the descriptors of the next `n` entries. Four share a cache line. */
 RW_ALWAYS_INLINE void vq_packed_prefetch(struct vq *vq, uint16_t n)
 {
@@ -48,11 +58,20 @@ RW_ALWAYS_INLINE void vq_packed_prefetch(struct vq *vq, uint16_t n)
 	}
 }
 
+RW_ALWAYS_INLINE enum vq_status vq_packed_indirect(
+	struct vq_walk *w, struct vq_desc d, const unsigned mode)
+{
+	if (mode & VQ_EXTRAS)
+		return vq_walk_indirect_extras(w, d, true);
+	return vq_walk_indirect_packed(w, d);
+}
+
 /*
  * Only the first descriptor's flags say that the chain is available: the driver writes them last
  * (2.8.6), so those behind it are read as they are.
  */
-RW_ALWAYS_INLINE enum vq_status vq_packed_walk(struct vq_walk *w, struct vq_chain *out)
+RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
+	struct vq_walk *w, struct vq_chain *out, const unsigned mode)
 {
 	struct vq *vq = w->vq;
 	enum vq_status status = VQ_CHAIN;
@@ -61,11 +80,17 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(struct vq_walk *w, struct vq_chai
 	for (uint16_t n = 1; n <= vq->num; n++) {
 		struct vq_desc d = vq_desc_load(&vq->packed[c.idx], true);
 
-		if (rw_likely(status == VQ_CHAIN)) {
+		if ((mode & VQ_EXTRAS) && vq->inflight && !vq_inflight_take_packed(vq, &d, n))
+			break;
+		enum vq_status found = status;
+
+		if (rw_likely(status == VQ_CHAIN) || ((mode & VQ_EXTRAS) && status == VQ_MISS)) {
 			if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
-				status = vq_walk_indirect_packed(w, d);
+				status = vq_packed_indirect(w, d, mode);
 			else
-				status = vq_walk_add(w, d);
+				status = vq_walk_add(w, d, mode);
+			if (mode & VQ_EXTRAS)
+				status = vq_walk_found(found, status, mode);
 		}
 		vq_packed_advance(vq, &c, 1);
 		if (rw_likely(!(d.flags & VRING_DESC_F_NEXT))) {
@@ -77,49 +102,73 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(struct vq_walk *w, struct vq_chai
 		}
 	}
 	/* A chain longer than the ring: where the next one starts is anybody's guess. */
+	if ((mode & VQ_EXTRAS) && vq->inflight)
+		vq_inflight_drop_packed(vq);
 	vq->broken = true;
 	return VQ_BROKEN;
 }
 
-RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(
-	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, const bool writable)
+RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(struct vq *vq, struct rw_seg *segs,
+	struct vq_chain *out, const unsigned mode, const bool writable)
 {
 	struct vq_walk w = {.vq = vq, .segs = segs, .writable = writable};
 
 	if (rw_unlikely(vq->broken))
 		return VQ_BROKEN;
+	if (vq_packed_resumes(vq, mode))
+		return vq_walk_end(&w, vq_inflight_walk_packed(&w, out), out);
 	if (!vq_packed_available(vq, vq->next))
 		return VQ_EMPTY;
-	return vq_walk_end(&w, vq_packed_walk(&w, out), out);
+	return vq_walk_end(&w, vq_packed_walk(&w, out, mode), out);
 }
 
 /*
  * The first entry of a batch is held back: its flags publish the whole batch, because the driver
  * looks at used descriptors strictly in ring order.
  */
-RW_ALWAYS_INLINE void vq_packed_complete(
-	struct vq *vq, uint16_t id, uint16_t ndesc, uint32_t len, const bool writable)
+RW_ALWAYS_INLINE void vq_packed_complete(struct vq *vq, const struct vq_chain *chain, uint32_t len,
+	const unsigned mode, const bool writable)
 {
 	uint16_t flags = vq->done.wrap ? VQ_PACKED_AVAIL | VQ_PACKED_USED : 0;
+	uint16_t ndesc = chain->ndesc;
 	uint64_t word;
 
 	if (writable && len)
 		flags |= VRING_DESC_F_WRITE;
-	word = (uint64_t)len | (uint64_t)id << 32 | (uint64_t)flags << 48;
+	word = (uint64_t)len | (uint64_t)chain->id << 32 | (uint64_t)flags << 48;
 	if (!vq->npending++) {
 		vq->first_pos = vq->done.idx;
 		vq->first_word = word;
 	} else {
-		vq_store((uint64_t *)&vq->packed[vq->done.idx].len, word);
+		uint64_t *entry = (uint64_t *)&vq->packed[vq->done.idx].len;
+
+		vq_store(entry, word);
+		if (mode & VQ_EXTRAS)
+			vq_log_written(vq, entry, sizeof(*entry));
 	}
+	if ((mode & VQ_EXTRAS) && vq->inflight)
+		vq_inflight_complete_packed(vq, ndesc);
 	vq_packed_advance(vq, &vq->done, ndesc);
 	vq->nsignal = (uint16_t)(vq->nsignal + ndesc);
 }
 
-RW_ALWAYS_INLINE void vq_packed_flush(struct vq *vq)
+RW_ALWAYS_INLINE void vq_packed_flush(struct vq *vq, const unsigned mode)
 {
+	uint64_t *entry = (uint64_t *)&vq->packed[vq->first_pos].len;
+
+	if (mode & VQ_EXTRAS) {
+		vq_log_flush(vq);
+		if (vq->inflight)
+			vq_inflight_flush_packed(vq);
+	}
 	/* Pairs with the driver's barrier after it read the flags (2.8.22). */
-	vq_store_release((uint64_t *)&vq->packed[vq->first_pos].len, vq->first_word);
+	vq_store_release(entry, vq->first_word);
+	if (mode & VQ_EXTRAS) {
+		vq_log_written(vq, entry, sizeof(*entry));
+		vq_log_flush(vq);
+		if (vq->inflight)
+			vq_inflight_flushed_packed(vq);
+	}
 	vq->npending = 0;
 }
 

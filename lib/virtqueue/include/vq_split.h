@@ -21,14 +21,29 @@ static inline uint16_t *vq_split_avail_event(struct vq *vq)
 	return (uint16_t *)&vq->used->ring[vq->num];
 }
 
+/* A field of the ring, in our byte order or back in the ring's. */
+RW_ALWAYS_INLINE uint16_t vq_split_16(const struct vq *vq, uint16_t v, const unsigned mode)
+{
+	if ((mode & VQ_EXTRAS) && vq->swap)
+		return __builtin_bswap16(v);
+	return v;
+}
+
+RW_ALWAYS_INLINE uint32_t vq_split_32(const struct vq *vq, uint32_t v, const unsigned mode)
+{
+	if ((mode & VQ_EXTRAS) && vq->swap)
+		return __builtin_bswap32(v);
+	return v;
+}
+
 /* How many chains wait, after another look at the driver's index if fewer than `want` are known. */
-RW_ALWAYS_INLINE uint16_t vq_split_peek(struct vq *vq, uint16_t want)
+RW_ALWAYS_INLINE uint16_t vq_split_peek(struct vq *vq, uint16_t want, const unsigned mode)
 {
 	uint16_t n = (uint16_t)(vq->avail_seen - vq->next.idx);
 
 	if (n < want) {
 		/* Pairs with the driver's barrier before it stores avail->idx (2.7.13.3). */
-		vq->avail_seen = vq_load_acquire(&vq->avail->idx);
+		vq->avail_seen = vq_split_16(vq, vq_load_acquire(&vq->avail->idx), mode);
 		n = (uint16_t)(vq->avail_seen - vq->next.idx);
 		if (rw_unlikely(n > vq->num)) {
 			vq->broken = true;
@@ -40,26 +55,40 @@ RW_ALWAYS_INLINE uint16_t vq_split_peek(struct vq *vq, uint16_t want)
 }
 
 /* Bring in the descriptors of the next `n` chains. */
-RW_ALWAYS_INLINE void vq_split_prefetch(struct vq *vq, uint16_t n)
+RW_ALWAYS_INLINE void vq_split_prefetch(struct vq *vq, uint16_t n, const unsigned mode)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		uint16_t pos = (uint16_t)(vq->next.idx + i) & (vq->num - 1);
+		uint16_t head = vq_split_16(vq, vq_load(&vq->avail->ring[pos]), mode);
 
-		__builtin_prefetch(&vq->desc[vq_load(&vq->avail->ring[pos]) & (vq->num - 1)]);
+		__builtin_prefetch(&vq->desc[head & (vq->num - 1)]);
 	}
 }
 
-RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i)
+RW_ALWAYS_INLINE enum vq_status vq_split_indirect(
+	struct vq_walk *w, struct vq_desc d, const unsigned mode)
+{
+	if (mode & VQ_EXTRAS)
+		return vq_walk_indirect_extras(w, d, false);
+	return vq_walk_indirect_split(w, d);
+}
+
+RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i, const unsigned mode)
 {
 	struct vq *vq = w->vq;
+	enum vq_status found = VQ_CHAIN;
 
 	for (uint16_t left = vq->num; left; left--) {
-		struct vq_desc d = vq_desc_load(&vq->desc[i], false);
+		struct vq_desc d = vq_desc_load_split(vq, &vq->desc[i], mode);
 		enum vq_status status;
 
 		if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
-			return vq_walk_indirect_split(w, d);
-		status = vq_walk_add(w, d);
+			return vq_walk_found(found, vq_split_indirect(w, d, mode), mode);
+		status = vq_walk_add(w, d, mode);
+		if (mode & VQ_EXTRAS)
+			status = found = vq_walk_found(found, status, mode);
+		if ((mode & VQ_EXTRAS) && status == VQ_MISS && (d.flags & VRING_DESC_F_NEXT))
+			status = VQ_CHAIN;
 		if (rw_unlikely(status != VQ_CHAIN) || rw_likely(!(d.flags & VRING_DESC_F_NEXT)))
 			return status;
 		i = d.next;
@@ -69,52 +98,86 @@ RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i)
 	return VQ_BAD_FORM; /* more descriptors than the table has: a loop */
 }
 
-RW_ALWAYS_INLINE enum vq_status vq_split_fetch(
-	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, const bool writable)
+/* The head of the next chain: one that is in flight already, or `head` of the available ring. */
+RW_ALWAYS_INLINE uint16_t vq_split_resume(const struct vq *vq, uint16_t head)
+{
+	if (vq->inflight)
+		vq_inflight_resume_split(vq, &head);
+	return head;
+}
+
+/* Enter it in the in-flight record. False: the driver lies. */
+RW_ALWAYS_INLINE bool vq_split_take(struct vq *vq, uint16_t head)
+{
+	return !vq->inflight || vq_inflight_take_split(vq, head);
+}
+
+RW_ALWAYS_INLINE enum vq_status vq_split_fetch(struct vq *vq, struct rw_seg *segs,
+	struct vq_chain *out, const unsigned mode, const bool writable)
 {
 	struct vq_walk w = {.vq = vq, .segs = segs, .writable = writable};
 	uint16_t head;
 
-	if (!vq_split_peek(vq, 1))
+	if (!vq_split_peek(vq, 1, mode))
 		return vq->broken ? VQ_BROKEN : VQ_EMPTY;
 	head = vq_load(&vq->avail->ring[vq->next.idx & (vq->num - 1)]);
-	if (rw_unlikely(head >= vq->num)) {
+	if (mode & VQ_EXTRAS)
+		head = vq_split_resume(vq, vq_split_16(vq, head, mode));
+	if (rw_unlikely(head >= vq->num) || ((mode & VQ_EXTRAS) && !vq_split_take(vq, head))) {
 		vq->broken = true;
 		return VQ_BROKEN;
 	}
 	vq->next.idx++;
 	out->id = head;
 	out->ndesc = 1;
-	return vq_walk_end(&w, vq_split_walk(&w, head), out);
+	return vq_walk_end(&w, vq_split_walk(&w, head, mode), out);
 }
 
-RW_ALWAYS_INLINE void vq_split_complete(struct vq *vq, uint16_t id, uint32_t len)
+RW_ALWAYS_INLINE void vq_split_complete(
+	struct vq *vq, uint16_t id, uint32_t len, const unsigned mode)
 {
 	struct vring_used_elem *e = vq_split_used(vq, vq->done.idx++);
 
-	vq_store(&e->id, id);
-	vq_store(&e->len, len);
+	vq_store(&e->id, vq_split_32(vq, id, mode));
+	vq_store(&e->len, vq_split_32(vq, len, mode));
 	vq->npending++;
+	if (mode & VQ_EXTRAS) {
+		vq_log_written(vq, e, sizeof(*e));
+		if (vq->inflight)
+			vq_inflight_complete_split(vq);
+	}
 }
 
-RW_ALWAYS_INLINE void vq_split_flush(struct vq *vq)
+RW_ALWAYS_INLINE void vq_split_flush(struct vq *vq, const unsigned mode)
 {
+	if (mode & VQ_EXTRAS)
+		vq_log_flush(vq);
 	/* Pairs with the driver's barrier after it read used->idx (2.7.14). */
-	vq_store_release(&vq->used->idx, vq->done.idx);
+	vq_store_release(&vq->used->idx, vq_split_16(vq, vq->done.idx, mode));
+	if (mode & VQ_EXTRAS) {
+		vq_log_written(vq, &vq->used->idx, sizeof(vq->used->idx));
+		vq_log_flush(vq);
+		if (vq->inflight)
+			vq_inflight_flushed_split(vq);
+	}
 	vq->npending = 0;
 }
 
 /* Whether the driver wants to hear of what was flushed (2.7.7.2). Follows a full barrier. */
-RW_ALWAYS_INLINE bool vq_split_wants_signal(struct vq *vq)
+RW_ALWAYS_INLINE bool vq_split_wants_signal(struct vq *vq, const unsigned mode)
 {
-	uint16_t old = vq->last_signal, now = vq->done.idx;
+	uint16_t old = vq->last_signal, now = vq->done.idx, event;
 	bool valid = vq->signal_valid;
 
-	if (vq->notify_on_empty && vq->next.idx == vq_load(&vq->avail->idx))
+	if (vq->notify_on_empty && vq->next.idx == vq_split_16(vq, vq_load(&vq->avail->idx), mode))
 		return true;
 	if (!vq->event_idx)
-		return !(vq_load(&vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+		return !(vq_split_16(vq, vq_load(&vq->avail->flags), mode) &
+			VRING_AVAIL_F_NO_INTERRUPT);
 	vq->last_signal = now;
 	vq->signal_valid = true;
-	return !valid || vring_need_event(vq_load(vq_split_used_event(vq)), now, old);
+	if (!valid)
+		return true;
+	event = vq_split_16(vq, vq_load(vq_split_used_event(vq)), mode);
+	return vring_need_event(event, now, old);
 }

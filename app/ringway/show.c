@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The page of `port show`: facts, a line or a few for each, then the tables of memory and rings. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "commands.h"
+
+#define LABEL_WIDTH 18
+#define PAGE_WIDTH  80
+
+/* Start a fact; its text follows. */
+static void label(const char *text)
+{
+	printf("%-*s ", LABEL_WIDTH, text);
+}
+
+/* A fact on one line. What is not printable becomes '?'. */
+static void fact(const char *name, const char *fmt, ...) RW_PRINTF(2, 3);
+static void fact(const char *name, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	for (char *c = line; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	label(name);
+	puts(line);
+}
+
+/* A fact that is a list of names, on as many lines as it takes. */
+static void fact_names(const char *name, const json_t *names)
+{
+	const json_t *item;
+	size_t at = LABEL_WIDTH;
+
+	if (!json_array_size(names)) {
+		fact(name, "-");
+		return;
+	}
+	label(name);
+	for (size_t i = 0; (item = json_array_get(names, i)); i++) {
+		const char *text = json_string_value(item);
+		size_t len = text ? strlen(text) : 0;
+
+		if (i && at + 1 + len > PAGE_WIDTH) {
+			printf("\n%*s ", LABEL_WIDTH, "");
+			at = LABEL_WIDTH;
+		} else if (i) {
+			putchar(' ');
+		}
+		for (size_t c = 0; c < len; c++)
+			putchar(text[c] < ' ' || text[c] > '~' ? '?' : text[c]);
+		at += 1 + len;
+	}
+	putchar('\n');
+}
+
+/* A fact that is a number of `object`, which may be absent. */
+static void fact_number(const char *name, const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_integer(value))
+		fact(name, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else
+		fact(name, "-");
+}
+
+static void log_print(const json_t *log)
+{
+	if (!number_of(log, "size"))
+		fact("dirty log", "-");
+	else
+		fact("dirty log",
+			"%" JSON_INTEGER_FORMAT " bytes; buffers: %s; rings: %" JSON_INTEGER_FORMAT,
+			number_of(log, "size"), is_true(log, "buffers") ? "yes" : "no",
+			number_of(log, "rings"));
+}
+
+static void facts_print(const json_t *port)
+{
+	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
+		text_of(port, "mode"), text_of(port, "path"));
+	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
+		is_true(port, "link") ? "up" : "down");
+	if (!is_true(port, "connected"))
+		return;
+	fact_names("virtio features", json_object_get(port, "features"));
+	fact_names("protocol features", json_object_get(port, "protocol_features"));
+	fact_names("device status", json_object_get(port, "status"));
+	fact("MAC", "%s", text_of(port, "mac"));
+	fact_number("MTU", port, "mtu");
+	fact("back-end channel", "%s", is_true(port, "backend_channel") ? "open" : "-");
+	fact_number("IOTLB entries", json_object_get(port, "iotlb"), "entries");
+	log_print(json_object_get(port, "log"));
+	fact_number("in-flight bytes", json_object_get(port, "inflight"), "size");
+	fact("postcopy", "%s", text_of(port, "postcopy"));
+}
+
+/* A size in the largest unit that it is a multiple of. */
+static void cell_size(struct table *t, json_int_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+	size_t unit = 0;
+
+	while (unit + 1 < RW_ARRAY_SIZE(units) && bytes && !(bytes % 1024)) {
+		bytes /= 1024;
+		unit++;
+	}
+	table_cell(t, "%" JSON_INTEGER_FORMAT " %s", bytes, units[unit]);
+}
+
+static void memory_print(const json_t *regions)
+{
+	static const struct table_column columns[] = {
+		{"MEMORY", true}, {"SIZE", true}, {"IN THE FRONT-END", true}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *region;
+
+	for (size_t i = 0; (region = json_array_get(regions, i)); i++) {
+		table_cell(t, "%s", text_of(region, "gpa"));
+		cell_size(t, number_of(region, "size"));
+		table_cell(t, "%s", text_of(region, "uva"));
+	}
+	putchar('\n');
+	table_print(t, stdout);
+	table_free(t);
+}
+
+/* A place in a ring, with its wrap counter if it has one. */
+static void cell_position(
+	struct table *t, const json_t *ring, const char *key, const char *wrap_key)
+{
+	const json_t *wrap = json_object_get(ring, wrap_key);
+
+	if (json_is_integer(wrap))
+		table_cell(t, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+			number_of(ring, key), json_integer_value(wrap));
+	else
+		cell_number(t, ring, key);
+}
+
+static void rings_print(const json_t *rings)
+{
+	static const struct table_column columns[] = {{"RING", true}, {"DIRECTION", false},
+		{"FORMAT", false}, {"SIZE", true}, {"STATE", false}, {"AVAIL", true},
+		{"USED", true}, {"CALL", false}, {"EVENTS", false}, {"BYTE ORDER", false},
+		{"LOGGED", false}, {"IN FLIGHT", false}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *ring;
+
+	for (size_t i = 0; (ring = json_array_get(rings, i)); i++) {
+		cell_number(t, ring, "index");
+		table_cell(t, "%s", text_of(ring, "direction"));
+		table_cell(t, "%s", text_of(ring, "format"));
+		cell_number(t, ring, "size");
+		table_cell(t, "%s", text_of(ring, "state"));
+		cell_position(t, ring, "avail", "avail_wrap");
+		cell_position(t, ring, "used", "used_wrap");
+		table_cell(t, "%s", text_of(ring, "call"));
+		table_cell(t, "%s", text_of(ring, "events"));
+		table_cell(t, "%s", is_true(ring, "big_endian") ? "big" : "little");
+		table_cell(t, "%s", is_true(ring, "logged") ? "yes" : "no");
+		table_cell(t, "%s", is_true(ring, "inflight") ? "recorded" : "-");
+	}
+	putchar('\n');
+	table_print(t, stdout);
+	table_free(t);
+}
+
+void port_show_print(const struct cli *cli, const json_t *port)
+{
+	(void)cli;
+	facts_print(port);
+	if (!is_true(port, "connected"))
+		return;
+	memory_print(json_object_get(port, "memory"));
+	rings_print(json_object_get(port, "rings"));
+}

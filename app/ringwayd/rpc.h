@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* Methods that are not in rpc.c. See struct ctl_method; the context is the struct daemon. */
+#include "control.h"
+
+/* rpc_show.c */
+json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail);

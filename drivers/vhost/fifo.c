@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fifo.h"
+
+/*
+ * A frame in the circle, or the gap at its end where the next frame did not fit. Sizes are multiples of
+ * the alignment, so there is always room for a gap's header.
+ */
+struct record {
+	struct frame frame;
+	struct rw_seg seg;
+	uint32_t bytes; /* of the whole record */
+	bool gap;
+	uint8_t data[];
+} RW_CACHE_ALIGNED;
+
+struct vhost_fifo {
+	uint32_t head RW_CACHE_ALIGNED; /* free-running, bytes; the producer's */
+	uint32_t tail RW_CACHE_ALIGNED; /* the consumer's */
+	uint8_t *mem;
+};
+
+struct vhost_fifo *vhost_fifo_new(void)
+{
+	struct vhost_fifo *fifo = rw_zalloc(sizeof(*fifo));
+
+	if (!fifo)
+		return NULL;
+	/* One record more, so that a gap's header fits behind the last byte, too. */
+	fifo->mem = rw_zalloc(VHOST_FIFO_BYTES + sizeof(struct record));
+	if (!fifo->mem) {
+		rw_free(fifo);
+		return NULL;
+	}
+	return fifo;
+}
+
+void vhost_fifo_free(struct vhost_fifo *fifo)
+{
+	if (!fifo)
+		return;
+	rw_free(fifo->mem);
+	rw_free(fifo);
+}
+
+static struct record *record_at(const struct vhost_fifo *fifo, uint32_t pos)
+{
+	return (struct record *)(fifo->mem + pos % VHOST_FIFO_BYTES);
+}
+
+static void record_fill(struct record *r, const struct frame *f)
+{
+	uint32_t n = 0;
+
+	r->frame = *f;
+	for (uint16_t i = 0; i < f->nsegs; i++) {
+		memcpy(r->data + n, f->seg[i].data, f->seg[i].len);
+		n += f->seg[i].len;
+	}
+	r->seg = (struct rw_seg){.data = r->data, .len = n};
+	r->frame.seg = &r->seg;
+	r->frame.nsegs = n ? 1 : 0;
+}
+
+bool vhost_fifo_push(struct vhost_fifo *fifo, const struct frame *f)
+{
+	uint32_t need = (uint32_t)rw_align_up(
+		sizeof(struct record) + (f->len - frame_head_len(f)), RW_CACHE_LINE);
+	uint32_t left = VHOST_FIFO_BYTES - fifo->head % VHOST_FIFO_BYTES;
+	uint32_t gap = left < need ? left : 0;
+	/* Pairs with the release in vhost_fifo_pop: what we overwrite has been read. */
+	uint32_t used = fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
+	struct record *r;
+
+	if (used + gap + need > VHOST_FIFO_BYTES)
+		return false;
+	if (gap) {
+		r = record_at(fifo, fifo->head);
+		r->gap = true;
+		r->bytes = gap;
+	}
+	r = record_at(fifo, fifo->head + gap);
+	r->gap = false;
+	r->bytes = need;
+	record_fill(r, f);
+	/* Pairs with the acquire in vhost_fifo_peek. */
+	__atomic_store_n(&fifo->head, fifo->head + gap + need, __ATOMIC_RELEASE);
+	return true;
+}
+
+uint32_t vhost_fifo_room(const struct vhost_fifo *fifo)
+{
+	return VHOST_FIFO_BYTES - (fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE));
+}
+
+unsigned vhost_fifo_peek(const struct vhost_fifo *fifo, struct frame *frames, unsigned n)
+{
+	uint32_t head = __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE), pos = fifo->tail;
+	unsigned got = 0;
+
+	while (pos != head && got < n) {
+		const struct record *r = record_at(fifo, pos);
+
+		if (!r->gap)
+			frames[got++] = r->frame;
+		pos += r->bytes;
+	}
+	return got;
+}
+
+void vhost_fifo_pop(struct vhost_fifo *fifo, unsigned n)
+{
+	uint32_t pos = fifo->tail;
+
+	while (n) {
+		const struct record *r = record_at(fifo, pos);
+
+		n -= !r->gap;
+		pos += r->bytes;
+	}
+	__atomic_store_n(&fifo->tail, pos, __ATOMIC_RELEASE);
+}
+
+bool vhost_fifo_is_empty(const struct vhost_fifo *fifo)
+{
+	/* The tail first: it never overtakes a head that is read later. */
+	uint32_t tail = __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
+
+	return tail == __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE);
+}
+
+unsigned vhost_fifo_clear(struct vhost_fifo *fifo)
+{
+	uint32_t head = __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE), pos = fifo->tail;
+	unsigned n = 0;
+
+	while (pos != head) {
+		const struct record *r = record_at(fifo, pos);
+
+		n += !r->gap;
+		pos += r->bytes;
+	}
+	__atomic_store_n(&fifo->tail, pos, __ATOMIC_RELEASE);
+	return n;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rings: what the session says, made true. */
+#include <errno.h>
+#include <string.h>
+
+#include "postcopy.h"
+
+static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
+{
+	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_FROM_GUEST : SW_TO_GUEST,
+		(uint16_t)(ring / 2), run);
+}
+
+static void service_set(struct vhost_port *vp, unsigned ring, struct vhost_queue *q)
+{
+	if (!(ring & 1))
+		__atomic_store_n(&vp->pairs[ring / 2].service, q, __ATOMIC_RELEASE);
+}
+
+/*
+ * The worker that polls a pair also looks after the backlog of its receive ring, and so it does while the
+ * guest sends nothing.
+ */
+static void poll_set(struct vhost_port *vp, unsigned pair)
+{
+	const struct vhost_pair *p = &vp->pairs[pair];
+
+	sw_queue_set(vp->sw, &vp->port, SW_FROM_GUEST, (uint16_t)pair, p->from || p->service);
+}
+
+bool vhost_quiesce(void *dev)
+{
+	struct vhost_port *vp = dev;
+
+	if (!vhost_postcopy_quiesce(vp))
+		return false;
+	sw_quiesce(vp->sw);
+	return true;
+}
+
+bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
+{
+	struct vhost_port *vp = dev;
+
+	if (!vhost_postcopy_drain(vp, first, n))
+		return false;
+	for (unsigned i = first; i < first + n; i++) {
+		service_set(vp, i, NULL);
+		ring_set(vp, i, false);
+		if (!(i & 1))
+			poll_set(vp, i / 2);
+		vp->waiting[i] = false;
+	}
+	sw_commit(vp->sw);
+	if (!vhost_postcopy_release(vp, first, n))
+		return false;
+	for (unsigned i = first; i < first + n; i++) {
+		struct vhost_queue **q = vhost_ring_queue(vp, i);
+
+		if (!*q)
+			continue;
+		if ((*q)->ready)
+			vp->session->rings[i].base = vq_base(&(*q)->vq, (*q)->packed);
+		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
+		if ((*q)->backlog)
+			port_count(&(*q)->counters->drops[PORT_DROP_NO_BUFFER],
+				vhost_fifo_clear((*q)->backlog));
+		vhost_queue_free(*q);
+		*q = NULL;
+		poll_set(vp, i / 2);
+	}
+	sw_commit(vp->sw);
+	return true;
+}
+
+void vhost_ring_stopped(void *dev, unsigned ring)
+{
+	struct vhost_port *vp = dev;
+	void *record = vu_ring_inflight(vp->session, ring);
+
+	if (record && vp->rested[ring])
+		vq_inflight_forget(record);
+	vp->rested[ring] = false;
+}
+
+static int ring_resume(struct vhost_port *vp, unsigned i)
+{
+	struct vhost_queue **q = vhost_ring_queue(vp, i);
+	uint16_t pair = (uint16_t)(i / 2);
+	struct vhost_queue_config cfg = {
+		.session = vp->session,
+		.ring = i,
+		.shared = sw_nworkers(vp->sw) > 1,
+		.deferred = vhost_postcopy_wanted(vp),
+		.wake_fd = vp->wake_fd,
+	};
+	struct vhost_queue *made;
+	uint64_t missing;
+	int ret;
+
+	/* A disabled to_guest ring supplies nothing; a disabled from_guest ring is drained. */
+	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vp->session->rings[i].enabled))
+		return 0;
+	ret = port_pair_prepare(&vp->port, pair);
+	if (!ret) {
+		cfg.counters = vp->port.pairs[pair];
+		ret = vhost_queue_new(&cfg, &made, &missing);
+	}
+	if (ret == -EAGAIN) {
+		vhost_iommu_wait(vp, i, missing);
+		return 0;
+	}
+	if (!ret && cfg.deferred) {
+		ret = vhost_postcopy_take(vp, i, made);
+		if (ret)
+			vhost_queue_free(made);
+	}
+	if (ret) {
+		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: ring %u cannot run: %s",
+			vp->port.name, i, strerror(-ret));
+		return ret;
+	}
+	vp->broken_told[i] = false;
+	vp->waiting[i] = false;
+	if ((i & 1) && vp->pairs[pair].service) {
+		/* A worker polls the pair already: it must not see this change. */
+		ring_set(vp, i, false);
+		sw_commit(vp->sw);
+	}
+	*q = made;
+	ring_set(vp, i, true);
+	if (made->backlog && !cfg.deferred) {
+		service_set(vp, i, made);
+		poll_set(vp, pair);
+	}
+	return 0;
+}
+
+int vhost_rings_resume(void *dev, unsigned first, unsigned n)
+{
+	struct vhost_port *vp = dev;
+	int ret = 0;
+
+	if (!vhost_postcopy_wanted(vp))
+		vhost_postcopy_end(vp);
+	for (unsigned i = first; i < first + n; i++) {
+		int one = ring_resume(vp, i);
+
+		if (one && !ret)
+			ret = one;
+	}
+	sw_commit(vp->sw);
+	vhost_announce(vp);
+	return ret;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * A vhost port from the inside, for the files of this driver:
+ * port.c sockets and life; rings.c what the session says of rings, made true; iommu.c questions about
+ * translations; identity.c who is behind the port: configuration space, RARP, state that migrates;
+ * postcopy.c the thread that stands in for the workers; show.c what an operator sees.
+ *
+ * Thread: control, unless a comment says otherwise.
+ */
+#include "queue.h"
+#include "rw_log.h"
+#include "vhost_port.h"
+
+struct vhost_postcopy;
+
+/* What workers read of a queue pair. An entry of the plan keeps it alive. */
+struct vhost_pair {
+	struct vhost_queue *from;
+	struct vhost_queue *to;
+	/* `to` when it has a backlog, which the worker that polls `from` looks after; atomic. */
+	struct vhost_queue *service;
+};
+
+/* A station behind the port, as it came with a migrated guest. */
+struct vhost_station {
+	uint8_t mac[6];
+	uint16_t vlan;
+};
+
+/* Most stations that travel with a guest. */
+#define VHOST_MAX_STATIONS 4096
+
+struct vhost_port {
+	struct port port;
+	struct sw *sw;
+	struct rw_loop *loop;
+	enum vhost_mode mode;
+	char *path; /* NULL with VHOST_FD */
+	void (*gone)(void *arg);
+	void *arg;
+
+	int listen_fd; /* -1: none */
+	struct rw_watch listen_watch;
+	struct rw_timer retry;
+	struct rw_timer watch; /* every 100 ms while there is a session */
+	struct rw_log_limit limit;
+
+	struct vu_session *session; /* NULL: no front-end */
+	struct vhost_pair pairs[PORT_MAX_PAIRS];
+	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
+	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
+
+	/* iommu.c */
+	int wake_fd; /* eventfd: a worker asks for translations */
+	struct rw_watch wake_watch;
+	uint64_t questions;                   /* asked so far: their cookies */
+	uint64_t wait_iova[VU_MAX_RINGS];     /* what a waiting ring asked for last, and when; */
+	uint64_t wait_asked_ms[VU_MAX_RINGS]; /* 0: not yet */
+	bool waiting[VU_MAX_RINGS];           /* ready, but its areas are not in the IOTLB yet */
+
+	/* identity.c */
+	uint8_t mac[6];     /* of the configuration space; */
+	bool mac_set;       /* the front-end gave one */
+	bool announce_due;  /* the guest came by migration: announce it when its rings run */
+	uint32_t nstations; /* to announce then... */
+	uint32_t announced; /* ...of which so many have been */
+	struct vhost_station *stations;
+	struct rw_timer announcer;
+
+	/* postcopy.c */
+	struct vhost_postcopy *postcopy; /* NULL: the workers run the queues */
+};
+
+/* Ring 2k is pair k's receiveq, to_guest; 2k + 1 its transmitq, from_guest (virtio 1.2, 5.1.2). */
+static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsigned ring)
+{
+	struct vhost_pair *pair = &vp->pairs[ring / 2];
+
+	return ring & 1 ? &pair->from : &pair->to;
+}
+
+/* rings.c: see struct vu_ops. */
+bool vhost_quiesce(void *dev);
+bool vhost_rings_pause(void *dev, unsigned first, unsigned n);
+int vhost_rings_resume(void *dev, unsigned first, unsigned n);
+void vhost_ring_stopped(void *dev, unsigned ring);
+
+/* iommu.c */
+int vhost_iommu_begin(struct vhost_port *vp);
+void vhost_iommu_end(struct vhost_port *vp);
+/* Ask for a part of a ring, which starts when it is there. */
+void vhost_iommu_wait(struct vhost_port *vp, unsigned ring, uint64_t missing);
+/* Every 100 ms: ask again for what could not be asked. */
+void vhost_iommu_tick(struct vhost_port *vp);
+void vhost_iotlb_updated(void *dev);
+bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size);
+void vhost_iotlb_answered(void *dev, uint64_t cookie, bool ok);
+
+/* identity.c: see struct vu_ops. */
+void vhost_rarp_wanted(void *dev, const uint8_t mac[6]);
+uint32_t vhost_config_read(void *dev, void *out);
+int vhost_config_write(void *dev, uint32_t offset, const void *data, uint32_t len, bool migration);
+int vhost_state_save(void *dev, void **out);
+int vhost_state_load(void *dev, const void *data, uint32_t len);
+/* A receive ring runs: if the guest has migrated here, tell the network. */
+void vhost_announce(struct vhost_port *vp);
+/* Timer vhost_port.announcer: go on with it. */
+void vhost_announce_due(void *arg);
+/* The front-end has gone; the next one's guest is another. */
+void vhost_identity_reset(struct vhost_port *vp);

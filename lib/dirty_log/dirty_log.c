@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dirty_log.h"
+
+struct dl_log {
+	uint8_t *bits;
+	uint64_t size; /* bytes */
+	void *map_base;
+	size_t map_len;
+};
+
+int dl_open(int fd, uint64_t size, uint64_t offset, struct dl_log **out)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), lead = offset & (page - 1);
+	struct dl_log *log;
+	struct stat st;
+
+	if (!size || size > INT64_MAX || offset > INT64_MAX - size)
+		return -EINVAL;
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size < 0 || offset + size > (uint64_t)st.st_size)
+		return -ENXIO;
+	log = calloc(1, sizeof(*log));
+	if (!log)
+		return -ENOMEM;
+	log->map_len = lead + size;
+	log->map_base = mmap(
+		NULL, log->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - lead));
+	if (log->map_base == MAP_FAILED) {
+		int err = errno;
+
+		free(log);
+		return -err;
+	}
+	log->bits = (uint8_t *)log->map_base + lead;
+	log->size = size;
+	*out = log;
+	return 0;
+}
+
+void dl_close(struct dl_log *log)
+{
+	if (!log)
+		return;
+	munmap(log->map_base, log->map_len);
+	free(log);
+}
+
+uint64_t dl_size(const struct dl_log *log)
+{
+	return log->size;
+}
+
+/* Add `bits` to word `index`, which begins inside the bitmap. */
+static void note(struct dl_batch *b, uint64_t index, uint64_t bits)
+{
+	for (uint32_t i = b->n; i--;) {
+		if (b->words[i].index == index) {
+			b->words[i].bits |= bits;
+			return;
+		}
+	}
+	if (b->n == DL_BATCH_WORDS)
+		dl_flush(b);
+	b->words[b->n].index = index;
+	b->words[b->n].bits = bits;
+	b->n++;
+}
+
+void dl_mark(struct dl_batch *b, uint64_t gpa, uint64_t len)
+{
+	uint64_t page = gpa / DL_PAGE, last;
+
+	if (!len)
+		return;
+	last = (gpa + RW_MIN(len - 1, UINT64_MAX - gpa)) / DL_PAGE;
+	while (page <= last && page / 8 < b->log->size) {
+		uint64_t first_bit = page % 64, n = RW_MIN(last - page + 1, 64 - first_bit);
+
+		note(b, page / 64, UINT64_MAX >> (64 - n) << first_bit);
+		page += n;
+	}
+}
+
+/* Byte by byte: a word that is not aligned in our memory, or that the bitmap ends in. */
+static void set_bytes(const struct dl_log *log, uint64_t at, uint64_t bits)
+{
+	for (; bits && at < log->size; bits >>= 8, at++) {
+		if ((uint8_t)bits)
+			__atomic_fetch_or(&log->bits[at], (uint8_t)bits, __ATOMIC_RELEASE);
+	}
+}
+
+/*
+ * Always the atomic OR, never a look first whether the bits are set: such a look could be carried out
+ * before our write to the page is visible, see a mark that the front-end clears at that moment, and so
+ * leave a page that it copies without our write. The OR comes before or after its exchange: after, the
+ * mark stays; before, the exchange reads it and with it, by release, all we wrote.
+ *
+ * Bit 0 of a word is bit 0 of its first byte: little-endian, as every host we run on.
+ */
+void dl_flush(struct dl_batch *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint64_t at = b->words[i].index * 8, bits = b->words[i].bits;
+		uint8_t *p = b->log->bits + at;
+
+		if (b->log->size - at >= 8 && !((uintptr_t)p & 7))
+			__atomic_fetch_or((uint64_t *)p, bits, __ATOMIC_RELEASE);
+		else
+			set_bytes(b->log, at, bits);
+	}
+	b->n = 0;
+}

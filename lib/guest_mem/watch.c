@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Postcopy: a mapping registered with a userfaultfd makes whoever touches a missing page wait until
+ * the front-end, which holds a duplicate of the descriptor, has supplied it.
+ */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <linux/userfaultfd.h>
+
+#include "internal.h"
+
+static int backing_watch(struct gm_backing *b, int ufd)
+{
+	struct uffdio_register reg = {
+		.range = {.start = (uintptr_t)b->map_base, .len = b->map_len},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (ioctl(ufd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	b->watched = true;
+	return 0;
+}
+
+static void backing_unwatch(struct gm_backing *b, int ufd)
+{
+	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
+
+	/* Can fail only when there is nothing to undo; it wakes who waits there. */
+	(void)ioctl(ufd, UFFDIO_UNREGISTER, &range);
+	b->watched = false;
+}
+
+int gm_map_watch(const struct gm_map *map, int ufd)
+{
+	/* What another map has watched already stays so, whatever becomes of the rest. */
+	bool mine[GM_MAX_REGIONS] = {false};
+
+	for (uint32_t i = 0; i < map->nregions; i++) {
+		struct gm_backing *b = map->regions[i].backing;
+		int ret;
+
+		if (b->watched)
+			continue;
+		ret = backing_watch(b, ufd);
+		if (ret) {
+			while (i--) {
+				if (mine[i])
+					backing_unwatch(map->regions[i].backing, ufd);
+			}
+			return ret;
+		}
+		mine[i] = true;
+	}
+	return 0;
+}
+
+void gm_map_unwatch(const struct gm_map *map, int ufd)
+{
+	for (uint32_t i = 0; i < map->nregions; i++) {
+		if (map->regions[i].backing->watched)
+			backing_unwatch(map->regions[i].backing, ufd);
+	}
+}
+
+/*
+ * Zeros of our own in place of the file. Who waits there looks again when it is woken, and finds them. False: no
+ * memory for the page tables.
+ */
+static bool backing_cut(struct gm_backing *b, int ufd)
+{
+	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
+
+	if (mmap(b->map_base, b->map_len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return false;
+	madvise(b->map_base, b->map_len, MADV_DONTDUMP);
+	(void)ioctl(ufd, UFFDIO_WAKE, &range);
+	b->watched = false;
+	return true;
+}
+
+void gm_map_cut(const struct gm_map *map, int ufd)
+{
+	for (uint32_t i = 0; i < map->nregions; i++) {
+		struct gm_backing *b = map->regions[i].backing;
+
+		/* A thread that waits for ever would be worse than a page of the guest that is lost. */
+		if (b->watched && !backing_cut(b, ufd))
+			backing_unwatch(b, ufd);
+	}
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * In-band calls (INBAND_NOTIFICATIONS). A worker that wants to interrupt a guest writes to an
+ * eventfd, always: workers send no messages. A ring that is to be called in-band has an eventfd of
+ * ours, and the control thread turns what it finds there into BACKEND_VRING_CALL.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct vu_call {
+	struct rw_watch watch; /* of the ring's call_fd */
+	struct vu_session *s;
+	unsigned ring;
+};
+
+/* Pass on what workers have written so far. */
+static void call_forward(struct vu_call *call)
+{
+	uint64_t n;
+
+	if (read(call->watch.fd, &n, sizeof(n)) == sizeof(n))
+		vu_channel_call(call->s, call->ring);
+}
+
+static void on_call(void *arg, uint32_t events)
+{
+	(void)events;
+	call_forward(arg);
+}
+
+static int call_open(struct vu_session *s, unsigned i)
+{
+	struct vu_call *call = calloc(1, sizeof(*call));
+	int fd, ret;
+
+	if (!call)
+		return -ENOMEM;
+	call->s = s;
+	call->ring = i;
+	call->watch.fn = on_call;
+	call->watch.arg = call;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0) {
+		ret = -errno;
+		goto err_free;
+	}
+	ret = rw_loop_add(s->loop, &call->watch, fd, EPOLLIN);
+	if (ret)
+		goto err_close;
+	s->rings[i].call = call;
+	s->rings[i].call_fd = fd;
+	return 0;
+err_close:
+	close(fd);
+err_free:
+	free(call);
+	return ret;
+}
+
+void vu_call_close(struct vu_ring *r)
+{
+	if (r->call) {
+		/* The ring stops: its last call goes out before the front-end is told so. */
+		call_forward(r->call);
+		rw_loop_del(r->call->s->loop, &r->call->watch);
+	}
+	free(r->call);
+	r->call = NULL;
+	if (r->call_fd >= 0)
+		close(r->call_fd);
+	r->call_fd = -1;
+}
+
+int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n)
+{
+	bool inband = vu_has_protocol_feature(s, VU_PF_INBAND_NOTIFICATIONS);
+	int ret = 0;
+
+	for (unsigned i = first; i < first + n; i++) {
+		struct vu_ring *r = &s->rings[i];
+		bool want = inband && r->started && !r->call_given;
+
+		if (want && !r->call) {
+			int one = call_open(s, i);
+
+			ret = ret ? ret : one;
+		} else if (!want && r->call) {
+			vu_call_close(r);
+		}
+	}
+	return ret;
+}

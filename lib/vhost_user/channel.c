@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The back-end channel: our messages to the front-end, and its answers.
+ *
+ * Nothing here waits. Messages that the socket does not take stay in a short queue; calls and
+ * errors of rings wait as one bit each, since two in a row say no more than one. Answers come in
+ * the order of the questions. A channel that breaks is closed, and the session goes on without one;
+ * what was not answered is asked again on the next.
+ *
+ * An answer to an IOTLB miss says that the entry, if there is one, was sent before: on the
+ * connection, another socket. So answers are kept until nothing is left to read there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Messages that wait to be written, and questions that wait for an answer. */
+#define QUEUE_MAX 64
+
+struct out {
+	uint32_t len;
+	uint8_t bytes[VU_HEADER_SIZE + sizeof(struct vu_iotlb)];
+};
+
+struct question {
+	uint64_t iova;
+	uint64_t cookie; /* the owner's */
+	uint8_t perm;
+	bool ok;    /* once it is answered */
+	bool stale; /* nobody wants to know any more */
+};
+
+struct answer {
+	struct vu_header hdr;
+	uint32_t payload[2]; /* a u64, unaligned */
+};
+
+struct vu_channel {
+	struct vu_session *s;
+	struct rw_watch watch;
+	int fd;       /* -1: broken */
+	bool blocked; /* the socket is full: its watch wants EPOLLOUT */
+
+	struct out out[QUEUE_MAX]; /* a ring */
+	unsigned first, n;
+	size_t sent; /* bytes of the first one */
+
+	/* Misses with need_reply, a ring too; the first `nanswered` have their answer. */
+	struct question asked[QUEUE_MAX];
+	unsigned asked_first, nasked, nanswered;
+
+	struct answer answer; /* on its way in: */
+	size_t have;          /* bytes of it that have arrived */
+
+	bool call_due[VU_MAX_RINGS];
+	bool error_due[VU_MAX_RINGS];
+	unsigned ndue; /* bits set in both */
+};
+
+/* Close the socket and forget what has to do with it. */
+static void disconnect(struct vu_channel *ch)
+{
+	if (ch->fd < 0)
+		return;
+	rw_loop_del(ch->s->loop, &ch->watch);
+	close(ch->fd);
+	ch->fd = -1;
+	ch->blocked = false;
+	ch->n = 0;
+	ch->sent = 0;
+	ch->have = 0;
+}
+
+void vu_channel_free(struct vu_session *s)
+{
+	if (s->channel)
+		disconnect(s->channel);
+	free(s->channel);
+	s->channel = NULL;
+}
+
+void vu_channel_forget(struct vu_session *s)
+{
+	struct vu_channel *ch = s->channel;
+
+	for (unsigned i = 0; ch && i < ch->nasked; i++)
+		ch->asked[(ch->asked_first + i) % QUEUE_MAX].stale = true;
+}
+
+/* The channel failed with `err`. */
+static void channel_break(struct vu_channel *ch, int err)
+{
+	if (err != -EPIPE && err != -ECONNRESET)
+		vu_complain(ch->s, "closing the back-end channel: %s", strerror(-err));
+	disconnect(ch);
+}
+
+/* Put a message into the queue, which has room. */
+static void put(
+	struct vu_channel *ch, uint32_t request, uint32_t flags, const void *payload, uint32_t len)
+{
+	struct vu_header hdr = {request, VU_VERSION | flags, len};
+	struct out *o = &ch->out[(ch->first + ch->n++) % QUEUE_MAX];
+
+	o->len = sizeof(hdr) + len;
+	memcpy(o->bytes, &hdr, sizeof(hdr));
+	if (len)
+		memcpy(o->bytes + sizeof(hdr), payload, len);
+}
+
+/* Turn bits into messages while the queue has room. */
+static void put_due_of(struct vu_channel *ch, uint32_t request, bool *due)
+{
+	for (unsigned i = 0; i < VU_MAX_RINGS && ch->ndue && ch->n < QUEUE_MAX; i++) {
+		struct vu_vring_state state = {.index = i};
+
+		if (!due[i])
+			continue;
+		put(ch, request, 0, &state, sizeof(state));
+		due[i] = false;
+		ch->ndue--;
+	}
+}
+
+static void put_due(struct vu_channel *ch)
+{
+	put_due_of(ch, VU_BACKEND_VRING_CALL, ch->call_due);
+	put_due_of(ch, VU_BACKEND_VRING_ERR, ch->error_due);
+}
+
+static int watch_set(struct vu_channel *ch, bool blocked)
+{
+	if (ch->blocked == blocked)
+		return 0;
+	ch->blocked = blocked;
+	return rw_loop_mod(ch->s->loop, &ch->watch, EPOLLIN | (blocked ? EPOLLOUT : 0u));
+}
+
+/* Write what the socket takes. 0 or -errno. */
+static int write_out(struct vu_channel *ch)
+{
+	for (put_due(ch); ch->n; put_due(ch)) {
+		struct out *o = &ch->out[ch->first];
+		ssize_t n = send(ch->fd, o->bytes + ch->sent, o->len - ch->sent,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return watch_set(ch, true);
+		if (n < 0)
+			return -errno;
+		ch->sent += (size_t)n;
+		if (ch->sent < o->len)
+			continue;
+		ch->sent = 0;
+		ch->first = (ch->first + 1) % QUEUE_MAX;
+		ch->n--;
+	}
+	return watch_set(ch, false);
+}
+
+/* Write on; false: the channel is no more. */
+static bool flush(struct vu_channel *ch)
+{
+	int ret = write_out(ch);
+
+	if (ret)
+		channel_break(ch, ret);
+	return !ret;
+}
+
+/* Note a complete answer. 0, or -EPROTO when it answers nothing we asked. */
+static int take_answer(struct vu_channel *ch)
+{
+	const struct answer *a = &ch->answer;
+	struct question *q = &ch->asked[(ch->asked_first + ch->nanswered) % QUEUE_MAX];
+
+	if (ch->nanswered == ch->nasked || a->hdr.request != VU_BACKEND_IOTLB_MSG ||
+		a->hdr.flags != (VU_VERSION | VU_FLAG_REPLY) || a->hdr.size != sizeof(a->payload))
+		return -EPROTO;
+	q->ok = !a->payload[0] && !a->payload[1];
+	ch->nanswered++;
+	ch->have = 0;
+	return 0;
+}
+
+/* Read answers until there are no more. 0; -ECONNRESET: nor will there be any; or -errno. */
+static int read_answers(struct vu_channel *ch)
+{
+	for (;;) {
+		ssize_t n = recv(ch->fd, (uint8_t *)&ch->answer + ch->have,
+			sizeof(ch->answer) - ch->have, MSG_DONTWAIT);
+		int ret = 0;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		if (!n)
+			return -ECONNRESET;
+		ch->have += (size_t)n;
+		if (ch->have == sizeof(ch->answer))
+			ret = take_answer(ch);
+		if (ret)
+			return ret;
+	}
+}
+
+static void on_event(void *arg, uint32_t events)
+{
+	struct vu_channel *ch = arg;
+	struct vu_session *s = ch->s;
+	int ret;
+
+	if (events & EPOLLOUT && !flush(ch))
+		return;
+	ret = read_answers(ch);
+	if (ret)
+		channel_break(ch, ret);
+	if (ch->nanswered)
+		vu_serve(s);
+}
+
+void vu_channel_deliver(struct vu_session *s)
+{
+	struct vu_channel *ch = s->channel;
+
+	while (ch && ch->nanswered) {
+		struct question q = ch->asked[ch->asked_first];
+
+		ch->asked_first = (ch->asked_first + 1) % QUEUE_MAX;
+		ch->nasked--;
+		ch->nanswered--;
+		if (!q.stale)
+			s->ops->iotlb_answered(s->dev, q.cookie, q.ok);
+	}
+}
+
+static void put_miss(struct vu_channel *ch, uint64_t iova, uint8_t perm, uint32_t flags)
+{
+	struct vu_iotlb miss = {.iova = iova, .perm = perm, .type = VU_IOTLB_MISS};
+
+	put(ch, VU_BACKEND_IOTLB_MSG, flags, &miss, sizeof(miss));
+}
+
+/* A new socket: ask once more what is still open. */
+static void ask_again(struct vu_channel *ch)
+{
+	unsigned open = ch->nasked - ch->nanswered, from = ch->asked_first + ch->nanswered;
+
+	ch->nasked = ch->nanswered;
+	for (unsigned i = from; i < from + open; i++) {
+		struct question q = ch->asked[i % QUEUE_MAX];
+
+		if (q.stale)
+			continue;
+		ch->asked[(ch->asked_first + ch->nasked++) % QUEUE_MAX] = q;
+		put_miss(ch, q.iova, q.perm, VU_FLAG_NEED_REPLY);
+	}
+}
+
+/* The session's channel, which may be broken; a new one if it has none. NULL: no memory. */
+static struct vu_channel *channel_of(struct vu_session *s)
+{
+	struct vu_channel *ch = s->channel;
+
+	if (ch)
+		return ch;
+	ch = calloc(1, sizeof(*ch));
+	if (!ch)
+		return NULL;
+	ch->s = s;
+	ch->fd = -1;
+	ch->watch.fn = on_event;
+	ch->watch.arg = ch;
+	s->channel = ch;
+	return ch;
+}
+
+int vu_on_set_backend_req_fd(struct vu_session *s, struct vu_msg *m)
+{
+	socklen_t len = sizeof(int);
+	struct vu_channel *ch;
+	int type, ret;
+
+	if (getsockopt(m->fds[0], SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM)
+		return vu_refuse(m, -EINVAL, "the descriptor is no stream socket");
+	ch = channel_of(s);
+	if (!ch)
+		return -ENOMEM;
+	disconnect(ch);
+	ret = rw_loop_add(s->loop, &ch->watch, m->fds[0], EPOLLIN);
+	if (ret)
+		return ret;
+	ch->fd = vu_msg_take_fd(m, 0);
+	ask_again(ch);
+	/* Calls that found no channel, or were lost with it. One too many does no harm. */
+	for (unsigned i = 0; i < s->nrings; i++) {
+		if (s->rings[i].call)
+			vu_channel_call(s, i);
+	}
+	if (flush(ch) && s->iotlb)
+		s->ops->iotlb_updated(s->dev);
+	return 0;
+}
+
+int vu_iotlb_miss(struct vu_session *s, uint64_t iova, uint8_t perm, uint64_t cookie)
+{
+	struct vu_channel *ch = s->channel;
+
+	if (!ch || ch->fd < 0)
+		return -ENOTCONN;
+	if (ch->n == QUEUE_MAX || ch->nasked == QUEUE_MAX)
+		return -EAGAIN;
+	if (!vu_has_protocol_feature(s, VU_PF_REPLY_ACK)) {
+		put_miss(ch, iova, perm, 0);
+		return flush(ch) ? 0 : -ENOTCONN;
+	}
+	/* From here on it is asked, if not on this socket then on the next one. */
+	ch->asked[(ch->asked_first + ch->nasked++) % QUEUE_MAX] = (struct question){
+		.iova = iova, .perm = perm, .cookie = cookie};
+	put_miss(ch, iova, perm, VU_FLAG_NEED_REPLY);
+	flush(ch);
+	return 0;
+}
+
+int vu_config_changed(struct vu_session *s)
+{
+	struct vu_channel *ch = s->channel;
+
+	if (!vu_has_protocol_feature(s, VU_PF_CONFIG))
+		return -EOPNOTSUPP;
+	if (!ch || ch->fd < 0)
+		return -ENOTCONN;
+	if (ch->n == QUEUE_MAX)
+		return -EAGAIN;
+	put(ch, VU_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
+	return flush(ch) ? 0 : -ENOTCONN;
+}
+
+static void set_due(struct vu_channel *ch, bool *due)
+{
+	if (!*due)
+		ch->ndue++;
+	*due = true;
+	if (ch->fd >= 0)
+		flush(ch);
+}
+
+void vu_channel_call(struct vu_session *s, unsigned i)
+{
+	if (s->channel)
+		set_due(s->channel, &s->channel->call_due[i]);
+}
+
+void vu_channel_error(struct vu_session *s, unsigned i)
+{
+	if (s->channel)
+		set_due(s->channel, &s->channel->error_due[i]);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The guest's memory: the table as a whole or region by region, and what its IOMMU makes of it.
+ *
+ * In a postcopy migration (vhost-user, "Migration") pages may be missing. The front-end supplies
+ * them when a thread of ours waits for one, and for that it has to know where we have the regions:
+ * the reply says it, and no ring runs before the front-end has confirmed that it understood.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/*
+ * Views of the IOTLB that may wait for the next invalidation, which makes workers pass a quiescent
+ * point anyway. A guest that maps much and unmaps little causes one for each of so many updates.
+ */
+#define MAX_RETIRED 16
+
+/*
+ * A region as sent. With GPA_ADDRESSES guest-physical addresses take the place of user addresses.
+ */
+static struct gm_region_desc region_desc(const struct vu_session *s, const struct vu_mem_region *r)
+{
+	bool gpa = vu_has_protocol_feature(s, VU_PF_GPA_ADDRESSES);
+
+	return (struct gm_region_desc){
+		.gpa = r->gpa,
+		.size = r->size,
+		.uva = gpa ? r->gpa : r->uva,
+		.mmap_offset = r->mmap_offset,
+	};
+}
+
+/* Let `map` take the place of the present one. On failure it is freed, and nothing has changed. */
+static int map_replace(struct vu_session *s, struct gm_map *map)
+{
+	int ret = s->postcopy == VU_POSTCOPY_LISTENING ? gm_map_watch(map, s->ufd) : 0;
+
+	if (ret) {
+		gm_map_free(map);
+		return ret;
+	}
+	if (s->iotlb) {
+		gm_iotlb_remap(s->iotlb, map);
+		gm_iotlb_reclaim(s->iotlb);
+	}
+	gm_map_free(s->mem);
+	s->mem = map;
+	return 0;
+}
+
+/* In postcopy: answer with our address of each of the message's regions. */
+static void answer_bases(
+	struct vu_session *s, struct vu_msg *m, struct vu_mem_region *r, unsigned n)
+{
+	if (s->postcopy != VU_POSTCOPY_LISTENING)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		r[i].uva = (uintptr_t)gm_region_find(s->mem, r[i].gpa)->host;
+	s->mem_unacked = true;
+	vu_answer(m, m->hdr.size, -1);
+}
+
+int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_mem_table *t = &m->payload.mem;
+	struct gm_region_desc descs[VU_MAX_TABLE_REGIONS];
+	struct gm_map *map;
+	int ret;
+
+	for (uint32_t i = 0; i < t->nregions; i++)
+		descs[i] = region_desc(s, &t->regions[i]);
+	ret = gm_map_new(descs, m->fds, t->nregions, s->mem, &map);
+	if (ret)
+		return ret;
+	ret = map_replace(s, map);
+	if (!ret)
+		answer_bases(s, m, t->regions, t->nregions);
+	return ret;
+}
+
+int vu_on_get_max_mem_slots(struct vu_session *s, struct vu_msg *m)
+{
+	(void)s;
+	m->payload.u64 = GM_MAX_REGIONS;
+	return 0;
+}
+
+int vu_on_add_mem_reg(struct vu_session *s, struct vu_msg *m)
+{
+	struct vu_mem_region *r = &m->payload.slot.region;
+	struct gm_region_desc desc = region_desc(s, r);
+	struct gm_map *map;
+	int ret = gm_map_add(s->mem, &desc, m->fds[0], &map);
+
+	if (ret)
+		return ret;
+	ret = map_replace(s, map);
+	if (!ret)
+		answer_bases(s, m, r, 1);
+	return ret;
+}
+
+int vu_on_rem_mem_reg(struct vu_session *s, struct vu_msg *m)
+{
+	struct gm_region_desc desc = region_desc(s, &m->payload.slot.region);
+	struct gm_map *map;
+	int ret;
+
+	if (!s->mem)
+		return -ENOENT;
+	ret = gm_map_remove(s->mem, &desc, &map);
+	return ret ? ret : map_replace(s, map);
+}
+
+int vu_on_mem_ack(struct vu_session *s, struct vu_msg *m)
+{
+	if (m->payload.u64)
+		return vu_refuse(m, -EIO, "the front-end cannot supply pages");
+	s->mem_unacked = false;
+	return 0;
+}
+
+static int iotlb_update(struct vu_session *s, struct vu_msg *m)
+{
+	const struct vu_iotlb *e = &m->payload.iotlb;
+	int ret;
+
+	if (!s->mem)
+		return vu_refuse(m, -EFAULT, "no memory table yet");
+	/* Before anything is changed: it may have to be done all over again. */
+	if (gm_iotlb_retired(s->iotlb) >= MAX_RETIRED) {
+		if (!s->ops->quiesce(s->dev))
+			return VU_LATER;
+		gm_iotlb_reclaim(s->iotlb);
+	}
+	ret = gm_iotlb_update(s->iotlb, s->mem, e->iova, e->size, e->uaddr, e->perm);
+	if (!ret)
+		s->ops->iotlb_updated(s->dev);
+	return ret;
+}
+
+/*
+ * The reply tells the front-end that the range is not used any more: workers must be out of it. Done over
+ * again it changes nothing more.
+ */
+static int iotlb_invalidate(struct vu_session *s, const struct vu_iotlb *e)
+{
+	int ret = gm_iotlb_invalidate(s->iotlb, e->iova, e->size);
+
+	if (ret)
+		return ret;
+	if (!s->ops->iotlb_invalidated(s->dev, e->iova, e->size))
+		return VU_LATER;
+	gm_iotlb_reclaim(s->iotlb);
+	return 0;
+}
+
+int vu_on_iotlb(struct vu_session *s, struct vu_msg *m)
+{
+	int ret;
+
+	switch (m->payload.iotlb.type) {
+	case VU_IOTLB_UPDATE:
+		ret = iotlb_update(s, m);
+		break;
+	case VU_IOTLB_INVALIDATE:
+		ret = iotlb_invalidate(s, &m->payload.iotlb);
+		break;
+	default:
+		return vu_refuse(m, -EINVAL, "neither update nor invalidation");
+	}
+	if (!ret)
+		m->payload.u64 = 0;
+	return ret;
+}

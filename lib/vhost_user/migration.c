@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Live migration: the dirty log, the announcement of the guest's move, postcopy. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/userfaultfd.h>
+
+#include "internal.h"
+
+/* Linux 5.11; older headers lack it. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+void vu_log_release(struct vu_session *s)
+{
+	dl_close(s->log);
+	s->log = NULL;
+	if (s->log_fd >= 0)
+		close(s->log_fd);
+	s->log_fd = -1;
+}
+
+/*
+ * Back-ends reply in four different ways. QEMU is content with any, and current rust-vmm with an
+ * echo of the request only.
+ */
+int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
+{
+	struct dl_log *log;
+	int ret = dl_open(m->fds[0], m->payload.log.size, m->payload.log.offset, &log);
+
+	if (ret)
+		return ret;
+	dl_close(s->log);
+	s->log = log;
+	vu_answer(m, sizeof(m->payload.log), -1);
+	return 0;
+}
+
+int vu_on_set_log_fd(struct vu_session *s, struct vu_msg *m)
+{
+	int fd, ret = vu_msg_take_eventfd(m, &fd);
+
+	if (ret)
+		return ret;
+	if (s->log_fd >= 0)
+		close(s->log_fd);
+	s->log_fd = fd;
+	return 0;
+}
+
+int vu_on_send_rarp(struct vu_session *s, struct vu_msg *m)
+{
+	s->ops->rarp_wanted(s->dev, m->payload.bytes);
+	return 0;
+}
+
+void vu_postcopy_release(struct vu_session *s)
+{
+	if (s->postcopy == VU_POSTCOPY_LISTENING && s->mem && s->over)
+		gm_map_cut(s->mem, s->ufd);
+	else if (s->postcopy == VU_POSTCOPY_LISTENING && s->mem)
+		gm_map_unwatch(s->mem, s->ufd);
+	if (s->ufd >= 0)
+		close(s->ufd);
+	s->ufd = -1;
+	s->postcopy = VU_POSTCOPY_NONE;
+	s->mem_unacked = false;
+}
+
+/* A userfaultfd, or -errno. */
+static int ufd_open(void)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	int flags = O_CLOEXEC | O_NONBLOCK;
+	long fd = syscall(SYS_userfaultfd, flags);
+	int err;
+
+	/* Without privilege the kernel's own accesses are excluded. We copy in user mode. */
+	if (fd < 0 && errno == EPERM)
+		fd = syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
+	if (fd < 0)
+		return -errno;
+	if (!ioctl((int)fd, UFFDIO_API, &api))
+		return (int)fd;
+	err = errno;
+	close((int)fd);
+	return -err;
+}
+
+/* The descriptor is the whole reply: QEMU accepts no payload. */
+int vu_on_postcopy_advise(struct vu_session *s, struct vu_msg *m)
+{
+	int fd;
+
+	if (s->postcopy == VU_POSTCOPY_LISTENING)
+		return vu_refuse(m, -EBUSY, "a postcopy migration is under way");
+	fd = ufd_open();
+	if (fd < 0)
+		return fd;
+	vu_postcopy_release(s);
+	s->ufd = fd;
+	s->postcopy = VU_POSTCOPY_ADVISED;
+	vu_answer(m, 0, fd);
+	return 0;
+}
+
+/*
+ * Memory that is mapped before this cannot be waited for: the front-end does not know where we have
+ * it. QEMU sends the table afterwards.
+ */
+int vu_on_postcopy_listen(struct vu_session *s, struct vu_msg *m)
+{
+	if (s->postcopy != VU_POSTCOPY_ADVISED)
+		return vu_refuse(m, -EINVAL, "not after POSTCOPY_ADVISE");
+	if (s->mem && s->mem->nregions)
+		return vu_refuse(m, -EBUSY, "memory is mapped already");
+	s->postcopy = VU_POSTCOPY_LISTENING;
+	return 0;
+}
+
+int vu_on_postcopy_end(struct vu_session *s, struct vu_msg *m)
+{
+	vu_postcopy_release(s);
+	m->payload.u64 = 0;
+	return 0;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A back-end that is killed at any instruction loses no buffer and returns none twice.
+ *
+ * A child process is the device. Its parent steps it through its code one machine instruction at a
+ * time, and whenever the memory that survives a kill (ring and in-flight record) has changed, a
+ * copy of that memory is recovered, as a new back-end would do it. What must hold at each of these
+ * points: the buffers that the driver finds used, followed by those that the new back-end hands
+ * out, are the buffers that were made available, in that order, each once; and of those handed out
+ * the driver sees each when it is flushed and not earlier.
+ *
+ * The driver lives in the parent and its state is a value: each check goes on with a copy of it,
+ * once as it was and once after it has taken what is used and refilled the ring behind the dead
+ * back-end's back. Recovery may be killed in turn: it is stepped through from states that it has
+ * something to mend in.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vq_driver.h"
+
+#define F(bit) (1ull << (bit))
+
+/* ThreadSanitizer makes a call of each store: minutes of steps through code that is not ours. */
+#if defined(__SANITIZE_THREAD__)
+#define TOO_SLOW 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TOO_SLOW 1
+#endif
+#endif
+#ifndef TOO_SLOW
+#define TOO_SLOW 0
+#endif
+
+/* Of the states that recovery changes something in, every so many is recovered step by step. */
+#define MOMENTS      6
+#define MOMENT_EVERY 19
+
+enum op { OP_INIT, OP_FETCH, OP_COMPLETE, OP_FLUSH, OP_REWIND };
+
+/* Shared by parent and child; only `shared` counts as surviving. */
+struct arena {
+	struct shared shared;
+	enum op op;
+	unsigned n; /* chains to fetch, complete or rewind */
+	int result; /* of the operation: chains fetched, or what vq_init said */
+};
+
+/* A state to recover from. */
+struct moment {
+	struct shared shared;
+	struct driver driver;
+};
+
+struct world {
+	const struct variant *v;
+	struct gm_map *map;
+	struct arena *arena;
+	struct driver driver;
+	pid_t child;
+	unsigned long points; /* states that a kill would leave behind */
+	struct moment moments[MOMENTS];
+	unsigned nmoments, mended; /* kept; seen */
+};
+
+/* ---- the device ---- */
+
+static uint64_t features_of(const struct variant *v)
+{
+	return v->packed ? F(VIRTIO_F_RING_PACKED) : 0;
+}
+
+/* A back-end starts on `s`. The base is what a front-end remembers of the very beginning. */
+static int device_init(const struct world *w, struct vq *vq, struct shared *s)
+{
+	struct vq_config cfg = {.mem = w->map,
+		.desc = s->desc,
+		.driver = s->driver,
+		.device = s->device,
+		.features = features_of(w->v),
+		.base = w->v->packed ? 0x80008000 : 0,
+		.num = w->v->num,
+		.call_fd = -1,
+		.inflight = s->record};
+
+	return vq_init(vq, &cfg);
+}
+
+#define PACKED_MODE (VQ_PACKED | VQ_EXTRAS)
+
+static enum vq_status device_fetch(
+	const struct world *w, struct vq *vq, struct rw_seg *segs, struct vq_chain *c)
+{
+	return w->v->packed ? vq_fetch(vq, segs, c, PACKED_MODE, true)
+			    : vq_fetch(vq, segs, c, VQ_EXTRAS, true);
+}
+
+static void device_complete(const struct world *w, struct vq *vq, const struct vq_chain *c)
+{
+	if (w->v->packed)
+		vq_complete(vq, c, BUF_BYTES, PACKED_MODE, true);
+	else
+		vq_complete(vq, c, BUF_BYTES, VQ_EXTRAS, true);
+}
+
+static void device_flush(const struct world *w, struct vq *vq)
+{
+	if (w->v->packed)
+		vq_flush(vq, PACKED_MODE);
+	else
+		vq_flush(vq, VQ_EXTRAS);
+}
+
+/* Chains that the device holds, in order, and where each began. */
+struct held {
+	struct vq_chain chains[MAX_NUM];
+	struct vq_cursor at[MAX_NUM];
+	unsigned n;
+};
+
+static void device_op(const struct world *w, struct vq *vq, struct held *held)
+{
+	struct rw_seg segs[MAX_NUM + VQ_EXTRA_SEGS];
+	struct arena *a = w->arena;
+
+	switch (a->op) {
+	case OP_INIT:
+		held->n = 0;
+		a->result = device_init(w, vq, &a->shared);
+		break;
+	case OP_FETCH:
+		for (a->result = 0; a->result < (int)a->n && held->n < MAX_NUM; a->result++) {
+			held->at[held->n] = vq->next;
+			if (device_fetch(w, vq, segs, &held->chains[held->n]) != VQ_CHAIN)
+				break;
+			held->n++;
+		}
+		break;
+	case OP_COMPLETE:
+		for (unsigned i = 0; i < a->n; i++)
+			device_complete(w, vq, &held->chains[i]);
+		held->n -= a->n;
+		memmove(held->chains, held->chains + a->n, held->n * sizeof(held->chains[0]));
+		memmove(held->at, held->at + a->n, held->n * sizeof(held->at[0]));
+		break;
+	case OP_FLUSH:
+		device_flush(w, vq);
+		break;
+	case OP_REWIND:
+		held->n -= a->n;
+		if (w->v->packed)
+			vq_rewind(vq, held->at[held->n], PACKED_MODE);
+		else
+			vq_rewind(vq, held->at[held->n], VQ_EXTRAS);
+		break;
+	}
+}
+
+/* The child: an operation after each stop. What it leaves behind between two inits is leaked. */
+static _Noreturn void device_main(const struct world *w)
+{
+	struct vq vq = {0};
+	struct held held = {.n = 0};
+	pid_t self = getpid();
+
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	for (;;) {
+		kill(self, SIGSTOP);
+		device_op(w, &vq, &held);
+	}
+}
+
+/* ---- what must hold ---- */
+
+/* The device hands out exactly what the driver waits for, and the driver gets it back. */
+static void assert_goes_on(const struct world *w, struct shared *s, struct vq *vq, struct driver *d)
+{
+	struct vq_chain chains[MAX_NUM];
+	struct rw_seg segs[MAX_NUM + VQ_EXTRA_SEGS];
+	unsigned n = 0;
+
+	while (driver_pop(d, s, w->v))
+		;
+	for (; device_fetch(w, vq, segs, &chains[n]) == VQ_CHAIN; n++) {
+		assert_true(n < MAX_NUM && d->out + n < d->in);
+		for (unsigned i = 0; i < chains[n].nsegs; i++)
+			assert_int_equal(
+				segs[i].data - w->map->regions[0].host, buffer_of(d->out + n, i));
+	}
+	assert_false(vq->broken);
+	assert_int_equal(n, d->in - d->out);
+	for (unsigned i = 0; i < n; i++) {
+		device_complete(w, vq, &chains[i]);
+		assert_false(driver_pop(d, s, w->v));
+		device_flush(w, vq);
+		assert_true(driver_pop(d, s, w->v));
+		assert_false(driver_pop(d, s, w->v));
+	}
+}
+
+/* Keep a state if recovery, which made `after` of it, had something to do. */
+static void moment_keep(struct world *w, const struct shared *after)
+{
+	const struct shared *s = &w->arena->shared;
+
+	if (!memcmp(s->desc, after->desc, sizeof(s->desc)) &&
+		!memcmp(s->record, after->record, sizeof(s->record)))
+		return;
+	if (w->mended++ % MOMENT_EVERY == 0 && w->nmoments < MOMENTS)
+		w->moments[w->nmoments++] = (struct moment){.shared = *s, .driver = w->driver};
+}
+
+/* The back-end is dead and another one starts; `busy`: the driver did not wait for that. */
+static void assert_recovers(struct world *w, bool busy)
+{
+	struct shared s = w->arena->shared;
+	struct driver d = w->driver;
+	struct vq vq;
+
+	if (busy) {
+		while (driver_pop(&d, &s, w->v))
+			;
+		while (driver_add(&d, &s, w->v))
+			;
+	}
+	assert_int_equal(device_init(w, &vq, &s), 0);
+	if (!busy)
+		moment_keep(w, &s);
+	if (busy) { /* and dies at once */
+		vq_fini(&vq);
+		assert_int_equal(device_init(w, &vq, &s), 0);
+	}
+	assert_goes_on(w, &s, &vq, &d);
+	while (driver_add(&d, &s, w->v))
+		;
+	assert_goes_on(w, &s, &vq, &d);
+	vq_fini(&vq);
+}
+
+/* ---- stepping ---- */
+
+static int wait_stop(struct world *w)
+{
+	int status;
+
+	assert_int_equal(waitpid(w->child, &status, 0), w->child);
+	assert_true(WIFSTOPPED(status));
+	return WSTOPSIG(status);
+}
+
+/* Let the child do one operation, looking at what it leaves behind after each instruction. */
+static void step_through(struct world *w, enum op op, unsigned n)
+{
+	struct shared seen = w->arena->shared;
+	int sig;
+
+	w->arena->op = op;
+	w->arena->n = n;
+	do {
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, w->child, NULL, NULL), 0);
+		sig = wait_stop(w);
+		if (memcmp(&seen, &w->arena->shared, sizeof(seen))) {
+			seen = w->arena->shared;
+			w->points++;
+			assert_recovers(w, false);
+			assert_recovers(w, true);
+		}
+	} while (sig == SIGTRAP);
+	assert_int_equal(sig, SIGSTOP);
+}
+
+/* Both processes on one CPU: handing it over costs less than waking another. */
+static void share_cpu(cpu_set_t *saved)
+{
+	cpu_set_t one;
+	int cpu = sched_getcpu();
+
+	assert_int_equal(sched_getaffinity(0, sizeof(*saved), saved), 0);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static void world_new(struct world *w, const struct variant *v)
+{
+	struct gm_region_desc region = {.size = MEM_BYTES, .uva = 0x10000000};
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+
+	*w = (struct world){.v = v};
+	assert_int_equal(ftruncate(fd, MEM_BYTES), 0);
+	assert_int_equal(gm_map_new(&region, &fd, 1, NULL, &w->map), 0);
+	close(fd);
+	w->arena = mmap(
+		NULL, sizeof(*w->arena), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(w->arena, MAP_FAILED);
+	driver_init(&w->driver, v->num);
+	assert_true(vq_inflight_bytes(features_of(v), v->num) <= sizeof(w->arena->shared.record));
+	/* Once here as well, so that the dynamic linker has nothing left to do in the child. */
+	assert_recovers(w, true);
+	w->child = fork();
+	assert_true(w->child >= 0);
+	if (!w->child)
+		device_main(w);
+	assert_int_equal(wait_stop(w), SIGSTOP);
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, w->child, NULL, PTRACE_O_EXITKILL), 0);
+}
+
+static void world_free(struct world *w)
+{
+	kill(w->child, SIGKILL);
+	waitpid(w->child, NULL, 0);
+	munmap(w->arena, sizeof(*w->arena));
+	gm_map_free(w->map);
+}
+
+static unsigned fetch(struct world *w, unsigned n)
+{
+	step_through(w, OP_FETCH, n);
+	assert_true(w->arena->result > 0);
+	return (unsigned)w->arena->result;
+}
+
+static void use(struct world *w, unsigned n)
+{
+	step_through(w, OP_COMPLETE, n);
+	step_through(w, OP_FLUSH, 0);
+}
+
+/*
+ * One round: a burst of growing length, part of which is put back, or left over to the next burst,
+ * or killed with a batch half written and recovered under the parent's eyes.
+ */
+static void round_of(struct world *w, unsigned round)
+{
+	struct shared *s = &w->arena->shared;
+	unsigned n;
+
+	while (driver_add(&w->driver, s, w->v))
+		;
+	n = fetch(w, 1 + round % w->v->max_burst);
+	switch (round % 5) {
+	case 1: /* put some back */
+		step_through(w, OP_REWIND, (n + 1) / 2);
+		n -= (n + 1) / 2;
+		break;
+	case 2: /* take more while a batch is open, then put that back */
+		step_through(w, OP_COMPLETE, n);
+		step_through(w, OP_FETCH, 1);
+		if (w->arena->result)
+			step_through(w, OP_REWIND, 1);
+		step_through(w, OP_FLUSH, 0);
+		n = 0;
+		break;
+	case 3: /* die with a batch open */
+		step_through(w, OP_COMPLETE, n);
+		step_through(w, OP_INIT, 0);
+		assert_int_equal(w->arena->result, 0);
+		n = fetch(w, n);
+		break;
+	case 4: /* a flush while chains are held; put those back after it */
+		step_through(w, OP_FETCH, 2);
+		if (w->arena->result) {
+			unsigned more = (unsigned)w->arena->result;
+
+			use(w, n);
+			step_through(w, OP_REWIND, more);
+			n = 0;
+		}
+		break;
+	}
+	if (n)
+		use(w, n);
+	while (driver_pop(&w->driver, s, w->v))
+		;
+}
+
+static void a_kill_at_any_instruction_loses_nothing(void **state)
+{
+	const struct variant *v = *state;
+	struct world w;
+	cpu_set_t cpus;
+
+	if (TOO_SLOW) {
+		print_message("skipped: stepping through ThreadSanitizer's code takes minutes\n");
+		skip();
+	}
+	share_cpu(&cpus);
+	world_new(&w, v);
+	step_through(&w, OP_INIT, 0);
+	assert_int_equal(w.arena->result, 0);
+	for (unsigned round = 0; round < v->rounds; round++)
+		round_of(&w, round);
+	assert_true(w.driver.out >= 2u * v->num); /* round the ring and round again */
+	assert_true(w.nmoments > 0);
+	for (unsigned i = 0; i < w.nmoments; i++) {
+		struct moment m = w.moments[i];
+
+		w.arena->shared = m.shared;
+		w.driver = m.driver;
+		step_through(&w, OP_INIT, 0);
+		assert_int_equal(w.arena->result, 0);
+	}
+	assert_true(w.points > v->rounds);
+	world_free(&w);
+	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+}
+
+static const struct variant split_single = {.num = 4, .max_chain = 1, .max_burst = 1, .rounds = 10};
+static const struct variant split_batches = {
+	.num = 8, .max_chain = 3, .max_burst = 3, .rounds = 12};
+static const struct variant packed_single = {
+	.packed = true, .num = 4, .max_chain = 1, .max_burst = 1, .rounds = 10};
+static const struct variant packed_batches = {
+	.packed = true, .num = 7, .max_chain = 3, .max_burst = 3, .rounds = 12};
+/* Bursts as long as the ring: the used position is the same before and after. */
+static const struct variant packed_whole = {
+	.packed = true, .num = 3, .max_chain = 1, .max_burst = 3, .rounds = 10};
+
+#define T(v)                                                                \
+	{                                                                   \
+		.name = "a_kill_at_any_instruction_loses_nothing (" #v ")", \
+		.test_func = a_kill_at_any_instruction_loses_nothing,       \
+		.initial_state = (void *)(uintptr_t)&v                      \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(split_single),
+		T(split_batches),
+		T(packed_single),
+		T(packed_batches),
+		T(packed_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
