@@ -31,8 +31,8 @@ static uint8_t *put_bytes(uint8_t *p, const void *bytes, size_t n)
 }
 
 /*
- * A request "who am I" from and for `mac` (RFC 903), which makes every switch on its way learn where the
- * station is. With `vlan`, tagged. Its length.
+ * A request "who am I" from and for `mac` (RFC 903), which makes every switch on its way learn
+ * where the station is. With `vlan`, tagged. Its length.
  */
 static uint32_t rarp_make(uint8_t frame[FRAME_HEAD], const uint8_t mac[6], uint16_t vlan)
 {
@@ -104,8 +104,8 @@ static void stations_replace(struct vhost_port *vp, struct vhost_station *statio
 }
 
 /*
- * QEMU asks for a RARP only when the guest cannot announce itself (GUEST_ANNOUNCE), and the guest does so
- * when it gets to it. The stations that came along with it are announced here, at once.
+ * QEMU asks for a RARP only when the guest cannot announce itself (GUEST_ANNOUNCE), and the guest
+ * does so when it gets to it. The stations that came along with it are announced here, at once.
  */
 void vhost_announce(struct vhost_port *vp)
 {
@@ -118,8 +118,9 @@ void vhost_announce(struct vhost_port *vp)
 }
 
 /*
- * A burst, and the next one later: all receivers get all of them, and a ring of 256 buffers, as Linux
- * guests have it, shall have room for them besides its other frames. 4096 stations take 128 ms.
+ * A burst, and the next one later: all receivers get all of them, and a ring of 256 buffers, as
+ * Linux guests have it, shall have room for them besides its other frames. 4096 stations take 128
+ * ms.
  */
 #define ANNOUNCE_BURST 64
 #define ANNOUNCE_MS    2
@@ -181,8 +182,9 @@ uint32_t vhost_config_read(void *dev, void *out)
 }
 
 /*
- * A legacy guest may set its address (virtio 1.2, 5.1.4.1), and that is what a migration brings along.
- * Every other field says what this switch is: what the source of a migration was does not change it.
+ * A legacy guest may set its address (virtio 1.2, 5.1.4.1), and that is what a migration brings
+ * along. Every other field says what this switch is: what the source of a migration was does not
+ * change it.
  */
 int vhost_config_write(void *dev, uint32_t offset, const void *data, uint32_t len, bool migration)
 {
@@ -206,8 +208,8 @@ int vhost_config_write(void *dev, uint32_t offset, const void *data, uint32_t le
 /* ---- the state that migrates ---- */
 
 /*
- * What travels: the addresses that were learned behind the port, so that the switch at the other end knows
- * them before the guest has sent a frame. Little-endian.
+ * What travels: the addresses that were learned behind the port, so that the switch at the other
+ * end knows them before the guest has sent a frame. Little-endian.
  */
 #define STATE_MAGIC   "RINGWAY"
 #define STATE_VERSION 1

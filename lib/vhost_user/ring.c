@@ -207,7 +207,15 @@ int vu_on_set_vring_base(struct vu_session *s, struct vu_msg *m)
 int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
 {
 	struct vu_ring *r = &s->rings[m->ring];
+	int ret;
 
+	/*
+	 * QEMU tells of unmapped ranges only while its device runs: what is known now may be wrong when
+	 * it starts again. Whoever runs on asks again.
+	 */
+	ret = s->iotlb ? gm_iotlb_invalidate(s->iotlb, 0, 0) : 0;
+	if (ret)
+		return ret;
 	r->started = false;
 	r->base_set = true;
 	fd_replace(&r->kick_fd, -1);

@@ -256,6 +256,18 @@ static void an_update_that_makes_no_sense_is_refused(void **state)
 	assert_false(update(f, IOVA, 0x1000, UINT64_MAX - 0x100));
 }
 
+/* QEMU's IOMMU listener is gone then; the next system may have other pages at the same addresses. */
+static void a_stopped_ring_takes_the_translations_along(void **state)
+{
+	struct front *f = front_of(state);
+
+	negotiate(f, FEATURES | IOMMU);
+	assert_true(update(f, IOVA, 0x2000, MEM_UVA));
+	assert_true(translates(f, IOVA));
+	stop_ring(f, 0);
+	assert_false(translates(f, IOVA));
+}
+
 /* owner_iotlb_invalidated checks that the range is gone by then. */
 static void an_invalidation_is_answered_when_nobody_uses_the_range(void **state)
 {
@@ -414,6 +426,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		spec(there_are_509_memory_slots),
+		spec(a_stopped_ring_takes_the_translations_along),
 		spec(a_region_is_removed_whatever_offset_is_said),
 		spec(a_descriptor_that_comes_with_a_removal_is_closed),
 		spec(a_region_that_cannot_be_added_leaves_the_others),

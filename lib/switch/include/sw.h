@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The switch: workers that poll queues, one forwarding database, and a plan that says which queue is
- * polled by whom and which queues a frame may go to.
+ * The switch: workers that poll queues, one forwarding database, and a plan that says which queue
+ * is polled by whom and which queues a frame may go to.
  *
- * The plan is immutable. The control thread builds the next one, swaps the pointer and waits until
- * every worker has passed a quiescent point (the end of its poll round, rte_rcu_qsbr): from then on no
- * worker touches what the old plan alone named, so its owner may change or free it. That is the only
- * way anything is started, stopped or moved, and no worker ever takes a lock for it.
+ * The plan is immutable. The control thread builds the next one, swaps the pointer and waits
+ * until every worker has passed a quiescent point (the end of its poll round, rte_rcu_qsbr): from
+ * then on no worker touches what the old plan alone named, so its owner may change or free it.
+ * That is the only way anything is started, stopped or moved, and no worker ever takes a lock for
+ * it.
  *
  * Threads: sw_* belong to the control thread unless a comment says otherwise.
  */
@@ -45,8 +46,8 @@ unsigned sw_nworkers(const struct sw *sw);
 struct fdb *sw_fdb(struct sw *sw);
 
 /*
- * Add a port (initialised by its driver, which keeps owning it) and give it an id. -ENOSPC: there are
- * SW_MAX_PORTS; -EEXIST: the name is taken.
+ * Add a port (initialised by its driver, which keeps owning it) and give it an id. -ENOSPC: there
+ * are SW_MAX_PORTS; -EEXIST: the name is taken.
  */
 int sw_port_add(struct sw *sw, struct port *port);
 /* Its queues must have been stopped. Forgets its addresses. */
@@ -70,22 +71,22 @@ void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t qu
 void sw_commit(struct sw *sw);
 
 /*
- * Wait until every worker has passed a quiescent point: what it held of guests' frames before is given
- * back, and what control published before is what it sees. Microseconds.
+ * Wait until every worker has passed a quiescent point: what it held of guests' frames before is
+ * given back, and what control published before is what it sees. Microseconds.
  */
 void sw_quiesce(struct sw *sw);
 
 /*
- * Send a frame of at most FRAME_HEAD bytes as if it had come from the guest behind `port`: its source is
- * learned and every other port that is up receives it. Counted by the receivers only. -ENOBUFS: the
- * workers have yet to send the last SW_INJECT_MAX.
+ * Send a frame of at most FRAME_HEAD bytes as if it had come from the guest behind `port`: its
+ * source is learned and every other port that is up receives it. Counted by the receivers only.
+ * -ENOBUFS: the workers have yet to send the last SW_INJECT_MAX.
  */
 #define SW_INJECT_MAX 256
 int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len);
 
 /*
- * Forget the addresses that were learned behind `port`, those of frames injected in its name too. Its
- * queues rest: nothing is learned there meanwhile.
+ * Forget the addresses that were learned behind `port`, those of frames injected in its name too.
+ * Its queues rest: nothing is learned there meanwhile.
  */
 void sw_port_flush(struct sw *sw, const struct port *port);
 
