@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from testpmd import Pmd
+from testpmd import HUGE_PAGES_WANTED, Pmd, free_huge_pages
 
 FRAMES = 1_000_000
 # Frames that go round: as many as fit into a single ring, wherever they pile up.
@@ -84,6 +84,16 @@ def check_negotiated(switch, name, kind, pairs):
     assert port['ring_format'] == kind.split('-', maxsplit=1)[0]
     assert port['pairs'] == pairs
     assert port['broken_rings'] == 0
+    check_driven(switch, name)
+
+
+def check_driven(switch, name):
+    """virtio-user has said how far its driver is (STATUS), and where its memory is."""
+    page = switch.cli('port', 'show', name)
+    assert 'STATUS' in page['protocol_features']
+    assert page['status'] == ['ACKNOWLEDGE', 'DRIVER', 'DRIVER_OK', 'FEATURES_OK']
+    assert page['memory'] and all(region['size'] > 0 for region in page['memory'])
+    assert {ring['state'] for ring in page['rings']} == {'enabled'}
 
 
 def run_until(pmd, frames):
@@ -148,3 +158,21 @@ def test_closed_loop(ringwayd, testpmd, kind, pairs, frame_bytes):
             used = [(queue['from_guest']['frames'], queue['to_guest']['frames'])
                     for queue in stats['queues']]
             assert len(used) == 2 and all(min(frames) > 0 for frames in used), used
+
+
+@pytest.mark.parametrize('kind', ('split-mergeable', 'packed-mergeable'))
+def test_memory_is_shared_again_as_it_grows(ringwayd, testpmd, kind):
+    """DPDK takes huge pages as it needs them: virtio-user sends a new table while its rings run."""
+    if free_huge_pages() < HUGE_PAGES_WANTED:
+        pytest.skip('without huge pages, DPDK takes all memory at the start')
+    switch = ringwayd('g0', 'g1', options=['--log-level=debug'])
+    pmd = testpmd([switch.sockets['g0'], switch.sockets['g1']], KINDS[kind][0], 1, 64)
+    told = switch.log()
+    for name in 'g0', 'g1':
+        check_negotiated(switch, name, kind, 1)
+        _, _, running = told.partition(f'{name}: SET_STATUS (39) 0xf ')
+        assert f'{name}: SET_MEM_TABLE (5)' in running
+    pmd.command('start tx_first 4')
+    run_until(pmd, FRAMES // 100)
+    pmd.command('stop')
+    assert switch.drops() == {}

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -52,6 +53,27 @@ static char *arg_make(const struct rig *r, const char *pattern)
 	return arg;
 }
 
+/* What this process may run on, before it is pinned; a daemon may use all of it. */
+static cpu_set_t all_cpus;
+static bool pinned;
+
+/* Tests poll, as the daemon's worker does: keep to the first CPU, which it leaves free. */
+static void pin_self(void)
+{
+	cpu_set_t set;
+	int cpu = 0;
+
+	if (pinned || sched_getaffinity(0, sizeof(set), &set))
+		return;
+	all_cpus = set;
+	pinned = true;
+	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
+		cpu++;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 /* In the child: become the daemon, its messages in the file "log". */
 static void daemon_exec(const struct rig *r, const char *const *more)
 {
@@ -60,6 +82,8 @@ static void daemon_exec(const struct rig *r, const char *const *more)
 	int n = 1;
 	int fd;
 
+	/* A test that crashes leaves no daemon behind to poll for ever. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	argv[n++] = arg_make(r, "--no-huge");
 	argv[n++] = arg_make(r, "--control=%s/ctl");
 	for (const char *p = r->ports; *p && n < MAX_ARGS - 10; p++) {
@@ -70,26 +94,13 @@ static void daemon_exec(const struct rig *r, const char *const *more)
 		assert_true(asprintf(&argv[n++], "--cpus=%s", getenv("RINGWAY_TEST_CPUS")) > 0);
 	for (; more && *more && n < MAX_ARGS - 1; more++)
 		argv[n++] = arg_make(r, *more);
+	if (pinned)
+		sched_setaffinity(0, sizeof(all_cpus), &all_cpus);
 	fd = open(rig_path(r, "log"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
 		_exit(126);
 	execv(argv[0], argv);
 	_exit(127);
-}
-
-/* Tests poll, as the daemon's worker does: keep to the first CPU, which it leaves free. */
-static void pin_self(void)
-{
-	cpu_set_t set;
-	int cpu = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return;
-	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
-		cpu++;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
 }
 
 /* Whether the daemon ended by itself. */

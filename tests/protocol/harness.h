@@ -126,6 +126,9 @@ void frame_make(void *buf, uint32_t len, const uint8_t *dst, const uint8_t *src,
 
 extern const uint8_t mac_broadcast[6];
 
+/* Answer what the back-end asks any guest over its channel. */
+void peers_service(struct rig *r);
+
 /* Send on a pair, waiting for room. */
 void peer_send(struct rig *r, struct peer *p, uint16_t pair, const struct fe_frame *frame);
 
