@@ -13,97 +13,26 @@ As a library: Guest. As a program, for shell scripts: guest.py --help.
 import argparse
 import atexit
 import ctypes
-import glob
 import json
 import os
 import shlex
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
 
-BUSYBOX = '/bin/busybox'
-# insmod order; each one needs those before it.
-MODULES = ('virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev',
-           'virtio_pci', 'failover', 'net_failover', 'virtio_net')
+from initramfs import build_initramfs
+from qmp import Qmp, QmpError
+
 HUGE_PAGE_KIB = 2048
-# To hand a command to QEMU, or to have an answer of its monitor.
+# To hand a command to the guest.
 COMMAND_S = 10
 BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
-
-INIT = r'''#!/bin/busybox sh
-/bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /root
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/root PS1='\h# '
-mount -t proc none /proc
-mount -t sysfs none /sys
-mount -t devtmpfs none /dev
-mount -t tmpfs none /tmp
-option() { sed -n "s/.*ringway\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
-hostname "$(option name)"
-for module in MODULES; do
-	insmod /modules/$module.ko
-done
-ip link set lo up
-ip addr add "$(option address)" dev eth0
-ip link set eth0 up
-(cd /root; while :; do
-	setsid -c sh -l </dev/ttyS0 >/dev/ttyS0 2>&1
-done) &
-# Not in PID 1, which gets SIGCHLD for every orphan: it makes busybox's read forget what it has read
-# of a line.
-while :; do
-	stty raw -echo
-	while read -r id command; do
-		rm -f /tmp/output
-		sh -c "$command" </dev/null >/tmp/output 2>&1
-		status=$?
-		printf '@begin %s\n' "$id"
-		cat /tmp/output
-		printf '\n@end %s %s\n' "$id" "$status"
-	done
-done </dev/ttyS1 >/dev/ttyS1 &
-while :; do
-	wait
-done
-'''.replace('MODULES', ' '.join(MODULES))
 
 
 class GuestError(Exception):
     """What was expected of a guest did not happen."""
-
-
-def cpio_entry(name, mode, data=b'', device=(0, 0)):
-    """One member of a "newc" archive. Written here because cpio needs root for a device node."""
-    path = name.encode() + b'\0'
-    fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, device[0], device[1], len(path), 0)
-    header = b'070701' + b''.join(b'%08X' % field for field in fields)
-    entry = header + path
-    entry += b'\0' * (-len(entry) % 4) + data
-    return entry + b'\0' * (-len(data) % 4)
-
-
-def build_initramfs(kernel_dir, out):
-    """Writes the initramfs for the kernel package unpacked at kernel_dir to the file out."""
-    archive = b''
-    for folder in ('bin', 'dev', 'modules'):
-        archive += cpio_entry(folder, stat.S_IFDIR | 0o755)
-    archive += cpio_entry('dev/console', stat.S_IFCHR | 0o600, device=(5, 1))
-    with open(BUSYBOX, 'rb') as binary:
-        archive += cpio_entry('bin/busybox', stat.S_IFREG | 0o755, binary.read())
-    for module in MODULES:
-        found = glob.glob(f'{kernel_dir}/lib/modules/*/kernel/**/{module}.ko', recursive=True)
-        if len(found) != 1:
-            raise GuestError(f'{kernel_dir}: {len(found)} files named {module}.ko')
-        with open(found[0], 'rb') as data:
-            archive += cpio_entry(f'modules/{module}.ko', stat.S_IFREG | 0o644, data.read())
-    archive += cpio_entry('init', stat.S_IFREG | 0o755, INIT.encode())
-    archive += cpio_entry('TRAILER!!!', 0)
-    with open(out + '.new', 'wb') as new:
-        new.write(archive)
-    os.replace(out + '.new', out)
 
 
 def die_with_parent():
@@ -139,6 +68,10 @@ class Guest:
     queues: queue pairs, and virtual CPUs.
     server: QEMU listens on the vhost-user socket and the switch connects to it.
     hugetlb: the guest's memory is made of huge pages. By default, if enough are free.
+    iommu:  the device is behind an Intel IOMMU that the guest uses in strict mode: it maps and
+            unmaps the buffers of every frame.
+    dimm_slots: how many DIMMs can be plugged while the guest runs.
+    incoming: QEMU waits for a migration instead of booting.
     keep:   QEMU outlives the process that starts it.
     """
 
@@ -155,12 +88,16 @@ class Guest:
         self.server = options.pop('server', False)
         self.memory_mib = options.pop('memory_mib', 256)
         self.hugetlb = options.pop('hugetlb', None)
+        self.iommu = options.pop('iommu', False)
+        self.dimm_slots = options.pop('dimm_slots', 0)
+        self.incoming = options.pop('incoming', False)
         self.keep = options.pop('keep', False)
         if options:
             raise TypeError(f'unknown options: {", ".join(options)}')
         self.process = None
         self.pid = 0
         self.commands = 0
+        self.monitor = None
         self.agent = None
         self.buffer = b''
 
@@ -177,11 +114,17 @@ class Guest:
 
     # --- the process ---
 
-    def command_line(self, kernel, initramfs):
+    def memory_arguments(self):
         huge = self.hugetlb
         if huge is None:
             huge = free_huge_pages() * HUGE_PAGE_KIB >= self.memory_mib * 1024
-        memory = f'memory-backend-memfd,id=mem,size={self.memory_mib}M,share=on'
+        size = f'{self.memory_mib}M'
+        backend = f'memory-backend-memfd,id=mem,size={size},share=on'
+        slots = f',slots={self.dimm_slots},maxmem=1G' if self.dimm_slots else ''
+        return ['-m', size + slots, '-object', backend + (',hugetlb=on' if huge else ''),
+                '-numa', 'node,memdev=mem']
+
+    def network_arguments(self):
         chardev = f'socket,id=vhost,path={self.vhost_socket}'
         netdev = 'vhost-user,id=net,chardev=vhost'
         # vectors=0: QEMU 7.2 under TCG crashes when a vhost-user device with MSI-X starts.
@@ -191,22 +134,32 @@ class Guest:
             device += ',mq=on'
         if self.device:
             device += ',' + self.device
+        arguments = []
+        if self.iommu:
+            # It translates for the devices that come after it.
+            arguments = ['-device', 'intel-iommu,device-iotlb=on,intremap=off,caching-mode=on']
+            device += ',disable-legacy=on,iommu_platform=on,ats=on'
+        return ['-chardev', chardev + (',server=on,wait=off' if self.server else ''),
+                '-netdev', netdev, *arguments, '-device', device]
+
+    def command_line(self, kernel, initramfs):
         # no_timer_check: a guest that gets no CPU for a while takes its timer for broken.
         append = ('console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nowatchdog '
                   f'ringway.name={self.name} ringway.address={self.address}')
+        if self.iommu:
+            append += ' intel_iommu=on iommu.passthrough=0 iommu.strict=1'
         return [
             'qemu-system-x86_64', '-name', self.name, '-nodefaults', '-no-user-config',
-            '-display', 'none', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max',
-            '-smp', str(self.queues), '-m', str(self.memory_mib),
-            '-object', memory + (',hugetlb=on' if huge else ''), '-numa', 'node,memdev=mem',
+            '-display', 'none', '-M', 'q35' + (',kernel-irqchip=off' if self.iommu else ''),
+            '-accel', 'tcg', '-cpu', 'max', '-smp', str(self.queues), *self.memory_arguments(),
             '-kernel', kernel, '-initrd', initramfs, '-append', append,
-            '-chardev', chardev + (',server=on,wait=off' if self.server else ''),
-            '-netdev', netdev, '-device', device,
+            *self.network_arguments(),
             '-chardev', f'socket,id=console,path={self.path("console")},server=on,wait=off,'
             f'logfile={self.path("console.log")}', '-serial', 'chardev:console',
             '-chardev', f'socket,id=agent,path={self.path("agent")},server=on,wait=off',
             '-serial', 'chardev:agent',
             '-qmp', f'unix:{self.path("qmp")},server=on,wait=off',
+            *(('-incoming', 'defer') if self.incoming else ()),
         ]
 
     def start(self, kernel, initramfs):
@@ -266,28 +219,33 @@ class Guest:
 
     def stop(self):
         """Ends QEMU as an operator would, by its monitor."""
-        self.disconnect()
         self.qmp('quit')
+        self.disconnect()
         if self.process:
             self.process.wait(10)
         wait_until(lambda: not self.is_running(), 10, f'{self.name}: QEMU does not quit')
 
-    def qmp(self, command, **arguments):
+    def qmp(self, command, /, **arguments):
         """One command to QEMU's monitor; returns its answer."""
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(COMMAND_S)
-            monitor.connect(self.path('qmp'))
-            stream = monitor.makefile('rw', encoding='utf-8')
-            stream.readline()
-            for request in ('qmp_capabilities', {}), (command, arguments):
-                stream.write(json.dumps({'execute': request[0], 'arguments': request[1]}) + '\n')
-                stream.flush()
-                answer = json.loads(stream.readline())
-                while 'event' in answer:
-                    answer = json.loads(stream.readline())
-            if 'error' in answer:
-                raise GuestError(f'{self.name}: QMP {command}: {answer["error"]}')
-            return answer['return']
+        return self.connect_monitor().command(command, **arguments)
+
+    def wait_event(self, name, timeout=COMMAND_S, **data):
+        """Waits for an event of QEMU's monitor with these members; returns its time in seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            event = self.connect_monitor().wait_event(name, deadline - time.monotonic())
+            if data.items() <= event.get('data', {}).items():
+                return event['timestamp']['seconds'] + event['timestamp']['microseconds'] / 1e6
+
+    def connect_monitor(self):
+        """The client of QEMU's monitor, which stays connected until the guest ends."""
+        if not self.monitor:
+            self.monitor = Qmp(self.path('qmp'))
+        return self.monitor
+
+    def wait_monitor(self, timeout=BOOT_S):
+        """Returns when QEMU answers: all there is to wait for before a migration to it."""
+        self.wait_connection(self.connect_monitor, time.monotonic() + timeout)
 
     # --- commands in the guest ---
 
@@ -302,16 +260,18 @@ class Guest:
         self.buffer = b''
 
     def disconnect(self):
-        if self.agent:
-            self.agent.close()
-            self.agent = None
+        for connection in self.agent, self.monitor:
+            if connection:
+                connection.close()
+        self.agent = self.monitor = None
 
     def submit(self, command):
         """Sends one command; returns its id, for answer()."""
         if '\n' in command:
             raise ValueError('a command is one line')
         self.commands += 1
-        request = f'{os.getpid()}.{self.commands}'
+        # Unique in the guest, which others talk to, before it migrates to this QEMU for example.
+        request = f'{os.getpid()}.{self.name}.{self.commands}'
         self.agent.settimeout(COMMAND_S)
         self.agent.sendall(f'{request} {command}\n'.encode())
         return request
@@ -338,19 +298,24 @@ class Guest:
                 raise GuestError(f'{self.name}: QEMU is gone')
             self.buffer += data
 
-    def wait_boot(self, timeout=BOOT_S):
-        """Returns when the guest runs commands, which is after its network is up."""
-        deadline = time.monotonic() + timeout
+    def wait_connection(self, connect, deadline):
+        """Returns when connect() has succeeded, which takes QEMU a moment after its start."""
         while time.monotonic() < deadline:
             if not self.is_running():
                 with open(self.path('qemu.log'), encoding='utf-8', errors='replace') as log:
                     raise GuestError(f'{self.name}: QEMU ended: {log.read().strip()}')
             try:
-                self.connect()
+                connect()
             except OSError:
                 time.sleep(0.05)
                 continue
-            break
+            return
+        raise GuestError(f'{self.name}: QEMU does not open its sockets')
+
+    def wait_boot(self, timeout=BOOT_S):
+        """Returns when the guest runs commands, which is after its network is up."""
+        deadline = time.monotonic() + timeout
+        self.wait_connection(self.connect, deadline)
         self.wait_answer(deadline - time.monotonic())
 
     def wait_answer(self, timeout, old_boot_id=None):
@@ -493,7 +458,7 @@ def stop_command(args):
     guest = Guest.attach(args.name, args.folder)
     try:
         guest.stop()
-    except (GuestError, OSError, ValueError):
+    except (GuestError, QmpError, OSError, ValueError):
         guest.kill()
 
 
@@ -514,7 +479,8 @@ def parse_arguments():
     on_guest.add_argument('folder', help='for the sockets and the logs of the guest')
     on_guest.add_argument('name')
 
-    verb = commands.add_parser('start', parents=[on_guest], help='start a guest, print the pid of QEMU')
+    verb = commands.add_parser('start', parents=[on_guest],
+                               help='start a guest, print the pid of QEMU')
     verb.add_argument('--kernel', required=True)
     verb.add_argument('--initramfs', required=True)
     verb.add_argument('--socket', required=True, help='vhost-user socket')
@@ -551,7 +517,7 @@ def main():
     args = parse_arguments()
     try:
         return args.function(args) or 0
-    except (GuestError, OSError) as error:
+    except (GuestError, QmpError, OSError) as error:
         print(f'guest.py: {error}', file=sys.stderr)
         return 1
 

@@ -8,7 +8,23 @@ import pytest
 
 from network import Network
 
+LOG_LINES = 30
 LIB = os.path.join(os.path.dirname(__file__), '..', '..', 'scripts', 'lib.sh')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure is reported with the ends of all logs: the switch's, QEMUs' and consoles'."""
+    outcome = yield
+    report = outcome.get_result()
+    network = item.funcargs.get('network') if hasattr(item, 'funcargs') else None
+    if report.when != 'call' or not report.failed or not network:
+        return
+    for name in sorted(os.listdir(network.folder)):
+        if name.endswith('.log'):
+            with open(os.path.join(network.folder, name), encoding='utf-8',
+                      errors='replace') as log:
+                report.sections.append((f'end of {name}', ''.join(log.readlines()[-LOG_LINES:])))
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,7 @@ FEATURE_BITS = {
     'csum': 0, 'guest_csum': 1, 'guest_tso4': 7, 'guest_tso6': 8, 'guest_ecn': 9,
     'guest_ufo': 10, 'host_tso4': 11, 'host_tso6': 12, 'host_ecn': 13, 'host_ufo': 14,
     'mrg_rxbuf': 15, 'mq': 22, 'indirect_desc': 28, 'event_idx': 29, 'version_1': 32,
-    'packed': 34,
+    'access_platform': 33, 'packed': 34,
 }
 OFFLOADS = ('csum', 'guest_csum', 'guest_tso4', 'guest_tso6', 'guest_ecn',
             'host_tso4', 'host_tso6', 'host_ecn')
@@ -29,6 +29,11 @@ BOOT_DROPS = {('from_guest', 'no_destination'), ('to_guest', 'no_buffer')}
 TALK_DROPS = {('to_guest', 'no_buffer')}
 
 
+def ring_format(device):
+    """'split' or 'packed', of these properties of virtio-net-pci."""
+    return 'packed' if 'packed=on' in device else 'split'
+
+
 class Network:
     """start() it once; `guests` are in the order of the ports g0, g1, ..."""
 
@@ -40,15 +45,24 @@ class Network:
         self.guests = []
 
     def start(self, *options):
-        """A switch, and one guest for each set of options of class Guest; returns the guests."""
+        """A switch, and one guest for each set of options of class Guest; returns the guests.
+
+        {'twin_of': i} is a QEMU that waits for guest i to migrate to it, and is otherwise like it.
+        """
+        options = [dict(o) for o in options]
+        for i, own in enumerate(options):
+            twin = own.pop('twin_of', i)
+            own.update(options[twin] if twin != i else {})
+            own['incoming'] = twin != i
+            own['address'] = f'10.0.0.{twin + 1}/24'
         names = [f'g{i}' for i in range(len(options))]
         listening = [n for n, o in zip(names, options) if not o.get('server')]
         clients = {n: f'{self.folder}/{n}.qemu.sock'
                    for n, o in zip(names, options) if o.get('server')}
         self.switch = self.ringwayd(*listening, clients=clients, options=['--log-level=debug'])
-        for i, name in enumerate(names):
-            guest = Guest(name, self.folder, self.switch.sockets[name], f'10.0.0.{i + 1}/24',
-                          **{'hugetlb': False, **options[i]})
+        for name, own in zip(names, options):
+            guest = Guest(name, self.folder, self.switch.sockets[name],
+                          **{'hugetlb': False, **own})
             self.guests.append(guest)
         self.boot(*self.guests)
         return self.guests
@@ -58,9 +72,16 @@ class Network:
         for guest in guests:
             guest.start(*self.images)
         for guest in guests:
-            guest.wait_boot()
-            self.wait_port(guest, link=True)
+            if guest.incoming:
+                guest.wait_monitor()
+            else:
+                guest.wait_boot()
+                self.wait_port(guest, link=True)
         check_reasons(self.switch.drops(), BOOT_DROPS)
+
+    def show(self, guest):
+        """`port show` of the guest's port."""
+        return self.switch.cli('port', 'show', guest.name)
 
     def kill(self):
         for guest in self.guests:
@@ -83,6 +104,7 @@ class Network:
         wanted = USUAL - set(without)
         wanted |= {'packed'} if ring_format == 'packed' else set()
         wanted |= {'mq'} if pairs > 1 else set()
+        wanted |= {'access_platform'} if guest.iommu else set()
         features = int(row['features'], 16)
         assert {name for name, bit in FEATURE_BITS.items() if features >> bit & 1} == wanted
 

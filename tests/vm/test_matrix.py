@@ -8,7 +8,7 @@ that feature has no row here.
 import pytest
 
 from guest import free_huge_pages
-from network import OFFLOADS
+from network import OFFLOADS, ring_format
 
 SPLIT = 'packed=off'
 PACKED = 'packed=on'
@@ -39,10 +39,6 @@ ROWS = {
                              ('version_1', 'mrg_rxbuf')),
 }
 LONGEST_WITHOUT_OFFLOADS = 1514
-
-
-def ring_format(device):
-    return 'packed' if PACKED in device else 'split'
 
 
 @pytest.mark.parametrize('row', ROWS)

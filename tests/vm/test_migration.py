@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Guests that migrate from one port of the switch to another while they are talked to."""
+
+import contextlib
+import os
+import re
+import signal
+
+import pytest
+
+from guest import wait_until
+from migration import Migration
+from network import SOON_S, ring_format
+
+BROADCAST = '10.0.0.255'
+SPLIT = 'packed=off'
+PACKED = 'packed=on'
+FORMATS = pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
+OTHER = {SPLIT: PACKED, PACKED: SPLIT}
+
+MEBIBYTES = 8
+# What fits in the buffer of a TCP socket that nobody reads.
+UNREAD_MEBIBYTES = 1
+UNREAD_PORT = 5002
+# For what is under way when the guest pauses, and the first answers after that.
+SPARE_S = 1
+PINGS = 20
+PING_S = 0.05
+# A round trip of two guests that share a busy CPU; a page that is missing takes seconds.
+LONGEST_MS = 500
+# QEMU's parameters: bytes per second; milliseconds, in which it must be able to send the rest.
+SLOW = {'max-bandwidth': 32 << 20, 'downtime-limit': 1}
+FAST = {'max-bandwidth': 1 << 30, 'downtime-limit': 2000}
+
+
+class Ping:
+    """`sender` pings `receiver` from now on until counted."""
+
+    def __init__(self, sender, receiver):
+        self.sender = sender
+        sender.check(f'ping -i {PING_S} {receiver.ip} >/tmp/pings 2>&1 & echo $! >/tmp/pings.pid')
+
+    def count(self):
+        """(sent, answered)"""
+        self.sender.check('kill -INT $(cat /tmp/pings.pid)')
+        self.sender.check('until grep -q transmitted /tmp/pings; do usleep 10000; done')
+        found = re.search(r'(\d+) packets transmitted, (\d+) packets received',
+                          self.sender.check('tail -n 3 /tmp/pings'))
+        return int(found[1]), int(found[2])
+
+
+def start_endless_migration(source, destination):
+    """The source changes its memory faster than SLOW lets QEMU send it, until end_migration()."""
+    source.check('dd if=/dev/urandom of=/tmp/random bs=1M count=16')
+    source.check('(while [ ! -e /tmp/enough ]; do '
+                 'dd if=/tmp/random of=/tmp/busy bs=1M conv=notrunc; done) >/dev/null 2>&1 &')
+    return Migration(source, destination, **SLOW)
+
+
+def end_migration(migration):
+    migration.source.check('touch /tmp/enough')
+    migration.tune(**FAST)
+    migration.finish()
+
+
+def listen_without_reading(guest):
+    """Data for UNREAD_PORT stays where the device put it until start_reading().
+
+    That is in the pages of the receive buffers: no CPU of the guest writes to those.
+    """
+    guest.check('echo 4096 8388608 8388608 >/proc/sys/net/ipv4/tcp_rmem')
+    guest.check('[ -p /tmp/never ] || mkfifo /tmp/never')
+    guest.check(f'(nc -l -p {UNREAD_PORT} <>/tmp/never | '
+                '(until [ -e /tmp/read ]; do usleep 10000; done; sha256sum >/tmp/unread.tmp); '
+                f'mv /tmp/unread.tmp /tmp/{UNREAD_PORT}.sum) >/dev/null 2>&1 &')
+    guest.check(f'until netstat -ltn | grep -q ":{UNREAD_PORT} "; do usleep 10000; done')
+
+
+def unread_bytes(guest):
+    for line in guest.check('netstat -tn').splitlines():
+        _, received, _, local, *_ = line.split()
+        if local.endswith(f':{UNREAD_PORT}'):
+            return int(received)
+    return 0
+
+
+def send_unread(sender, receiver):
+    """Returns the SHA-256 of what it sends when all of it waits in the receiver's socket."""
+    sent = sender.make_data(UNREAD_MEBIBYTES)
+    sender.check(f'nc {receiver.ip} {UNREAD_PORT} </tmp/data >/dev/null 2>&1 &')
+    # nc has read the first of it, into a pipe that nobody reads.
+    wanted = (UNREAD_MEBIBYTES << 20) - (128 << 10)
+    wait_until(lambda: unread_bytes(receiver) >= wanted, SOON_S,
+               f'{receiver.name}: fewer than {wanted} bytes wait for a reader')
+    return sent
+
+
+def start_reading(guest):
+    guest.check('touch /tmp/read')
+
+
+def carrier_changes(guest):
+    return guest.check('cat /sys/class/net/eth0/carrier_changes')
+
+
+def start_transfers(*pairs):
+    """Data from the first to the second of each pair; returns the SHA-256 sums."""
+    sums = [sender.make_data(MEBIBYTES) for sender, _ in pairs]
+    for _, receiver in pairs:
+        receiver.listen(5001)
+    for sender, receiver in pairs:
+        sender.check(f'nc {receiver.ip} 5001 </tmp/data >/dev/null 2>&1 &')
+    return sums
+
+
+@contextlib.contextmanager
+def stopped(guest):
+    """The guest's QEMU does nothing in the meantime."""
+    os.kill(guest.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(guest.pid, signal.SIGCONT)
+
+
+def check_round_trips(sender, receiver):
+    output = sender.check(f'ping -c {PINGS} -i {PING_S} -W 5 {receiver.ip}', 60)
+    assert f'{PINGS} packets received' in output, output
+    longest = float(re.search(r'= [\d.]+/[\d.]+/([\d.]+) ms', output)[1])
+    assert longest < LONGEST_MS, output
+
+
+@FORMATS
+@pytest.mark.parametrize('iommu', [False, True], ids=['plain', 'viommu'])
+def test_a_guest_moves_while_it_talks(network, device, iommu):
+    moving, peer, moved = network.start({'device': device, 'iommu': iommu},
+                                        {'device': OTHER[device]}, {'twin_of': 0})
+    moving.ping(peer)
+    assert network.learned()[moving.mac] == moving.name
+    assert network.show(moving)['log']['active'] is False
+    carrier = carrier_changes(moving)
+    listen_without_reading(moving)
+    migration = start_endless_migration(moving, moved)
+    migration.wait_first_pass()
+    log = network.show(moving)['log']
+    assert log['active'] and log['buffers'] and log['rings'] == 2
+    # What the switch writes from here on arrives only if the switch reports it as changed.
+    unread = send_unread(peer, moving)
+    sums = start_transfers((peer, moving), (moving, peer))
+    assert migration.info()['status'] == 'active'
+    end_migration(migration)
+    assert [moved.received(5001, 60), peer.received(5001, 60)] == sums
+    start_reading(moved)
+    assert moved.received(UNREAD_PORT, 60) == unread
+    assert carrier_changes(moved) == carrier
+    network.check_port(moved, ring_format(device))
+    network.exchange(moved, peer)
+
+
+def test_the_switch_learns_at_once_where_a_silent_guest_is(network):
+    """QEMU has the switch announce a guest that does not do so itself."""
+    moving, listener, moved = network.start({'device': f'{SPLIT},guest_announce=off'},
+                                            {'device': PACKED}, {'twin_of': 0})
+    moving.ping(listener)
+    before = network.switch.stats(listener.name)['to_guest']['broadcast']
+    Migration(moving, moved).finish()
+    wait_until(lambda: network.learned().get(moved.mac) == moved.name, SOON_S,
+               f'{moved.mac} is not learned behind {moved.name}: {network.learned()}')
+    assert network.switch.stats(listener.name)['to_guest']['broadcast'] > before
+    assert 'VIRTIO_NET_F_GUEST_ANNOUNCE' not in network.show(moved)['features']
+    assert f'{moved.name}: SEND_RARP' in network.switch.log()
+    listener.ping(moved)
+
+
+def test_only_the_pause_of_a_migration_costs_answers(network):
+    """Of a guest that announces itself: QEMU leaves it to the guest."""
+    moving, peer, moved = network.start({'device': f'{PACKED},guest_announce=on'},
+                                        {'device': SPLIT}, {'twin_of': 0})
+    pings = Ping(peer, moving)
+    migration = Migration(moving, moved)
+    migration.finish()
+    assert 'VIRTIO_NET_F_GUEST_ANNOUNCE' in network.show(moved)['features']
+    assert 'SEND_RARP' not in network.switch.log()
+    moved.ping(peer)
+    sent, answered = pings.count()
+    assert sent - answered <= (migration.pause_s + SPARE_S) / PING_S, (sent, answered)
+
+
+def ping_all(sender):
+    """Nobody answers."""
+    sender.run(f'ping -c {PINGS} -i {PING_S} -W 1 {BROADCAST}')
+
+
+def frames_to(network, guest):
+    return network.switch.stats(guest.name)['to_guest']['frames']
+
+
+@FORMATS
+def test_page_faults_of_a_guest_that_moves_by_postcopy_do_not_delay_others(network, device):
+    moving, peer, other, moved = network.start({'device': device}, {'device': PACKED},
+                                               {'device': SPLIT}, {'twin_of': 0})
+    moving.ping(peer)
+    assert 'PAGEFAULT' in network.show(moving)['protocol_features']
+    carrier = carrier_changes(moving)
+    sums = start_transfers((peer, moving), (moving, peer))
+    migration = Migration(moving, moved, postcopy=True,
+                          **{'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 8 << 20})
+    migration.wait_status('active')
+    moving.qmp('migrate-start-postcopy')
+    migration.wait_status('postcopy-active')
+    network.wait_port(moved, link=True)
+    # Nobody sends the pages that the switch asks for when it writes to all guests.
+    with stopped(moving):
+        ping_all(other)
+        reached = {guest.name: frames_to(network, guest) for guest in (moved, peer)}
+        for sender, receiver in (peer, other), (other, peer):
+            check_round_trips(sender, receiver)
+        ping_all(other)
+        assert network.show(moved)['postcopy'] == 'listening'
+        assert frames_to(network, moved) == reached[moved.name], 'the switch waits for no page'
+        assert frames_to(network, peer) >= reached[peer.name] + PINGS
+    migration.tune(**{'max-postcopy-bandwidth': 0})
+    migration.finish()
+    wait_until(lambda: network.show(moved)['postcopy'] == 'none', SOON_S, 'no end of postcopy')
+    assert [moved.received(5001, 60), peer.received(5001, 60)] == sums
+    assert carrier_changes(moved) == carrier
+    network.check_port(moved, ring_format(device))
+    network.exchange(moved, peer)
