@@ -94,8 +94,8 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		.deferred = vhost_postcopy_wanted(vp),
 		.wake_fd = vp->wake_fd,
 	};
-	struct vhost_queue *made;
-	uint64_t missing;
+	struct vhost_queue *made = NULL;
+	uint64_t missing = 0;
 	int ret;
 
 	/* A disabled to_guest ring supplies nothing; a disabled from_guest ring is drained. */

@@ -177,9 +177,11 @@ void fe_mem_remove(struct fe_mem *m, uint32_t i)
 	struct fe_region *r = &m->regions[i];
 
 	/* Within the range of all the addresses stay ours: fe_mem_fini gives them back together. */
-	if (!r->own)
+	if (!r->own &&
 		mmap(r->host, r->c.size, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+			0) == MAP_FAILED)
+		abort(); /* out of memory, and there is no going on with half of a guest */
 	region_fini(r);
 	m->nregions--;
 	memmove(r, r + 1, (m->nregions - i) * sizeof(*r));

@@ -170,7 +170,7 @@ int fe_shadow_new(struct fe_guest *g, uint64_t log_size)
 		return -ENOMEM;
 	s->g = g;
 	s->size = log_size;
-	s->copy = malloc(bytes);
+	s->copy = malloc(bytes + 1); /* there may be nothing to watch */
 	s->fetched = calloc(6, log_size);
 	if (!s->copy || !s->fetched) {
 		fe_shadow_free(s);
