@@ -31,7 +31,7 @@ ROWS = {
         ['a_log_is_answered_with_an_echo_of_its_description',
          'a_log_begins_anywhere_in_its_file', 'a_log_is_replaced_while_rings_rest'],
         ['a_log_that_is_not_all_there_is_refused']),
-    'SET_LOG_FD': ('kept; nobody is signalled: the log is complete without',
+    'SET_LOG_FD': ('signalled every 100 ms while there is a log: it may have changed',
                    ['the_log_eventfd_is_an_eventfd'], ['the_log_eventfd_is_an_eventfd']),
     'SET_VRING_NUM': ('split: a power of two; packed: any; up to 32768',
                       ['a_packed_ring_has_any_size'],
@@ -45,7 +45,8 @@ ROWS = {
     'SET_VRING_BASE': ('split: 16 bits; packed: both indices with their wrap counters',
                        ['a_base_that_was_given_outlives_the_choice_of_a_format'],
                        ['a_split_index_has_16_bits_and_a_packed_one_is_coded']),
-    'GET_VRING_BASE': ('stops that ring alone and says exactly where it was',
+    'GET_VRING_BASE': ('stops that ring alone and says exactly where it was; forgets the IOTLB, of '
+                       'which QEMU tells nothing more then',
                        ['a_stopped_ring_reports_where_it_was_twice',
                         'a_stopped_ring_starts_again_with_a_kick_only'], []),
     'SET_VRING_KICK': ('starts the ring; every ring is polled, so no kick is waited for',

@@ -151,6 +151,33 @@ static void the_log_may_begin_anywhere_in_its_file(void **state)
 	}
 }
 
+/* Index and entries are in different pages then; of a buffer only those that the frame reaches. */
+static void rings_and_buffers_of_several_pages_are_logged_page_by_page(void **state)
+{
+	const struct stream s = {.n = 150, .len = 5000, .window = 64};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct fe_guest_config c = guest_logged(
+			i & 2 ? FE_IOMMU_STATIC : FE_IOMMU_NONE, false);
+		struct fe_guest_config large = guest_large();
+		struct peer *a, *b;
+
+		c.features |= formats[i % 2];
+		c.rx_size = c.tx_size = 1024;
+		c.rx_buf_size = c.tx_buf_size = 9100;
+		a = peer_up_linked(*state, "a", &large);
+		b = peer_up_linked(*state, "b", &c);
+		peers_meet(*state, a, b);
+		log_begin(b, 0, 0);
+		for (unsigned k = 0; k < 6; k++) {
+			fe_shadow_reset(b->g->shadow);
+			traffic_check(*state, a, b, &s);
+			log_check(*state, b, &maps[0]);
+		}
+		rig_clean(state);
+	}
+}
+
 /* Rings in front, buffers behind the end of the bitmap. */
 static void pages_beyond_a_short_log_are_ignored(void **state)
 {
@@ -328,6 +355,7 @@ int main(void)
 		log_test(the_log_is_exact),
 		log_test(the_log_is_exact_behind_an_iommu),
 		log_test(the_log_may_begin_anywhere_in_its_file),
+		log_test(rings_and_buffers_of_several_pages_are_logged_page_by_page),
 		log_test(pages_beyond_a_short_log_are_ignored),
 		log_test(used_entries_are_logged_where_the_front_end_says),
 		log_test(rings_and_buffers_are_logged_apart),
