@@ -32,18 +32,6 @@
 
 #define F(bit) (1ull << (bit))
 
-/* ThreadSanitizer makes a call of each store: minutes of steps through code that is not ours. */
-#if defined(__SANITIZE_THREAD__)
-#define TOO_SLOW 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TOO_SLOW 1
-#endif
-#endif
-#ifndef TOO_SLOW
-#define TOO_SLOW 0
-#endif
-
 /* Of the states that recovery changes something in, every so many is recovered step by step. */
 #define MOMENTS      6
 #define MOMENT_EVERY 19
@@ -392,10 +380,6 @@ static void a_kill_at_any_instruction_loses_nothing(void **state)
 	struct world w;
 	cpu_set_t cpus;
 
-	if (TOO_SLOW) {
-		print_message("skipped: stepping through ThreadSanitizer's code takes minutes\n");
-		skip();
-	}
 	share_cpu(&cpus);
 	world_new(&w, v);
 	step_through(&w, OP_INIT, 0);
