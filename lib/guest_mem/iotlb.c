@@ -226,8 +226,9 @@ int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iov
 	return 0;
 }
 
-/* Whether an entry of `view` has a byte in [first, last]. */
-static bool view_has(const struct gm_iotlb_view *view, uint64_t first, uint64_t last)
+/* An entry of `view` that has a byte in [first, last], or NULL. */
+static const struct gm_iotlb_entry *view_find(
+	const struct gm_iotlb_view *view, uint64_t first, uint64_t last)
 {
 	uint32_t lo = 0, hi = view->n;
 
@@ -240,9 +241,9 @@ static bool view_has(const struct gm_iotlb_view *view, uint64_t first, uint64_t 
 		else if (first > entry_last(e))
 			lo = mid + 1;
 		else
-			return true;
+			return e;
 	}
-	return false;
+	return NULL;
 }
 
 int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size)
@@ -255,7 +256,7 @@ int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size)
 	if (!size || last < iova)
 		last = UINT64_MAX;
 	/* A strict guest unmaps far more than it ever made us look at. */
-	if (!view_has(old, iova, last))
+	if (!view_find(old, iova, last))
 		return 0;
 	view = view_new((size_t)old->n + 1);
 	if (!view)
@@ -287,20 +288,7 @@ void gm_iotlb_remap(struct gm_iotlb *tlb, const struct gm_map *map)
 
 const struct gm_iotlb_entry *gm_iotlb_find(const struct gm_iotlb_view *view, uint64_t iova)
 {
-	uint32_t lo = 0, hi = view->n;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct gm_iotlb_entry *e = &view->entries[mid];
-
-		if (iova < e->iova)
-			hi = mid;
-		else if (iova - e->iova < e->size)
-			return e;
-		else
-			lo = mid + 1;
-	}
-	return NULL;
+	return view_find(view, iova, iova);
 }
 
 RW_NOINLINE void *gm_iotlb_at_slow(const struct gm_iotlb_view *view, struct gm_iotlb_cache *cache,
