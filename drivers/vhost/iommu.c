@@ -59,15 +59,20 @@ static bool ask(struct vhost_port *vp, struct vhost_asks *asks, uint32_t i)
 	return true;
 }
 
+/* The queue of ring `i` if it has handed us a note, or NULL. */
+static struct vhost_queue *asking(struct vhost_port *vp, unsigned i)
+{
+	struct vhost_queue *q = *vhost_ring_queue(vp, i);
+
+	return q && vhost_asks_open(q) ? q : NULL;
+}
+
 /* Ask for what was not asked yet, and see what is known meanwhile. */
 static void asks_go_on(struct vhost_port *vp, struct vhost_queue *q)
 {
 	struct vhost_asks *asks = &q->asks;
-	uint32_t all;
+	uint32_t all = (1u << asks->n) - 1;
 
-	if (!__atomic_load_n(&asks->open, __ATOMIC_ACQUIRE))
-		return;
-	all = (1u << asks->n) - 1;
 	for (uint32_t i = 0; i < asks->n; i++) {
 		const struct vq_miss *miss = &asks->miss[i];
 
@@ -82,11 +87,11 @@ static void asks_go_on(struct vhost_port *vp, struct vhost_queue *q)
 		asks_close(q);
 }
 
-/* For all running queues. */
+/* For all queues. */
 static void all_go_on(struct vhost_port *vp)
 {
 	for (unsigned i = 0; i < vp->session->nrings; i++) {
-		struct vhost_queue *q = *vhost_ring_queue(vp, i);
+		struct vhost_queue *q = asking(vp, i);
 
 		if (q)
 			asks_go_on(vp, q);
@@ -164,9 +169,9 @@ void vhost_iommu_tick(struct vhost_port *vp)
 	if (!vp->session || !vp->session->iotlb)
 		return;
 	for (unsigned i = 0; i < vp->session->nrings; i++) {
-		struct vhost_queue *q = *vhost_ring_queue(vp, i);
+		struct vhost_queue *q = asking(vp, i);
 
-		if (!q || !__atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE))
+		if (!q)
 			continue;
 		q->asks.asked &= acked ? ~q->asks.again : 0;
 		q->asks.again = 0;
@@ -232,31 +237,36 @@ static void ask_again(struct vhost_asks *asks, uint32_t i)
 		asks->again |= 1u << i;
 }
 
+/* What the answer to question `cookie` means for a note. */
+static void note_answered(
+	const struct vhost_port *vp, struct vhost_asks *asks, uint64_t cookie, bool ok)
+{
+	for (uint32_t i = 0; i < asks->n; i++) {
+		if (!(asks->asked >> i & 1) || asks->question[i] != cookie ||
+			is_known(vp, &asks->miss[i]))
+			continue;
+		if (ok) {
+			ask_again(asks, i);
+			continue;
+		}
+		asks->settled |= 1u << i;
+		if (!asks->denied) {
+			asks->denied = true;
+			asks->denied_iova = asks->miss[i].iova;
+		}
+	}
+}
+
 void vhost_iotlb_answered(void *dev, uint64_t cookie, bool ok)
 {
 	struct vhost_port *vp = dev;
 
 	for (unsigned i = 0; i < vp->session->nrings; i++) {
-		struct vhost_queue *q = *vhost_ring_queue(vp, i);
+		struct vhost_queue *q = asking(vp, i);
 
-		if (!q || !__atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE))
+		if (!q)
 			continue;
-		for (uint32_t k = 0; k < q->asks.n; k++) {
-			struct vhost_asks *asks = &q->asks;
-
-			if (!(asks->asked >> k & 1) || asks->question[k] != cookie ||
-				is_known(vp, &asks->miss[k]))
-				continue;
-			if (ok) {
-				ask_again(asks, k);
-				continue;
-			}
-			asks->settled |= 1u << k;
-			if (!asks->denied) {
-				asks->denied = true;
-				asks->denied_iova = asks->miss[k].iova;
-			}
-		}
+		note_answered(vp, &q->asks, cookie, ok);
 		asks_go_on(vp, q);
 	}
 }

@@ -28,7 +28,7 @@ static unsigned port_from(struct port *port, uint16_t queue, struct frame *frame
 	struct vhost_queue *service = __atomic_load_n(&pair->service, __ATOMIC_ACQUIRE);
 
 	if (rw_unlikely(service))
-		vhost_service(service);
+		vhost_service(service, service->to);
 	if (rw_unlikely(!pair->from))
 		return 0; /* polled for the other's sake */
 	return pair->from->from(pair->from, frames, n);

@@ -160,10 +160,7 @@ static bool move_to(struct vhost_queue *q)
 		vhost_fifo_pop(relay->fifo, n);
 		return n;
 	}
-	if (__atomic_load_n(&q->wants_service, __ATOMIC_RELAXED)) {
-		__atomic_store_n(&q->wants_service, 0, __ATOMIC_RELAXED);
-		relay->to(q, NULL, 0);
-	}
+	vhost_service(q, relay->to);
 	if (!n)
 		return false;
 	for (unsigned i = 0; i < n; i++)

@@ -86,11 +86,10 @@ struct vhost_queue {
 	uint32_t log_hint;
 	struct dl_batch batch;
 	struct vhost_asks asks;
-	struct vhost_fifo
-		*backlog;       /* to_guest behind an IOMMU: frames whose buffers are asked for */
-	uint32_t wants_service; /* 1: look at the backlog although no frame comes */
-	int wake_fd;            /* eventfd by which control learns of `asks` */
-	struct vhost_relay *relay; /* NULL but in a postcopy migration */
+	struct vhost_fifo *backlog; /* to_guest behind an IOMMU: frames that wait for buffers */
+	uint32_t wants_service;     /* 1: look at the backlog although no frame comes */
+	int wake_fd;                /* eventfd by which control learns of `asks` */
+	struct vhost_relay *relay;  /* NULL but in a postcopy migration */
 
 	/* Control only, and the thread that sets the ring up. */
 	const struct vu_session *session;
@@ -143,21 +142,25 @@ bool vhost_missed(struct vhost_queue *q, struct vq_cursor at, unsigned mode);
 /* Hand q->vq.misses to control, if it has not got others to settle. Thread: worker. */
 void vhost_ask(struct vhost_queue *q);
 
-/* Whether control has q->asks. Thread: worker. */
+/* Whether control has q->asks. Thread: any. */
 static inline bool vhost_asks_open(const struct vhost_queue *q)
 {
-	/* Pairs with the release in asks_close (iommu.c). */
+	/* Pairs with the release in asks_close (iommu.c) and that in vhost_ask. */
 	return __atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE);
 }
 
-/* Let a to_guest queue see whether its backlog can go on. Thread: a worker, or the lock's holder. */
-static inline void vhost_service(struct vhost_queue *q)
+/*
+ * Let a to_guest queue see, by its body `to`, whether its backlog can go on. Thread: a worker that polls
+ * the pair, or the one that stands in for it.
+ */
+static inline void vhost_service(struct vhost_queue *q,
+	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n))
 {
 	/* Pairs with the release in asks_close (iommu.c). */
 	if (!__atomic_load_n(&q->wants_service, __ATOMIC_ACQUIRE))
 		return;
 	__atomic_store_n(&q->wants_service, 0, __ATOMIC_RELAXED);
-	q->to(q, NULL, 0);
+	to(q, NULL, 0);
 }
 
 /* Tell control that the ring lies. Thread: worker. */
