@@ -4,11 +4,18 @@
  * guest's memory, fed by the log, is the judge (fe_shadow.h).
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "fe_shadow.h"
 #include "traffic.h"
+
+/* How often the back-end signals; how long a signal may take on a busy machine. */
+#define SIGNAL_MS 100
+#define WAIT_MS   5000
 
 static struct rig rig;
 static struct fe_log maps[2];
@@ -349,6 +356,40 @@ static void set_log_base_pleases_every_front_end(void **state)
 	duplex_check(*state, a, b);
 }
 
+/* Whether the eventfd is signalled within `ms`; takes the signal. */
+static bool is_signalled(int fd, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint64_t n;
+
+	return poll(&p, 1, ms) == 1 && read(fd, &n, sizeof(n)) == sizeof(n);
+}
+
+static void the_front_end_is_told_that_the_log_may_have_changed(void **state)
+{
+	struct fe_guest_config c = guest_logged(FE_IOMMU_NONE, false);
+	int first = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int second = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct peer *b = peer_up(*state, "b", &c);
+
+	assert_true(first >= 0 && second >= 0);
+	assert_int_equal(fe_conn_set_log_fd(&b->g->conn, first), 0);
+	peer_sync(b);
+	assert_false(is_signalled(first, 3 * SIGNAL_MS)); /* there is no log */
+	log_begin(b, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(is_signalled(first, WAIT_MS));
+	assert_int_equal(fe_conn_set_log_fd(&b->g->conn, second), 0);
+	peer_sync(b);
+	is_signalled(first, 0);
+	assert_true(is_signalled(second, WAIT_MS));
+	assert_true(is_signalled(second, WAIT_MS));
+	assert_false(is_signalled(first, 0));
+	log_end(b);
+	close(first);
+	close(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +402,7 @@ int main(void)
 		log_test(rings_and_buffers_are_logged_apart),
 		log_test(without_logging_nothing_is_marked),
 		log_test(set_log_base_pleases_every_front_end),
+		log_test(the_front_end_is_told_that_the_log_may_have_changed),
 	};
 
 	maps[0].fd = maps[1].fd = -1;
