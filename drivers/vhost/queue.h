@@ -5,23 +5,12 @@
  * that is constant from then on; owned by workers while the switch's plan names it; freed by control
  * when it rests. Nothing in it changes hands any other way.
  */
-#include <linux/virtio_net.h>
-
 #include "fifo.h"
 #include "frame.h"
 #include "port.h"
+#include "rw_virtio_net.h"
 #include "vq.h"
 #include "vu_session.h"
-
-/* UDP segmentation (virtio 1.2, 5.1.3 and 5.1.6), which older kernel headers lack. */
-#ifndef VIRTIO_NET_F_GUEST_USO4
-#define VIRTIO_NET_F_GUEST_USO4 54
-#define VIRTIO_NET_F_GUEST_USO6 55
-#define VIRTIO_NET_F_HOST_USO   56
-#endif
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
 
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)

@@ -16,25 +16,15 @@
  * Thread: one at a time for a guest. Two for different queues, once they run, if it has no channel.
  */
 #include <linux/virtio_config.h>
-#include <linux/virtio_net.h>
 
 #include "fe_channel.h"
 #include "fe_conn.h"
 #include "fe_iommu.h"
 #include "fe_mem.h"
 #include "fe_ring.h"
+#include "rw_virtio_net.h"
 
 #define FE_MAX_PAIRS 128
-
-/* Segmentation of UDP (virtio 1.3, 5.1.3 and 5.1.6), which older headers lack. */
-#ifndef VIRTIO_NET_F_GUEST_USO4
-#define VIRTIO_NET_F_GUEST_USO4 54
-#define VIRTIO_NET_F_GUEST_USO6 55
-#define VIRTIO_NET_F_HOST_USO   56
-#endif
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
 
 /* A feature bit's place in the word. */
 #define FE_BIT(n) (1ull << (n))
