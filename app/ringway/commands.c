@@ -34,8 +34,7 @@ static int connect_to(struct cli *cli)
 		cli->socket, why);
 }
 
-/* The result of a call, or NULL with a complaint made. Takes the reference to `params`. */
-static json_t *call(struct cli *cli, const char *method, json_t *params)
+json_t *call(struct cli *cli, const char *method, json_t *params)
 {
 	struct ctl_failure fail;
 	json_t *result = NULL;
@@ -52,8 +51,7 @@ static json_t *call(struct cli *cli, const char *method, json_t *params)
 	return result;
 }
 
-/* As call(), for a result that must be a list. */
-static json_t *call_list(struct cli *cli, const char *method, json_t *params)
+json_t *call_list(struct cli *cli, const char *method, json_t *params)
 {
 	json_t *result = call(cli, method, params);
 
@@ -333,12 +331,22 @@ const struct command commands[] = {
 		"fdb del MAC [--vlan ID]", "forget one address, static or learned"},
 	{"worker", "list", 0, worker_list, worker_list_print, "worker list",
 		"the workers and how busy they are"},
+	{"rate", NULL, COMMAND_RATE, rate, rate_print, "rate [--interval S] [--count N]",
+		"frames, bits and drops in a second; busy workers"},
+	{"forward", "show", 0, forward_show, forward_print, "forward show",
+		"what is done with frames"},
+	{"forward", "set", COMMAND_NAME | COMMAND_NEEDS_NAME, forward_set, forward_print,
+		"forward set MODE", "switch, io, mac, macswap, rxonly or txonly"},
+	{"forward", "start", 0, forward_start, forward_print, "forward start",
+		"go on taking frames"},
+	{"forward", "stop", 0, forward_stop, forward_print, "forward stop",
+		"leave frames where the guests have them"},
 	{"version", NULL, 0, version, version_print, "version",
 		"the versions of ringway and of the switch"},
 };
 const unsigned ncommands = RW_ARRAY_SIZE(commands);
 
-int command_run(const struct command *command, struct cli *cli)
+static int run_once(const struct command *command, struct cli *cli)
 {
 	json_t *result = command->ask(cli);
 
@@ -351,5 +359,18 @@ int command_run(const struct command *command, struct cli *cli)
 		command->print(cli, result);
 	}
 	json_decref(result);
-	return 0;
+	cli->done++;
+	/* Whoever reads them wants each at once, and nobody to go on when he has left. */
+	return fflush(stdout);
+}
+
+int command_run(const struct command *command, struct cli *cli)
+{
+	int ret;
+
+	do
+		ret = run_once(command, cli);
+	while (!ret && cli->done != cli->count);
+	json_decref(cli->before);
+	return ret;
 }

@@ -17,13 +17,19 @@ struct cli {
 	const char *name;   /* the word behind the command, or NULL */
 	unsigned vlan;      /* --vlan ID, 0 without it */
 	bool vlan_given;
+	double interval_s; /* --interval S */
+	unsigned count;    /* --count N: answers to print; 0: no end */
+	bool rate_given;   /* one of these two */
+	unsigned done;     /* answers printed */
+	json_t *before;    /* rate: the reading of last time */
 };
 
 /* Options and words that only some commands take. */
-#define COMMAND_NAME   1u /* a word: NAME */
-#define COMMAND_PORT   2u /* --port NAME */
-#define COMMAND_QUEUES 4u /* --queues */
-#define COMMAND_VLAN   8u /* --vlan ID */
+#define COMMAND_NAME   1u  /* a word: NAME */
+#define COMMAND_PORT   2u  /* --port NAME */
+#define COMMAND_QUEUES 4u  /* --queues */
+#define COMMAND_VLAN   8u  /* --vlan ID */
+#define COMMAND_RATE   64u /* --interval S, --count N */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME 16u
 #define COMMAND_NEEDS_PORT 32u
@@ -41,11 +47,27 @@ struct command {
 extern const struct command commands[];
 extern const unsigned ncommands;
 
-/* Ask and print. 0, or -1 when it has complained. */
+/* Ask and print, cli->count times. 0, or -1 when it has complained. */
 int command_run(const struct command *command, struct cli *cli);
+
+/* Call a method of the switch: the result, or NULL with a complaint made. Takes the reference to `params`. */
+json_t *call(struct cli *cli, const char *method, json_t *params);
+/* As call(), for a result that must be a list. */
+json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
 /* show.c: the page of `port show`. */
 void port_show_print(const struct cli *cli, const json_t *port);
+
+/* forward.c. */
+json_t *forward_show(struct cli *cli);
+json_t *forward_start(struct cli *cli);
+json_t *forward_stop(struct cli *cli);
+json_t *forward_set(struct cli *cli);
+void forward_print(const struct cli *cli, const json_t *answer);
+
+/* rate.c: waits for cli->interval_s. */
+json_t *rate(struct cli *cli);
+void rate_print(const struct cli *cli, const json_t *answer);
 
 /* Say what went wrong in one line on standard error. Returns -1. */
 int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -20,7 +20,11 @@
 #define WORDS_MAX 3
 #define VLAN_MAX  4094 /* IEEE 802.1Q, 9.6 */
 
-enum { OPT_JSON = 256, OPT_PORT, OPT_QUEUES, OPT_VLAN };
+#define INTERVAL_MIN_S 0.01
+#define INTERVAL_MAX_S 86400.0
+#define COUNT_MAX      1000000000u
+
+enum { OPT_JSON = 256, OPT_PORT, OPT_QUEUES, OPT_VLAN, OPT_INTERVAL, OPT_COUNT };
 
 /* A command line, read but not understood yet. */
 struct line {
@@ -65,6 +69,8 @@ static void print_help(void)
 	      "where\n"
 	      "                     the address is\n"
 	      "      --vlan=ID      fdb add, fdb del: 0 to 4094 (default: 0, untagged)\n"
+	      "      --interval=S   rate: seconds from one reading to the next (default: 1)\n"
+	      "      --count=N      rate: so many times (default: 1); 0: until interrupted\n"
 	      "  -V, --version      print the version of this program alone and exit\n"
 	      "  -h, --help         print this and exit\n"
 	      "\n"
@@ -85,6 +91,44 @@ static int vlan_read(const char *text, struct cli *cli)
 	return 0;
 }
 
+static int interval_read(const char *text, struct cli *cli)
+{
+	char *end;
+	double s = strtod(text, &end);
+
+	if (*text < '0' || *text > '9' || *end || s < INTERVAL_MIN_S || s > INTERVAL_MAX_S)
+		return complain("--interval wants %g to %.0f seconds, not \"%s\"", INTERVAL_MIN_S,
+			INTERVAL_MAX_S, text);
+	cli->interval_s = s;
+	cli->rate_given = true;
+	return 0;
+}
+
+static int count_read(const char *text, struct cli *cli)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || n > COUNT_MAX)
+		return complain("--count wants a number from 0 to %u, not \"%s\"", COUNT_MAX, text);
+	cli->count = (unsigned)n;
+	cli->rate_given = true;
+	return 0;
+}
+
+/* Options of some commands that have a value. 0, or -1 with a complaint. */
+static int value_read(int opt, const char *text, struct cli *cli)
+{
+	switch (opt) {
+	case OPT_INTERVAL:
+		return interval_read(text, cli);
+	case OPT_COUNT:
+		return count_read(text, cli);
+	default:
+		return vlan_read(text, cli);
+	}
+}
+
 /* Read the words and options, in any order. 0, or -1 with a complaint. */
 static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 {
@@ -94,6 +138,8 @@ static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 		{"port", required_argument, NULL, OPT_PORT},
 		{"queues", no_argument, NULL, OPT_QUEUES},
 		{"vlan", required_argument, NULL, OPT_VLAN},
+		{"interval", required_argument, NULL, OPT_INTERVAL},
+		{"count", required_argument, NULL, OPT_COUNT},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -122,7 +168,9 @@ static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 			cli->queues = true;
 			break;
 		case OPT_VLAN:
-			if (vlan_read(optarg, cli))
+		case OPT_INTERVAL:
+		case OPT_COUNT:
+			if (value_read(opt, optarg, cli))
 				return -1;
 			break;
 		case 'h':
@@ -148,6 +196,7 @@ static int options_fit(const struct command *c, const struct cli *cli)
 	const char *extra = cli->port && !(c->takes & COMMAND_PORT) ? "--port"
 		: cli->queues && !(c->takes & COMMAND_QUEUES)       ? "--queues"
 		: cli->vlan_given && !(c->takes & COMMAND_VLAN)     ? "--vlan"
+		: cli->rate_given && !(c->takes & COMMAND_RATE)     ? "--interval or --count"
 								    : NULL;
 
 	if (extra)
@@ -220,7 +269,7 @@ static int finish(int status)
 int main(int argc, char **argv)
 {
 	char path[RW_SOCK_PATH_MAX + 1];
-	struct cli cli = {.fd = -1};
+	struct cli cli = {.fd = -1, .interval_s = 1, .count = 1};
 	const struct command *command;
 	struct line line = {0};
 	int ret;

@@ -95,6 +95,7 @@ static int switch_begin(struct daemon *d)
 		.nworkers = d->opt.ncpus,
 		.fdb_entries = d->opt.fdb_size,
 		.fdb_age_s = d->opt.fdb_age_s,
+		.forward = d->opt.forward,
 	};
 	int ret;
 

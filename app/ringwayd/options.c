@@ -157,6 +157,16 @@ static int set_fdb_age(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_forward(struct parse *p, const char *value)
+{
+	int mode = sw_forward_by_name(value);
+
+	if (mode < 0)
+		return options_mistake(p, "--forward=%s: choose " SW_FORWARD_NAMES, value);
+	p->opt.forward = (enum sw_forward)mode;
+	return 0;
+}
+
 static int set_help(struct parse *p, const char *value)
 {
 	(void)p;
@@ -188,6 +198,7 @@ static const struct row {
 	{"--log-level", "LEVEL", false, set_log_level},
 	{"--fdb-size", "N", false, set_fdb_size},
 	{"--fdb-age", "SECONDS", false, set_fdb_age},
+	{"--forward", "MODE", false, set_forward},
 	{"--help", NULL, true, set_help},
 	{"-h", NULL, true, set_help},
 	{"--version", NULL, true, set_version},
@@ -314,6 +325,15 @@ void options_print_help(FILE *to)
 	      "  --fdb-size=N        remember at most N addresses (default: 65536)\n"
 	      "  --fdb-age=SECONDS   forget an address that is silent so long; 0: never\n"
 	      "                      (default: 300)\n"
+	      "  --forward=MODE      switch (the default), or without a switch, to measure\n"
+	      "                      guests; ports are paired as they are given, the first\n"
+	      "                      with the second, a last odd one with itself:\n"
+	      "                        io       to the partner, unchanged\n"
+	      "                        mac      to the partner, with addresses of ringwayd's\n"
+	      "                        macswap  to the partner, addresses exchanged\n"
+	      "                        rxonly   take and count, send nothing\n"
+	      "                        txonly   send frames of 64 bytes to every port\n"
+	      "                      can be changed while it runs: ringway forward\n"
 	      "\n"
 	      "Running:\n"
 	      "  --control=PATH      socket for the ringway command (default: for root\n"

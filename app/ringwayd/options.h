@@ -15,6 +15,7 @@
 
 #include "rw_log.h"
 #include "rw_sock.h"
+#include "sw_forward.h"
 
 #define OPTIONS_PORTS_MAX 256
 #define OPTIONS_CPUS_MAX  64 /* workers */
@@ -52,6 +53,7 @@ struct options {
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */
+	enum sw_forward forward;
 };
 
 /*

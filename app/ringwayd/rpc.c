@@ -244,5 +244,9 @@ const struct ctl_method rpc_methods[] = {
 	{"fdb.add", rpc_fdb_add},
 	{"fdb.del", rpc_fdb_del},
 	{"worker.list", rpc_worker_list},
+	{"forward.show", rpc_forward_show},
+	{"forward.set", rpc_forward_set},
+	{"forward.start", rpc_forward_start},
+	{"forward.stop", rpc_forward_stop},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);

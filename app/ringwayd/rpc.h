@@ -6,3 +6,9 @@
 /* rpc_show.c */
 json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail);
+
+/* rpc_forward.c */
+json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_forward_start(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_forward_stop(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -20,12 +20,18 @@ struct sw_target {
 	bool running[PORT_MAX_PAIRS];   /* the same, by number */
 };
 
+struct sw_worker;
+
 /* Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory. */
 struct sw_plan {
+	/* The poll round when it is not to switch: how many frames it moved. NULL: it is. */
+	unsigned (*round)(struct sw_worker *w, const struct sw_plan *plan);
+	enum sw_forward mode; /* also while nothing is forwarded */
 	unsigned first_poll[SW_MAX_WORKERS +
 		1]; /* worker w polls [first_poll[w], first_poll[w + 1]) */
 	unsigned nflood;
-	uint16_t flood[SW_MAX_PORTS]; /* ids of the ports that are up */
+	uint16_t flood[SW_MAX_PORTS];   /* ids of the ports that are up */
+	uint16_t partner[SW_MAX_PORTS]; /* by id: the port that it is paired with */
 	struct sw_target targets[SW_MAX_PORTS];
 	struct sw_poll polls[SW_MAX_PORTS * PORT_MAX_PAIRS];
 };
@@ -70,6 +76,7 @@ struct sw_worker {
 	uint64_t next_s_at; /* TSC at which now_s moves on */
 
 	uint64_t polls, busy_polls, busy_cycles, idle_cycles, frames_seen;
+	uint64_t made; /* frames of its own, SW_FORWARD_TXONLY */
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
@@ -92,13 +99,20 @@ struct sw {
 
 	/* Control only. */
 	bool changed; /* since the last sw_commit */
+	enum sw_forward forward;
+	bool forwarding; /* not stopped */
 	unsigned nworkers;
 	unsigned load[SW_MAX_WORKERS]; /* from_guest queues assigned */
 	struct sw_plan *spare;
 	struct sw_worker *workers[SW_MAX_WORKERS];
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
 	unsigned id_end;             /* one more than the highest id in use */
+	unsigned nports;
+	uint16_t order[SW_MAX_PORTS]; /* their ids as they were added */
 };
+
+/* forward.c: the part of the plan that says what is done with frames. */
+void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
 
 /* The thread of a worker: polls until sw->stop. */
 int sw_worker_main(void *arg);

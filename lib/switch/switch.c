@@ -60,6 +60,8 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 	if (!sw)
 		return -ENOMEM;
 	sw->nworkers = cfg->nworkers;
+	sw->forward = cfg->forward;
+	sw->forwarding = true;
 	sw->tsc_start = rte_rdtsc();
 	sw->tsc_hz = rte_get_tsc_hz();
 	/* calloc: the plans are large and sparse, and untouched pages cost nothing. */
@@ -157,6 +159,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 	sw->ports[id] = (struct sw_port_state){.port = port};
 	port->id = (uint16_t)id;
 	sw->id_end = RW_MAX(sw->id_end, id + 1);
+	sw->order[sw->nports++] = port->id;
 	sw->changed = true;
 	sw_commit(sw);
 	return 0;
@@ -164,6 +167,12 @@ int sw_port_add(struct sw *sw, struct port *port)
 
 void sw_port_del(struct sw *sw, struct port *port)
 {
+	unsigned at = 0;
+
+	while (sw->order[at] != port->id)
+		at++;
+	sw->nports--;
+	memmove(&sw->order[at], &sw->order[at + 1], (sw->nports - at) * sizeof(sw->order[0]));
 	/* Its id may name another port soon: addresses learned from frames in flight go too. */
 	sw->ports[port->id] = (struct sw_port_state){0};
 	sw->changed = true;
@@ -268,6 +277,7 @@ void sw_commit(struct sw *sw)
 	sw->changed = false;
 	plan_targets(sw, next);
 	plan_polls(sw, next);
+	sw_plan_forward(sw, next);
 	sw->spare = sw->plan;
 	/* Pairs with the acquire in sw_worker_main: the plan and all it points to are complete. */
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);

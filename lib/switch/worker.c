@@ -185,7 +185,9 @@ static RW_NOINLINE void send_injected(
 	for (i = 0; i < n; i++) {
 		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
 
-		if (!flood_injected(w, plan, slot, &w->frames[i]))
+		/* Ports that are paired tell nobody where their stations are. */
+		if (plan->mode == SW_FORWARD_SWITCH &&
+			!flood_injected(w, plan, slot, &w->frames[i]))
 			break;
 	}
 	flush(w);
@@ -210,6 +212,8 @@ static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned total = 0;
 
+	if (rw_unlikely(plan->round))
+		return plan->round(w, plan);
 	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
 		const struct sw_poll *from = &plan->polls[i];
 		struct port *port = from->port;
@@ -241,6 +245,27 @@ static void account(struct sw_worker *w, uint64_t start, uint64_t end, unsigned 
 	}
 }
 
+/* One round, since `start` (TSC). When it ended. */
+static inline uint64_t round_run(struct sw_worker *w, uint64_t start)
+{
+	/* Pairs with the release in sw_commit. */
+	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
+	unsigned frames = poll_round(w, plan);
+	uint64_t end;
+
+	injection(w, plan);
+	/* Nothing of this round's plan is held any more. */
+	rte_rcu_qsbr_quiescent(w->sw->qsbr, w->index);
+	end = rte_rdtsc();
+	account(w, start, end, frames);
+	return end;
+}
+
+void sw_round(struct sw *sw, unsigned index)
+{
+	round_run(sw->workers[index], rte_rdtsc());
+}
+
 int sw_worker_main(void *arg)
 {
 	struct sw_worker *w = arg;
@@ -248,19 +273,8 @@ int sw_worker_main(void *arg)
 	uint64_t start = rte_rdtsc();
 
 	rte_rcu_qsbr_thread_online(sw->qsbr, w->index);
-	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED)) {
-		/* Pairs with the release in sw_commit. */
-		const struct sw_plan *plan = __atomic_load_n(&sw->plan, __ATOMIC_ACQUIRE);
-		unsigned frames = poll_round(w, plan);
-		uint64_t end;
-
-		injection(w, plan);
-		/* Nothing of this round's plan is held any more. */
-		rte_rcu_qsbr_quiescent(sw->qsbr, w->index);
-		end = rte_rdtsc();
-		account(w, start, end, frames);
-		start = end;
-	}
+	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED))
+		start = round_run(w, start);
 	rte_rcu_qsbr_thread_offline(sw->qsbr, w->index);
 	return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ringway command against a scripted switch: what it asks, what it prints, how it fails."""
 
+import itertools
 import json
 import os
 import socket
@@ -227,6 +228,89 @@ def test_worker_list_shows_how_busy_they_are(switch):
         ' 10       0       0   0.0 %             -      0           0\n')
 
 
+def grown(rows, seconds):
+    """A counter that began at `rows` and grows by as much in each of `seconds` intervals."""
+    if isinstance(rows, list):
+        return [grown(row, seconds) for row in rows]
+    if isinstance(rows, dict):
+        return {key: value if key in ('name', 'cpu', 'queues', 'pair') else grown(value, seconds)
+                for key, value in rows.items()}
+    return rows * seconds
+
+
+def growing(rows):
+    """Answers to one question after the other."""
+    asked = itertools.count(1)
+    return lambda _: grown(rows, next(asked))
+
+
+def test_rate_is_what_happened_in_a_second(switch):
+    server = switch({'port.stats': growing(STATS), 'worker.list': growing(WORKERS)})
+    answer = json.loads(succeed('-s', server.path, 'rate', '--interval', '0.5', '--json'))
+    seconds = answer['interval_s']
+    assert 0.5 <= seconds < 5
+    port, = answer['ports']
+    rates = {key: round(value * seconds) for key, value in port['from_guest'].items()}
+    assert rates == {'frames_per_s': 1234567, 'bits_per_s': 8 * 88, 'drops_per_s': 7}
+    rates = {key: round(value * seconds) for key, value in port['to_guest'].items()}
+    assert rates == {'frames_per_s': 5, 'bits_per_s': 8 * 300, 'drops_per_s': 0}
+    busy, idle = answer['workers']
+    assert (busy['cpu'], busy['queues'], busy['busy'], busy['cycles_per_frame']) == (3, 4, 0.25, 50)
+    assert busy['frames_per_s'] == pytest.approx(50 / seconds, rel=0.05)
+    assert idle == {'cpu': 10, 'queues': 0, 'frames_per_s': 0, 'busy': 0, 'cycles_per_frame': None}
+    assert server.asked == 2 * [('port.stats', None), ('worker.list', None)]
+
+
+def test_rate_counts_from_where_a_counter_began_anew(switch):
+    stats = [[{**STATS[0], 'to_guest': counters(n, 0)}] for n in (100, 40, 41)]
+    stats[0].append({**STATS[0], 'name': 'gone'})
+    stats[2].append({**STATS[0], 'name': 'new'})
+    server = switch({'port.stats': lambda _: stats.pop(0), 'worker.list': []})
+    text = succeed('-s', server.path, 'rate', '--interval=0.2', '--count', '2', '--json')
+    first, length = json.JSONDecoder().raw_decode(text)
+    second = json.loads(text[length:])
+    assert [round(answer['ports'][0]['to_guest']['frames_per_s'] * answer['interval_s'])
+            for answer in (first, second)] == [40, 1]
+    assert [port['name'] for port in second['ports']] == ['vm1', 'new']
+
+
+def test_rate_is_two_tables(switch):
+    calm = [{**STATS[0], 'from_guest': counters(0, 0), 'to_guest': counters(0, 0, no_buffer=0)}]
+    server = switch({'port.stats': calm, 'worker.list': WORKERS})
+    once = ('PORT  DIRECTION   FRAMES/S  BITS/S  DROPS/S\n'
+            'vm1   from_guest         0       0        0\n'
+            '      to_guest           0       0        0\n'
+            '\n'
+            'CPU  QUEUES  FRAMES/S   BUSY  CYCLES/FRAME\n'
+            '  3       4         0  0.0 %             -\n'
+            ' 10       0         0  0.0 %             -\n')
+    assert succeed('-s', server.path, 'rate', '--interval', '0.02') == once
+    assert succeed('-s', server.path, 'rate', '--interval', '0.02', '--count=3') == \
+        '\n'.join(3 * [once])
+
+
+@pytest.mark.parametrize('words, method, params', [
+    (['show'], 'forward.show', None),
+    (['start'], 'forward.start', None),
+    (['stop'], 'forward.stop', None),
+    (['set', 'macswap'], 'forward.set', {'mode': 'macswap'}),
+])
+def test_forward_shows_who_sends_to_whom(switch, words, method, params):
+    paired = {'mode': 'macswap', 'running': False,
+              'ports': [{'name': 'vm1', 'partner': 'uplink'}, {'name': 'uplink', 'partner': 'vm1'}]}
+    server = switch({method: paired})
+    assert succeed('-s', server.path, 'forward', *words) == (
+        'forwarding: macswap, stopped\n'
+        'PORT    SENDS TO\n'
+        'vm1     uplink\n'
+        'uplink  vm1\n')
+    assert json.loads(succeed('-s', server.path, 'forward', *words, '--json')) == paired
+    assert server.asked == 2 * [(method, params)]
+    server = switch({method: {'mode': 'switch', 'running': True,
+                              'ports': [{'name': 'vm1', 'partner': None}]}})
+    assert succeed('-s', server.path, 'forward', *words) == 'forwarding: switch, running\n'
+
+
 def test_version_shows_both_programs(switch):
     server = switch({'version': VERSION})
     own = succeed('--version')
@@ -281,6 +365,15 @@ def test_an_empty_table_has_its_titles(switch):
     (['port', 'list', '--', 'x'], '"x"'),
     (['port', 'list', '--queues'], '--queues'),
     (['port', 'stats', '--port', 'vm1'], '--port'),
+    (['rate', 'vm1'], '"vm1"'),
+    (['rate', '--interval', '0'], '--interval wants 0.01 to 86400 seconds, not "0"'),
+    (['rate', '--interval', '1s'], '"1s"'),
+    (['rate', '--count', '-1'], '"-1"'),
+    (['rate', '--count=many'], '"many"'),
+    (['port', 'stats', '--interval', '1'], '--interval'),
+    (['forward'], '"forward"'),
+    (['forward', 'set'], 'forward set MODE'),
+    (['forward', 'stop', 'now'], '"now"'),
     (['port', 'list', '--bogus'], '--bogus'),
     (['port', 'list', '-x'], '-x'),
     (['port', 'list', '-s'], '-s wants a value'),
@@ -294,7 +387,7 @@ def test_a_misuse_is_one_line_with_status_2(words, named):
 def test_help_names_every_command():
     text = succeed('--help')
     for command in ('port list', 'port show', 'port stats', 'fdb list', 'fdb flush', 'worker list',
-                    'version'):
+                    'rate', 'forward show', 'forward set', 'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
 
@@ -348,8 +441,9 @@ def test_control_characters_do_not_reach_the_terminal(switch):
 
 
 @pytest.mark.parametrize('words', [['--help'], ['--version'], ['port', 'list'],
-                                   ['port', 'list', '--json']])
+                                   ['port', 'list', '--json'],
+                                   ['rate', '--interval=0.01', '--count=0']])
 def test_output_that_cannot_be_written_is_a_failure(switch, words):
-    server = switch({'port.list': PORTS})
+    server = switch({'port.list': PORTS, 'port.stats': STATS, 'worker.list': WORKERS})
     with open('/dev/full', 'w', encoding='utf-8') as full:
         assert 'output' in fail(1, '-s', server.path, *words, stdout=full)

@@ -123,6 +123,48 @@ def test_worker_list(daemon):
     assert cells[0] == str(row['cpu'])
 
 
+def test_forward(daemon):
+    pair = [{'name': 'vm1', 'partner': 'vm2'}, {'name': 'vm2', 'partner': 'vm1'}]
+    alone = [{'name': 'vm1', 'partner': None}, {'name': 'vm2', 'partner': None}]
+    assert ask(daemon, 'forward', 'show') == {'mode': 'switch', 'running': True, 'ports': alone}
+    for mode, ports in (('io', pair), ('mac', pair), ('macswap', pair), ('rxonly', alone),
+                        ('txonly', alone), ('switch', alone)):
+        answer = {'mode': mode, 'running': True, 'ports': ports}
+        assert ask(daemon, 'forward', 'set', mode) == answer
+        assert ask(daemon, 'forward', 'stop') == {**answer, 'running': False}
+        assert ask(daemon, 'forward', 'stop') == ask(daemon, 'forward', 'show')
+        assert ask(daemon, 'forward', 'start') == answer
+    ask(daemon, 'forward', 'stop')
+    assert show(daemon, 'forward', 'set', 'macswap') == [
+        ['forwarding:', 'macswap,', 'stopped'], ['PORT', 'SENDS', 'TO'], ['vm1', 'vm2'],
+        ['vm2', 'vm1']]
+    done = daemon.cli('forward', 'set', 'bounce')
+    assert done.returncode == 1
+    assert the_line(done.stderr) == ('ringway: forwarding cannot be set to "bounce": choose switch, '
+                                     'io, mac, macswap, rxonly or txonly')
+    assert ask(daemon, 'forward', 'show')['mode'] == 'macswap'
+
+
+def test_forward_is_chosen_at_the_start(launch, place):
+    daemon = launch(f'--socket-path={place}/vm1.sock', '--forward=io')
+    assert ask(daemon, 'forward', 'show') == {
+        'mode': 'io', 'running': True, 'ports': [{'name': 'vm1', 'partner': 'vm1'}]}
+
+
+def test_rate(daemon):
+    answer = ask(daemon, 'rate', '--interval', '0.05')
+    assert answer['interval_s'] >= 0.05
+    still = {'frames_per_s': 0, 'bits_per_s': 0, 'drops_per_s': 0}
+    assert answer['ports'] == [{'name': name, 'from_guest': still, 'to_guest': still}
+                               for name in ('vm1', 'vm2')]
+    worker, = answer['workers']
+    assert (worker['busy'], worker['frames_per_s'], worker['cycles_per_frame']) == (0, 0, None)
+    assert worker['cpu'] == ask(daemon, 'worker', 'list')[0]['cpu']
+    lines = show(daemon, 'rate', '--interval=0.05', '--count=2')
+    assert [line[0] for line in lines if line] == 2 * [
+        'PORT', 'vm1', 'to_guest', 'vm2', 'to_guest', 'CPU', str(worker['cpu'])]
+
+
 def test_version(daemon):
     answer = ask(daemon, 'version')
     assert answer['name'] == 'ringwayd'

@@ -66,7 +66,8 @@ struct port;
 struct port_ops {
 	/*
 	 * Lend up to `n` <= FRAME_BURST frames into `frames`. They stay valid until give_back, which the
-	 * worker calls when it got at least one.
+	 * worker calls when it got at least one. With 0 none is taken, and all else that a poll is for is
+	 * done.
 	 */
 	unsigned (*from)(struct port *port, uint16_t queue, struct frame *frames, unsigned n);
 	/* Complete what `from` lent. */

@@ -14,6 +14,7 @@
  */
 #include "fdb.h"
 #include "port.h"
+#include "sw_forward.h"
 
 #define SW_MAX_PORTS   1024
 #define SW_MAX_WORKERS 64
@@ -31,6 +32,7 @@ struct sw_config {
 	unsigned nworkers; /* 1 to SW_MAX_WORKERS */
 	uint32_t fdb_entries;
 	uint32_t fdb_age_s; /* 0: never */
+	enum sw_forward forward;
 };
 
 /* EAL must be initialised. 0 or -errno. */
@@ -39,6 +41,11 @@ int sw_new(const struct sw_config *cfg, struct sw **out);
 int sw_start(struct sw *sw);
 /* Stop and join the workers. Harmless when they do not run. */
 void sw_stop(struct sw *sw);
+/*
+ * In place of sw_start: one poll round of a worker on the calling thread, which is the control thread
+ * too. For a program that counts what a round costs.
+ */
+void sw_round(struct sw *sw, unsigned index);
 /* After sw_stop and when all ports are gone. */
 void sw_free(struct sw *sw);
 
@@ -79,6 +86,7 @@ void sw_quiesce(struct sw *sw);
 /*
  * Send a frame of at most FRAME_HEAD bytes as if it had come from the guest behind `port`: its
  * source is learned and every other port that is up receives it. Counted by the receivers only.
+ * Forgotten when frames are not to be switched: nobody is there to learn from it.
  * -ENOBUFS: the workers have yet to send the last SW_INJECT_MAX.
  */
 #define SW_INJECT_MAX 256
@@ -93,6 +101,19 @@ void sw_port_flush(struct sw *sw, const struct port *port);
 /* Whether the port has a running to_guest queue. */
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 
+/*
+ * Do something else with frames from now on, or nothing while not `run`: then they wait in the guests'
+ * rings. On return every worker does so, and none was lost on the way. What was learned stays, and
+ * ages.
+ */
+void sw_forward_set(struct sw *sw, enum sw_forward mode, bool run);
+enum sw_forward sw_forward_mode(const struct sw *sw);
+bool sw_forward_runs(const struct sw *sw);
+/* Whether workers take what guests send. */
+bool sw_forward_takes(const struct sw *sw);
+/* Where frames from a port go; NULL: this mode has no partners. */
+const struct port *sw_forward_partner(const struct sw *sw, const struct port *port);
+
 /* Let the forwarding database age; once a second. */
 void sw_age(struct sw *sw);
 /* The switch's clock, seconds, as in fdb_entry.last_seen_s. */
@@ -105,7 +126,7 @@ struct sw_worker_stats {
 	uint64_t busy_polls;  /* rounds that found a frame */
 	uint64_t busy_cycles; /* TSC cycles of those rounds */
 	uint64_t idle_cycles; /* TSC cycles of the others */
-	uint64_t frames;      /* taken from guests */
+	uint64_t frames;      /* taken from guests, or made */
 };
 /* Thread: control; the worker goes on meanwhile. */
 void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Forwarding without switching, for measuring guests: a poll round of its own for each mode. Frames
+ * pass the same checks when they are taken and the same copy when they are given; only the decision
+ * where they go is another one, and it was made when the plan was.
+ */
+#include "plan.h"
+#include "sw.h"
+
+static void put_be(uint8_t *to, uint64_t v, unsigned bytes)
+{
+	while (bytes--) {
+		to[bytes] = (uint8_t)v;
+		v >>= 8;
+	}
+}
+
+/* Both addresses of a frame that leaves by port `id`. */
+static void address(struct frame *f, uint16_t id)
+{
+	put_be(f->head, (uint64_t)SW_MAC_TO << 16 | id, 6);
+	put_be(f->head + 6, (uint64_t)SW_MAC_FROM << 16 | id, 6);
+}
+
+static void keep(struct frame *f, uint16_t id)
+{
+	(void)f, (void)id;
+}
+
+static void swap(struct frame *f, uint16_t id)
+{
+	uint8_t dst[6];
+
+	(void)id;
+	__builtin_memcpy(dst, f->head, 6);
+	__builtin_memmove(f->head, f->head + 6, 6);
+	__builtin_memcpy(f->head + 6, dst, 6);
+}
+
+/* Count a burst as taken. */
+static void count_taken(struct sw_worker *w, const struct sw_poll *from, unsigned n)
+{
+	struct port_tally tally = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		port_tally_add(&tally, &w->frames[i]);
+	port_tally_commit(&tally, &from->port->pairs[from->queue]->from_guest);
+}
+
+/* A burst to the partner, every head edited by `edit`, a constant. */
+RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_poll *from, unsigned n, void (*const edit)(struct frame *f, uint16_t id))
+{
+	uint16_t id = plan->partner[from->port->id];
+	const struct sw_target *t = &plan->targets[id];
+	struct frame **frames = w->outs[0].frames;
+
+	if (rw_unlikely(!t->nqueues)) {
+		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_LINK_DOWN], n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		frames[i] = &w->frames[i];
+		edit(frames[i], id);
+	}
+	t->port->ops->to(t->port, t->queues[from->queue % t->nqueues], frames, n);
+}
+
+RW_ALWAYS_INLINE unsigned pair_round(struct sw_worker *w, const struct sw_plan *plan,
+	void (*const edit)(struct frame *f, uint16_t id))
+{
+	unsigned total = 0;
+
+	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
+		const struct sw_poll *from = &plan->polls[i];
+		struct port *port = from->port;
+		unsigned n = port->ops->from(port, from->queue, w->frames, FRAME_BURST);
+
+		if (!n)
+			continue;
+		count_taken(w, from, n);
+		if (edit)
+			pass_on(w, plan, from, n, edit);
+		port->ops->give_back(port, from->queue);
+		total += n;
+	}
+	return total;
+}
+
+static unsigned io_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	return pair_round(w, plan, keep);
+}
+
+static unsigned mac_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	return pair_round(w, plan, address);
+}
+
+static unsigned macswap_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	return pair_round(w, plan, swap);
+}
+
+static unsigned rxonly_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	return pair_round(w, plan, NULL);
+}
+
+/*
+ * Take nothing. Queues are polled all the same: what a port does on that occasion for its guest's
+ * other ring, or for one that the front-end disabled, it must go on doing.
+ */
+static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
+		const struct sw_poll *from = &plan->polls[i];
+
+		from->port->ops->from(from->port, from->queue, w->frames, 0);
+	}
+	return 0;
+}
+
+/* A burst of new frames for one queue. How many it took: a full ring refuses the rest. */
+static unsigned make(struct sw_worker *w, const struct sw_target *t, uint16_t queue)
+{
+	const uint64_t *taken = &t->port->pairs[queue]->to_guest.frames;
+	uint64_t before = __atomic_load_n(taken, __ATOMIC_RELAXED);
+	struct frame **frames = w->outs[0].frames;
+
+	for (unsigned i = 0; i < FRAME_BURST; i++) {
+		struct frame *f = frames[i] = &w->frames[i];
+
+		*f = (struct frame){.len = SW_TXONLY_LEN};
+		address(f, t->port->id);
+		put_be(f->head + 12, SW_TXONLY_TYPE, 2);
+		put_be(f->head + 14, t->port->id, 2);
+		put_be(f->head + 16, queue, 2);
+		put_be(f->head + 18, (uint64_t)w->index << 48 | w->made++, 8);
+	}
+	t->port->ops->to(t->port, queue, frames, FRAME_BURST);
+	return (unsigned)(__atomic_load_n(taken, __ATOMIC_RELAXED) - before);
+}
+
+/* Every queue of every port that is up belongs to one of the workers. */
+static unsigned txonly_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	unsigned turn = 0, total = 0;
+
+	idle_round(w, plan);
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		const struct sw_target *t = &plan->targets[plan->flood[i]];
+
+		for (unsigned k = 0; k < t->nqueues; k++) {
+			if (turn == w->index)
+				total += make(w, t, t->queues[k]);
+			turn = turn + 1 < w->sw->nworkers ? turn + 1 : 0;
+		}
+	}
+	return total;
+}
+
+void sw_plan_forward(const struct sw *sw, struct sw_plan *plan)
+{
+	static unsigned (*const rounds[])(struct sw_worker * w, const struct sw_plan *plan) = {
+		[SW_FORWARD_SWITCH] = NULL, /* poll_round in worker.c */
+		[SW_FORWARD_IO] = io_round,
+		[SW_FORWARD_MAC] = mac_round,
+		[SW_FORWARD_MACSWAP] = macswap_round,
+		[SW_FORWARD_RXONLY] = rxonly_round,
+		[SW_FORWARD_TXONLY] = txonly_round,
+	};
+
+	plan->mode = sw->forward;
+	plan->round = sw->forwarding ? rounds[sw->forward] : idle_round;
+	for (unsigned i = 0; i < sw->nports; i++) {
+		unsigned other = (i ^ 1) < sw->nports ? i ^ 1 : i;
+
+		plan->partner[sw->order[i]] = sw->order[other];
+	}
+}
+
+void sw_forward_set(struct sw *sw, enum sw_forward mode, bool run)
+{
+	if (sw->forward == mode && sw->forwarding == run)
+		return;
+	sw->forward = mode;
+	sw->forwarding = run;
+	sw->changed = true;
+	sw_commit(sw);
+}
+
+enum sw_forward sw_forward_mode(const struct sw *sw)
+{
+	return sw->forward;
+}
+
+bool sw_forward_runs(const struct sw *sw)
+{
+	return sw->forwarding;
+}
+
+bool sw_forward_takes(const struct sw *sw)
+{
+	return sw->forwarding && sw->forward != SW_FORWARD_TXONLY;
+}
+
+const struct port *sw_forward_partner(const struct sw *sw, const struct port *port)
+{
+	if (sw->forward != SW_FORWARD_IO && sw->forward != SW_FORWARD_MAC &&
+		sw->forward != SW_FORWARD_MACSWAP)
+		return NULL;
+	return sw->plan->targets[sw->plan->partner[port->id]].port;
+}
