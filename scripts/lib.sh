@@ -14,7 +14,7 @@ PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
 	libdpdk-dev libnuma-dev libjansson-dev libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck codespell universal-ctags
-	dpdk-dev git python3-pytest)
+	dpdk-dev git python3-pytest valgrind)
 
 # 2 MiB pages: one guest's memory (128) for each of four guests or a testpmd, the rest for the
 # switch.

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Turns what meson and pytest leave behind into the rows that scripts/test counts.
+"""Turns what meson, pytest and tests/perf leave behind into the rows that scripts/test counts.
 
 usage: test_results.py meson BUILD_DIR PART   after `meson test`
        test_results.py pytest JUNIT_XML PART  after `pytest --junit-xml`
+       test_results.py perf FILE PART         after `instructions.py --rows`
 
 A row is "passed|failed|skipped <tab> PART <tab> NAME <tab> REASON". Each scenario is a row, not
 each program; a program that fails beside its scenarios (it crashed, it hung, a sanitizer spoke
@@ -63,12 +64,22 @@ def pytest_rows(path):
         yield result, f'{module}: {case.get("name")}' if module else case.get('name'), reason
 
 
+def perf_rows(path):
+    with open(path, encoding='utf-8') as file:
+        for line in file:
+            result, row, reason = line.rstrip('\n').split('\t')
+            yield result, f'instructions per frame: {row}', reason
+
+
+READERS = {'meson': meson_rows, 'pytest': pytest_rows, 'perf': perf_rows}
+
+
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] not in ('meson', 'pytest'):
+    if len(sys.argv) != 4 or sys.argv[1] not in READERS:
         print(__doc__.strip(), file=sys.stderr)
         return 2
     _, kind, path, part = sys.argv
-    for result, name, reason in (meson_rows if kind == 'meson' else pytest_rows)(path):
+    for result, name, reason in READERS[kind](path):
         print(result, part, name, reason, sep='\t')
     return 0
 

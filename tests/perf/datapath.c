@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The switch's datapath in one process and one thread, for instructions.py to count what it costs:
+ * the first of several guests sends bursts, sw_round forwards each in one call, and what arrives is
+ * compared byte by byte. Only what round_counted does is counted; all that the guests do lies outside.
+ *
+ * A second thread plays the front-ends while the rings start, and is gone before the first frame.
+ * Guests poll, as DPDK's virtio drivers do: no kick and no interrupt is on the way of a frame.
+ */
+#include <err.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon.h"
+#include "fe_guest.h"
+
+#define FLOOD_GUESTS 9 /* one floods to eight */
+#define STATIONS     4 /* behind each guest, 8 frames of a burst for each */
+#define BURST        32
+#define LEN_MIN      64
+#define LEN_MAX      1518
+
+/* Whole turns of a ring of 256: eight bursts each. */
+#define WARM_BURSTS    16
+#define COUNTED_BURSTS 64
+
+#define ETHERTYPE 0x88b5 /* local experimental */
+
+#define FEATURES                                                       \
+	(FE_BIT(VIRTIO_F_VERSION_1) | FE_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+		FE_BIT(VU_F_PROTOCOL_FEATURES))
+#define PACKED FE_BIT(VIRTIO_F_RING_PACKED)
+
+/* What is measured. */
+struct row {
+	bool packed;
+	bool flood;
+	uint32_t len; /* of a frame, without FCS */
+};
+
+struct rig {
+	struct row row;
+	struct rw_loop *loop;
+	struct sw *sw;
+	unsigned n; /* guests */
+	struct vhost_port *ports[FLOOD_GUESTS];
+	struct fe_guest *guests[FLOOD_GUESTS];
+	bool started; /* atomic: the rings of all guests run */
+};
+
+/* One round that counts: callgrind collects while it is in this function. */
+void round_counted(struct sw *sw);
+
+RW_NOINLINE void round_counted(struct sw *sw)
+{
+	sw_round(sw, 0);
+	__asm__ volatile("" ::: "memory"); /* no tail call, or callgrind would not see the end */
+}
+
+static void must(int ret, const char *what)
+{
+	if (ret < 0)
+		errx(1, "%s: %s", what, strerror(-ret));
+}
+
+/* Thread: front-ends. */
+static void *guests_start(void *arg)
+{
+	struct rig *r = arg;
+
+	for (unsigned i = 0; i < r->n; i++) {
+		struct fe_guest *g = r->guests[i];
+
+		must(fe_guest_start(g), "a guest does not start");
+		fe_ring_want_interrupt(&fe_guest_rx(g, 0)->ring, false);
+		fe_ring_want_interrupt(&fe_guest_tx(g, 0)->ring, false);
+	}
+	__atomic_store_n(&r->started, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void guest_attach(struct rig *r, unsigned i)
+{
+	struct fe_guest_config guest = {
+		.features = FEATURES | (r->row.packed ? PACKED : 0),
+		.protocol_features = FE_BIT(VU_PF_REPLY_ACK),
+	};
+	char name[8];
+	struct vhost_port_config port = {
+		.sw = r->sw, .loop = r->loop, .name = name, .mode = VHOST_FD};
+	int fds[2];
+
+	snprintf(name, sizeof(name), "p%u", i);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds))
+		err(1, "socketpair");
+	port.fd = fds[0];
+	must(vhost_port_new(&port, &r->ports[i]), "vhost_port_new");
+	must(fe_guest_new(&guest, &r->guests[i]), "fe_guest_new");
+	fe_conn_init(&r->guests[i]->conn, fds[1]);
+	r->guests[i]->conn.timeout_ms = 60000; /* callgrind is slow */
+}
+
+static void rig_begin(struct rig *r)
+{
+	static const struct options opt = {.no_huge = true};
+	const struct sw_worker_config worker = {0};
+	const struct sw_config cfg = {.workers = &worker, .nworkers = 1, .fdb_entries = 4096};
+	struct sw_worker_stats stats;
+	pthread_t thread;
+	bool huge;
+
+	must(eal_begin(&opt, &huge), "EAL");
+	r->loop = rw_loop_new();
+	if (!r->loop)
+		err(1, "rw_loop_new");
+	must(sw_new(&cfg, &r->sw), "sw_new");
+	for (unsigned i = 0; i < r->n; i++)
+		guest_attach(r, i);
+	must(-pthread_create(&thread, NULL, guests_start, r), "pthread_create");
+	while (!__atomic_load_n(&r->started, __ATOMIC_ACQUIRE))
+		must(rw_loop_once(r->loop, 10), "rw_loop_once");
+	pthread_join(thread, NULL);
+	/* Each ring's start was acknowledged, so the plan has them all. */
+	sw_worker_read(r->sw, 0, &stats);
+	if (stats.queues != r->n)
+		errx(1, "%u of %u queues are polled", stats.queues, r->n);
+}
+
+static void rig_end(struct rig *r)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		vhost_port_free(r->ports[i]);
+		fe_guest_free(r->guests[i]);
+	}
+	sw_free(r->sw);
+	rw_loop_free(r->loop);
+	eal_end();
+}
+
+static void station_address(uint8_t mac[6], unsigned guest, uint32_t seq)
+{
+	memcpy(mac, (uint8_t[]){2, 0, 0, 0, (uint8_t)guest, (uint8_t)(seq / 8 % STATIONS)}, 6);
+}
+
+/* Frame `seq` of a guest: content that follows from its number. */
+static void frame_make(
+	uint8_t *buf, const struct row *row, unsigned from, unsigned to, uint32_t seq)
+{
+	if (row->flood)
+		memset(buf, 0xff, 6);
+	else
+		station_address(buf, to, seq);
+	station_address(buf + 6, from, seq);
+	buf[12] = ETHERTYPE >> 8;
+	buf[13] = ETHERTYPE & 0xff;
+	for (uint32_t i = 14; i < row->len; i++)
+		buf[i] = (uint8_t)(seq * 31 + i * 7 + (i >> 8));
+}
+
+static void burst_send(struct rig *r, unsigned from, unsigned to, uint32_t seq)
+{
+	struct fe_guest *g = r->guests[from];
+	uint8_t buf[LEN_MAX];
+	const struct fe_frame frame = {.data = buf, .len = r->row.len};
+
+	must(fe_guest_reap(g, 0), "fe_guest_reap");
+	for (unsigned i = 0; i < BURST; i++) {
+		frame_make(buf, &r->row, from, to, seq + i);
+		must(fe_guest_put(g, 0, &frame), "fe_guest_put");
+	}
+	fe_guest_flush(g, 0);
+}
+
+/* What guest `to` received is the burst, and nothing else. */
+static void burst_expect(struct rig *r, unsigned from, unsigned to, uint32_t seq)
+{
+	uint8_t want[LEN_MAX], got[LEN_MAX];
+	struct fe_received in;
+
+	for (unsigned i = 0; i < BURST; i++) {
+		must(fe_guest_recv(r->guests[to], 0, got, sizeof(got), &in),
+			"a frame did not arrive");
+		frame_make(want, &r->row, from, to, seq + i);
+		if (in.len != r->row.len || memcmp(got, want, r->row.len))
+			errx(1, "guest %u, frame %u: not what was sent", to, seq + i);
+	}
+	if (fe_guest_recv(r->guests[to], 0, got, sizeof(got), &in) != -EAGAIN)
+		errx(1, "guest %u: more than was sent to it", to);
+}
+
+static void round_warm(struct sw *sw)
+{
+	sw_round(sw, 0);
+}
+
+/* One round moves one burst. */
+static void bursts_forward(struct rig *r, uint32_t first, uint32_t n, void (*run)(struct sw *sw))
+{
+	for (uint32_t burst = first; burst < first + n; burst++) {
+		burst_send(r, 0, 1, burst * BURST);
+		run(r->sw);
+		for (unsigned to = 1; to < r->n; to++)
+			burst_expect(r, 0, to, burst * BURST);
+	}
+}
+
+static void measure(struct rig *r)
+{
+	/* The second guest speaks first: its stations are known from then on. */
+	burst_send(r, 1, 0, 0);
+	sw_round(r->sw, 0);
+	for (unsigned to = 0; to < r->n; to++) {
+		if (to != 1 && (to == 0 || r->row.flood))
+			burst_expect(r, 1, to, 0);
+	}
+	bursts_forward(r, 0, WARM_BURSTS, round_warm);
+	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
+	printf("frames %d\n", COUNTED_BURSTS * BURST);
+}
+
+static bool row_parse(int argc, char **argv, struct row *row)
+{
+	if (argc != 4)
+		return false;
+	row->packed = !strcmp(argv[1], "packed");
+	row->len = (uint32_t)strtoul(argv[2], NULL, 10);
+	row->flood = !strcmp(argv[3], "flood");
+	return (row->packed || !strcmp(argv[1], "split")) && row->len >= LEN_MIN &&
+		row->len <= LEN_MAX && (row->flood || !strcmp(argv[3], "unicast"));
+}
+
+int main(int argc, char **argv)
+{
+	static struct rig r;
+
+	if (argc == 2 && !strcmp(argv[1], "--build")) {
+		puts(PERF_BUILD);
+		return 0;
+	}
+	if (!row_parse(argc, argv, &r.row))
+		errx(2, "usage: datapath split|packed LENGTH unicast|flood, or --build");
+	r.n = r.row.flood ? FLOOD_GUESTS : 2;
+	rig_begin(&r);
+	measure(&r);
+	rig_end(&r);
+	return 0;
+}
