@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What scripts/bench measures: back-ends with two vhost-user sockets each, and the load."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from guest import die_with_parent
+
+RING_OPTIONS = {"split": "", "packed": "packed_vq=1"}
+LOAD_CPU, WORKER_CPU = 0, 1
+# What `sleep` waits for has no event: a program that prints nothing until it is told to stop.
+CONNECT_S, SETTLE_S = 2, 1
+START_S, END_S = 20, 20
+OVS_DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+
+def fail(message):
+    sys.exit(f"bench: {message}")
+
+
+def testpmd(prefix, arguments, log):
+    """Start dpdk-testpmd with a pipe to its command line."""
+    return subprocess.Popen(["dpdk-testpmd", "--no-pci", f"--file-prefix={prefix}", *arguments],
+                            stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=die_with_parent)
+
+
+def say(process, line):
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def finish(process, timeout=END_S):
+    """Wait for a process that was told to end."""
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        fail(f"{process.args[0]} does not end")
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + START_S
+    while not condition():
+        if time.monotonic() > end:
+            fail(f"{what} after {START_S} s")
+        time.sleep(0.05)
+
+
+def wait_sockets(paths):
+    wait_until(lambda: all(os.path.exists(p) for p in paths), f"no socket at {paths[0]}")
+
+
+def remove_huge_pages(prefix):
+    for leftover in pathlib.Path("/dev/hugepages").glob(f"{prefix}map_*"):
+        leftover.unlink()
+
+
+class BackEnd:
+    """One is made for each measurement: in `directory`, with all that it is and leaves.
+
+    The load runs between begin() and end(); stop() ends it and returns the worker's busy cycles per
+    frame, or NaN where it cannot tell.
+    """
+    needs, package = "", ""
+    # What the tables call it.
+    title = ""
+
+    def __init__(self, directory):
+        self.sockets = [f"{directory}/v{i}" for i in range(2)]
+        self.log_path = f"{directory}/log"
+
+    def text(self):
+        return pathlib.Path(self.log_path).read_text(encoding="utf-8", errors="replace")
+
+    def begin(self):
+        """From here on it counts."""
+
+    def end(self):
+        """To here."""
+
+    def stop(self):
+        return float("nan")
+
+
+class Ringway(BackEnd):
+    """ringwayd, counters and all checks on."""
+    title = "ringwayd: learning switch, one copy"
+    build = None
+    options = ()
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.control = f"{directory}/ctl"
+        self.log = open(self.log_path, "w", encoding="utf-8")
+        self.process = subprocess.Popen(
+            [self.build / "app" / "ringwayd", f"--cpus={WORKER_CPU}", f"--control={self.control}",
+             *self.options, *(f"--socket-path={s}" for s in self.sockets)], stderr=self.log,
+            preexec_fn=die_with_parent)
+        wait_sockets(self.sockets + [self.control])
+        self.before = self.after = None
+
+    def worker(self):
+        out = subprocess.run([self.build / "app" / "ringway", "-s", self.control, "worker", "list",
+                              "--json"], check=True, capture_output=True, text=True).stdout
+        return json.loads(out)[0]
+
+    def begin(self):
+        self.before = self.worker()
+
+    def end(self):
+        self.after = self.worker()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        finish(self.process)
+        self.log.close()
+        frames = self.after["frames"] - self.before["frames"]
+        return (self.after["busy_cycles"] - self.before["busy_cycles"]) / max(frames, 1)
+
+
+class Testpmd(BackEnd):
+    """DPDK's testpmd with its vhost PMD, from port to port."""
+    title = "testpmd io: no switching, two copies"
+    needs, package = "dpdk-testpmd", "dpdk"
+    mode = "io"
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.log = open(self.log_path, "w", encoding="utf-8")
+        self.process = testpmd(
+            f"benchbe{os.getpid()}",
+            ["--lcores", f"0@{LOAD_CPU},1@{WORKER_CPU}", "--in-memory",
+             *(f"--vdev=net_vhost{i},iface={s}" for i, s in enumerate(self.sockets)),
+             "--", "-i", "--auto-start", f"--forward-mode={self.mode}", "--record-core-cycles"],
+            self.log)
+        wait_sockets(self.sockets)
+
+    def end(self):
+        say(self.process, "stop")
+
+    def stop(self):
+        say(self.process, "quit")
+        finish(self.process)
+        self.log.close()
+        # It prints them when it stops.
+        cycles = re.findall(r"CPU cycles/packet=([\d.]+)", self.text())
+        return float(cycles[-1]) if cycles else float("nan")
+
+
+class TestpmdMacswap(Testpmd):
+    """The same, writing to each frame."""
+    title = "testpmd macswap: two copies, swaps addresses"
+    mode = "macswap"
+
+
+class Ovs(BackEnd):
+    """Open vSwitch with DPDK: one bridge with the NORMAL action, that is a learning switch."""
+    title = "OVS-DPDK: learning bridge, two copies"
+    needs, package = OVS_DAEMON, "openvswitch-switch-dpdk"
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.prefix = f"benchovs{os.getpid()}"
+        self.database = f"unix:{directory}/db.sock"
+        self.environment = {**os.environ, **{
+            f"OVS_{name}DIR": directory for name in ("RUN", "DB", "LOG", "SYSCONF")}}
+        self.control = f"{directory}/ctl"
+        self.run("ovsdb-tool", "create", f"{directory}/conf.db", OVS_SCHEMA)
+        self.log = open(self.log_path, "w", encoding="utf-8")
+        self.db = self.start("ovsdb-server", f"{directory}/conf.db",
+                             f"--remote=p{self.database}", f"--unixctl={directory}/dbctl")
+        wait_sockets([f"{directory}/db.sock"])
+        self.vsctl("--no-wait", "init")
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".",
+                   *(f"other_config:{setting}" for setting in (
+                       "dpdk-init=true", f"pmd-cpu-mask={1 << WORKER_CPU:#x}",
+                       f"dpdk-lcore-mask={1 << LOAD_CPU:#x}", "dpdk-socket-mem=512",
+                       f"dpdk-extra=--no-pci --file-prefix={self.prefix}")))
+        self.switch = self.start(OVS_DAEMON, self.database, f"--unixctl={self.control}")
+        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        self.sockets = []
+        for i in range(2):
+            self.vsctl("add-port", "br0", f"vh{i}", "--", "set", "Interface", f"vh{i}",
+                       "type=dpdkvhostuser")
+            self.sockets.append(f"{directory}/vh{i}")
+        wait_sockets(self.sockets)
+        self.cycles = float("nan")
+
+    def start(self, *command):
+        return subprocess.Popen(command, env=self.environment, stdout=self.log,
+                                stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+
+    def run(self, *command):
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True,
+                              timeout=START_S, check=False)
+        if done.returncode:
+            fail(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def vsctl(self, *arguments):
+        self.run("ovs-vsctl", f"--db={self.database}", *arguments)
+
+    def appctl(self, command):
+        return self.run("ovs-appctl", "-t", self.control, command)
+
+    def begin(self):
+        self.appctl("dpif-netdev/pmd-stats-clear")
+
+    def end(self):
+        found = re.findall(r"avg processing cycles per packet:\s*([\d.]+)",
+                           self.appctl("dpif-netdev/pmd-stats-show"))
+        self.cycles = float(found[0]) if found else float("nan")
+
+    def stop(self):
+        for process in self.switch, self.db:
+            process.terminate()
+            finish(process)
+        self.log.close()
+        remove_huge_pages(self.prefix)
+        return self.cycles
+
+
+def external(title, sockets):
+    """A back-end that somebody else has started, with its worker on another CPU than the load."""
+    class External(BackEnd):
+        """Two sockets, and nothing else is known."""
+        def __init__(self, directory):
+            super().__init__(directory)
+            self.sockets = sockets
+            wait_sockets(sockets)
+    External.title = title
+    return External
+
+
+BACK_ENDS = {"ringway": Ringway, "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs}
+
+
+def check_installed(kinds):
+    for kind in kinds:
+        if kind.needs and not shutil.which(kind.needs):
+            fail(f"{kind.needs} is missing: apt-get install {kind.package}, "
+                 "or leave it out (--peers)")
+
+
+def closed_loop(back_end, size, ring, seconds, directory):
+    """Frames circulate: port 0 -> back-end -> port 1 -> back-end -> port 0.
+
+    Returns Mpps summed over both directions, and the load's own busy cycles per frame: where those
+    come near the back-end's, the load is the limit.
+    """
+    log_path = f"{directory}/load.log"
+    prefix = f"benchfe{os.getpid()}"
+    with open(log_path, "w", encoding="utf-8") as log:
+        load = testpmd(
+            prefix,
+            ["--lcores", f"0@{LOAD_CPU},1@{LOAD_CPU}", "--iova-mode=va", "--single-file-segments",
+             *(f"--vdev=net_virtio_user{i},path={s},mac=02:00:00:00:00:0{i},queue_size=1024,"
+               f"{RING_OPTIONS[ring]}" for i, s in enumerate(back_end.sockets)),
+             "--", "-i", "--nb-cores=1", "--total-num-mbufs=16384", "--txd=1024", "--rxd=1024",
+             "--record-core-cycles", "--forward-mode=mac", "--eth-peer=0,02:00:00:00:00:01",
+             "--eth-peer=1,02:00:00:00:00:00"], log)
+        time.sleep(CONNECT_S)
+        say(load, f"set txpkts {size}")
+        say(load, "start tx_first 8")
+        time.sleep(SETTLE_S)
+        back_end.begin()
+        say(load, "show port stats all")
+        time.sleep(seconds)
+        say(load, "show port stats all")
+        time.sleep(0.2)
+        back_end.end()
+        say(load, "stop")
+        say(load, "quit")
+        finish(load)
+    remove_huge_pages(prefix)
+    text = pathlib.Path(log_path).read_text(encoding="utf-8", errors="replace")
+    rates = re.findall(r"Rx-pps:\s+(\d+)", text)
+    cycles = re.findall(r"CPU cycles/packet=([\d.]+)", text)
+    if len(rates) < 4 or not cycles:
+        fail(f"the load did not run; its end: {text[-300:]}")
+    return sum(map(int, rates[-2:])) / 1e6, float(cycles[0])

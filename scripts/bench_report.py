@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables and the picture of scripts/bench."""
+import math
+import pathlib
+import statistics
+
+# The measurements of one back-end in one row, in this order.
+RATE, CYCLES, LOAD_CYCLES = range(3)
+COLOURS = ["#2b6cb0", "#a0aec0", "#718096", "#d69e2e", "#6b46c1", "#2f855a"]
+BEGIN, END = "<!-- scripts/bench: begin -->", "<!-- scripts/bench: end -->"
+BAR, GAP, HEIGHT, BASE = 36, 40, 200, 240
+LEGEND = 20
+
+
+def median(samples, which):
+    return statistics.median(sample[which] for sample in samples)
+
+
+def spread(values):
+    """Half the range."""
+    values = list(values)
+    return (max(values) - min(values)) / 2
+
+
+def ratio(ours, theirs):
+    """(median, half the range) of the rounds' ratios: what drifts between rounds falls out."""
+    ratios = [a[RATE] / b[RATE] for a, b in zip(ours, theirs) if b[RATE]]
+    return (statistics.median(ratios), spread(ratios)) if ratios else (math.nan, math.nan)
+
+
+def grid(title, columns, rows):
+    """Lines of text. rows: {name: cells}"""
+    width = max(17, *(len(c) + 2 for c in columns))
+    lines = [title, f"{'frame, ring':12}" + "".join(f"{c:>{width}}" for c in columns)]
+    return lines + [f"{name:12}" + "".join(f"{c:>{width}}" for c in cells)
+                    for name, cells in rows.items()]
+
+
+def table(results):
+    """Lines of text. results: {row: {back-end: [sample of each round]}}; the first is ours."""
+    names = list(next(iter(results.values())))
+    rates, ratios, cycles = {}, {}, {}
+    for row, cells in results.items():
+        rates[row] = [f"{median(s, RATE):.2f} +-{spread(x[RATE] for x in s):5.2f}"
+                      for s in cells.values()]
+        ratios[row] = ["{:.2f} +-{:5.2f}".format(*ratio(cells[names[0]], cells[n]))
+                       for n in names[1:]]
+        cycles[row] = [f"{median(s, CYCLES):.0f} /{median(s, LOAD_CYCLES):4.0f}"
+                       for s in cells.values()]
+    lines = grid("Mpps: median and half the range of the rounds", names, rates)
+    if names[1:]:
+        lines += ["", *grid(f"{names[0]} / each, round by round: median and half the range",
+                            names[1:], ratios)]
+    return lines + ["", *grid("busy cycles per frame, the worker's / the load's: medians",
+                              names, cycles)]
+
+
+def rectangle(x, y, width, height, colour):
+    return f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{height:.1f}" fill="{colour}"/>'
+
+
+def plot(results, titles, path):
+    """Bars of the medians, as SVG. titles: {back-end: what it is}"""
+    names = list(next(iter(results.values())))
+    top = max(median(s, RATE) for cells in results.values() for s in cells.values())
+    group = len(names) * BAR + GAP
+    width, height = max(group * len(results) + 80, 520), BASE + 32 + LEGEND * len(names)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+           f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           rectangle(0, 0, width, height, "white"),
+           '<text x="40" y="20">Mpps in a closed loop, both directions; one worker CPU</text>']
+    for i, (row, cells) in enumerate(results.items()):
+        x = 40 + i * group
+        for k, samples in enumerate(cells.values()):
+            rate, left = median(samples, RATE), x + k * BAR
+            bar = HEIGHT * rate / top
+            out.append(rectangle(left, BASE - bar, BAR - 4, bar, COLOURS[k % len(COLOURS)]))
+            out.append(f'<text x="{left + (BAR - 4) / 2}" y="{BASE - bar - 4:.1f}" '
+                       f'text-anchor="middle">{rate:.1f}</text>')
+        out.append(f'<text x="{x + len(cells) * BAR / 2}" y="{BASE + 16}" '
+                   f'text-anchor="middle">{row}</text>')
+    for k, name in enumerate(names):
+        y = BASE + 28 + LEGEND * k
+        out.append(rectangle(40, y, 12, 12, COLOURS[k % len(COLOURS)]))
+        out.append(f'<text x="58" y="{y + 10}">{titles[name]}</text>')
+    pathlib.Path(path).write_text("\n".join(out + ["</svg>", ""]), encoding="utf-8")
+
+
+def write_page(path, heading, lines):
+    """Put the tables between the marks of the page."""
+    text = path.read_text(encoding="utf-8")
+    before, found, rest = text.partition(BEGIN)
+    _, found_too, after = rest.partition(END)
+    if not found or not found_too:
+        raise ValueError(f"{path} lacks the lines \"{BEGIN}\" and \"{END}\"")
+    body = "\n".join(["", heading, "", "```", *lines, "```", ""])
+    path.write_text(before + BEGIN + body + END + after, encoding="utf-8")

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scripts/bench measures what it says: each back-end that ringwayd is compared with."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+import bench_peers
+from conftest import BUILD, ROOT
+
+BENCH = os.path.join(ROOT, 'scripts', 'bench')
+RUN_S = 60
+
+
+def bench(*words):
+    done = subprocess.run([BENCH, f'--build={BUILD}', '--rounds=1', '--seconds=0.5', '--sizes=64',
+                           '--json', *words], capture_output=True, text=True, timeout=RUN_S,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('ring', ['split', 'packed'])
+def test_one_round_beside_testpmd(ring):
+    row = bench('--peers=testpmd,testpmd-macswap', f'--rings={ring}')[f'64 {ring}']
+    assert list(row) == ['ringway', 'testpmd', 'testpmd-macswap']
+    for (rate, cycles, load_cycles), in row.values():
+        assert rate > 0 and cycles > 0 and load_cycles > 0
+
+
+def test_a_back_end_that_runs_already(ringwayd):
+    switch = ringwayd('v0', 'v1', options=['--cpus=1'])
+    row = bench('--rings=split', f'--peers=other={switch.sockets["v0"]}:{switch.sockets["v1"]}')
+    rate, _, load_cycles = row['64 split']['other'][0]
+    assert rate > 0 and load_cycles > 0
+    assert sum(port['from_guest']['frames'] for port in switch.cli('port', 'stats')) > 0
+
+
+def test_what_is_not_installed_is_named_with_its_package(monkeypatch):
+    monkeypatch.setattr(bench_peers.Testpmd, 'needs', '/nowhere/testpmd')
+    with pytest.raises(SystemExit) as failed:
+        bench_peers.check_installed([bench_peers.Testpmd])
+    assert '/nowhere/testpmd' in str(failed.value) and 'apt-get install dpdk' in str(failed.value)
