@@ -274,11 +274,11 @@ static inline void prefetch_slot(const struct slot *slot, uint32_t len)
 {
 	const uint8_t *p = slot->segs->data;
 
-	__builtin_prefetch(p, 1);
-	__builtin_prefetch(p + RW_CACHE_LINE, 1);
+	rw_prefetch_write(p);
+	rw_prefetch_write(p + RW_CACHE_LINE);
 	if (len > FRAME_HEAD) {
-		__builtin_prefetch(p + 2 * RW_CACHE_LINE, 1);
-		__builtin_prefetch(p + 3 * RW_CACHE_LINE, 1);
+		rw_prefetch_write(p + 2 * RW_CACHE_LINE);
+		rw_prefetch_write(p + 3 * RW_CACHE_LINE);
 	}
 }
 

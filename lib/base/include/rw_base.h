@@ -50,6 +50,19 @@ static inline bool rw_is_power_of_2(uint64_t v)
 	return v && !(v & (v - 1));
 }
 
+/*
+ * Fetch the line of `p` to write to it. __builtin_prefetch(p, 1) would only read it: compilers emit
+ * prefetchw for processors that they are told have it. All 64-bit ones decode it, some as a no-op.
+ */
+static inline void rw_prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /* A busy-wait hint for the CPU. */
 static inline void rw_pause(void)
 {

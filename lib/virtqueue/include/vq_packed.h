@@ -48,13 +48,13 @@ RW_ALWAYS_INLINE uint16_t vq_packed_peek(struct vq *vq, uint16_t want, const uns
 	return vq_packed_resumes(vq, mode) || vq_packed_available(vq, vq->next) ? want : 0;
 }
 
-/* Bring in the descriptors of the next `n` entries. Four share a cache line. */
+/* Bring in the descriptors of the next `n` entries, to be used in place. Four share a cache line. */
 RW_ALWAYS_INLINE void vq_packed_prefetch(struct vq *vq, uint16_t n)
 {
 	for (uint16_t i = 4; i < n; i += 4) {
 		uint32_t pos = (uint32_t)vq->next.idx + i;
 
-		__builtin_prefetch(&vq->packed[pos >= vq->num ? pos - vq->num : pos]);
+		rw_prefetch_write(&vq->packed[pos >= vq->num ? pos - vq->num : pos]);
 	}
 }
 
