@@ -69,7 +69,8 @@ static uint16_t pick_queue(const struct sw_target *t, const struct frame *f)
 	return t->queues[hash % t->nqueues];
 }
 
-static void deliver(
+/* The list it was put in, if all frames for the port go there: it has one queue. Else NULL. */
+static struct sw_out *deliver(
 	struct sw_worker *w, const struct sw_plan *plan, uint16_t port_id, struct frame *f)
 {
 	const struct sw_target *t = &plan->targets[port_id];
@@ -79,10 +80,11 @@ static void deliver(
 		/* Between a port's end and the flush of its addresses there may be no port. */
 		if (t->port)
 			port_count_drop(&t->port->unqueued[w->index], PORT_DROP_LINK_DOWN);
-		return;
+		return NULL;
 	}
 	out = out_get(w, t, port_id, pick_queue(t, f));
 	out->frames[out->n++] = f;
+	return t->nqueues == 1 ? out : NULL;
 }
 
 /* To every port that is up but the one it came from. */
@@ -125,6 +127,7 @@ static void forward(
 {
 	struct port_counters *c = &from->port->pairs[from->queue]->from_guest;
 	struct port_tally tally = {0};
+	struct sw_out *run = NULL; /* where the frame before this one went */
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
@@ -140,8 +143,14 @@ static void forward(
 		struct frame *f = &w->frames[i];
 		uint16_t dst = w->dst[i];
 
+		/* Frames come in runs to one destination. */
+		if (rw_likely(run && dst == run->port_id)) {
+			run->frames[run->n++] = f;
+			continue;
+		}
+		run = NULL;
 		if (rw_likely(dst != FDB_PORT_NONE && dst != from->port->id))
-			deliver(w, plan, dst, f);
+			run = deliver(w, plan, dst, f);
 		else if (dst == from->port->id)
 			port_count_drop(c, PORT_DROP_HAIRPIN);
 		else if (rw_unlikely(is_reserved(f)))

@@ -216,3 +216,20 @@ enum vq_status vq_walk_indirect_extras(struct vq_walk *w, struct vq_desc d, bool
 		return indirect_packed(w, d, VQ_PACKED | VQ_EXTRAS);
 	return indirect_split(w, d, VQ_EXTRAS);
 }
+
+enum vq_status vq_packed_fetch_other(
+	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, bool writable)
+{
+	struct vq_walk w = {.vq = vq, .segs = segs, .writable = writable};
+
+	return vq_walk_end(&w, vq_packed_walk(&w, out, VQ_PACKED), out);
+}
+
+enum vq_status vq_split_fetch_other(
+	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, uint16_t head, bool writable)
+{
+	struct vq_walk w = {.vq = vq, .segs = segs, .writable = writable};
+
+	out->ndesc = 1;
+	return vq_walk_end(&w, vq_split_walk(&w, head, 0), out);
+}

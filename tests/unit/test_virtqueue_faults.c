@@ -111,6 +111,40 @@ static void a_readable_buffer_where_a_writable_one_belongs(void **state)
 	assert_int_equal(fetch(f, &c, true), VQ_BAD_FORM);
 }
 
+/* The look-up remembers the region used last; it must not lend more than there is. */
+static void buffers_at_the_end_of_a_region_used_before(void **state)
+{
+	static const struct {
+		uint64_t addr;
+		uint32_t len;
+		enum vq_status status;
+		uint16_t nsegs;
+	} rows[] = {
+		{BUFFERS, 64, VQ_CHAIN, 1},
+		{HOLE - 8, 8, VQ_CHAIN, 1},
+		{HOLE - 8, 9, VQ_BAD_ADDR, 0},
+		{HOLE - 8, UINT32_MAX, VQ_BAD_ADDR, 0},
+		{BUFFERS, 0, VQ_CHAIN, 0},
+		{HOLE, 0, VQ_CHAIN, 0},
+	};
+	struct fixture *f = *state;
+
+	for (uint16_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		struct vq_chain c;
+
+		set_desc(f, i, rows[i].addr, rows[i].len, f->packed ? AVAIL : 0, i);
+		offer(f, i);
+		assert_int_equal(fetch(f, &c, false), rows[i].status);
+		assert_int_equal(c.id, i);
+		if (rows[i].status == VQ_CHAIN) {
+			assert_int_equal(c.nsegs, rows[i].nsegs);
+			assert_int_equal(c.len, rows[i].len);
+		}
+		complete(f, &c, 0);
+		flush(f);
+	}
+}
+
 static void an_indirect_table_that_was_not_negotiated(void **state)
 {
 	one_bad(*state, BUFFERS, 64, VRING_DESC_F_INDIRECT, VQ_BAD_FORM);
@@ -442,6 +476,7 @@ int main(void)
 		T(an_indirect_table_that_was_not_negotiated, packed_direct),
 		EVERY(an_indirect_table_of_an_odd_size),
 		EVERY(an_empty_indirect_table),
+		EVERY(buffers_at_the_end_of_a_region_used_before),
 		EVERY(an_indirect_table_larger_than_the_ring),
 		EVERY(an_indirect_table_of_four_gigabytes),
 		EVERY(an_indirect_table_outside_guest_memory),

@@ -32,9 +32,13 @@ typedef uint64_t fdb_key;
 
 static inline fdb_key fdb_key_make(const uint8_t mac[6], uint16_t vlan)
 {
-	return (uint64_t)mac[0] | (uint64_t)mac[1] << 8 | (uint64_t)mac[2] << 16 |
-		(uint64_t)mac[3] << 24 | (uint64_t)mac[4] << 32 | (uint64_t)mac[5] << 40 |
-		(uint64_t)(vlan & 0xfff) << 48;
+	uint32_t low;
+	uint16_t high;
+
+	/* Little-endian, as every host we run on. */
+	__builtin_memcpy(&low, mac, sizeof(low));
+	__builtin_memcpy(&high, mac + sizeof(low), sizeof(high));
+	return low | (uint64_t)high << 32 | (uint64_t)(vlan & 0xfff) << 48;
 }
 
 static inline void fdb_key_mac(fdb_key key, uint8_t mac[6])

@@ -87,6 +87,14 @@ static inline void *gm_at(
 	return gm_at_slow(map, cache, gpa, len);
 }
 
+/* The same for a range that is all in the region used last, and not empty; NULL says nothing. */
+static inline void *gm_at_memo(const struct gm_cache *cache, uint64_t gpa, uint64_t len)
+{
+	uint64_t off = gpa - cache->gpa;
+
+	return off < cache->size && len - 1 < cache->size - off ? cache->host + off : NULL;
+}
+
 /* Copy `len` bytes at guest-physical `gpa`, across regions if need be. 0 or -EFAULT. */
 int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len);
 

@@ -6,18 +6,23 @@
  */
 #include "vq_extras.h"
 
-/* Both halves of the 16 bytes at `p`, each read once. */
-RW_ALWAYS_INLINE struct vq_desc vq_desc_load(const void *p, const bool packed)
+/* The two halves of a descriptor. */
+RW_ALWAYS_INLINE struct vq_desc vq_desc_of(uint64_t lo, uint64_t hi, const bool packed)
 {
-	const uint64_t *w = p;
-	uint64_t lo = vq_load(&w[0]), hi = vq_load(&w[1]);
-
 	return (struct vq_desc){
 		.addr = lo,
 		.len = (uint32_t)hi,
 		.flags = packed ? (uint16_t)(hi >> 48) : (uint16_t)(hi >> 32),
 		.next = packed ? (uint16_t)(hi >> 32) : (uint16_t)(hi >> 48),
 	};
+}
+
+/* Both halves of the 16 bytes at `p`, each read once. */
+RW_ALWAYS_INLINE struct vq_desc vq_desc_load(const void *p, const bool packed)
+{
+	const uint64_t *w = p;
+
+	return vq_desc_of(vq_load(&w[0]), vq_load(&w[1]), packed);
 }
 
 /* The same of a split ring, whichever byte order it has. */
@@ -61,6 +66,34 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(
 	w->len += d.len;
 	return VQ_CHAIN;
 }
+
+/*
+ * The usual chain of a plain body: one descriptor, in the region used last. False: it is not, and nothing
+ * was done. Whoever looks then reads the descriptor again and believes nothing of this look.
+ */
+RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, struct rw_seg *seg,
+	struct vq_chain *out, const bool writable)
+{
+	const uint16_t kind = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
+	uint8_t *p;
+
+	if (rw_unlikely((d.flags & kind) != (writable ? VRING_DESC_F_WRITE : 0)))
+		return false;
+	p = gm_at_memo(&vq->cache, d.addr, d.len);
+	if (rw_unlikely(!p))
+		return false;
+	*seg = (struct rw_seg){.data = p, .len = d.len};
+	out->ndesc = 1;
+	out->nsegs = 1;
+	out->len = d.len;
+	return true;
+}
+
+/* Any other chain of a plain body: the next one of a packed ring, or the one at `head`. */
+enum vq_status vq_packed_fetch_other(
+	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, bool writable);
+enum vq_status vq_split_fetch_other(
+	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, uint16_t head, bool writable);
 
 /* Add the buffers of the indirect table that `d` points to. */
 enum vq_status vq_walk_indirect_split(struct vq_walk *w, struct vq_desc d);

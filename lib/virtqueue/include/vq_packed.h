@@ -13,7 +13,8 @@
 /* Whether `flags` make a descriptor available in the round of `wrap`. */
 RW_ALWAYS_INLINE bool vq_packed_is_avail(uint16_t flags, bool wrap)
 {
-	return !!(flags & VQ_PACKED_AVAIL) == wrap && !!(flags & VQ_PACKED_USED) != wrap;
+	return (flags & (VQ_PACKED_AVAIL | VQ_PACKED_USED)) ==
+		(wrap ? VQ_PACKED_AVAIL : VQ_PACKED_USED);
 }
 
 /* Move `c` on by `n` entries, at most the ring's size. */
@@ -108,6 +109,24 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 	return VQ_BROKEN;
 }
 
+/* The 8 bytes with the flags tell all but the address: one load of them, with the driver's barrier. */
+RW_ALWAYS_INLINE enum vq_status vq_packed_fetch_plain(
+	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, const bool writable)
+{
+	const uint64_t *w = (const uint64_t *)&vq->packed[vq->next.idx];
+	/* Pairs as in vq_packed_available. */
+	uint64_t hi = vq_load_acquire(&w[1]);
+	struct vq_desc d = vq_desc_of(vq_load(&w[0]), hi, true);
+
+	if (!vq_packed_is_avail(d.flags, vq->next.wrap))
+		return VQ_EMPTY;
+	if (rw_unlikely(!vq_chain_single(vq, d, segs, out, writable)))
+		return vq_packed_fetch_other(vq, segs, out, writable);
+	out->id = d.next;
+	vq_packed_advance(vq, &vq->next, 1);
+	return VQ_CHAIN;
+}
+
 RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(struct vq *vq, struct rw_seg *segs,
 	struct vq_chain *out, const unsigned mode, const bool writable)
 {
@@ -115,6 +134,8 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(struct vq *vq, struct rw_seg *se
 
 	if (rw_unlikely(vq->broken))
 		return VQ_BROKEN;
+	if (!(mode & VQ_EXTRAS))
+		return vq_packed_fetch_plain(vq, segs, out, writable);
 	if (vq_packed_resumes(vq, mode))
 		return vq_walk_end(&w, vq_inflight_walk_packed(&w, out), out);
 	if (!vq_packed_available(vq, vq->next))

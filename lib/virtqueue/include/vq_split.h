@@ -129,6 +129,13 @@ RW_ALWAYS_INLINE enum vq_status vq_split_fetch(struct vq *vq, struct rw_seg *seg
 	}
 	vq->next.idx++;
 	out->id = head;
+	if (!(mode & VQ_EXTRAS)) {
+		struct vq_desc d = vq_desc_load(&vq->desc[head], false);
+
+		if (rw_likely(vq_chain_single(vq, d, segs, out, writable)))
+			return VQ_CHAIN;
+		return vq_split_fetch_other(vq, segs, out, head, writable);
+	}
 	out->ndesc = 1;
 	return vq_walk_end(&w, vq_split_walk(&w, head, mode), out);
 }
