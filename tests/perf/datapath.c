@@ -89,7 +89,7 @@ static void guest_attach(struct rig *r, unsigned i)
 		.features = FEATURES | (r->row.packed ? PACKED : 0),
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK),
 	};
-	char name[8];
+	char name[16];
 	struct vhost_port_config port = {
 		.sw = r->sw, .loop = r->loop, .name = name, .mode = VHOST_FD};
 	int fds[2];

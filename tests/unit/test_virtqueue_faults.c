@@ -129,13 +129,14 @@ static void buffers_at_the_end_of_a_region_used_before(void **state)
 	};
 	struct fixture *f = *state;
 
-	for (uint16_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		uint16_t id = (uint16_t)i;
 		struct vq_chain c;
 
-		set_desc(f, i, rows[i].addr, rows[i].len, f->packed ? AVAIL : 0, i);
-		offer(f, i);
+		set_desc(f, id, rows[i].addr, rows[i].len, f->packed ? AVAIL : 0, id);
+		offer(f, id);
 		assert_int_equal(fetch(f, &c, false), rows[i].status);
-		assert_int_equal(c.id, i);
+		assert_int_equal(c.id, id);
 		if (rows[i].status == VQ_CHAIN) {
 			assert_int_equal(c.nsegs, rows[i].nsegs);
 			assert_int_equal(c.len, rows[i].len);
