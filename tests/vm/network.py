@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A switch with Linux guests on it, and what every test wants of them."""
 
-from guest import Guest, wait_until
+from guest import Guest, GuestError, wait_until
 
 # Bits of the virtio feature word, as in the virtio specification.
 FEATURE_BITS = {
@@ -18,6 +18,8 @@ USUAL = {*OFFLOADS, 'mrg_rxbuf', 'indirect_desc', 'event_idx', 'version_1'}
 MEBIBYTES = 4
 # How long anything may take that takes milliseconds on an idle machine.
 SOON_S = 10
+# Readings of the counters, 20 ms or more apart, that are alike when nothing is on its way.
+REST_READINGS = 8
 
 # What may be lost while guests boot. A guest that is up first talks to nobody: its IPv6 stack
 # announces itself, and the network is empty. And Linux starts its device some time before it
@@ -29,6 +31,8 @@ BOOT_DROPS = {('from_guest', 'no_destination'), ('to_guest', 'no_buffer'),
 # its buffers are left: without large segments a ring of 256 buffers is full in 0.4 MB, when QEMU
 # does not get the CPU for a moment. TCP sends it again.
 TALK_DROPS = {('to_guest', 'no_buffer')}
+# The share of it that no guest reaches, however little of a CPU it gets.
+TALK_LOSS = 0.2
 
 
 def ring_format(device):
@@ -114,13 +118,24 @@ class Network:
         """{name: row of `port stats`}"""
         return {row['name']: row for row in self.switch.cli('port', 'stats')}
 
+    def counters_at_rest(self):
+        """The same when nothing is on its way."""
+        readings = [self.counters()]
+
+        def same():
+            readings.append(self.counters())
+            return len(readings) > REST_READINGS and readings[-1] == readings[-REST_READINGS]
+
+        wait_until(same, SOON_S, 'the counters do not come to rest')
+        return readings[-1]
+
     def learned(self):
         """{MAC: name of its port}"""
         return {row['mac']: row['port'] for row in self.switch.cli('fdb', 'list')}
 
     def exchange(self, left, right):
         """Echo requests and a checksummed transfer each way, and nothing lost or misplaced."""
-        before, drops = self.counters(), self.switch.drops()
+        before, drops = self.counters_at_rest(), self.switch.drops()
         left.ping(right)
         right.ping(left)
         left.send(right, MEBIBYTES)
@@ -155,9 +170,14 @@ class Network:
             sent = total('from_guest', lambda counters: counters['unicast'])
             received = total('to_guest', lambda counters: counters['unicast'])
             lost = total('to_guest', lambda counters: counters['drops']['no_buffer'])
-            return sent == received + lost and lost < 0.05 * sent
+            found[:] = sent, received, lost
+            return sent == received + lost and lost < TALK_LOSS * sent
 
-        wait_until(arrived, SOON_S, f'not all frames arrived: {self.counters()}')
+        found = []
+        try:
+            wait_until(arrived, SOON_S, '')
+        except GuestError as error:
+            raise GuestError(f'(sent, received, lost) is {found}: {self.counters()}') from error
 
 
 def check_reasons(drops, allowed):
