@@ -61,13 +61,13 @@ def test_memory_comes_and_goes_while_a_guest_talks(network, device):
     regions = len(network.show(grown)['memory'])
     peer.check(f'ping -i {PING_S} {grown.ip} >/tmp/pings 2>&1 &')
     plug(grown, 'dimm0', 'kernel')
-    network.exchange(grown, peer)
+    network.exchange(grown, peer, quiet=False)
     plug(grown, 'dimm1', 'movable')
     assert len(network.show(grown)['memory']) == regions + 2
-    network.exchange(grown, peer)
+    network.exchange(grown, peer, quiet=False)
     unplug(grown, 'dimm1')
     assert len(network.show(grown)['memory']) == regions + 1
-    network.exchange(grown, peer)
+    network.exchange(grown, peer, quiet=False)
     # The plugged memory that is left was used.
     assert pages_in_use(grown, 'Normal') > 0
     peer.check('killall -INT ping')
