@@ -31,8 +31,10 @@ BOOT_DROPS = {('from_guest', 'no_destination'), ('to_guest', 'no_buffer'),
 # its buffers are left: without large segments a ring of 256 buffers is full in 0.4 MB, when QEMU
 # does not get the CPU for a moment. TCP sends it again.
 TALK_DROPS = {('to_guest', 'no_buffer')}
-# The share of it that no guest reaches, however little of a CPU it gets.
-TALK_LOSS = 0.2
+# The share of it that no guest reaches. Behind an IOMMU in strict mode, where it posts buffers more
+# slowly, 1 % and 3 % were seen on a quiet machine, and up to 7 % on a busy one.
+TALK_LOSS = 0.05
+IOMMU_TALK_LOSS = 0.2
 
 
 def ring_format(device):
@@ -170,12 +172,14 @@ class Network:
             return (sum(count(row[direction]) for row in self.counters().values()) -
                     sum(count(row[direction]) for row in before.values()))
 
+        limit = IOMMU_TALK_LOSS if any(guest.iommu for guest in self.guests) else TALK_LOSS
+
         def arrived():
             sent = total('from_guest', lambda counters: counters['unicast'])
             received = total('to_guest', lambda counters: counters['unicast'])
             lost = total('to_guest', lambda counters: counters['drops']['no_buffer'])
             found[:] = sent, received, lost
-            return sent == received + lost and lost < TALK_LOSS * sent
+            return sent == received + lost and lost < limit * sent
 
         found = []
         try:
