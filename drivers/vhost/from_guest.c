@@ -159,10 +159,44 @@ RW_ALWAYS_INLINE bool frame_open(
 	return true;
 }
 
+/*
+ * The usual chain: header and frame in one piece. The header is only looked at here; one that is not
+ * plain is read again, and then that reading is what counts.
+ */
+RW_ALWAYS_INLINE bool frame_open_whole(
+	struct vhost_queue *q, struct rw_seg *seg, struct frame *f, const unsigned mode)
+{
+	uint8_t *data = seg->data + q->hdr_len;
+	uint32_t len = seg->len - q->hdr_len;
+	struct loan loan = {.segs = seg, .nsegs = 1, .len = seg->len};
+	uint16_t flags_and_type;
+
+	if (rw_unlikely(len - FRAME_MIN_LEN > FRAME_MAX_LEN - FRAME_MIN_LEN))
+		return frame_open(q, &loan, f, mode);
+	memcpy(&flags_and_type, seg->data, sizeof(flags_and_type));
+	if (rw_unlikely(flags_and_type || (len < FRAME_HEAD && !readable64(data))))
+		return frame_open(q, &loan, f, mode);
+	memcpy(f->head, data, FRAME_HEAD);
+	f->seg = seg;
+	f->len = len;
+	f->offload = (struct frame_offload){0};
+	f->nsegs = 0;
+	if (len > FRAME_HEAD) {
+		f->nsegs = 1;
+		seg->data = data + FRAME_HEAD;
+		seg->len = len - FRAME_HEAD;
+	}
+	return true;
+}
+
 RW_ALWAYS_INLINE void give_back(struct vhost_queue *q, const unsigned mode)
 {
-	for (uint32_t i = 0; i < q->ndone; i++)
-		vq_complete(&q->vq, &q->done[i], 0, mode, false);
+	if (!(mode & VQ_EXTRAS)) {
+		vq_complete_batch(&q->vq, q->done, q->ndone, mode, false);
+	} else {
+		for (uint32_t i = 0; i < q->ndone; i++)
+			vq_complete(&q->vq, &q->done[i], 0, mode, false);
+	}
 	q->ndone = 0;
 	vq_flush(&q->vq, mode);
 	vq_signal(&q->vq, mode);
@@ -186,12 +220,14 @@ RW_ALWAYS_INLINE bool wait_for_chain(
 	return vhost_missed(q, at, mode);
 }
 
-/* Take up to `n` chains into q->done and the good ones into `loans`. How many are good. */
-RW_ALWAYS_INLINE unsigned take_chains(
-	struct vhost_queue *q, struct loan *loans, unsigned n, const unsigned mode)
+/*
+ * Take chains, behind the q->ndone that were taken, until there are `n`; their segments from `seg` on,
+ * and the good ones into `loans`. How many are good.
+ */
+RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans, struct rw_seg *seg,
+	unsigned n, const unsigned mode)
 {
 	const struct rw_seg *last = q->segs + BURST_SEGS; /* beyond it a chain may not fit */
-	struct rw_seg *seg = q->segs;
 	unsigned good = 0;
 
 	while (q->ndone < n && seg <= last) {
@@ -232,7 +268,7 @@ RW_ALWAYS_INLINE unsigned from_guest(
 	struct vhost_queue *q, struct frame *frames, unsigned n, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
-	unsigned got = 0, good;
+	unsigned got = 0, whole = 0, good;
 
 	n = vq_peek(&q->vq, (uint16_t)n, mode);
 	if (!n) {
@@ -240,8 +276,14 @@ RW_ALWAYS_INLINE unsigned from_guest(
 			vhost_queue_broke(q);
 		return 0;
 	}
-	vq_prefetch(&q->vq, (uint16_t)n, mode);
-	good = take_chains(q, loans, n, mode);
+	if (mode & VQ_EXTRAS)
+		vq_prefetch(&q->vq, (uint16_t)n, mode);
+	else
+		whole = vq_fetch_batch(&q->vq, q->segs, q->done, n, mode, false);
+	q->ndone = whole;
+	good = take_chains(q, loans, q->segs + whole, n, mode);
+	for (unsigned i = 0; i < whole; i++)
+		got += frame_open_whole(q, &q->segs[i], &frames[got], mode);
 	for (unsigned i = 0; i < good; i++)
 		got += frame_open(q, &loans[i], &frames[got], mode);
 	if (rw_unlikely(!got && q->ndone))
@@ -253,7 +295,7 @@ RW_ALWAYS_INLINE unsigned from_guest(
 RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
-	unsigned good = take_chains(q, loans, FRAME_BURST, mode);
+	unsigned good = take_chains(q, loans, q->segs, FRAME_BURST, mode);
 
 	if (good)
 		port_count(&q->counters->drops[PORT_DROP_DISABLED], good);

@@ -47,7 +47,7 @@ static inline bool offload_fits(struct vhost_queue *q, const struct frame *f)
 {
 	uint8_t type = f->offload.gso_type;
 
-	if (rw_likely(!(f->offload.flags | type)))
+	if (rw_likely(frame_is_plain(f)))
 		return true;
 	if (f->offload.flags && !q->csum) {
 		port_count_drop(q->counters, PORT_DROP_NO_CSUM);
@@ -219,12 +219,13 @@ static inline void put(struct cursor *c, const void *src, uint32_t n)
 	}
 }
 
-static inline void net_hdr_fill(struct virtio_net_hdr_mrg_rxbuf *h, const struct slot *slot)
+static inline void net_hdr_fill(
+	struct virtio_net_hdr_mrg_rxbuf *h, const struct frame *f, uint16_t num_buffers)
 {
-	const struct frame_offload *o = &slot->frame->offload;
+	const struct frame_offload *o = &f->offload;
 
-	*h = (struct virtio_net_hdr_mrg_rxbuf){.num_buffers = slot->num_buffers};
-	if (rw_unlikely(o->flags | o->gso_type)) {
+	*h = (struct virtio_net_hdr_mrg_rxbuf){.num_buffers = num_buffers};
+	if (rw_unlikely(!frame_is_plain(f))) {
 		h->hdr.flags = o->flags;
 		h->hdr.gso_type = o->gso_type;
 		h->hdr.hdr_len = o->hdr_len;
@@ -252,7 +253,7 @@ RW_ALWAYS_INLINE void fill(
 	struct cursor c = {.seg = slot->segs, .at = slot->segs->data, .left = slot->segs->len};
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 
-	net_hdr_fill(&hdr, slot);
+	net_hdr_fill(&hdr, f, slot->num_buffers);
 	if ((mode & VQ_EXTRAS) && q->vq.swap)
 		swap_header(&hdr);
 	if (rw_likely(q->hdr_len == NET_HDR_LONG && f->len >= FRAME_HEAD &&
@@ -269,16 +270,39 @@ RW_ALWAYS_INLINE void fill(
 		put(&c, f->seg[i].data, f->seg[i].len);
 }
 
-/* The first lines that `fill` writes. */
-static inline void prefetch_slot(const struct slot *slot, uint32_t len)
+/* The first lines that are written of a buffer at `p`. */
+static inline void prefetch_buffer(const uint8_t *p, uint32_t len)
 {
-	const uint8_t *p = slot->segs->data;
-
 	rw_prefetch_write(p);
 	rw_prefetch_write(p + RW_CACHE_LINE);
 	if (len > FRAME_HEAD) {
 		rw_prefetch_write(p + 2 * RW_CACHE_LINE);
 		rw_prefetch_write(p + 3 * RW_CACHE_LINE);
+	}
+}
+
+/* The header and the frame into one buffer, which has room for them. */
+RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, uint32_t hdr_len)
+{
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+
+	if (rw_likely(hdr_len == NET_HDR_LONG && frame_is_plain(f))) {
+		hdr = (struct virtio_net_hdr_mrg_rxbuf){.num_buffers = 1};
+		memcpy(at, &hdr, NET_HDR_LONG);
+	} else {
+		net_hdr_fill(&hdr, f, 1);
+		memcpy(at, &hdr, hdr_len);
+	}
+	at += hdr_len;
+	if (rw_unlikely(f->len < FRAME_HEAD)) {
+		memcpy(at, f->head, f->len);
+		return;
+	}
+	memcpy(at, f->head, FRAME_HEAD);
+	at += FRAME_HEAD;
+	for (uint16_t i = 0; i < f->nsegs; i++) {
+		memcpy(at, f->seg[i].data, f->seg[i].len);
+		at += f->seg[i].len;
 	}
 }
 
@@ -302,13 +326,47 @@ static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
 	}
 }
 
+/*
+ * The usual case, without extras: each frame goes to one buffer of one descriptor. How many frames are
+ * dealt with; the next one does not fit this, or the ring has no more.
+ */
+RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+	struct port_tally *tally, const unsigned mode)
+{
+	struct vq_chain chains[FRAME_BURST];
+	const struct frame *placed[FRAME_BURST];
+	unsigned m = vq_peek(&q->vq, (uint16_t)n, mode), k = 0, i;
+	const uint32_t hdr_len = q->hdr_len;
+	const struct rw_seg *segs = q->segs;
+
+	m = vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true);
+	for (i = 0; i < n; i++) {
+		const struct frame *f = frames[i];
+		uint32_t need = hdr_len + f->len;
+
+		if (rw_unlikely(!offload_fits(q, f)))
+			continue;
+		if (rw_unlikely(k == m || need > segs[k].len))
+			break;
+		prefetch_buffer(segs[k].data, f->len);
+		chains[k].len = need;
+		placed[k++] = f;
+		port_tally_add(tally, f);
+	}
+	vq_unfetch(&q->vq, m - k, mode);
+	vq_complete_batch(&q->vq, chains, k, mode, true);
+	for (unsigned at = 0; at < k; at++)
+		fill_whole(segs[at].data, placed[at], hdr_len);
+	return i;
+}
+
 /* Place and fill `n` frames. How many are dealt with: all, unless the IOTLB lacks a buffer. */
 RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const *frames, unsigned n,
 	struct port_tally *tally, const unsigned mode, const bool mergeable)
 {
+	unsigned i = mode & VQ_EXTRAS ? 0 : put_whole(q, frames, n, tally, mode);
 	struct slot slots[FRAME_BURST];
 	bool missed = false;
-	unsigned i = 0;
 
 	while (i < n && !missed) {
 		const struct rw_seg *last = q->segs + BURST_SEGS;
@@ -330,7 +388,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const 
 			}
 			if (placed != PLACED)
 				continue;
-			prefetch_slot(slot, frames[i]->len);
+			prefetch_buffer(slot->segs->data, frames[i]->len);
 			port_tally_add(tally, frames[i]);
 			seg += nsegs;
 			nslots++;
@@ -401,7 +459,8 @@ RW_ALWAYS_INLINE void to_guest(struct vhost_queue *q, struct frame *const *frame
 	struct port_tally tally = {0};
 
 	lock(q);
-	vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, mode), mode);
+	if (mode & VQ_EXTRAS)
+		vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, mode), mode);
 	if ((mode & VQ_EXTRAS) && q->backlog)
 		put_in_turn(q, frames, n, &tally, mode, mergeable);
 	else

@@ -80,8 +80,9 @@ struct sw_worker {
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
-	fdb_key keys[FRAME_BURST]; /* destinations */
-	uint16_t dst[FRAME_BURST]; /* and the ports they are behind */
+	fdb_key keys[FRAME_BURST];    /* destinations of its runs */
+	uint16_t dst[FRAME_BURST];    /* and the ports they are behind */
+	uint8_t run[FRAME_BURST + 1]; /* where each run begins, and where the last one ends */
 	unsigned nouts;
 	struct sw_out outs[SW_MAX_OUTS];
 	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */

@@ -69,8 +69,8 @@ static uint16_t pick_queue(const struct sw_target *t, const struct frame *f)
 	return t->queues[hash % t->nqueues];
 }
 
-/* The list it was put in, if all frames for the port go there: it has one queue. Else NULL. */
-static struct sw_out *deliver(
+/* One frame for a port. */
+static void deliver(
 	struct sw_worker *w, const struct sw_plan *plan, uint16_t port_id, struct frame *f)
 {
 	const struct sw_target *t = &plan->targets[port_id];
@@ -80,83 +80,142 @@ static struct sw_out *deliver(
 		/* Between a port's end and the flush of its addresses there may be no port. */
 		if (t->port)
 			port_count_drop(&t->port->unqueued[w->index], PORT_DROP_LINK_DOWN);
-		return NULL;
+		return;
 	}
 	out = out_get(w, t, port_id, pick_queue(t, f));
 	out->frames[out->n++] = f;
-	return t->nqueues == 1 ? out : NULL;
 }
 
-/* To every port that is up but the one it came from. */
+/* `n` frames for a port. */
+static void deliver_run(struct sw_worker *w, const struct sw_plan *plan, uint16_t port_id,
+	struct frame *frames, unsigned n)
+{
+	const struct sw_target *t = &plan->targets[port_id];
+	struct frame **to;
+	struct sw_out *out;
+
+	if (rw_unlikely(t->nqueues != 1)) {
+		for (unsigned i = 0; i < n; i++)
+			deliver(w, plan, port_id, &frames[i]);
+		return;
+	}
+	out = out_get(w, t, port_id, t->queues[0]);
+	to = &out->frames[out->n];
+	for (unsigned i = 0; i < n; i++)
+		to[i] = &frames[i];
+	out->n += n;
+}
+
+/* To every port that is up but the one they came from. */
 static void flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from,
-	struct frame *f)
+	struct frame *frames, unsigned n)
 {
 	bool reached = false;
 
 	for (unsigned i = 0; i < plan->nflood; i++) {
 		if (plan->flood[i] == from->port->id)
 			continue;
-		deliver(w, plan, plan->flood[i], f);
+		deliver_run(w, plan, plan->flood[i], frames, n);
 		reached = true;
 	}
 	if (!reached)
-		port_count_drop(&from->port->pairs[from->queue]->from_guest, PORT_DROP_NO_PORT);
+		port_count(&from->port->pairs[from->queue]->from_guest.drops[PORT_DROP_NO_PORT], n);
+}
+
+/* What tells a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
+struct run_key {
+	uint64_t lo, hi;
+};
+
+static inline struct run_key run_key_of(const struct frame *f)
+{
+	struct run_key key;
+
+	__builtin_memcpy(&key, f->head, sizeof(key));
+	if (!f->vlan)
+		key.hi &= UINT64_C(0xffffffffffff);
+	return key;
+}
+
+/*
+ * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
+ * i-th begins, and count it. How many there are.
+ */
+static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned n)
+{
+	struct port_tally tally = {0};
+	struct run_key last = {0};
+	unsigned nruns = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *f = &w->frames[i];
+		struct run_key key;
+
+		f->vlan = frame_vlan(f);
+		port_tally_add(&tally, f);
+		key = run_key_of(f);
+		if (rw_likely(i && key.lo == last.lo && key.hi == last.hi))
+			continue;
+		last = key;
+		w->keys[nruns] = fdb_key_make(frame_dst(f), f->vlan);
+		w->run[nruns++] = (uint8_t)i;
+	}
+	w->run[nruns] = (uint8_t)n;
+	port_tally_commit(&tally, c);
+	return nruns;
 }
 
 /* Learn where the burst came from. */
-static void learn(
-	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
+static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from,
+	unsigned nruns, unsigned n)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
 	fdb_key last = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		struct frame *f = &w->frames[i];
+	for (unsigned r = 0; r < nruns; r++) {
+		struct frame *f = &w->frames[w->run[r]];
 		fdb_key key = fdb_key_make(frame_src(f), f->vlan);
 
 		if (key != last)
 			fdb_learn(w->sw->fdb, key, from->port->id, w->now_s);
 		last = key;
-		if (self->nqueues > 1)
-			port_steer_learn(self->steer, frame_flow_hash(f), from->queue);
 	}
+	if (self->nqueues <= 1)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		port_steer_learn(self->steer, frame_flow_hash(&w->frames[i]), from->queue);
+}
+
+/* A run whose destination is not known, or none that frames may go to. */
+static RW_NOINLINE void forward_other(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_poll *from, uint16_t dst, struct frame *frames, unsigned n)
+{
+	struct port_counters *c = &from->port->pairs[from->queue]->from_guest;
+
+	if (dst == from->port->id)
+		port_count(&c->drops[PORT_DROP_HAIRPIN], n);
+	else if (is_reserved(frames))
+		port_count(&c->drops[PORT_DROP_RESERVED], n);
+	else
+		flood(w, plan, from, frames, n);
 }
 
 static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
 {
-	struct port_counters *c = &from->port->pairs[from->queue]->from_guest;
-	struct port_tally tally = {0};
-	struct sw_out *run = NULL; /* where the frame before this one went */
+	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->from_guest, n);
 
-	for (unsigned i = 0; i < n; i++) {
-		struct frame *f = &w->frames[i];
+	learn(w, plan, from, nruns, n);
+	fdb_lookup_bulk(w->sw->fdb, w->keys, w->dst, nruns);
+	for (unsigned r = 0; r < nruns; r++) {
+		struct frame *frames = &w->frames[w->run[r]];
+		unsigned len = (unsigned)(w->run[r + 1] - w->run[r]);
+		uint16_t dst = w->dst[r];
 
-		f->vlan = frame_vlan(f);
-		w->keys[i] = fdb_key_make(frame_dst(f), f->vlan);
-		port_tally_add(&tally, f);
-	}
-	port_tally_commit(&tally, c);
-	learn(w, plan, from, n);
-	fdb_lookup_bulk(w->sw->fdb, w->keys, w->dst, n);
-	for (unsigned i = 0; i < n; i++) {
-		struct frame *f = &w->frames[i];
-		uint16_t dst = w->dst[i];
-
-		/* Frames come in runs to one destination. */
-		if (rw_likely(run && dst == run->port_id)) {
-			run->frames[run->n++] = f;
-			continue;
-		}
-		run = NULL;
 		if (rw_likely(dst != FDB_PORT_NONE && dst != from->port->id))
-			run = deliver(w, plan, dst, f);
-		else if (dst == from->port->id)
-			port_count_drop(c, PORT_DROP_HAIRPIN);
-		else if (rw_unlikely(is_reserved(f)))
-			port_count_drop(c, PORT_DROP_RESERVED);
+			deliver_run(w, plan, dst, frames, len);
 		else
-			flood(w, plan, from, f);
+			forward_other(w, plan, from, dst, frames, len);
 	}
 	flush(w);
 }

@@ -42,6 +42,15 @@ struct frame {
 	struct frame_offload offload;
 } RW_CACHE_ALIGNED;
 
+/* Whether its checksums are complete and it is to be sent as it is. */
+static inline bool frame_is_plain(const struct frame *f)
+{
+	uint16_t flags_and_type;
+
+	__builtin_memcpy(&flags_and_type, &f->offload, sizeof(flags_and_type));
+	return !flags_and_type;
+}
+
 static inline uint32_t frame_head_len(const struct frame *f)
 {
 	return RW_MIN(f->len, (uint32_t)FRAME_HEAD);
@@ -75,7 +84,9 @@ static inline bool frame_is_broadcast(const struct frame *f)
 /* The VLAN id of an 802.1Q tag in the head, else 0. */
 static inline uint16_t frame_vlan(const struct frame *f)
 {
-	if (rw_likely(f->head[12] != 0x81 || f->head[13] != 0x00 || f->len < 18))
+	static const uint8_t tpid[2] = {0x81, 0x00};
+
+	if (rw_likely(__builtin_memcmp(f->head + 12, tpid, sizeof(tpid)) || f->len < 18))
 		return 0;
 	return (uint16_t)((f->head[14] & 0x0f) << 8 | f->head[15]);
 }

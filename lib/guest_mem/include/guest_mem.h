@@ -87,12 +87,17 @@ static inline void *gm_at(
 	return gm_at_slow(map, cache, gpa, len);
 }
 
-/* The same for a range that is all in the region used last, and not empty; NULL says nothing. */
-static inline void *gm_at_memo(const struct gm_cache *cache, uint64_t gpa, uint64_t len)
+/* Whether [gpa, gpa + len), not empty, is all in the region used last: then it is at gm_memo_at. */
+static inline bool gm_memo_has(const struct gm_cache *cache, uint64_t gpa, uint32_t len)
 {
 	uint64_t off = gpa - cache->gpa;
 
-	return off < cache->size && len - 1 < cache->size - off ? cache->host + off : NULL;
+	return off < cache->size && off + len <= cache->size && len;
+}
+
+static inline uint8_t *gm_memo_at(const struct gm_cache *cache, uint64_t gpa)
+{
+	return cache->host + (gpa - cache->gpa);
 }
 
 /* Copy `len` bytes at guest-physical `gpa`, across regions if need be. 0 or -EFAULT. */

@@ -37,6 +37,9 @@
 /* Segments a chain may have beyond one for each descriptor, for buffers that cross regions. */
 #define VQ_EXTRA_SEGS 16
 
+/* Most chains that are taken at a time. */
+#define VQ_MAX_BATCH 32
+
 /* The mode of a body: a constant of the caller. */
 #define VQ_PACKED 0x1u /* the ring format */
 #define VQ_EXTRAS 0x2u /* with IOTLB, dirty log, in-flight record, foreign byte order where set */

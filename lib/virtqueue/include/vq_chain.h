@@ -75,14 +75,12 @@ RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, str
 	struct vq_chain *out, const bool writable)
 {
 	const uint16_t kind = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
-	uint8_t *p;
 
 	if (rw_unlikely((d.flags & kind) != (writable ? VRING_DESC_F_WRITE : 0)))
 		return false;
-	p = gm_at_memo(&vq->cache, d.addr, d.len);
-	if (rw_unlikely(!p))
+	if (rw_unlikely(!gm_memo_has(&vq->cache, d.addr, d.len)))
 		return false;
-	*seg = (struct rw_seg){.data = p, .len = d.len};
+	*seg = (struct rw_seg){.data = gm_memo_at(&vq->cache, d.addr), .len = d.len};
 	out->ndesc = 1;
 	out->nsegs = 1;
 	out->len = d.len;

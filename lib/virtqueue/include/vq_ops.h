@@ -6,12 +6,11 @@
  * whose buffers we fill (to_guest) and false for one we read (from_guest).
  *
  * A burst: vq_peek, vq_prefetch, then vq_fetch for each chain; vq_complete for each in the same
- * order, vq_flush once, vq_signal once.
+ * order, vq_flush once, vq_signal once. vq_batch.h takes and completes many usual chains at a time.
  *
  * Thread: the worker that polls the queue, or holds its lock.
  */
-#include "vq_packed.h"
-#include "vq_split.h"
+#include "vq_batch.h"
 
 /*
  * An upper bound, at most `want`, of the chains that wait. 0 is exact. A packed ring cannot be

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Most chains are one descriptor in the region used last, and come many at a time. Here such chains
+ * are taken and completed together, for bodies without extras: the state of the ring stays in
+ * registers, where a call for each chain reads and writes it again because it might have changed.
+ * Whatever is not of this kind is left to vq_fetch.
+ *
+ * Included by vq_ops.h, which also says whose thread it is.
+ */
+#include "vq_packed.h"
+#include "vq_split.h"
+
+/* What chains of one kind must have in their flags. */
+struct vq_kind {
+	uint16_t mask, want;
+};
+
+RW_ALWAYS_INLINE struct vq_kind vq_kind_of(const bool writable)
+{
+	return (struct vq_kind){
+		.mask = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT,
+		.want = writable ? VRING_DESC_F_WRITE : 0,
+	};
+}
+
+/* Enter a chain of one descriptor. False: its buffer is elsewhere, or empty. */
+RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d, uint16_t id,
+	struct rw_seg *seg, struct vq_chain *chain, const bool writable)
+{
+	if (rw_unlikely(!gm_memo_has(memo, d.addr, d.len)))
+		return false;
+	seg->data = gm_memo_at(memo, d.addr);
+	seg->len = d.len;
+	chain->id = id;
+	chain->ndesc = 1;
+	/* What is to be read is fetched at once, the header and what follows it. */
+	if (!writable) {
+		__builtin_prefetch(seg->data);
+		__builtin_prefetch(seg->data + RW_CACHE_LINE);
+	}
+	return true;
+}
+
+RW_ALWAYS_INLINE unsigned vq_split_batch(struct vq *vq, struct rw_seg *segs,
+	struct vq_chain *chains, unsigned n, const bool writable)
+{
+	const struct vq_kind kind = vq_kind_of(writable);
+	const struct gm_cache memo = vq->cache;
+	const struct vring_desc *desc = vq->desc;
+	const uint16_t *ring = vq->avail->ring;
+	uint32_t mask = vq->num - 1u, next = vq->next.idx, heads[VQ_MAX_BATCH];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		heads[i] = vq_load(&ring[(next + i) & mask]);
+		__builtin_prefetch(&desc[heads[i] & mask]);
+	}
+	for (i = 0; i < n; i++) {
+		struct vq_desc d;
+
+		if (rw_unlikely(heads[i] > mask))
+			break;
+		d = vq_desc_load(&desc[heads[i]], false);
+		if (rw_unlikely((d.flags & kind.mask) != kind.want) ||
+			!vq_batch_add(&memo, d, (uint16_t)heads[i], &segs[i], &chains[i], writable))
+			break;
+	}
+	vq->next.idx = (uint16_t)(next + i);
+	return i;
+}
+
+RW_ALWAYS_INLINE unsigned vq_packed_batch(struct vq *vq, struct rw_seg *segs,
+	struct vq_chain *chains, unsigned n, const bool writable)
+{
+	const struct vq_kind kind = vq_kind_of(writable);
+	const uint16_t mask = kind.mask | VQ_PACKED_AVAIL | VQ_PACKED_USED;
+	const struct gm_cache memo = vq->cache;
+	const struct vring_packed_desc *ring = vq->packed;
+	struct vq_cursor next = vq->next;
+	uint16_t want = kind.want | (next.wrap ? VQ_PACKED_AVAIL : VQ_PACKED_USED);
+	unsigned i;
+
+	vq_packed_prefetch(vq, (uint16_t)n);
+	for (i = 0; i < n; i++) {
+		const uint64_t *w = (const uint64_t *)&ring[next.idx];
+		/* Pairs as in vq_packed_available. */
+		uint64_t hi = vq_load_acquire(&w[1]);
+		struct vq_desc d = vq_desc_of(vq_load(&w[0]), hi, true);
+
+		if ((d.flags & mask) != want ||
+			!vq_batch_add(&memo, d, d.next, &segs[i], &chains[i], writable))
+			break;
+		if (rw_unlikely(++next.idx == vq->num)) {
+			next = (struct vq_cursor){.wrap = !next.wrap};
+			want ^= VQ_PACKED_AVAIL | VQ_PACKED_USED;
+		}
+	}
+	vq->next = next;
+	return i;
+}
+
+/*
+ * Take up to `n` <= VQ_MAX_BATCH chains, no more than vq_peek promised; it stands in for vq_prefetch
+ * too. It ends before the first that is not of one descriptor in the region used last; segs[i]
+ * is the one segment of chains[i], and says alone how long it is. How many there are.
+ */
+RW_ALWAYS_INLINE unsigned vq_fetch_batch(struct vq *vq, struct rw_seg *segs,
+	struct vq_chain *chains, unsigned n, const unsigned mode, const bool writable)
+{
+	if (mode & VQ_PACKED)
+		return vq_packed_batch(vq, segs, chains, n, writable);
+	return vq_split_batch(vq, segs, chains, n, writable);
+}
+
+/* Put the last `n` of a batch back. */
+RW_ALWAYS_INLINE void vq_unfetch(struct vq *vq, unsigned n, const unsigned mode)
+{
+	if (!(mode & VQ_PACKED)) {
+		vq->next.idx = (uint16_t)(vq->next.idx - n);
+	} else if (vq->next.idx >= n) {
+		vq->next.idx = (uint16_t)(vq->next.idx - n);
+	} else {
+		vq->next.idx = (uint16_t)(vq->next.idx + vq->num - n);
+		vq->next.wrap = !vq->next.wrap;
+	}
+}
+
+RW_ALWAYS_INLINE void vq_split_complete_batch(
+	struct vq *vq, const struct vq_chain *chains, unsigned n, const bool writable)
+{
+	struct vring_used_elem *ring = vq->used->ring;
+	uint32_t mask = vq->num - 1u, done = vq->done.idx;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct vring_used_elem *e = &ring[(done + i) & mask];
+
+		vq_store(&e->id, chains[i].id);
+		vq_store(&e->len, writable ? chains[i].len : 0);
+	}
+	vq->done.idx = (uint16_t)(done + n);
+	vq->npending = (uint16_t)(vq->npending + n);
+}
+
+RW_ALWAYS_INLINE void vq_packed_complete_batch(
+	struct vq *vq, const struct vq_chain *chains, unsigned n, const bool writable)
+{
+	struct vring_packed_desc *ring = vq->packed;
+	struct vq_cursor done = vq->done;
+	uint16_t npending = vq->npending, nsignal = vq->nsignal, num = vq->num;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t flags = done.wrap ? VQ_PACKED_AVAIL | VQ_PACKED_USED : 0;
+		uint16_t ndesc = chains[i].ndesc;
+		uint32_t len = writable ? chains[i].len : 0, pos;
+		uint64_t word;
+
+		if (len)
+			flags |= VRING_DESC_F_WRITE;
+		word = (uint64_t)len | (uint64_t)chains[i].id << 32 | (uint64_t)flags << 48;
+		/* The first one is held back, as in vq_packed_complete. */
+		if (rw_unlikely(!npending++)) {
+			vq->first_pos = done.idx;
+			vq->first_word = word;
+		} else {
+			vq_store((uint64_t *)&ring[done.idx].len, word);
+		}
+		nsignal = (uint16_t)(nsignal + ndesc);
+		pos = (uint32_t)done.idx + ndesc;
+		if (rw_unlikely(pos >= num)) {
+			pos -= num;
+			done.wrap = !done.wrap;
+		}
+		done.idx = (uint16_t)pos;
+	}
+	vq->done = done;
+	vq->npending = npending;
+	vq->nsignal = nsignal;
+}
+
+/* vq_complete for each of `n` chains; of a writable one, chains[i].len bytes were written. */
+RW_ALWAYS_INLINE void vq_complete_batch(struct vq *vq, const struct vq_chain *chains, unsigned n,
+	const unsigned mode, const bool writable)
+{
+	if (mode & VQ_PACKED)
+		vq_packed_complete_batch(vq, chains, n, writable);
+	else
+		vq_split_complete_batch(vq, chains, n, writable);
+}
