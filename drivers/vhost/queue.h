@@ -8,6 +8,7 @@
 #include "fifo.h"
 #include "frame.h"
 #include "port.h"
+#include "rw_copy.h"
 #include "rw_virtio_net.h"
 #include "vq.h"
 #include "vu_session.h"
@@ -63,6 +64,7 @@ struct vhost_queue {
 	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
 	void (*give_back)(struct vhost_queue *q);
 	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n);
+	rw_copy_fn copy; /* to_guest: the best of this CPU for payload */
 
 	/* from_guest: chains of the burst on loan, in ring order. */
 	uint32_t ndone;

@@ -195,6 +195,7 @@ struct cursor {
 	struct rw_seg *seg;
 	uint8_t *at;
 	uint32_t left; /* bytes of this segment */
+	rw_copy_fn copy;
 };
 
 /* Copy to the segments, which have room for it. */
@@ -211,7 +212,7 @@ static inline void put(struct cursor *c, const void *src, uint32_t n)
 			c->left = c->seg->len;
 		}
 		piece = RW_MIN(n, c->left);
-		memcpy(c->at, from, piece);
+		c->copy(c->at, from, piece);
 		c->at += piece;
 		c->left -= piece;
 		from += piece;
@@ -250,7 +251,10 @@ RW_ALWAYS_INLINE void fill(
 	const struct vhost_queue *q, const struct slot *slot, const unsigned mode)
 {
 	const struct frame *f = slot->frame;
-	struct cursor c = {.seg = slot->segs, .at = slot->segs->data, .left = slot->segs->len};
+	struct cursor c = {.seg = slot->segs,
+		.at = slot->segs->data,
+		.left = slot->segs->len,
+		.copy = q->copy};
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 
 	net_hdr_fill(&hdr, f, slot->num_buffers);
@@ -282,7 +286,8 @@ static inline void prefetch_buffer(const uint8_t *p, uint32_t len)
 }
 
 /* The header and the frame into one buffer, which has room for them. */
-RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, uint32_t hdr_len)
+RW_ALWAYS_INLINE void fill_whole(
+	uint8_t *at, const struct frame *f, uint32_t hdr_len, rw_copy_fn copy)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 
@@ -301,7 +306,7 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, uint32_t hd
 	memcpy(at, f->head, FRAME_HEAD);
 	at += FRAME_HEAD;
 	for (uint16_t i = 0; i < f->nsegs; i++) {
-		memcpy(at, f->seg[i].data, f->seg[i].len);
+		copy(at, f->seg[i].data, f->seg[i].len);
 		at += f->seg[i].len;
 	}
 }
@@ -338,6 +343,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	unsigned m = vq_peek(&q->vq, (uint16_t)n, mode), k = 0, i;
 	const uint32_t hdr_len = q->hdr_len;
 	const struct rw_seg *segs = q->segs;
+	const rw_copy_fn copy = q->copy;
 
 	m = vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true);
 	for (i = 0; i < n; i++) {
@@ -356,7 +362,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	vq_unfetch(&q->vq, m - k, mode);
 	vq_complete_batch(&q->vq, chains, k, mode, true);
 	for (unsigned at = 0; at < k; at++)
-		fill_whole(segs[at].data, placed[at], hdr_len);
+		fill_whole(segs[at].data, placed[at], hdr_len, copy);
 	return i;
 }
 
@@ -501,4 +507,5 @@ void vhost_to_init(struct vhost_queue *q, bool mergeable)
 	};
 
 	q->to = bodies[vhost_mode_of(q)][mergeable];
+	q->copy = rw_copy_best();
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "rw_base.h"
+#include "rw_copy.h"
 #include "rw_log.h"
 #include "rw_loop.h"
 #include "rw_sock.h"
@@ -45,6 +46,37 @@ static void impossible_allocations_fail(void **state)
 	(void)state;
 	assert_null(rw_zalloc(0));
 	assert_null(rw_zalloc(SIZE_MAX));
+}
+
+/* ---- copying ---- */
+
+/* Every length and alignment that takes another path, and not a byte beside. */
+static void every_way_of_copying_copies_these_bytes_and_no_others(void **state)
+{
+	enum { MAX = 4096 + 300, PAD = 128 };
+	static uint8_t src[MAX + 2 * PAD], dst[MAX + 2 * PAD];
+	const struct rw_copy *way;
+	unsigned ways = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(src); i++)
+		src[i] = (uint8_t)(i * 31 + (i >> 8));
+	for (; (way = rw_copy_way(ways)); ways++) {
+		for (size_t n = 0; n < MAX; n += n < 700 ? 1 : 37) {
+			size_t from = PAD - 64 + n * 7 % 64, to = PAD - 64 + n * 13 % 64;
+
+			memset(dst, 0xee, sizeof(dst));
+			way->fn(dst + to, src + from, n);
+			if (memcmp(dst + to, src + from, n))
+				fail_msg("%s: %zu bytes differ", way->name, n);
+			for (size_t i = 0; i < sizeof(dst); i++) {
+				if ((i < to || i >= to + n) && dst[i] != 0xee)
+					fail_msg("%s: %zu bytes, wrote at %zu", way->name, n, i);
+			}
+		}
+	}
+	assert_true(ways >= 1);
+	assert_string_equal(rw_copy_way(ways - 1)->name, "libc");
 }
 
 /* ---- log ---- */
@@ -322,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_are_zeroed_and_share_no_cache_line),
+		cmocka_unit_test(every_way_of_copying_copies_these_bytes_and_no_others),
 		cmocka_unit_test(impossible_allocations_fail),
 		cmocka_unit_test(lines_above_the_level_are_dropped),
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
