@@ -264,18 +264,13 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 	return good;
 }
 
-RW_ALWAYS_INLINE unsigned from_guest(
+/* Lend the `n` chains that wait, or as many as there are. */
+RW_ALWAYS_INLINE unsigned lend(
 	struct vhost_queue *q, struct frame *frames, unsigned n, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
 	unsigned got = 0, whole = 0, good;
 
-	n = vq_peek(&q->vq, (uint16_t)n, mode);
-	if (!n) {
-		if (rw_unlikely(q->vq.broken))
-			vhost_queue_broke(q);
-		return 0;
-	}
 	if (mode & VQ_EXTRAS)
 		vq_prefetch(&q->vq, (uint16_t)n, mode);
 	else
@@ -289,6 +284,15 @@ RW_ALWAYS_INLINE unsigned from_guest(
 	if (rw_unlikely(!got && q->ndone))
 		give_back(q, mode);
 	return got;
+}
+
+/* How many chains wait, `n` at most. Most polls find none, and go no further. */
+RW_ALWAYS_INLINE unsigned look(struct vhost_queue *q, unsigned n, const unsigned mode)
+{
+	n = vq_peek(&q->vq, (uint16_t)n, mode);
+	if (!n && rw_unlikely(q->vq.broken))
+		vhost_queue_broke(q);
+	return n;
 }
 
 /* A started but disabled ring: consume and discard (vhost-user, "Ring states"). */
@@ -306,9 +310,15 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 
 /* One set of bodies for each mode. */
 #define BODIES(name, mode)                                                                      \
+	static RW_NOINLINE unsigned lend_##name(                                                \
+		struct vhost_queue *q, struct frame *frames, unsigned n)                        \
+	{                                                                                       \
+		return lend(q, frames, n, mode);                                                \
+	}                                                                                       \
 	static unsigned from_##name(struct vhost_queue *q, struct frame *frames, unsigned n)    \
 	{                                                                                       \
-		return from_guest(q, frames, n, mode);                                          \
+		n = look(q, n, mode);                                                           \
+		return n ? lend_##name(q, frames, n) : 0;                                       \
 	}                                                                                       \
 	static unsigned discard_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
 	{                                                                                       \

@@ -21,17 +21,27 @@ static struct vhost_pair *pair_of(struct port *port, uint16_t queue)
 	return &rw_container_of(port, struct vhost_port, port)->pairs[queue];
 }
 
+/* A pair whose other ring wants to be looked at, or is all that runs. */
+static RW_NOINLINE unsigned port_from_serving(
+	struct vhost_pair *pair, struct vhost_queue *service, struct frame *frames, unsigned n)
+{
+	if (service)
+		vhost_service(service, service->to);
+	if (!pair->from)
+		return 0; /* polled for the other's sake */
+	return pair->from->from(pair->from, frames, n);
+}
+
 static unsigned port_from(struct port *port, uint16_t queue, struct frame *frames, unsigned n)
 {
 	struct vhost_pair *pair = pair_of(port, queue);
 	/* Pairs with the release in service_set (rings.c). */
 	struct vhost_queue *service = __atomic_load_n(&pair->service, __ATOMIC_ACQUIRE);
+	struct vhost_queue *q = pair->from;
 
-	if (rw_unlikely(service))
-		vhost_service(service, service->to);
-	if (rw_unlikely(!pair->from))
-		return 0; /* polled for the other's sake */
-	return pair->from->from(pair->from, frames, n);
+	if (rw_unlikely(service || !q))
+		return port_from_serving(pair, service, frames, n);
+	return q->from(q, frames, n);
 }
 
 static void port_give_back(struct port *port, uint16_t queue)

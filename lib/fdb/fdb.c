@@ -99,6 +99,12 @@ static uint32_t relocations(const struct fdb *fdb)
 	return atomic_load_explicit(&fdb->relocations, memory_order_acquire);
 }
 
+void fdb_prefetch(const struct fdb *fdb, const fdb_key *keys, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(&fdb->buckets[fdb_first(fdb, fdb_hash(fdb, keys[i]))]);
+}
+
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key)
 {
 	uint64_t hash = fdb_hash(fdb, key);

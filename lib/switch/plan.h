@@ -66,6 +66,8 @@ struct sw_injection {
 	struct sw_injected slots[SW_INJECT_MAX];
 };
 
+#define SW_QUIETS 1024
+
 /* Owner: its thread; the statistics are read by control. */
 struct sw_worker {
 	struct sw *sw;
@@ -78,8 +80,17 @@ struct sw_worker {
 	uint64_t polls, busy_polls, busy_cycles, idle_cycles, frames_seen;
 	uint64_t made; /* frames of its own, SW_FORWARD_TXONLY */
 
+	/*
+	 * How often in a row each queue was empty, and in which rounds those that were so for long
+	 * are not looked at (worker.c). By poll, several may share one: then they are looked at more
+	 * often than they need.
+	 */
+	unsigned skip;
+	uint8_t quiet[SW_QUIETS];
+
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
+	fdb_key sources[FRAME_BURST]; /* of its runs */
 	fdb_key keys[FRAME_BURST];    /* destinations of its runs */
 	uint16_t dst[FRAME_BURST];    /* and the ports they are behind */
 	uint8_t run[FRAME_BURST + 1]; /* where each run begins, and where the last one ends */

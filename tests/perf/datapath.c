@@ -18,14 +18,16 @@
 #include "daemon.h"
 #include "fe_guest.h"
 
-#define FLOOD_GUESTS 9 /* one floods to eight */
-#define STATIONS     4 /* behind each guest, 8 frames of a burst for each */
-#define BURST        32
-#define LEN_MIN      64
-#define LEN_MAX      1518
+#define MAX_GUESTS 64
+#define STATIONS   4    /* behind each guest, 8 frames of a burst for each */
+#define MANY       1024 /* the same for RANDOM, a frame for each */
+#define BURST      32
+#define LEN_MIN    64
+#define LEN_MAX    1518
 
-/* Whole turns of a ring of 256: eight bursts each. */
-#define WARM_BURSTS    16
+/* Whole turns of a ring of 256, eight bursts each, and all stations of RANDOM. */
+#define QUIET_ROUNDS   300
+#define WARM_BURSTS    32
 #define COUNTED_BURSTS 64
 
 #define ETHERTYPE 0x88b5 /* local experimental */
@@ -35,10 +37,33 @@
 		FE_BIT(VU_F_PROTOCOL_FEATURES))
 #define PACKED FE_BIT(VIRTIO_F_RING_PACKED)
 
+/* Who hears the first guest. */
+#define PATTERNS(X)                                                              \
+	X(UNICAST, "unicast", 2) /* the second, on a few stations */             \
+	X(RANDOM, "random", 2)   /* the second, each frame on another station */ \
+	X(CROWD, "crowd", 64)    /* the second, and 62 others say nothing */     \
+	X(FLOOD, "flood", 9)     /* eight others */
+
+enum pattern {
+#define X(id, name, guests) id,
+	PATTERNS(X)
+#undef X
+		NUM_PATTERNS
+};
+
+static const struct {
+	const char *name;
+	unsigned guests;
+} patterns[] = {
+#define X(id, name, guests) {name, guests},
+	PATTERNS(X)
+#undef X
+};
+
 /* What is measured. */
 struct row {
 	bool packed;
-	bool flood;
+	enum pattern pattern;
 	uint32_t len; /* of a frame, without FCS */
 };
 
@@ -47,8 +72,8 @@ struct rig {
 	struct rw_loop *loop;
 	struct sw *sw;
 	unsigned n; /* guests */
-	struct vhost_port *ports[FLOOD_GUESTS];
-	struct fe_guest *guests[FLOOD_GUESTS];
+	struct vhost_port *ports[MAX_GUESTS];
+	struct fe_guest *guests[MAX_GUESTS];
 	bool started; /* atomic: the rings of all guests run */
 };
 
@@ -141,20 +166,23 @@ static void rig_end(struct rig *r)
 	eal_end();
 }
 
-static void station_address(uint8_t mac[6], unsigned guest, uint32_t seq)
+static void station_address(uint8_t mac[6], unsigned guest, unsigned station)
 {
-	memcpy(mac, (uint8_t[]){2, 0, 0, 0, (uint8_t)guest, (uint8_t)(seq / 8 % STATIONS)}, 6);
+	memcpy(mac, (uint8_t[]){2, 0, 0, (uint8_t)guest, (uint8_t)(station >> 8), (uint8_t)station},
+		6);
 }
 
 /* Frame `seq` of a guest: content that follows from its number. */
 static void frame_make(
 	uint8_t *buf, const struct row *row, unsigned from, unsigned to, uint32_t seq)
 {
-	if (row->flood)
+	bool random = row->pattern == RANDOM;
+
+	if (row->pattern == FLOOD)
 		memset(buf, 0xff, 6);
 	else
-		station_address(buf, to, seq);
-	station_address(buf + 6, from, seq);
+		station_address(buf, to, random ? seq * 613 % MANY : seq / 8 % STATIONS);
+	station_address(buf + 6, from, random ? seq % MANY : seq / 8 % STATIONS);
 	buf[12] = ETHERTYPE >> 8;
 	buf[13] = ETHERTYPE & 0xff;
 	for (uint32_t i = 14; i < row->len; i++)
@@ -175,21 +203,21 @@ static void burst_send(struct rig *r, unsigned from, unsigned to, uint32_t seq)
 	fe_guest_flush(g, 0);
 }
 
-/* What guest `to` received is the burst, and nothing else. */
-static void burst_expect(struct rig *r, unsigned from, unsigned to, uint32_t seq)
+/* What guest `at` received is the burst that was sent to guest `to`, and nothing else. */
+static void burst_expect(struct rig *r, unsigned from, unsigned to, unsigned at, uint32_t seq)
 {
 	uint8_t want[LEN_MAX], got[LEN_MAX];
 	struct fe_received in;
 
 	for (unsigned i = 0; i < BURST; i++) {
-		must(fe_guest_recv(r->guests[to], 0, got, sizeof(got), &in),
+		must(fe_guest_recv(r->guests[at], 0, got, sizeof(got), &in),
 			"a frame did not arrive");
 		frame_make(want, &r->row, from, to, seq + i);
 		if (in.len != r->row.len || memcmp(got, want, r->row.len))
-			errx(1, "guest %u, frame %u: not what was sent", to, seq + i);
+			errx(1, "guest %u, frame %u: not what was sent", at, seq + i);
 	}
-	if (fe_guest_recv(r->guests[to], 0, got, sizeof(got), &in) != -EAGAIN)
-		errx(1, "guest %u: more than was sent to it", to);
+	if (fe_guest_recv(r->guests[at], 0, got, sizeof(got), &in) != -EAGAIN)
+		errx(1, "guest %u: more than was sent to it", at);
 }
 
 static void round_warm(struct sw *sw)
@@ -203,20 +231,33 @@ static void bursts_forward(struct rig *r, uint32_t first, uint32_t n, void (*run
 	for (uint32_t burst = first; burst < first + n; burst++) {
 		burst_send(r, 0, 1, burst * BURST);
 		run(r->sw);
-		for (unsigned to = 1; to < r->n; to++)
-			burst_expect(r, 0, to, burst * BURST);
+		for (unsigned to = 1; to < (r->row.pattern == FLOOD ? r->n : 2); to++)
+			burst_expect(r, 0, to, to, burst * BURST);
+	}
+}
+
+/* The second guest speaks first: its stations are known from then on. */
+static void stations_teach(struct rig *r)
+{
+	unsigned bursts = r->row.pattern == RANDOM ? MANY / BURST : 1;
+
+	for (unsigned burst = 0; burst < bursts; burst++) {
+		burst_send(r, 1, 0, burst * BURST);
+		sw_round(r->sw, 0);
+		/* The first is not known yet: all others get it, too. */
+		for (unsigned at = 0; at < r->n; at++) {
+			if (at != 1)
+				burst_expect(r, 1, 0, at, burst * BURST);
+		}
 	}
 }
 
 static void measure(struct rig *r)
 {
-	/* The second guest speaks first: its stations are known from then on. */
-	burst_send(r, 1, 0, 0);
-	sw_round(r->sw, 0);
-	for (unsigned to = 0; to < r->n; to++) {
-		if (to != 1 && (to == 0 || r->row.flood))
-			burst_expect(r, 1, to, 0);
-	}
+	stations_teach(r);
+	/* Until the worker has seen who says nothing. */
+	for (unsigned i = 0; i < QUIET_ROUNDS; i++)
+		sw_round(r->sw, 0);
 	bursts_forward(r, 0, WARM_BURSTS, round_warm);
 	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
 	printf("frames %d\n", COUNTED_BURSTS * BURST);
@@ -228,9 +269,10 @@ static bool row_parse(int argc, char **argv, struct row *row)
 		return false;
 	row->packed = !strcmp(argv[1], "packed");
 	row->len = (uint32_t)strtoul(argv[2], NULL, 10);
-	row->flood = !strcmp(argv[3], "flood");
+	while (row->pattern < NUM_PATTERNS && strcmp(argv[3], patterns[row->pattern].name))
+		row->pattern++;
 	return (row->packed || !strcmp(argv[1], "split")) && row->len >= LEN_MIN &&
-		row->len <= LEN_MAX && (row->flood || !strcmp(argv[3], "unicast"));
+		row->len <= LEN_MAX && row->pattern < NUM_PATTERNS;
 }
 
 int main(int argc, char **argv)
@@ -242,8 +284,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!row_parse(argc, argv, &r.row))
-		errx(2, "usage: datapath split|packed LENGTH unicast|flood, or --build");
-	r.n = r.row.flood ? FLOOD_GUESTS : 2;
+		errx(2,
+			"usage: datapath split|packed LENGTH unicast|random|crowd|flood, or "
+			"--build");
+	r.n = patterns[r.row.pattern].guests;
 	rig_begin(&r);
 	measure(&r);
 	rig_end(&r);

@@ -63,6 +63,12 @@ struct fdb *fdb_new(const struct fdb_config *cfg); /* NULL and errno: EINVAL, EN
 void fdb_free(struct fdb *fdb);
 
 /*
+ * Fetch what fdb_learn and fdb_lookup will want of `n` keys, so that they need not wait for memory one
+ * after the other. Thread: any.
+ */
+void fdb_prefetch(const struct fdb *fdb, const fdb_key *keys, unsigned n);
+
+/*
  * Look up `n` keys; out[i] is the port or FDB_PORT_NONE. Waits for memory once for a burst of 32,
  * not once for each key. Thread: any.
  */
