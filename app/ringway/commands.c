@@ -266,15 +266,16 @@ static void worker_list_print(const struct cli *cli, const json_t *workers)
 {
 	static const struct table_column columns[] = {{"CPU", true}, {"QUEUES", true},
 		{"FRAMES", true}, {"BUSY", true}, {"CYCLES/FRAME", true}, {"POLLS", true},
-		{"BUSY POLLS", true}};
+		{"BUSY POLLS", true}, {"IDLE", false}, {"ASLEEP", true}, {"SLEEPS", true}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
-	double busy, all, frames;
+	double busy, asleep, all, frames;
 	const json_t *worker;
 
 	(void)cli;
 	for (size_t i = 0; (worker = json_array_get(workers, i)); i++) {
 		busy = (double)number_of(worker, "busy_cycles");
-		all = busy + (double)number_of(worker, "idle_cycles");
+		asleep = (double)number_of(worker, "asleep_cycles");
+		all = busy + (double)number_of(worker, "idle_cycles") + asleep;
 		frames = (double)number_of(worker, "frames");
 		cell_number(t, worker, "cpu");
 		cell_number(t, worker, "queues");
@@ -286,6 +287,9 @@ static void worker_list_print(const struct cli *cli, const json_t *workers)
 			table_cell(t, "-");
 		cell_number(t, worker, "polls");
 		cell_number(t, worker, "busy_polls");
+		table_cell(t, "%s", text_of(worker, "idle"));
+		table_cell(t, "%.1f %%", all > 0 ? 100 * asleep / all : 0);
+		cell_number(t, worker, "sleeps");
 	}
 	table_print(t, stdout);
 	table_free(t);

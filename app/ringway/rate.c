@@ -115,18 +115,20 @@ static json_t *ports_rate(const json_t *before, const json_t *after)
 static json_t *workers_rate(const json_t *before, const json_t *after)
 {
 	const json_t *workers = json_object_get(after, "workers"), *row, *old;
-	double s = seconds(before, after, "workers_at"), busy, all, frames;
+	double s = seconds(before, after, "workers_at"), busy, asleep, all, frames;
 	json_t *list = json_array();
 
 	for (size_t i = 0; (row = json_array_get(workers, i)); i++) {
 		old = row_like(json_object_get(before, "workers"), row, "cpu");
 		busy = growth_of(old, row, "busy_cycles");
-		all = busy + growth_of(old, row, "idle_cycles");
+		asleep = growth_of(old, row, "asleep_cycles");
+		all = busy + growth_of(old, row, "idle_cycles") + asleep;
 		frames = growth_of(old, row, "frames");
 		json_array_append_new(list,
-			json_pack("{s:I, s:I, s:f, s:f, s:o}", "cpu", number_of(row, "cpu"),
+			json_pack("{s:I, s:I, s:f, s:f, s:f, s:o}", "cpu", number_of(row, "cpu"),
 				"queues", number_of(row, "queues"), "frames_per_s", frames / s,
-				"busy", all > 0 ? busy / all : 0, "cycles_per_frame",
+				"busy", all > 0 ? busy / all : 0, "asleep",
+				all > 0 ? asleep / all : 0, "cycles_per_frame",
 				frames > 0 ? json_real(busy / frames) : json_null()));
 	}
 	return list;
@@ -194,7 +196,7 @@ static void ports_print(const json_t *ports)
 static void workers_print(const json_t *workers)
 {
 	static const struct table_column columns[] = {{"CPU", true}, {"QUEUES", true},
-		{"FRAMES/S", true}, {"BUSY", true}, {"CYCLES/FRAME", true}};
+		{"FRAMES/S", true}, {"BUSY", true}, {"ASLEEP", true}, {"CYCLES/FRAME", true}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	const json_t *worker, *cycles;
 
@@ -203,6 +205,8 @@ static void workers_print(const json_t *workers)
 		cell_number(t, worker, "queues");
 		cell_rate(t, worker, "frames_per_s");
 		table_cell(t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "busy")));
+		table_cell(
+			t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "asleep")));
 		cycles = json_object_get(worker, "cycles_per_frame");
 		if (json_is_number(cycles))
 			table_cell(t, "%.0f", json_number_value(cycles));

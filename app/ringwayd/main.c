@@ -96,6 +96,7 @@ static int switch_begin(struct daemon *d)
 		.fdb_entries = d->opt.fdb_size,
 		.fdb_age_s = d->opt.fdb_age_s,
 		.forward = d->opt.forward,
+		.idle = d->opt.idle,
 	};
 	int ret;
 

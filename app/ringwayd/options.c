@@ -167,6 +167,16 @@ static int set_forward(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_idle(struct parse *p, const char *value)
+{
+	int mode = sw_idle_by_name(value);
+
+	if (mode < 0)
+		return options_mistake(p, "--idle=%s: choose " SW_IDLE_NAMES, value);
+	p->opt.idle = (enum sw_idle_mode)mode;
+	return 0;
+}
+
 static int set_help(struct parse *p, const char *value)
 {
 	(void)p;
@@ -199,6 +209,7 @@ static const struct row {
 	{"--fdb-size", "N", false, set_fdb_size},
 	{"--fdb-age", "SECONDS", false, set_fdb_age},
 	{"--forward", "MODE", false, set_forward},
+	{"--idle", "MODE", false, set_idle},
 	{"--help", NULL, true, set_help},
 	{"-h", NULL, true, set_help},
 	{"--version", NULL, true, set_version},
@@ -281,7 +292,8 @@ int options_parse(int argc, char **argv, struct options *out, char *err, size_t 
 	struct parse p = {
 		.opt = {.log_level = RW_LOG_INFO,
 			.fdb_size = DEFAULT_FDB_SIZE,
-			.fdb_age_s = DEFAULT_FDB_AGE_S},
+			.fdb_age_s = DEFAULT_FDB_AGE_S,
+			.idle = SW_IDLE_ADAPTIVE},
 		.err = err,
 		.errlen = errlen,
 	};
@@ -321,7 +333,11 @@ void options_print_help(FILE *to)
 	      "\n"
 	      "Forwarding:\n"
 	      "  --cpus LIST         CPUs that move frames, such as 1,3-5; each is used up\n"
-	      "                      whole (default: the highest one allowed)\n"
+	      "                      whole while there are some (default: the highest one\n"
+	      "                      allowed)\n"
+	      "  --idle=MODE         while there are none: adaptive, wait a moment, then sleep\n"
+	      "                      until a guest sends (the default); or spin, use the CPUs\n"
+	      "                      up whole all the time, and ask no guest to wake anybody\n"
 	      "  --fdb-size=N        remember at most N addresses (default: 65536)\n"
 	      "  --fdb-age=SECONDS   forget an address that is silent so long; 0: never\n"
 	      "                      (default: 300)\n"

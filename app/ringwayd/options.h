@@ -16,6 +16,7 @@
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "sw_forward.h"
+#include "sw_idle.h"
 
 #define OPTIONS_PORTS_MAX 256
 #define OPTIONS_CPUS_MAX  64 /* workers */
@@ -54,6 +55,7 @@ struct options {
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */
 	enum sw_forward forward;
+	enum sw_idle_mode idle;
 };
 
 /*

@@ -225,11 +225,13 @@ static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failu
 
 		sw_worker_read(d->sw, i, &s);
 		json_array_append_new(list,
-			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "cpu", (int)s.cpu,
-				"queues", (int)s.queues, "polls", (json_int_t)s.polls, "busy_polls",
-				(json_int_t)s.busy_polls, "busy_cycles", (json_int_t)s.busy_cycles,
-				"idle_cycles", (json_int_t)s.idle_cycles, "frames",
-				(json_int_t)s.frames));
+			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:I}", "cpu",
+				(int)s.cpu, "queues", (int)s.queues, "polls", (json_int_t)s.polls,
+				"busy_polls", (json_int_t)s.busy_polls, "busy_cycles",
+				(json_int_t)s.busy_cycles, "idle_cycles", (json_int_t)s.idle_cycles,
+				"frames", (json_int_t)s.frames, "idle", sw_idle_name(s.idle),
+				"asleep", s.asleep, "sleeps", (json_int_t)s.sleeps, "asleep_cycles",
+				(json_int_t)s.asleep_cycles));
 	}
 	return list;
 }

@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "vhost.h"
+#include "kick.h"
 
 /* How long a ring that waits for its own pages leaves a question open before it repeats it. */
 #define WAIT_MS 1000
@@ -83,8 +83,10 @@ static void asks_go_on(struct vhost_port *vp, struct vhost_queue *q)
 		else if (!(asks->asked >> i & 1) && ask(vp, asks, i))
 			asks->asked |= 1u << i;
 	}
-	if (asks->settled == all)
-		asks_close(q);
+	if (asks->settled != all)
+		return;
+	asks_close(q);
+	vhost_kick_services(vp);
 }
 
 /* For all queues. */
@@ -106,8 +108,10 @@ static void wake_ready(void *arg, uint32_t events)
 	(void)events;
 	if (read(vp->wake_fd, &n, sizeof(n)) < 0)
 		return;
-	if (vp->session && vp->session->iotlb)
-		all_go_on(vp);
+	if (!vp->session || !vp->session->iotlb)
+		return;
+	all_go_on(vp);
+	vhost_kick_services(vp);
 }
 
 int vhost_iommu_begin(struct vhost_port *vp)

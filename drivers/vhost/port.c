@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kick.h"
 #include "postcopy.h"
 #include "rw_sock.h"
 
@@ -62,6 +63,9 @@ static const struct port_ops port_ops = {
 	.from = port_from,
 	.give_back = port_give_back,
 	.to = port_to,
+	.kick = vhost_kick,
+	.arm = vhost_arm,
+	.disarm = vhost_disarm,
 };
 
 /* ---- the session ---- */
@@ -144,6 +148,7 @@ static const struct vu_ops session_ops = {
 	.rings_pause = vhost_rings_pause,
 	.rings_resume = vhost_rings_resume,
 	.ring_stopped = vhost_ring_stopped,
+	.ring_kicked = vhost_ring_kicked,
 	.quiesce = vhost_quiesce,
 	.mtu_changed = mtu_changed,
 	.rarp_wanted = vhost_rarp_wanted,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kick.h"
 #include "postcopy.h"
 #include "vq_ops.h"
 
@@ -197,8 +198,10 @@ int vhost_queue_new(
 	if (ret)
 		goto err;
 	offloads_init(q, s, from);
+	q->discards = from && !ring->enabled;
+	q->kick_fd = vhost_kick_of(s, cfg->ring);
 	if (from)
-		vhost_from_init(q, !ring->enabled);
+		vhost_from_init(q, q->discards);
 	else
 		vhost_to_init(q, mergeable);
 	*out = q;
@@ -221,10 +224,18 @@ void vhost_queue_free(struct vhost_queue *q)
 	rw_free(q);
 }
 
+static void wake_control(struct vhost_queue *q)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN: control is about to look anyway. */
+	if (write(q->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		vhost_queue_broke(q);
+}
+
 void vhost_ask(struct vhost_queue *q)
 {
 	struct vhost_asks *asks = &q->asks;
-	uint64_t one = 1;
 
 	if (vhost_asks_open(q)) {
 		/* One note at a time. */
@@ -234,15 +245,16 @@ void vhost_ask(struct vhost_queue *q)
 		 * it. Asked once more, the question could be about a buffer that the guest has got
 		 * back by then. Look again with the present view.
 		 */
-		__atomic_store_n(&q->wants_service, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->wants_service, 1, __ATOMIC_RELEASE);
+		/* The worker that polls the pair may be another one, and sleep: control wakes it. */
+		if (q->backlog && q->shared)
+			wake_control(q);
 	} else {
 		asks->denied = false; /* what was refused before is old news */
 		asks->n = q->vq.nmisses;
 		memcpy(asks->miss, q->vq.misses, q->vq.nmisses * sizeof(asks->miss[0]));
 		__atomic_store_n(&asks->open, 1, __ATOMIC_RELEASE);
-		/* EAGAIN: control is about to look anyway. */
-		if (write(q->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			vhost_queue_broke(q);
+		wake_control(q);
 	}
 	q->vq.nmisses = 0;
 }

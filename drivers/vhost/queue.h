@@ -59,6 +59,9 @@ struct vhost_queue {
 	bool shared;     /* several workers may fill it: take the lock */
 	uint32_t lock;   /* 1: held, for one burst */
 	uint32_t broken; /* set by a worker for control to see */
+	bool discards;   /* from_guest: of a disabled ring */
+	bool armed;      /* the guest was asked for kicks: kick.c */
+	int kick_fd;     /* from_guest: the session's eventfd, or PORT_KICK_* */
 
 	/* The body, specialised for the ring's format and features. */
 	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);

@@ -27,6 +27,9 @@ struct sw_plan {
 	/* The poll round when it is not to switch: how many frames it moved. NULL: it is. */
 	unsigned (*round)(struct sw_worker *w, const struct sw_plan *plan);
 	enum sw_forward mode; /* also while nothing is forwarded */
+	/* idle.c: whether frames are taken from guests, and which workers must not sleep. */
+	bool takes;
+	bool sleepless[SW_MAX_WORKERS];
 	unsigned first_poll[SW_MAX_WORKERS +
 		1]; /* worker w polls [first_poll[w], first_poll[w + 1]) */
 	unsigned nflood;
@@ -107,6 +110,8 @@ struct sw {
 	uint64_t tsc_start;
 	uint64_t tsc_hz;
 	struct sw_injection *injection;
+	struct sw_idle *idle; /* NULL: workers never sleep */
+	uint64_t idle_after;  /* TSC cycles without a frame after which they do */
 	bool stop;
 
 	/* Control only. */
@@ -125,6 +130,15 @@ struct sw {
 
 /* forward.c: the part of the plan that says what is done with frames. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
+
+/* Let the worker's clock of seconds follow: it is `now` (TSC). */
+static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
+{
+	if (rw_likely(now < w->next_s_at))
+		return;
+	w->now_s = sw_now_s(w->sw);
+	w->next_s_at = w->sw->tsc_start + (w->now_s + 1ull) * w->sw->tsc_hz;
+}
 
 /* The thread of a worker: polls until sw->stop. */
 int sw_worker_main(void *arg);

@@ -9,7 +9,7 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
-#include "plan.h"
+#include "idle.h"
 #include "rw_log.h"
 
 /* What control wants of a port; becomes a plan with sw_commit. */
@@ -76,6 +76,8 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 	if (ret)
 		goto err;
 	ret = workers_new(sw, cfg);
+	if (!ret)
+		ret = sw_idle_begin(sw, cfg->idle);
 	if (ret)
 		goto err;
 	*out = sw;
@@ -89,6 +91,7 @@ void sw_free(struct sw *sw)
 {
 	if (!sw)
 		return;
+	sw_idle_end(sw);
 	for (unsigned i = 0; i < sw->nworkers; i++)
 		rte_free(sw->workers[i]);
 	rw_free(sw->qsbr);
@@ -129,6 +132,7 @@ int sw_start(struct sw *sw)
 void sw_stop(struct sw *sw)
 {
 	__atomic_store_n(&sw->stop, true, __ATOMIC_RELAXED);
+	sw_idle_wake_all(sw);
 	for (unsigned i = 0; i < sw->nworkers; i++)
 		rte_eal_wait_lcore(sw->workers[i]->lcore);
 	sw_quiesce(sw); /* acquires the workers' last writes */
@@ -278,10 +282,27 @@ void sw_commit(struct sw *sw)
 	plan_targets(sw, next);
 	plan_polls(sw, next);
 	sw_plan_forward(sw, next);
+	sw_idle_watch(sw, next);
 	sw->spare = sw->plan;
 	/* Pairs with the acquire in sw_worker_main: the plan and all it points to are complete. */
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
+	sw_idle_wake_all(sw);
 	sw_quiesce(sw);
+	sw_idle_unwatch(sw, sw->spare);
+}
+
+void sw_kick(struct sw *sw, const struct port *port, uint16_t queue)
+{
+	const struct sw_port_state *state = &sw->ports[port->id];
+
+	if (state->from_run[queue])
+		sw_idle_wake(sw, state->from_worker[queue]);
+}
+
+static bool injection_is_full(const struct sw_injection *in)
+{
+	/* Pairs with the release in send_injected: the worker has read the slot. */
+	return in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX;
 }
 
 int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len)
@@ -290,13 +311,19 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 	struct sw_injected *slot = &in->slots[in->head % SW_INJECT_MAX];
 
 	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
-	/* Pairs with the release in send_injected: the worker has read the slot. */
-	if (in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX)
-		return -ENOBUFS;
+	if (injection_is_full(in)) {
+		/* It may have been woken and not have got its CPU yet: ours, maybe. */
+		sw_idle_rouse(sw, 0);
+		sw_quiesce(sw);
+		sw_quiesce(sw);
+		if (injection_is_full(in))
+			return -ENOBUFS;
+	}
 	slot->port_id = port->id;
 	slot->len = (uint16_t)len;
 	memcpy(slot->bytes, bytes, len);
 	__atomic_store_n(&in->head, in->head + 1, __ATOMIC_RELEASE);
+	sw_idle_wake(sw, 0);
 	return 0;
 }
 
@@ -304,6 +331,7 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 {
 	const struct sw_injection *in = sw->injection;
 
+	sw_idle_rouse(sw, 0);
 	/*
 	 * Worker 0 sends up to FRAME_BURST of them before each quiescent point, but for the first,
 	 * before which it may have looked already; one that still waits would be learned afterwards.
@@ -344,4 +372,5 @@ void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats 
 		.idle_cycles = __atomic_load_n(&w->idle_cycles, __ATOMIC_RELAXED),
 		.frames = __atomic_load_n(&w->frames_seen, __ATOMIC_RELAXED),
 	};
+	sw_idle_read(sw, index, out);
 }

@@ -5,7 +5,7 @@
  */
 #include <rte_cycles.h>
 
-#include "plan.h"
+#include "idle.h"
 
 /* 01:80:c2:00:00:00 to 0f concern the link to the next bridge (IEEE 802.1Q, 8.6.3). */
 static bool is_reserved(const struct frame *f)
@@ -336,10 +336,7 @@ static void account(struct sw_worker *w, uint64_t start, uint64_t end, unsigned 
 	} else {
 		port_count(&w->idle_cycles, end - start);
 	}
-	if (rw_unlikely(end >= w->next_s_at)) {
-		w->now_s = sw_now_s(w->sw);
-		w->next_s_at = w->sw->tsc_start + (w->now_s + 1ull) * w->sw->tsc_hz;
-	}
+	sw_worker_clock(w, end);
 }
 
 /* One round, since `start` (TSC). When it ended. */
@@ -367,11 +364,18 @@ int sw_worker_main(void *arg)
 {
 	struct sw_worker *w = arg;
 	struct sw *sw = w->sw;
-	uint64_t start = rte_rdtsc();
+	uint64_t start = rte_rdtsc(), last = start; /* frame */
 
 	rte_rcu_qsbr_thread_online(sw->qsbr, w->index);
-	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED))
+	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED)) {
+		uint64_t busy = w->busy_polls;
+
 		start = round_run(w, start);
+		if (w->busy_polls != busy)
+			last = start;
+		else if (rw_unlikely(start - last > sw->idle_after))
+			start = last = sw_idle_sleep(w, start);
+	}
 	rte_rcu_qsbr_thread_offline(sw->qsbr, w->index);
 	return 0;
 }

@@ -241,16 +241,21 @@ int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
 	if (ret)
 		return ret;
 	fd_replace(&r->kick_fd, fd);
+	r->kick_polled = fd < 0;
 	r->started = true;
 	return 0;
 }
 
-/* The same in-band. */
+/* The same in-band; and, to a ring that has started, a kick. */
 int vu_on_vring_kick(struct vu_session *s, struct vu_msg *m)
 {
+	struct vu_ring *r = &s->rings[m->ring];
+
 	if (m->payload.state.num)
 		return vu_refuse(m, -EINVAL, "a reserved field is not zero");
-	s->rings[m->ring].started = true;
+	if (r->started)
+		s->ops->ring_kicked(s->dev, m->ring);
+	r->started = true;
 	return 0;
 }
 

@@ -33,6 +33,7 @@ enum ring_named {
 enum rings_paused {
 	PAUSE_NONE,
 	PAUSE_RING, /* the one it names */
+	PAUSE_NEW,  /* the one it names, unless it has started */
 	PAUSE_ALL,
 };
 
@@ -168,7 +169,7 @@ static const struct row rows[] = {
 	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device, NO_PAYLOAD,
 		.pause = PAUSE_ALL, .gate = PF(VU_PF_RESET_DEVICE)},
 	[VU_VRING_KICK] = {"VRING_KICK", vu_on_vring_kick, STATE,
-		.ring = RING_STATE, .pause = PAUSE_RING, .gate = PF(VU_PF_INBAND_NOTIFICATIONS)},
+		.ring = RING_STATE, .pause = PAUSE_NEW, .gate = PF(VU_PF_INBAND_NOTIFICATIONS)},
 	[VU_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", vu_on_get_max_mem_slots, NO_PAYLOAD,
 		.gate = PF(VU_PF_CONFIGURE_MEM_SLOTS), ASKS},
 	[VU_ADD_MEM_REG] = {"ADD_MEM_REG", vu_on_add_mem_reg, SLOT, .fds = FDS_ONE,
@@ -345,7 +346,8 @@ static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m
 		s->nrings = RW_MAX(s->nrings, m->ring + 1);
 	if (row->pause == PAUSE_ALL) {
 		n = s->nrings;
-	} else if (row->pause == PAUSE_RING) {
+	} else if (row->pause == PAUSE_RING ||
+		(row->pause == PAUSE_NEW && !s->rings[m->ring].started)) {
 		first = m->ring;
 		n = 1;
 	}

@@ -69,24 +69,44 @@ static int split_position(struct vq *vq, uint32_t base)
 }
 
 /*
- * No kicks please: with the event index of a split ring, name the buffer just passed, which comes
- * round again after 65536 of them.
+ * Say when the driver is to kick: `flags` as they stand in the ring, and with the event index of a split
+ * one the index that it passes then. A packed one goes by its flags alone: it kicks for each batch.
  */
-static void refuse_kicks(struct vq *vq, bool packed)
+static void kicks_set(struct vq *vq, bool packed, uint16_t flags, uint16_t at)
 {
-	uint16_t *flags = packed ? &vq->device->flags : &vq->used->flags;
+	uint16_t *to = packed ? &vq->device->flags : &vq->used->flags;
 
-	if (packed)
-		vq_store(flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	else
-		vq_store(flags, vq_split_16(vq, VRING_USED_F_NO_NOTIFY, VQ_EXTRAS));
-	vq_log_written(vq, flags, sizeof(*flags));
+	vq_store(to, packed ? flags : vq_split_16(vq, flags, VQ_EXTRAS));
+	vq_log_written(vq, to, sizeof(*to));
 	if (!packed && vq->event_idx) {
 		uint16_t *event = vq_split_avail_event(vq);
 
-		vq_store(event, vq_split_16(vq, (uint16_t)(vq->next.idx - 1), VQ_EXTRAS));
+		vq_store(event, vq_split_16(vq, at, VQ_EXTRAS));
 		vq_log_written(vq, event, sizeof(*event));
 	}
+	vq_log_flush(vq);
+}
+
+/* The index just passed comes round again after 65536 buffers. */
+void vq_refuse_kicks(struct vq *vq, bool packed)
+{
+	kicks_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_DISABLE : VRING_USED_F_NO_NOTIFY,
+		(uint16_t)(vq->next.idx - 1));
+}
+
+bool vq_await_kick(struct vq *vq, bool packed)
+{
+	if (vq->broken)
+		return true;
+	kicks_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_ENABLE : 0, vq->next.idx);
+	/*
+	 * Pairs with the barrier between the driver's publishing a chain and its reading our wish
+	 * (2.7.13.4, 2.8.21.3): one of us sees what the other one wrote.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (packed)
+		return !vq_peek(vq, 1, VQ_PACKED | VQ_EXTRAS);
+	return !vq_peek(vq, 1, VQ_EXTRAS) && !vq->broken;
 }
 
 /* Indices, flags and whole descriptors are accessed at once, so they must not straddle words. */
@@ -141,8 +161,7 @@ int vq_init(struct vq *vq, const struct vq_config *cfg)
 		vq->avail_seen = vq->next.idx;
 		vq->last_signal = vq->done.idx;
 	}
-	refuse_kicks(vq, packed);
-	vq_log_flush(vq);
+	vq_refuse_kicks(vq, packed);
 	/* The predecessor may have died between the used entries and the interrupt. */
 	if (recorded)
 		vq_call(vq);

@@ -114,10 +114,11 @@ STATS = [
 ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1, 'age_s': 7 * i}
            for i in range(3)]
 WORKERS = [
-    {'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 7500,
-     'frames': 50, 'queues': 4},
+    {'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 2500,
+     'frames': 50, 'queues': 4, 'idle': 'adaptive', 'asleep': True, 'sleeps': 7,
+     'asleep_cycles': 5000},
     {'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0, 'frames': 0,
-     'queues': 0},
+     'queues': 0, 'idle': 'spin', 'asleep': False, 'sleeps': 0, 'asleep_cycles': 0},
 ]
 VERSION = {'name': 'ringwayd', 'version': '9.9.9', 'dpdk': 'DPDK 22.11.0'}
 
@@ -223,9 +224,13 @@ def test_fdb_flush_says_how_many_went(switch):
 def test_worker_list_shows_how_busy_they_are(switch):
     server = switch({'worker.list': WORKERS})
     assert succeed('-s', server.path, 'worker', 'list') == (
-        'CPU  QUEUES  FRAMES    BUSY  CYCLES/FRAME  POLLS  BUSY POLLS\n'
-        '  3       4      50  25.0 %            50   1000          10\n'
-        ' 10       0       0   0.0 %             -      0           0\n')
+        'CPU  QUEUES  FRAMES    BUSY  CYCLES/FRAME  POLLS  BUSY POLLS  IDLE      ASLEEP  SLEEPS\n'
+        '  3       4      50  25.0 %            50   1000          10  adaptive  50.0 %       7\n'
+        ' 10       0       0   0.0 %             -      0           0  spin       0.0 %       0\n')
+
+
+# What does not grow.
+SETTINGS = ('name', 'cpu', 'queues', 'pair', 'idle', 'asleep')
 
 
 def grown(rows, seconds):
@@ -233,7 +238,7 @@ def grown(rows, seconds):
     if isinstance(rows, list):
         return [grown(row, seconds) for row in rows]
     if isinstance(rows, dict):
-        return {key: value if key in ('name', 'cpu', 'queues', 'pair') else grown(value, seconds)
+        return {key: value if key in SETTINGS else grown(value, seconds)
                 for key, value in rows.items()}
     return rows * seconds
 
@@ -257,7 +262,9 @@ def test_rate_is_what_happened_in_a_second(switch):
     busy, idle = answer['workers']
     assert (busy['cpu'], busy['queues'], busy['busy'], busy['cycles_per_frame']) == (3, 4, 0.25, 50)
     assert busy['frames_per_s'] == pytest.approx(50 / seconds, rel=0.05)
-    assert idle == {'cpu': 10, 'queues': 0, 'frames_per_s': 0, 'busy': 0, 'cycles_per_frame': None}
+    assert busy['asleep'] == 0.5
+    assert idle == {'cpu': 10, 'queues': 0, 'frames_per_s': 0, 'busy': 0, 'asleep': 0,
+                    'cycles_per_frame': None}
     assert server.asked == 2 * [('port.stats', None), ('worker.list', None)]
 
 
@@ -281,9 +288,9 @@ def test_rate_is_two_tables(switch):
             'vm1   from_guest         0       0        0\n'
             '      to_guest           0       0        0\n'
             '\n'
-            'CPU  QUEUES  FRAMES/S   BUSY  CYCLES/FRAME\n'
-            '  3       4         0  0.0 %             -\n'
-            ' 10       0         0  0.0 %             -\n')
+            'CPU  QUEUES  FRAMES/S   BUSY  ASLEEP  CYCLES/FRAME\n'
+            '  3       4         0  0.0 %   0.0 %             -\n'
+            ' 10       0         0  0.0 %   0.0 %             -\n')
     assert succeed('-s', server.path, 'rate', '--interval', '0.02') == once
     assert succeed('-s', server.path, 'rate', '--interval', '0.02', '--count=3') == \
         '\n'.join(3 * [once])

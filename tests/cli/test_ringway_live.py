@@ -115,7 +115,9 @@ def test_a_static_entry_that_makes_no_sense_is_refused(daemon, words, status, na
 
 def test_worker_list(daemon):
     row, = ask(daemon, 'worker', 'list')
-    assert set(row) >= {'cpu', 'polls', 'busy_polls', 'busy_cycles', 'idle_cycles', 'frames'}
+    assert set(row) >= {'cpu', 'polls', 'busy_polls', 'busy_cycles', 'idle_cycles', 'frames',
+                        'asleep', 'sleeps', 'asleep_cycles'}
+    assert row['idle'] == 'adaptive'
     assert row['frames'] == 0
     assert ask(daemon, 'worker', 'list')[0]['polls'] >= row['polls']
     titles, cells = show(daemon, 'worker', 'list')

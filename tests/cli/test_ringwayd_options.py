@@ -38,7 +38,8 @@ def test_help_names_the_options_on_standard_output():
     done = run(RINGWAYD, '--help')
     assert (done.returncode, done.stderr) == (0, '')
     for option in ('--socket-path', '--fd', '--port', '--print-capabilities', '--pidfile', '--cpus',
-                   '--control', '--no-huge', '--log-level', '--forward', '--version', '--help'):
+                   '--control', '--no-huge', '--log-level', '--forward', '--idle', '--version',
+                   '--help'):
         assert option in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
@@ -86,6 +87,9 @@ def test_information_that_cannot_be_written_is_a_failure(option):
     (['--socket-path=/tmp/a', '--forward=bounce'], '--forward=bounce: choose switch, io, mac,'),
     (['--socket-path=/tmp/a', '--forward'], '--forward wants a value'),
     (['--socket-path=/tmp/a', '--forward=io', '--forward=mac'], '--forward is given twice'),
+    (['--socket-path=/tmp/a', '--idle=doze'], '--idle=doze: choose spin or adaptive'),
+    (['--socket-path=/tmp/a', '--idle'], '--idle wants a value'),
+    (['--socket-path=/tmp/a', '--idle=spin', '--idle=spin'], '--idle is given twice'),
     (['--socket-path=/tmp/a', '--no-huge=1'], '--no-huge'),
     (['--socket-path=/no\nwhere/x'], '/no?where'),
 ])

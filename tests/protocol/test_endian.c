@@ -215,10 +215,12 @@ static void a_broken_ring_is_found_out(void **state)
 	tx->ring.avail->ring[(uint16_t)(tx->ring.avail_idx - 1) % tx->ring.num] = __builtin_bswap16(
 		tx->ring.avail->ring[(uint16_t)(tx->ring.avail_idx - 1) % tx->ring.num]);
 	fe_ring_publish(&tx->ring);
+	fe_queue_kick(tx); /* the worker may sleep */
 	rig_wait(*state, rig_counter(*state, "a", "from_guest", "drops.bad_address") == bad + 1);
 	/* An index of one as well. */
 	__atomic_store_n(
 		&tx->ring.avail->idx, __builtin_bswap16(tx->ring.avail->idx) + 1, __ATOMIC_RELEASE);
+	fe_queue_kick(tx);
 	rig_wait(*state, rig_port_info(*state, "a", "broken_rings") == 1);
 	peer_down(*state, a);
 	peer_start(*state, a);

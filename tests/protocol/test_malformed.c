@@ -78,6 +78,7 @@ static void chain_is_dropped(const struct scene *s, uint64_t before, const char 
 {
 	struct fe_used u;
 
+	fe_queue_kick(fe_guest_tx(s->a->g, 0)); /* the worker may sleep */
 	rig_wait(s->r, !fe_ring_pop(tx_ring(s), &u));
 	assert_int_equal(u.len, 0);
 	rig_wait(s->r, rig_counter(s->r, "a", "from_guest", why) == before + 1);
@@ -308,6 +309,7 @@ static void ring_is_broken(const struct scene *s)
 	eventfd_t n;
 	uint32_t i;
 
+	fe_queue_kick(q); /* the worker may sleep */
 	rig_wait(s->r, rig_port_info(s->r, "a", "broken_rings") == 1);
 	rig_wait(s->r, !eventfd_read(q->err_fd, &n));
 	duplex_check(s->r, s->y, s->z);

@@ -254,22 +254,28 @@ static void a_full_call_counter_blocks_nobody(void **state)
 	frames_pass(*state, a, b, 100);
 }
 
-static void no_kick_is_asked_for(void **state)
+static void a_worker_that_spins_asks_for_no_kick(void **state)
 {
+	static struct rig spinning;
+	const char *const more[] = {"--idle=spin", NULL};
+	struct rig *r = &spinning;
 	struct peer *a, *b;
 	eventfd_t kicks;
 	size_t i;
 
+	(void)state;
+	assert_int_equal(rig_start(r, "ab", more), 0);
 	for (i = 0; i < RW_ARRAY_SIZE(variants); i++) {
 		const struct fe_guest_config c = variant(i);
 
-		a = peer_up(*state, "a", &c);
-		b = peer_up(*state, "b", &c);
+		a = peer_up(r, "a", &c);
+		b = peer_up(r, "b", &c);
 		assert_int_equal(eventfd_read(fe_guest_tx(a->g, 0)->kick_fd, &kicks), 0);
-		frames_pass(*state, a, b, 1000);
+		frames_pass(r, a, b, 1000);
 		assert_int_equal(eventfd_read(fe_guest_tx(a->g, 0)->kick_fd, &kicks), -1);
-		rig_clean(state);
+		rig_clean((void **)&r);
 	}
+	assert_int_equal(rig_stop((void **)&r), 0);
 }
 
 int main(void)
@@ -283,7 +289,7 @@ int main(void)
 		rig_test(an_emptied_ring_interrupts_with_notify_on_empty),
 		rig_test(sleeping_guests_are_never_forgotten),
 		rig_test(a_full_call_counter_blocks_nobody),
-		rig_test(no_kick_is_asked_for),
+		rig_test(a_worker_that_spins_asks_for_no_kick),
 	};
 
 	return cmocka_run_group_tests_name("notify", tests, start, rig_stop);

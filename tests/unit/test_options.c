@@ -100,6 +100,19 @@ static void every_option_is_understood_in_both_spellings(void **state)
 	assert_int_equal(got.fdb_age_s, 1000000);
 }
 
+static void workers_sleep_unless_they_shall_spin(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/a");
+	assert_int_equal(got.idle, SW_IDLE_ADAPTIVE);
+	takes("--socket-path=/tmp/a --idle=spin");
+	assert_int_equal(got.idle, SW_IDLE_SPIN);
+	takes("--socket-path=/tmp/a --idle adaptive");
+	assert_int_equal(got.idle, SW_IDLE_ADAPTIVE);
+	refuses("--socket-path=/tmp/a --idle=doze", "--idle=doze: choose spin or adaptive");
+	refuses("--socket-path=/tmp/a --idle", "--idle wants a value");
+}
+
 static void ports_keep_their_order_and_are_named_after_their_files(void **state)
 {
 	(void)state;
@@ -514,6 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_socket_path_is_enough),
 		cmocka_unit_test(every_option_is_understood_in_both_spellings),
+		cmocka_unit_test(workers_sleep_unless_they_shall_spin),
 		cmocka_unit_test(ports_keep_their_order_and_are_named_after_their_files),
 		cmocka_unit_test(a_name_that_a_file_cannot_give_is_asked_for),
 		cmocka_unit_test(names_are_unique),

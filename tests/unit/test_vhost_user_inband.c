@@ -49,13 +49,18 @@ static void a_kick_may_be_a_message(void **state)
 
 	assert_int_equal(ask_state(f, VU_VRING_KICK, 1, 1), ACK_BAD);
 	assert_false(f->s->rings[1].started);
-	/* Each buffer may be announced so: a ring that runs goes on. */
+	/* Each buffer may be announced so: a ring that runs goes on, and its owner is told. */
+	f->pauses = 0;
+	assert_int_equal(f->kicks[0], 0);
 	assert_int_equal(ask_state(f, VU_VRING_KICK, 0, 0), ACK_OK);
 	assert_true(f->running[0]);
+	assert_int_equal(f->pauses, 0);
+	assert_int_equal(f->kicks[0], 1);
 	stop_ring(f, 0);
 	assert_false(f->running[0]);
 	assert_int_equal(ask_state(f, VU_VRING_KICK, 0, 0), ACK_OK);
 	assert_true(f->running[0]);
+	assert_int_equal(f->kicks[0], 1);
 	close(ch);
 }
 

@@ -76,6 +76,7 @@ struct front {
 
 	/* The owner's side. */
 	bool paused[VU_MAX_RINGS];
+	uint32_t kicks[VU_MAX_RINGS];
 	bool running[VU_MAX_RINGS];
 	unsigned pauses, resumes, first, n;
 	struct vu_session at_pause;  /* the session as the last pause found it */
@@ -296,6 +297,13 @@ static inline int owner_state_load(void *dev, const void *data, uint32_t len)
 	return f->load_ret;
 }
 
+static inline void owner_ring_kicked(void *dev, unsigned ring)
+{
+	struct front *f = dev;
+
+	f->kicks[ring]++;
+}
+
 static inline void owner_closed(void *dev, int reason)
 {
 	struct front *f = dev;
@@ -332,5 +340,6 @@ static const struct vu_ops owner_ops = {
 	.config_write = owner_config_write,
 	.state_save = owner_state_save,
 	.state_load = owner_state_load,
+	.ring_kicked = owner_ring_kicked,
 	.closed = owner_closed,
 };

@@ -60,8 +60,12 @@ struct port_pair {
 
 struct port;
 
+/* What `kick` answers that is no descriptor. */
+#define PORT_KICK_NONE   (-1) /* nothing tells: the queue must be polled */
+#define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_kick, or there is nothing to be told of */
+
 /*
- * All are called by a worker, for queue pairs that run. They neither block nor allocate.
+ * All but `kick` are called by a worker, for queue pairs that run. They neither block nor allocate.
  */
 struct port_ops {
 	/*
@@ -74,6 +78,24 @@ struct port_ops {
 	void (*give_back)(struct port *port, uint16_t queue);
 	/* Take a copy of each of `n` <= FRAME_BURST frames, or count why not. */
 	void (*to)(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n);
+
+	/* For workers that sleep. All NULL: the queues of this port must be polled. */
+
+	/*
+	 * Thread: control. The eventfd that the guest writes when there is something in a queue that is
+	 * about to run, or PORT_KICK_*. It stays open, and the same, until the queue rests.
+	 */
+	int (*kick)(struct port *port, uint16_t queue);
+	/*
+	 * Ask the guest for kicks from now on, and look again: false when there is something for `from` to
+	 * do, so that nobody may sleep. Without `takes`, frames in the guest's ring are none.
+	 */
+	bool (*arm)(struct port *port, uint16_t queue, bool takes);
+	/*
+	 * No kicks any more; harmless on a queue that was not armed. Thread: also control, when the queue
+	 * has just come to rest.
+	 */
+	void (*disarm)(struct port *port, uint16_t queue);
 };
 
 struct port_steer;

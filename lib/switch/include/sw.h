@@ -15,6 +15,7 @@
 #include "fdb.h"
 #include "port.h"
 #include "sw_forward.h"
+#include "sw_idle.h"
 
 #define SW_MAX_PORTS   1024
 #define SW_MAX_WORKERS 64
@@ -33,6 +34,7 @@ struct sw_config {
 	uint32_t fdb_entries;
 	uint32_t fdb_age_s; /* 0: never */
 	enum sw_forward forward;
+	enum sw_idle_mode idle;
 };
 
 /* EAL must be initialised. 0 or -errno. */
@@ -78,8 +80,15 @@ void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t qu
 void sw_commit(struct sw *sw);
 
 /*
+ * There is something to do for a queue that its guest does not tell of by an eventfd (PORT_KICK_DRIVER),
+ * or that stands in for another: if its worker sleeps, it wakes.
+ */
+void sw_kick(struct sw *sw, const struct port *port, uint16_t queue);
+
+/*
  * Wait until every worker has passed a quiescent point: what it held of guests' frames before is
- * given back, and what control published before is what it sees. Microseconds.
+ * given back, and what control published before is what it sees. A worker that sleeps has nothing and sees
+ * it when it wakes. Microseconds.
  */
 void sw_quiesce(struct sw *sw);
 
@@ -127,6 +136,11 @@ struct sw_worker_stats {
 	uint64_t busy_cycles; /* TSC cycles of those rounds */
 	uint64_t idle_cycles; /* TSC cycles of the others */
 	uint64_t frames;      /* taken from guests, or made */
+
+	enum sw_idle_mode idle;
+	bool asleep;            /* now */
+	uint32_t sleeps;        /* that have ended */
+	uint64_t asleep_cycles; /* TSC cycles, neither busy nor idle */
 };
 /* Thread: control; the worker goes on meanwhile. */
 void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out);

@@ -30,7 +30,8 @@ struct vu_ring {
 	uint32_t num;              /* entries; 0: not said yet */
 	uint32_t base;             /* where to go on, coded as in SET_VRING_BASE */
 	struct vu_vring_addr addr; /* valid when addr_set */
-	int kick_fd;               /* -1: none */
+	int kick_fd;               /* -1: none... */
+	bool kick_polled;          /* ...because the front-end said that there is none: poll */
 	int call_fd;               /* -1: the guest polls; non-blocking */
 	int err_fd;                /* -1: none */
 	struct vu_call *call;      /* call_fd is ours: it becomes messages (in-band); or NULL */
@@ -81,6 +82,8 @@ struct vu_ops {
 	 * elsewhere. For a record of what is in flight.
 	 */
 	void (*ring_stopped)(void *dev, unsigned ring);
+	/* VRING_KICK: the guest says in-band that there is something in a ring that has started. */
+	void (*ring_kicked)(void *dev, unsigned ring);
 	/* The front-end's MTU, 68 to 65535 bytes, for information. */
 	void (*mtu_changed)(void *dev, uint16_t mtu);
 	/* SEND_RARP: the guest with this address is here now. Any of it may be nonsense. */

@@ -193,6 +193,14 @@ static inline bool vq_has_extras(const struct vq *vq)
 	return vq->tlb || vq->swap || vq->log || vq->inflight;
 }
 
+/*
+ * Ask the driver to kick when it adds something from now on, and look again. False: something waits
+ * already, or the ring has just turned out to be broken.
+ */
+bool vq_await_kick(struct vq *vq, bool packed);
+/* No kicks please, as after vq_init. Thread: also control, as with vq_base. */
+void vq_refuse_kicks(struct vq *vq, bool packed);
+
 /* Where to go on after the queue rests, coded as in SET_VRING_BASE. */
 uint32_t vq_base(const struct vq *vq, bool packed);
 

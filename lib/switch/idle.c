@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+
+#include "idle.h"
+
+/*
+ * A worker sleeps when it has found no frame for so long. A sleep delays the next frame by some 20 us
+ * (test_idle_storm, RINGWAY_TEST_LATENCY), which is also about what it costs the worker and the guest: waiting
+ * five times that keeps what all sleeps cost below a fifth of the time, whatever the guests do.
+ */
+#define IDLE_US 100
+
+/* Kicks that are taken off a set at a time. More end the next sleep early, that is all. */
+#define MAX_EVENTS 64
+
+/* A worker's bed. */
+struct sleeper {
+	int set;         /* epoll: what wakes it */
+	int wake_fd;     /* eventfd: control's part of that */
+	uint32_t turn;   /* atomic; odd: it may not see what is published from now on */
+	uint32_t sleeps; /* atomic; that have ended */
+	/*
+	 * Atomic, one word, so that control reads both parts of it at once: TSC cycles asleep, times
+	 * two; while it sleeps, less the TSC at which it fell asleep, and odd.
+	 */
+	uint64_t clock;
+	uint32_t called; /* control only: the turn in which it was woken last */
+} RW_CACHE_ALIGNED;
+
+/* A queue's place in a set. */
+struct watch {
+	int fd; /* valid while watched */
+	uint8_t worker;
+	bool watched;
+	uint32_t plan; /* the number of the last plan that polls it */
+};
+
+struct sw_idle {
+	struct sleeper sleepers[SW_MAX_WORKERS];
+	uint32_t plans; /* counts them */
+	/* For each port's each pair. Large and sparse, as the plans are. */
+	struct watch *watches;
+};
+
+/* ---- the worker's side ---- */
+
+/* Take what came while the worker was awake off the set: what it was for will be looked at from here on. */
+static void drain(const struct sleeper *s)
+{
+	struct epoll_event events[MAX_EVENTS];
+
+	/* Once: a front-end may write faster than we take off. */
+	epoll_wait(s->set, events, MAX_EVENTS, 0);
+}
+
+/* Whether control has nothing for the worker that it must not sleep over. */
+static bool is_free(const struct sw_worker *w, const struct sw_plan *plan)
+{
+	const struct sw *sw = w->sw;
+
+	if (plan->sleepless[w->index] || __atomic_load_n(&sw->stop, __ATOMIC_RELAXED))
+		return false;
+	return w->index ||
+		__atomic_load_n(&sw->injection->head, __ATOMIC_RELAXED) == sw->injection->tail;
+}
+
+/* Ask for kicks. False: a queue has something to do. */
+static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
+{
+	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
+		const struct sw_poll *p = &plan->polls[i];
+
+		if (!p->port->ops->arm(p->port, p->queue, plan->takes))
+			return false;
+	}
+	return true;
+}
+
+static void disarm(const struct sw_worker *w)
+{
+	/* Pairs with the release in sw_commit. Not the plan it fell asleep with: that may be gone. */
+	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
+		const struct sw_poll *p = &plan->polls[i];
+
+		if (p->port->ops->disarm)
+			p->port->ops->disarm(p->port, p->queue);
+	}
+}
+
+/* Until something comes. */
+static void nap(const struct sw_worker *w, const struct sleeper *s)
+{
+	struct epoll_event events[MAX_EVENTS];
+
+	rte_rcu_qsbr_thread_offline(w->sw->qsbr, w->index);
+	epoll_wait(s->set, events, MAX_EVENTS, -1);
+	rte_rcu_qsbr_thread_online(w->sw->qsbr, w->index);
+}
+
+uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since)
+{
+	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
+	struct sleeper *s = &w->sw->idle->sleepers[w->index];
+	uint64_t asleep = s->clock, now;
+	bool slept = false;
+
+	if (plan->sleepless[w->index])
+		return since;
+	drain(s);
+	__atomic_store_n(&s->turn, s->turn + 1, __ATOMIC_RELAXED);
+	/* Pairs with the fence in sw_idle_wake. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
+	if (is_free(w, plan) && arm(w, plan)) {
+		__atomic_store_n(&s->clock, (asleep - 2 * since) | 1, __ATOMIC_RELAXED);
+		nap(w, s);
+		slept = true;
+	}
+	/* Pairs with the acquire in sw_idle_rouse: it is online. */
+	__atomic_store_n(&s->turn, s->turn + 1, __ATOMIC_RELEASE);
+	disarm(w);
+	now = rte_rdtsc();
+	if (slept) {
+		__atomic_store_n(&s->clock, asleep + 2 * (now - since), __ATOMIC_RELAXED);
+		__atomic_store_n(&s->sleeps, s->sleeps + 1, __ATOMIC_RELAXED);
+		sw_worker_clock(w, now);
+	} else {
+		port_count(&w->idle_cycles, now - since);
+	}
+	return now;
+}
+
+/* ---- control's side ---- */
+
+static int watch_add(const struct sleeper *s, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+	return epoll_ctl(s->set, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int sleeper_begin(struct sleeper *s)
+{
+	s->set = epoll_create1(EPOLL_CLOEXEC);
+	s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (s->set < 0 || s->wake_fd < 0)
+		return -errno;
+	return watch_add(s, s->wake_fd);
+}
+
+int sw_idle_begin(struct sw *sw, enum sw_idle_mode mode)
+{
+	struct sw_idle *idle;
+	int ret = 0;
+
+	sw->idle_after = UINT64_MAX;
+	if (mode == SW_IDLE_SPIN)
+		return 0;
+	idle = sw->idle = rw_zalloc(sizeof(*idle));
+	if (!idle)
+		return -ENOMEM;
+	for (unsigned i = 0; i < SW_MAX_WORKERS; i++)
+		idle->sleepers[i].set = idle->sleepers[i].wake_fd = -1;
+	idle->watches = calloc(SW_MAX_PORTS * PORT_MAX_PAIRS, sizeof(*idle->watches));
+	if (!idle->watches)
+		return -ENOMEM;
+	sw->idle_after = IDLE_US * sw->tsc_hz / 1000000;
+	for (unsigned i = 0; i < sw->nworkers && !ret; i++)
+		ret = sleeper_begin(&idle->sleepers[i]);
+	return ret;
+}
+
+void sw_idle_end(struct sw *sw)
+{
+	if (!sw->idle)
+		return;
+	for (unsigned i = 0; i < SW_MAX_WORKERS; i++) {
+		const struct sleeper *s = &sw->idle->sleepers[i];
+
+		if (s->set >= 0)
+			close(s->set);
+		if (s->wake_fd >= 0)
+			close(s->wake_fd);
+	}
+	free(sw->idle->watches);
+	rw_free(sw->idle);
+	sw->idle = NULL;
+}
+
+static struct watch *watch_of(const struct sw *sw, const struct sw_poll *p)
+{
+	return &sw->idle->watches[p->port->id * PORT_MAX_PAIRS + p->queue];
+}
+
+static void watch_end(const struct sw *sw, struct watch *x)
+{
+	if (x->watched)
+		epoll_ctl(sw->idle->sleepers[x->worker].set, EPOLL_CTL_DEL, x->fd, NULL);
+	x->watched = false;
+}
+
+/* Have worker `index` woken when there is something in a queue. False: nothing would wake it. */
+static bool watch_begin(struct sw *sw, unsigned index, const struct sw_poll *p)
+{
+	const struct port_ops *ops = p->port->ops;
+	int fd = ops->kick ? ops->kick(p->port, p->queue) : PORT_KICK_NONE;
+	struct watch *x = watch_of(sw, p);
+
+	x->plan = sw->idle->plans;
+	if (x->fd != fd || x->worker != index)
+		watch_end(sw, x);
+	if (fd < 0 || x->watched)
+		return fd != PORT_KICK_NONE;
+	x->watched = !watch_add(&sw->idle->sleepers[index], fd);
+	x->worker = (uint8_t)index;
+	x->fd = fd;
+	return x->watched;
+}
+
+void sw_idle_watch(struct sw *sw, struct sw_plan *next)
+{
+	bool makes = sw->forwarding && sw->forward == SW_FORWARD_TXONLY;
+
+	if (!sw->idle)
+		return;
+	sw->idle->plans++;
+	next->takes = sw->forwarding && !makes;
+	for (unsigned w = 0; w < sw->nworkers; w++) {
+		next->sleepless[w] = makes;
+		for (unsigned i = next->first_poll[w]; i < next->first_poll[w + 1]; i++) {
+			if (!watch_begin(sw, w, &next->polls[i]))
+				next->sleepless[w] = true;
+		}
+	}
+}
+
+void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old)
+{
+	if (!sw->idle)
+		return;
+	for (unsigned i = 0; i < old->first_poll[sw->nworkers]; i++) {
+		const struct sw_poll *p = &old->polls[i];
+		struct watch *x = watch_of(sw, p);
+
+		if (x->plan == sw->idle->plans)
+			continue;
+		watch_end(sw, x);
+		/* Whoever runs the ring next may be another program, which expects a ring at rest. */
+		if (p->port->ops->disarm)
+			p->port->ops->disarm(p->port, p->queue);
+	}
+}
+
+/* Wake it if it sleeps. Its turn, as it was. */
+static uint32_t wake(struct sleeper *s)
+{
+	const uint64_t one = 1;
+	uint32_t turn;
+
+	/* Pairs with the fence in sw_idle_sleep: it sees what was published, or we see that it sleeps. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	turn = __atomic_load_n(&s->turn, __ATOMIC_ACQUIRE);
+	if (!(turn & 1) || s->called == turn)
+		return turn;
+	s->called = turn;
+	/* EAGAIN alone can happen, and not before the counter is full: then it has been woken. */
+	if (write(s->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+	return turn;
+}
+
+void sw_idle_wake(struct sw *sw, unsigned index)
+{
+	if (sw->idle)
+		wake(&sw->idle->sleepers[index]);
+}
+
+void sw_idle_wake_all(struct sw *sw)
+{
+	for (unsigned i = 0; i < sw->nworkers; i++)
+		sw_idle_wake(sw, i);
+}
+
+void sw_idle_rouse(struct sw *sw, unsigned index)
+{
+	struct sleeper *s;
+	uint32_t turn;
+
+	if (!sw->idle)
+		return;
+	s = &sw->idle->sleepers[index];
+	turn = wake(s);
+	while (turn & 1 && __atomic_load_n(&s->turn, __ATOMIC_ACQUIRE) == turn)
+		rw_pause();
+}
+
+void sw_idle_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out)
+{
+	const struct sleeper *s;
+	uint32_t turn;
+	uint64_t clock;
+
+	if (!sw->idle)
+		return;
+	s = &sw->idle->sleepers[index];
+	turn = __atomic_load_n(&s->turn, __ATOMIC_RELAXED);
+	clock = __atomic_load_n(&s->clock, __ATOMIC_RELAXED);
+	out->idle = SW_IDLE_ADAPTIVE;
+	out->sleeps = __atomic_load_n(&s->sleeps, __ATOMIC_RELAXED);
+	out->asleep_cycles = clock / 2;
+	if (!(clock & 1))
+		return;
+	out->asleep_cycles = (clock - 1 + 2 * rte_rdtsc()) / 2;
+	/* One that was woken does not count as asleep, though it may have to wait for its CPU. */
+	out->asleep = turn & 1 && s->called != turn;
+}
