@@ -21,7 +21,7 @@ SOURCE_ENDINGS = ('.c', '.h', '.py', '.sh', 'meson.build')
 UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', '.svg', 'LICENSE', '.gitignore',
                       '.editorconfig', '.clang-format')
 # Who may use DPDK. Everything below them runs without EAL, in milliseconds, in a unit test.
-DPDK_USERS = ('lib/switch/', 'drivers/', 'app/')
+DPDK_USERS = ('lib/switch/', 'drivers/', 'app/', 'tests/switch/')
 
 
 def tracked_files():

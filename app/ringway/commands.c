@@ -293,6 +293,7 @@ static void worker_list_print(const struct cli *cli, const json_t *workers)
 	}
 	table_print(t, stdout);
 	table_free(t);
+	worker_queues_print(workers);
 }
 
 /* This program's version comes first, and even when no switch answers. */
@@ -335,6 +336,11 @@ const struct command commands[] = {
 		"fdb del MAC [--vlan ID]", "forget one address, static or learned"},
 	{"worker", "list", 0, worker_list, worker_list_print, "worker list",
 		"the workers and how busy they are"},
+	{"worker", "move", COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_NEEDS_PLACE, worker_move,
+		worker_move_print, "worker move PORT QUEUE WORKER",
+		"let another worker poll a queue; all numbered from 0"},
+	{"worker", "balance", 0, worker_balance, worker_balance_print, "worker balance",
+		"move queues off busy workers, once"},
 	{"rate", NULL, COMMAND_RATE, rate, rate_print, "rate [--interval S] [--count N]",
 		"frames, bits and drops in a second; busy workers"},
 	{"forward", "show", 0, forward_show, forward_print, "forward show",

@@ -15,7 +15,9 @@ struct cli {
 	bool queues;        /* --queues */
 	const char *port;   /* --port NAME, or NULL */
 	const char *name;   /* the word behind the command, or NULL */
-	unsigned vlan;      /* --vlan ID, 0 without it */
+	unsigned queue;     /* the two behind that, of worker move */
+	unsigned worker;
+	unsigned vlan; /* --vlan ID, 0 without it */
 	bool vlan_given;
 	double interval_s; /* --interval S */
 	unsigned count;    /* --count N: answers to print; 0: no end */
@@ -31,8 +33,9 @@ struct cli {
 #define COMMAND_VLAN   8u  /* --vlan ID */
 #define COMMAND_RATE   64u /* --interval S, --count N */
 /* And those that it cannot do without. */
-#define COMMAND_NEEDS_NAME 16u
-#define COMMAND_NEEDS_PORT 32u
+#define COMMAND_NEEDS_NAME  16u
+#define COMMAND_NEEDS_PORT  32u
+#define COMMAND_NEEDS_PLACE 128u /* two numbers behind NAME: QUEUE and WORKER */
 
 struct command {
 	const char *object, *verb; /* "port", "list"; the verb may be NULL */
@@ -64,6 +67,14 @@ json_t *forward_start(struct cli *cli);
 json_t *forward_stop(struct cli *cli);
 json_t *forward_set(struct cli *cli);
 void forward_print(const struct cli *cli, const json_t *answer);
+
+/* worker.c. */
+json_t *worker_move(struct cli *cli);
+void worker_move_print(const struct cli *cli, const json_t *answer);
+json_t *worker_balance(struct cli *cli);
+void worker_balance_print(const struct cli *cli, const json_t *answer);
+/* Below the table of workers: the queues of each, if it has any. */
+void worker_queues_print(const json_t *workers);
 
 /* rate.c: waits for cli->interval_s. */
 json_t *rate(struct cli *cli);

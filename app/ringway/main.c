@@ -17,8 +17,11 @@
 #define FAILED 1 /* the switch does not answer, or says no */
 #define MISUSE 2
 
-#define WORDS_MAX 3
+#define WORDS_MAX 5
 #define VLAN_MAX  4094 /* IEEE 802.1Q, 9.6 */
+
+/* Queues and workers have smaller numbers. */
+#define PLACE_MAX 65535u
 
 #define INTERVAL_MIN_S 0.01
 #define INTERVAL_MAX_S 86400.0
@@ -207,6 +210,27 @@ static int options_fit(const struct command *c, const struct cli *cli)
 	return 0;
 }
 
+/* Read QUEUE and WORKER. 0, or -1 with a complaint. */
+static int place_read(const struct command *c, const char *const words[2], struct cli *cli)
+{
+	unsigned *const to[2] = {&cli->queue, &cli->worker};
+
+	for (int i = 0; i < 2; i++) {
+		char *end;
+		unsigned long n;
+
+		if (!words[i])
+			return complain("something is missing: the command is %s", c->usage);
+		n = strtoul(words[i], &end, 10);
+		if (*words[i] < '0' || *words[i] > '9' || *end || n > PLACE_MAX)
+			return complain(
+				"%s is numbered from 0 to %u, not \"%s\": the command is %s",
+				i ? "WORKER" : "QUEUE", PLACE_MAX, words[i], c->usage);
+		*to[i] = (unsigned)n;
+	}
+	return 0;
+}
+
 /* The command that the words name; what is left of them goes to `cli`. NULL with a complaint. */
 static const struct command *command_find(const struct line *line, struct cli *cli)
 {
@@ -229,6 +253,11 @@ static const struct command *command_find(const struct line *line, struct cli *c
 	used = c->verb ? 2 : 1;
 	if (line->nwords > used && (c->takes & COMMAND_NAME))
 		cli->name = line->words[used++];
+	if (cli->name && (c->takes & COMMAND_NEEDS_PLACE)) {
+		if (place_read(c, &line->words[used], cli))
+			return NULL;
+		used += 2;
+	}
 	if (line->nwords > used) {
 		complain("unexpected word \"%s\": the command is %s", line->words[used], c->usage);
 		return NULL;

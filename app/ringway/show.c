@@ -84,6 +84,20 @@ static void log_print(const json_t *log)
 			number_of(log, "rings"));
 }
 
+/* A guest whose memory is far from all workers: the first ring that says so. */
+static void far_off_print(const json_t *rings)
+{
+	const json_t *ring;
+
+	for (size_t i = 0; (ring = json_array_get(rings, i)); i++) {
+		if (!is_true(ring, "far_off"))
+			continue;
+		fact("NUMA", "memory on node %" JSON_INTEGER_FORMAT ", where no worker is (slower)",
+			number_of(ring, "memory_node"));
+		return;
+	}
+}
+
 static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
@@ -102,6 +116,7 @@ static void facts_print(const json_t *port)
 	log_print(json_object_get(port, "log"));
 	fact_number("in-flight bytes", json_object_get(port, "inflight"), "size");
 	fact("postcopy", "%s", text_of(port, "postcopy"));
+	far_off_print(json_object_get(port, "rings"));
 }
 
 /* A size in the largest unit that it is a multiple of. */

@@ -16,6 +16,7 @@ struct daemon {
 	struct ctl_server *control; /* NULL: without one */
 	struct rw_watch signals;    /* a signalfd */
 	struct rw_timer ageing;
+	struct rw_timer balancing;
 	bool pidfile_written;
 };
 

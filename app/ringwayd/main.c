@@ -16,12 +16,20 @@
 #include "daemon.h"
 #include "rw_log.h"
 #include "rw_sock.h"
+#include "sw_place.h"
 #include "version.h"
 
 #define EXIT_CANNOT  1
 #define EXIT_MISTAKE 2
 
 #define AGEING_MS 1000
+
+/*
+ * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory takes:
+ * socket and connection, wake-up and timers, kick, call and error of two rings, regions.
+ */
+#define FDS_BASE 64u
+#define FDS_PORT 12u
 
 static void signal_ready(void *arg, uint32_t events)
 {
@@ -69,7 +77,7 @@ static void signals_end(struct daemon *d)
 }
 
 /* Each queue pair takes four descriptors and each region one: allow what the system allows. */
-static void raise_fd_limit(void)
+static void raise_fd_limit(unsigned nports)
 {
 	struct rlimit lim;
 
@@ -78,6 +86,11 @@ static void raise_fd_limit(void)
 	lim.rlim_cur = lim.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &lim))
 		rw_debug("cannot raise the limit of open files: %s", strerror(errno));
+	else if (lim.rlim_max < FDS_BASE + nports * FDS_PORT)
+		rw_warning(
+			"%u port(s) want about %u open files and the limit is %ju: some guests may "
+			"not be let in; raise it with ulimit -Hn or LimitNOFILE=",
+			nports, FDS_BASE + nports * FDS_PORT, (uintmax_t)lim.rlim_max);
 }
 
 static void age_due(void *arg)
@@ -85,6 +98,16 @@ static void age_due(void *arg)
 	struct daemon *d = arg;
 
 	sw_age(d->sw);
+	sw_measure(d->sw);
+}
+
+static void balance_due(void *arg)
+{
+	struct daemon *d = arg;
+	unsigned n = sw_balance(d->sw, false);
+
+	if (n)
+		rw_info("%u queue(s) moved to other workers", n);
 }
 
 static int switch_begin(struct daemon *d)
@@ -109,6 +132,10 @@ static int switch_begin(struct daemon *d)
 	}
 	d->ageing = (struct rw_timer){.fn = age_due, .arg = d};
 	rw_timer_start(d->loop, &d->ageing, AGEING_MS, AGEING_MS);
+	d->balancing = (struct rw_timer){.fn = balance_due, .arg = d};
+	if (d->opt.balance_s)
+		rw_timer_start(d->loop, &d->balancing, d->opt.balance_s * 1000ull,
+			d->opt.balance_s * 1000ull);
 	return 0;
 }
 
@@ -205,6 +232,7 @@ static void daemon_end(struct daemon *d)
 		vhost_port_free(d->ports[i]);
 	if (d->sw) {
 		rw_timer_stop(d->loop, &d->ageing);
+		rw_timer_stop(d->loop, &d->balancing);
 		sw_stop(d->sw);
 		sw_free(d->sw);
 	}
@@ -218,7 +246,7 @@ static int daemon_run(struct daemon *d)
 	bool huge;
 	int ret;
 
-	raise_fd_limit();
+	raise_fd_limit(d->opt.nports);
 	d->loop = rw_loop_new();
 	if (!d->loop || signals_begin(d)) {
 		rw_error("cannot set up the event loop: %s", strerror(errno));

@@ -11,6 +11,8 @@
 #define DEFAULT_FDB_AGE_S 300
 #define FDB_SIZE_MAX      (1u << 24)
 #define FDB_AGE_MAX_S     1000000 /* as IEEE 802.1Q allows */
+#define DEFAULT_BALANCE_S 10
+#define BALANCE_MAX_S     86400
 
 int options_mistake(struct parse *p, const char *fmt, ...)
 {
@@ -177,6 +179,20 @@ static int set_idle(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_balance(struct parse *p, const char *value)
+{
+	p->opt.balance_s = DEFAULT_BALANCE_S;
+	if (!strcmp(value, "off"))
+		p->opt.balance_s = 0;
+	else if (strcmp(value, "auto") &&
+		(strncmp(value, "auto,", 5) ||
+			!options_number(value + 5, 1, BALANCE_MAX_S, &p->opt.balance_s)))
+		return options_mistake(p,
+			"--balance=%s: choose off, auto or auto,SECONDS (1 to %d)", value,
+			BALANCE_MAX_S);
+	return 0;
+}
+
 static int set_help(struct parse *p, const char *value)
 {
 	(void)p;
@@ -210,6 +226,7 @@ static const struct row {
 	{"--fdb-age", "SECONDS", false, set_fdb_age},
 	{"--forward", "MODE", false, set_forward},
 	{"--idle", "MODE", false, set_idle},
+	{"--balance", "off|auto[,SECONDS]", false, set_balance},
 	{"--help", NULL, true, set_help},
 	{"-h", NULL, true, set_help},
 	{"--version", NULL, true, set_version},
@@ -350,6 +367,9 @@ void options_print_help(FILE *to)
 	      "                        rxonly   take and count, send nothing\n"
 	      "                        txonly   send frames of 64 bytes to every port\n"
 	      "                      can be changed while it runs: ringway forward\n"
+	      "  --balance=off|auto[,SECONDS]\n"
+	      "                      auto: every 10 or so many seconds move queues from busy\n"
+	      "                      workers to others, where that clearly pays (default: off)\n"
 	      "\n"
 	      "Running:\n"
 	      "  --control=PATH      socket for the ringway command (default: for root\n"

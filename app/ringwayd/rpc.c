@@ -233,6 +233,7 @@ static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failu
 				"asleep", s.asleep, "sleeps", (json_int_t)s.sleeps, "asleep_cycles",
 				(json_int_t)s.asleep_cycles));
 	}
+	rpc_worker_queues(d->sw, list);
 	return list;
 }
 
@@ -246,6 +247,8 @@ const struct ctl_method rpc_methods[] = {
 	{"fdb.add", rpc_fdb_add},
 	{"fdb.del", rpc_fdb_del},
 	{"worker.list", rpc_worker_list},
+	{"worker.move", rpc_worker_move},
+	{"worker.balance", rpc_worker_balance},
 	{"forward.show", rpc_forward_show},
 	{"forward.set", rpc_forward_set},
 	{"forward.start", rpc_forward_start},

@@ -2,6 +2,7 @@
 #pragma once
 /* Methods that are not in rpc.c. See struct ctl_method; the context is the struct daemon. */
 #include "control.h"
+#include "sw.h"
 
 /* rpc_show.c */
 json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail);
@@ -12,3 +13,9 @@ json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fa
 json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_forward_start(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_forward_stop(void *ctx, const json_t *params, struct ctl_failure *fail);
+
+/* rpc_worker.c */
+json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_worker_balance(void *ctx, const json_t *params, struct ctl_failure *fail);
+/* Add what each worker polls to the objects of `workers`, in their order. */
+void rpc_worker_queues(const struct sw *sw, json_t *workers);

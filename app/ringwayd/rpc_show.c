@@ -111,6 +111,19 @@ static void position_set(json_t *ring, const char *key, const char *wrap_key,
 	json_object_set_new(ring, wrap_key, pos && packed ? json_integer(pos->wrap) : json_null());
 }
 
+static json_t *natural_json(int n)
+{
+	return n < 0 ? json_null() : json_integer(n);
+}
+
+/* Only a transmit ring that runs has a worker. */
+static void place_set(const struct vhost_ring_info *r, json_t *ring)
+{
+	json_object_set_new(ring, "worker", natural_json(r->worker));
+	json_object_set_new(ring, "memory_node", natural_json(r->memory_node));
+	json_object_set_new(ring, "far_off", json_boolean(r->far_off));
+}
+
 static json_t *ring_json(const struct vhost_port *vp, unsigned i, bool packed)
 {
 	struct vhost_ring_info r;
@@ -122,6 +135,7 @@ static json_t *ring_json(const struct vhost_port *vp, unsigned i, bool packed)
 		packed ? "packed" : "split", "size", (json_int_t)r.size, "state", r.state, "call",
 		r.call, "events", r.event_idx ? "index" : "flags", "big_endian", r.big_endian,
 		"logged", r.logged, "inflight", r.inflight);
+	place_set(&r, ring);
 	position_set(ring, "avail", "avail_wrap", &r.avail, packed);
 	position_set(ring, "used", "used_wrap", r.used_known ? &r.used : NULL, packed);
 	return ring;

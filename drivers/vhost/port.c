@@ -59,6 +59,25 @@ static void port_to(struct port *port, uint16_t queue, struct frame *const *fram
 	pair->to->to(pair->to, frames, n);
 }
 
+/* A pair is polled for its transmit ring, for the backlog of the other one, or both. */
+static int port_node(const struct port *port, uint16_t queue)
+{
+	const struct vhost_port *vp = rw_container_of(
+		(struct port *)(uintptr_t)port, struct vhost_port, port);
+	const struct vhost_pair *pair = &vp->pairs[queue];
+	const struct vhost_queue *q = pair->from ? pair->from : pair->service;
+
+	return q ? vhost_queue_node(q) : RW_NUMA_UNKNOWN;
+}
+
+static void port_place(struct port *port, uint16_t queue, int node)
+{
+	const struct vhost_pair *pair = pair_of(port, queue);
+
+	if (pair->from)
+		vhost_queue_place(pair->from, node);
+}
+
 static const struct port_ops port_ops = {
 	.from = port_from,
 	.give_back = port_give_back,
@@ -66,6 +85,8 @@ static const struct port_ops port_ops = {
 	.kick = vhost_kick,
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
+	.node = port_node,
+	.place = port_place,
 };
 
 /* ---- the session ---- */

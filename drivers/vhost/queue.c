@@ -6,6 +6,7 @@
 
 #include "kick.h"
 #include "postcopy.h"
+#include "rw_log.h"
 #include "vq_ops.h"
 
 /* Find the three areas of the ring in our memory. */
@@ -167,13 +168,34 @@ static size_t segs_wanted(uint32_t num, bool from)
 	return BURST_SEGS + (from ? 1 : 2) * (size_t)vq_max_segs((uint16_t)num) + 1;
 }
 
+/* A queue with its scratch: all that workers write for it, in pages of its own. */
+static struct vhost_queue *queue_alloc(uint32_t num, bool from)
+{
+	size_t self = rw_align_up(sizeof(struct vhost_queue), RW_CACHE_LINE) + RW_CACHE_LINE;
+	size_t segs = rw_align_up(segs_wanted(num, from) * sizeof(struct rw_seg), RW_CACHE_LINE) +
+		RW_CACHE_LINE;
+	size_t taken = from ? 0 : num * sizeof(struct vq_chain);
+	struct rw_pages pages;
+	uint8_t *at = rw_pages_alloc(self + segs + taken, &pages);
+	struct vhost_queue *q = (struct vhost_queue *)at;
+
+	if (!q)
+		return NULL;
+	q->pages = pages;
+	q->segs = (struct rw_seg *)(at + self);
+	q->taken = from ? NULL : (struct vq_chain *)(at + self + segs);
+	rw_guard(at + self - RW_CACHE_LINE, RW_CACHE_LINE);
+	rw_guard(at + self + segs - RW_CACHE_LINE, RW_CACHE_LINE);
+	return q;
+}
+
 int vhost_queue_new(
 	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing)
 {
 	const struct vu_session *s = cfg->session;
 	const struct vu_ring *ring = &s->rings[cfg->ring];
 	bool from = cfg->ring & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
-	struct vhost_queue *q = rw_zalloc(sizeof(*q));
+	struct vhost_queue *q = queue_alloc(ring->num, from);
 	int ret = -ENOMEM;
 
 	if (!q)
@@ -185,10 +207,8 @@ int vhost_queue_new(
 	q->counters = from ? &cfg->counters->from_guest : &cfg->counters->to_guest;
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
-	q->segs = rw_zalloc(segs_wanted(ring->num, from) * sizeof(*q->segs));
-	q->taken = from ? NULL : rw_zalloc(ring->num * sizeof(*q->taken));
 	q->backlog = from || !s->iotlb ? NULL : vhost_fifo_new();
-	if (!q->segs || (!from && !q->taken) || (!from && s->iotlb && !q->backlog))
+	if (!from && s->iotlb && !q->backlog)
 		goto err;
 	/* The buffers that were posted before the ring started are asked for at once. */
 	q->wants_service = q->backlog != NULL;
@@ -213,15 +233,29 @@ err:
 
 void vhost_queue_free(struct vhost_queue *q)
 {
+	struct rw_pages pages = q->pages;
+
 	vq_fini(&q->vq);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(q->area); i++)
 		gm_linear_put(&q->area[i]);
 	vhost_relay_free(q->relay);
 	vhost_fifo_free(q->backlog);
 	free(q->pieces);
-	rw_free(q->taken);
-	rw_free(q->segs);
-	rw_free(q);
+	rw_pages_free(&pages);
+}
+
+int vhost_queue_node(const struct vhost_queue *q)
+{
+	/* The area we write to: vq_init has done so, and the page is there. In a postcopy it may not be. */
+	return !q->relay && q->ready ? rw_numa_node_of(q->init.device) : RW_NUMA_UNKNOWN;
+}
+
+void vhost_queue_place(struct vhost_queue *q, int node)
+{
+	int ret = rw_pages_place(&q->pages, node);
+
+	if (ret)
+		rw_debug("a queue's state cannot be put on NUMA node %d: %s", node, strerror(-ret));
 }
 
 static void wake_control(struct vhost_queue *q)

@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "port.h"
 #include "rw_copy.h"
+#include "rw_numa.h"
 #include "rw_virtio_net.h"
 #include "vq.h"
 #include "vu_session.h"
@@ -93,7 +94,8 @@ struct vhost_queue {
 	struct gm_piece *pieces; /* for the dirty log of the ring */
 	bool packed;
 	bool extras;
-	bool ready; /* the ring was set up: vq is valid */
+	bool ready;            /* the ring was set up: vq is valid */
+	struct rw_pages pages; /* what this structure, `segs` and `taken` lie in */
 } RW_CACHE_ALIGNED;
 
 /* What a queue is made of. */
@@ -116,6 +118,11 @@ int vhost_queue_new(
 int vhost_queue_init(struct vhost_queue *q);
 /* No worker knows it any more. */
 void vhost_queue_free(struct vhost_queue *q);
+
+/* The NUMA node of the guest's memory in which the ring is, or RW_NUMA_UNKNOWN. */
+int vhost_queue_node(const struct vhost_queue *q);
+/* Have its state on that node. Thread: control; workers may go on. */
+void vhost_queue_place(struct vhost_queue *q, int node);
 
 /* The mode of the queue's bodies. */
 static inline unsigned vhost_mode_of(const struct vhost_queue *q)

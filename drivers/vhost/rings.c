@@ -127,6 +127,9 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		ring_set(vp, i, false);
 		sw_commit(vp->sw);
 	}
+	/* Any worker may fill a receive ring: its state stays with the guest's memory. */
+	if (!(i & 1))
+		vhost_queue_place(made, vhost_queue_node(made));
 	*q = made;
 	ring_set(vp, i, true);
 	if (made->backlog && !cfg.deferred) {

@@ -2,6 +2,7 @@
 /* What an operator sees of a port. */
 #include <string.h>
 
+#include "sw_place.h"
 #include "vhost.h"
 
 #define NAME(feature) [feature] = #feature
@@ -140,6 +141,19 @@ static const char *ring_call(const struct vu_ring *r)
 	return r->call_fd >= 0 ? "eventfd" : "none";
 }
 
+static void place_fill(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out)
+{
+	struct sw_queue_info info;
+
+	out->worker = -1;
+	out->memory_node = RW_NUMA_UNKNOWN;
+	if (!(i & 1) || sw_queue_read(vp->sw, &vp->port, (uint16_t)(i / 2), &info))
+		return;
+	out->worker = (int)info.worker;
+	out->memory_node = info.node;
+	out->far_off = info.far_off;
+}
+
 void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out)
 {
 	const struct vu_session *s = vp->session;
@@ -159,6 +173,7 @@ void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_
 		.logged = vu_logs_ring(s, i),
 		.inflight = vu_ring_inflight(s, i),
 	};
+	place_fill(vp, i, out);
 	if (q && glance(q, out))
 		return;
 	out->avail = position_decode(s, r->base);

@@ -47,9 +47,10 @@ struct vhost_port {
 	struct rw_log_limit limit;
 
 	struct vu_session *session; /* NULL: no front-end */
-	struct vhost_pair pairs[PORT_MAX_PAIRS];
-	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
-	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
+	/* Workers read these; what is around them, control writes at times. */
+	struct vhost_pair pairs[PORT_MAX_PAIRS] RW_CACHE_ALIGNED;
+	bool broken_told[VU_MAX_RINGS] RW_CACHE_ALIGNED; /* the ring's present trouble was logged */
+	bool rested[VU_MAX_RINGS]; /* nothing was in flight when the ring was paused last */
 
 	/* iommu.c */
 	int wake_fd; /* eventfd: a worker asks for translations */

@@ -3,6 +3,7 @@
 /* What switch.c (control thread) and worker.c share. */
 #include <rte_rcu_qsbr.h>
 
+#include "rw_log.h"
 #include "sw.h"
 
 /* A queue to poll. */
@@ -77,6 +78,7 @@ struct sw_worker {
 	unsigned index;
 	unsigned lcore;
 	unsigned cpu;
+	int node;           /* NUMA; RW_NUMA_UNKNOWN */
 	uint32_t now_s;     /* the switch's clock, refreshed once a second */
 	uint64_t next_s_at; /* TSC at which now_s moves on */
 
@@ -102,6 +104,28 @@ struct sw_worker {
 	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */
 } RW_CACHE_ALIGNED;
 
+/* What control knows of a from_guest queue that runs. */
+struct sw_place {
+	uint64_t frames, bytes; /* its counters when it was measured last... */
+	uint64_t weight;        /* ...and what they had grown by */
+	uint32_t load;          /* permille of a CPU */
+	int16_t node;           /* of the guest's memory; RW_NUMA_UNKNOWN */
+	uint8_t rest;           /* measurements until it may be moved again */
+	bool measured;          /* else `load` is a guess */
+	bool by_hand;
+	bool planned; /* the plan in force names it: a worker may have it in hand */
+};
+
+/* What control wants of a port; becomes a plan with sw_commit. */
+struct sw_port_state {
+	struct port *port; /* NULL: the id is free */
+	bool far_told;     /* that its memory is far from all workers */
+	bool to_run[PORT_MAX_PAIRS];
+	bool from_run[PORT_MAX_PAIRS];
+	uint8_t from_worker[PORT_MAX_PAIRS]; /* valid while from_run */
+	struct sw_place places[PORT_MAX_PAIRS];
+};
+
 struct sw {
 	/* Read by workers. */
 	struct sw_plan *plan; /* swapped by control */
@@ -114,8 +138,8 @@ struct sw {
 	uint64_t idle_after;  /* TSC cycles without a frame after which they do */
 	bool stop;
 
-	/* Control only. */
-	bool changed; /* since the last sw_commit */
+	/* Control only, on lines of its own: workers read the above in every round. */
+	bool changed RW_CACHE_ALIGNED; /* since the last sw_commit */
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	unsigned nworkers;
@@ -126,6 +150,11 @@ struct sw {
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
 	uint16_t order[SW_MAX_PORTS]; /* their ids as they were added */
+
+	/* balance.c */
+	uint64_t measured_at;                 /* TSC; 0: never */
+	uint64_t busy_before[SW_MAX_WORKERS]; /* busy cycles then */
+	struct rw_log_limit limit;
 };
 
 /* forward.c: the part of the plan that says what is done with frames. */
@@ -139,6 +168,14 @@ static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
 	w->now_s = sw_now_s(w->sw);
 	w->next_s_at = w->sw->tsc_start + (w->now_s + 1ull) * w->sw->tsc_hz;
 }
+
+/*
+ * balance.c: give a from_guest queue, which rests, to a worker; the only way a queue gets one. It is polled
+ * there with the next sw_commit.
+ */
+void sw_queue_own(struct sw *sw, struct sw_port_state *state, uint16_t queue, unsigned worker);
+/* Choose a worker for a from_guest queue that starts, and give it to that one. */
+void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue);
 
 /* The thread of a worker: polls until sw->stop. */
 int sw_worker_main(void *arg);

@@ -11,14 +11,7 @@
 
 #include "idle.h"
 #include "rw_log.h"
-
-/* What control wants of a port; becomes a plan with sw_commit. */
-struct sw_port_state {
-	struct port *port; /* NULL: the id is free */
-	bool to_run[PORT_MAX_PAIRS];
-	bool from_run[PORT_MAX_PAIRS];
-	uint8_t from_worker[PORT_MAX_PAIRS]; /* valid while from_run */
-};
+#include "rw_numa.h"
 
 static int workers_new(struct sw *sw, const struct sw_config *cfg)
 {
@@ -29,8 +22,11 @@ static int workers_new(struct sw *sw, const struct sw_config *cfg)
 
 		if (!w)
 			return -ENOMEM;
-		*w = (struct sw_worker){
-			.sw = sw, .index = i, .lcore = lcore, .cpu = cfg->workers[i].cpu};
+		*w = (struct sw_worker){.sw = sw,
+			.index = i,
+			.lcore = lcore,
+			.cpu = cfg->workers[i].cpu,
+			.node = rw_numa_node_of_cpu(cfg->workers[i].cpu)};
 		memset(w->out_of, 0xff, sizeof(w->out_of));
 		sw->workers[i] = w;
 	}
@@ -200,17 +196,6 @@ struct port *sw_port_by_name(const struct sw *sw, const char *name)
 	return NULL;
 }
 
-static unsigned least_loaded(const struct sw *sw)
-{
-	unsigned best = 0;
-
-	for (unsigned i = 1; i < sw->nworkers; i++) {
-		if (sw->load[i] < sw->load[best])
-			best = i;
-	}
-	return best;
-}
-
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
@@ -218,16 +203,17 @@ void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t qu
 
 	if (*running == run)
 		return;
-	*running = run;
 	sw->changed = true;
-	if (dir == SW_TO_GUEST)
-		return;
-	if (run) {
-		state->from_worker[queue] = (uint8_t)least_loaded(sw);
-		sw->load[state->from_worker[queue]]++;
-	} else {
-		sw->load[state->from_worker[queue]]--;
+	if (dir == SW_FROM_GUEST) {
+		if (!run)
+			sw->load[state->from_worker[queue]]--;
+		else if (state->places[queue].planned)
+			/* It has not rested: its worker may have it in hand. */
+			sw->load[state->from_worker[queue]]++;
+		else
+			sw_queue_assign(sw, state, queue);
 	}
+	*running = run;
 }
 
 static void plan_targets(const struct sw *sw, struct sw_plan *plan)
@@ -254,22 +240,23 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 
 static void plan_polls(const struct sw *sw, struct sw_plan *plan)
 {
-	unsigned n = 0;
+	unsigned next[SW_MAX_WORKERS];
 
+	plan->first_poll[0] = 0;
 	for (unsigned w = 0; w < sw->nworkers; w++) {
-		plan->first_poll[w] = n;
-		for (unsigned id = 0; id < sw->id_end; id++) {
-			const struct sw_port_state *state = &sw->ports[id];
+		next[w] = plan->first_poll[w];
+		plan->first_poll[w + 1] = next[w] + sw->load[w];
+	}
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct sw_port_state *state = &sw->ports[id];
 
-			for (unsigned q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
-				if (!state->from_run[q] || state->from_worker[q] != w)
-					continue;
-				plan->polls[n++] = (struct sw_poll){
+		for (unsigned q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
+			state->places[q].planned = state->from_run[q];
+			if (state->from_run[q])
+				plan->polls[next[state->from_worker[q]]++] = (struct sw_poll){
 					.port = state->port, .queue = (uint16_t)q};
-			}
 		}
 	}
-	plan->first_poll[sw->nworkers] = n;
 }
 
 void sw_commit(struct sw *sw)

@@ -233,6 +233,28 @@ def test_worker_list_shows_how_busy_they_are(switch):
 SETTINGS = ('name', 'cpu', 'queues', 'pair', 'idle', 'asleep')
 
 
+def test_worker_list_shows_what_each_polls(switch):
+    polled = [{'port': 'vm1', 'queue': 0, 'load': 0.125, 'memory_node': 0, 'far_off': False,
+               'by_hand': True},
+              {'port': 'vm2', 'queue': 11, 'load': 0, 'memory_node': None, 'far_off': True,
+               'by_hand': False}]
+    server = switch({'worker.list': [{**WORKERS[0], 'worker': 0, 'polled': []},
+                                     {**WORKERS[1], 'worker': 1, 'polled': polled}]})
+    assert succeed('-s', server.path, 'worker', 'list').split('\n\n')[1] == (
+        'WORKER  PORT  QUEUE    LOAD  NODE  NOTES\n'
+        '     1  vm1       0  12.5 %     0  by hand\n'
+        '     1  vm2      11   0.0 %     -  far\n')
+
+
+def test_worker_move(switch):
+    server = switch({'worker.move': {'port': 'vm1', 'queue': 2}, 'worker.balance': {'moved': 1}})
+    assert (succeed('-s', server.path, 'worker', 'move', 'vm1', '2', '1')
+            == 'queue 2 of vm1 is polled by worker 1\n')
+    assert succeed('-s', server.path, 'worker', 'balance') == '1 queue moved\n'
+    assert server.asked == [('worker.move', {'port': 'vm1', 'queue': 2, 'worker': 1}),
+                            ('worker.balance', None)]
+
+
 def grown(rows, seconds):
     """A counter that began at `rows` and grows by as much in each of `seconds` intervals."""
     if isinstance(rows, list):
@@ -378,6 +400,13 @@ def test_an_empty_table_has_its_titles(switch):
     (['rate', '--count', '-1'], '"-1"'),
     (['rate', '--count=many'], '"many"'),
     (['port', 'stats', '--interval', '1'], '--interval'),
+    (['worker', 'move'], 'worker move PORT QUEUE WORKER'),
+    (['worker', 'move', 'vm1', '0'], 'worker move PORT QUEUE WORKER'),
+    (['worker', 'move', 'vm1', 'first', '0'], 'QUEUE is numbered from 0 to 65535, not "first"'),
+    (['worker', 'move', 'vm1', '0', '-1'], '-1'),
+    (['worker', 'move', 'vm1', '0', '65536'], 'WORKER is numbered from 0 to 65535, not "65536"'),
+    (['worker', 'move', 'vm1', '0', '1', '2'], '"2"'),
+    (['worker', 'balance', 'now'], '"now"'),
     (['forward'], '"forward"'),
     (['forward', 'set'], 'forward set MODE'),
     (['forward', 'stop', 'now'], '"now"'),
@@ -394,7 +423,7 @@ def test_a_misuse_is_one_line_with_status_2(words, named):
 def test_help_names_every_command():
     text = succeed('--help')
     for command in ('port list', 'port show', 'port stats', 'fdb list', 'fdb flush', 'worker list',
-                    'rate', 'forward show', 'forward set', 'forward start', 'forward stop', 'version'):
+                    'worker move', 'worker balance', 'rate', 'forward show', 'forward set', 'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
 

@@ -162,6 +162,19 @@ def test_it_serves_one_front_end_after_the_other_on_an_inherited_listener(launch
     assert daemon.stop() == 0
 
 
+def test_the_limit_of_open_files_is_raised_or_worth_a_warning(launch, place):
+    sockets = [f'--socket-path={place}/vm{i}.sock' for i in range(4)]
+    daemon = launch(*sockets, prefix=['prlimit', '--nofile=80:80'])
+    assert 'want about 112 open files and the limit is 80' in daemon.said()
+    assert daemon.stop() == 0
+    daemon = launch(*sockets, prefix=['prlimit', '--nofile=80:1000'])
+    assert 'open files' not in daemon.said()
+    with open(f'/proc/{daemon.process.pid}/limits', encoding='ascii') as limits:
+        line, = (line for line in limits if line.startswith('Max open files'))
+    assert line.split()[3:5] == ['1000', '1000']
+    assert daemon.stop() == 0
+
+
 def test_it_runs_without_privileges(launch, place):
     if os.geteuid():
         pytest.skip('the other tests run without privileges')

@@ -24,7 +24,8 @@
 #define ETHERTYPE 0x88b5
 #define FRAME_MAX (65535 + 18)
 
-#define RIG_MAX_PEERS 64
+#define RIG_MAX_PEERS 256
+#define PEER_PORT_MAX 7 /* bytes of a port's name */
 
 /* What most guests negotiate; tests add and remove bits. */
 #define FEATURES_BASE                                                  \
@@ -43,7 +44,7 @@
 /* A guest on a port, with an address of its own. */
 struct peer {
 	struct fe_guest *g;
-	char port[2];
+	char port[PEER_PORT_MAX + 1];
 	uint8_t mac[6];
 };
 
@@ -58,7 +59,7 @@ struct rig {
 };
 
 /*
- * Start the daemon named by $RINGWAYD with a server port for each letter of `ports` and up to 8 more
+ * Start the daemon named by $RINGWAYD with a server port for each letter of `ports` and up to 280 more
  * arguments, in which "%s" stands for the rig's directory; NULL ends them. 0 for cmocka.
  */
 int rig_start(struct rig *r, const char *ports, const char *const *more);

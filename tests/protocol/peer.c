@@ -22,8 +22,11 @@ struct peer *peer_new(struct rig *r, const char *port, const struct fe_guest_con
 	assert_non_null(p);
 	assert_true(r->npeers < RIG_MAX_PEERS);
 	r->peers[r->npeers++] = p;
-	p->port[0] = port[0];
-	memcpy(p->mac, (uint8_t[]){0x02, 0, 0, 0, (uint8_t)r->npeers, (uint8_t)port[0]}, 6);
+	snprintf(p->port, sizeof(p->port), "%s", port);
+	memcpy(p->mac,
+		(uint8_t[]){0x02, 0, 0, (uint8_t)(r->npeers >> 8), (uint8_t)r->npeers,
+			(uint8_t)port[0]},
+		6);
 	err = fe_guest_new(config ? config : &usual, &p->g);
 	if (err)
 		fail_msg("port %s: no guest: %s", port, strerror(-err));
@@ -34,7 +37,7 @@ struct peer *peer_new(struct rig *r, const char *port, const struct fe_guest_con
 /* Whether a front-end is let in. One that comes while another is there is closed. */
 static bool is_let_in(struct rig *r, struct peer *p)
 {
-	char name[16];
+	char name[PEER_PORT_MAX + 6];
 	uint64_t features;
 	int err;
 

@@ -77,6 +77,24 @@ static void one_socket_path_is_enough(void **state)
 	assert_int_equal(got.fdb_age_s, 300);
 }
 
+static void queues_are_balanced_when_asked(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/vm1.sock");
+	assert_int_equal(got.balance_s, 0);
+	takes("--socket-path=/tmp/vm1.sock --balance=off");
+	assert_int_equal(got.balance_s, 0);
+	takes("--socket-path=/tmp/vm1.sock --balance auto");
+	assert_int_equal(got.balance_s, 10);
+	takes("--socket-path=/tmp/vm1.sock --balance=auto,3");
+	assert_int_equal(got.balance_s, 3);
+	refuses("--socket-path=/tmp/vm1.sock --balance=auto,0", "--balance=auto,0: choose off");
+	refuses("--socket-path=/tmp/vm1.sock --balance=auto,", "--balance=auto,");
+	refuses("--socket-path=/tmp/vm1.sock --balance=auto,86401", "1 to 86400");
+	refuses("--socket-path=/tmp/vm1.sock --balance=always", "--balance=always");
+	refuses("--socket-path=/tmp/vm1.sock --balance=off --balance=off", "twice");
+}
+
 static void every_option_is_understood_in_both_spellings(void **state)
 {
 	(void)state;
@@ -526,6 +544,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_socket_path_is_enough),
+		cmocka_unit_test(queues_are_balanced_when_asked),
 		cmocka_unit_test(every_option_is_understood_in_both_spellings),
 		cmocka_unit_test(workers_sleep_unless_they_shall_spin),
 		cmocka_unit_test(ports_keep_their_order_and_are_named_after_their_files),

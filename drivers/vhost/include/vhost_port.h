@@ -112,8 +112,11 @@ struct vhost_ring_info {
 	const char *call; /* how the guest is told: "eventfd", "in-band", "none" (it polls) */
 	bool event_idx;   /* told at an index that it names; else unless it sets a flag */
 	bool big_endian;
-	bool logged;   /* writes to the ring itself go to the dirty log */
-	bool inflight; /* what is taken is recorded in the in-flight buffer */
+	bool logged;     /* writes to the ring itself go to the dirty log */
+	bool inflight;   /* what is taken is recorded in the in-flight buffer */
+	int worker;      /* that polls it; -1: none, and for to_guest rings */
+	int memory_node; /* with a worker: NUMA, of the guest's memory; -1: unknown */
+	bool far_off;    /* no worker is on that node */
 };
 /* Ring `i` < nrings. */
 void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out);

@@ -65,7 +65,8 @@ struct port;
 #define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_kick, or there is nothing to be told of */
 
 /*
- * All but `kick` are called by a worker, for queue pairs that run. They neither block nor allocate.
+ * `from`, `give_back`, `to`, `arm` and `disarm` are called by a worker, for queue pairs that run; they
+ * neither block nor allocate.
  */
 struct port_ops {
 	/*
@@ -96,6 +97,13 @@ struct port_ops {
 	 * has just come to rest.
 	 */
 	void (*disarm)(struct port *port, uint16_t queue);
+
+	/* Control calls these, while the from_guest queue rests. Both may be NULL: all nodes are near. */
+
+	/* The NUMA node of the guest's memory, or -1. */
+	int (*node)(const struct port *port, uint16_t queue);
+	/* A worker on that node will poll the queue: have its state there. */
+	void (*place)(struct port *port, uint16_t queue, int node);
 };
 
 struct port_steer;

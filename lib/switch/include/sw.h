@@ -70,7 +70,7 @@ enum sw_dir { SW_FROM_GUEST, SW_TO_GUEST };
 
 /*
  * Note that a queue shall run, or rest. It takes effect with the next sw_commit; a from_guest queue
- * that starts goes to the worker that polls the fewest.
+ * that starts goes to the worker that has least to do (sw_place.h).
  */
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run);
 /*

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <numa.h>
+#include <numaif.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rw_numa.h"
+
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, len)   ((void)(p), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(p, len) ((void)(p), (void)(len))
+#endif
+
+#define PAGE 4096u
+
+/* Blocks begin at 32 different lines of their pages. Odd in pairs of lines: all come in turn. */
+#define COLOUR_STEP (5 * 2 * RW_CACHE_LINE)
+
+static int kernel_node_of_cpu(unsigned cpu)
+{
+	int node = numa_node_of_cpu((int)cpu);
+
+	return node < 0 ? RW_NUMA_UNKNOWN : node;
+}
+
+static int kernel_node_of(const void *p)
+{
+	void *page = (void *)((uintptr_t)p & ~(uintptr_t)(PAGE - 1));
+	int status = -ENOENT;
+
+	/* Without target nodes it only tells. Unlike get_mempolicy it leaves absent pages absent. */
+	if (move_pages(0, 1, &page, NULL, &status, 0) || status < 0)
+		return RW_NUMA_UNKNOWN;
+	return status;
+}
+
+static int kernel_place(void *p, size_t len, int node)
+{
+	struct bitmask *mask;
+	int ret = 0;
+
+	if (node == RW_NUMA_UNKNOWN)
+		return mbind(p, len, MPOL_DEFAULT, NULL, 0, 0) ? -errno : 0;
+	if (node < 0 || node > numa_max_node())
+		return -EINVAL;
+	mask = numa_allocate_nodemask();
+	numa_bitmask_setbit(mask, (unsigned)node);
+	/* Preferred: on a full node it lands elsewhere, which is better than nowhere. */
+	if (mbind(p, len, MPOL_PREFERRED, mask->maskp, mask->size + 1, MPOL_MF_MOVE))
+		ret = -errno;
+	numa_free_nodemask(mask);
+	return ret;
+}
+
+const struct rw_numa_ops rw_numa_kernel = {
+	.node_of_cpu = kernel_node_of_cpu,
+	.node_of = kernel_node_of,
+	.place = kernel_place,
+};
+
+static int single_node_of_cpu(unsigned cpu)
+{
+	(void)cpu;
+	return 0;
+}
+
+static int single_node_of(const void *p)
+{
+	(void)p;
+	return 0;
+}
+
+static int single_place(void *p, size_t len, int node)
+{
+	(void)p, (void)len, (void)node;
+	return 0;
+}
+
+static const struct rw_numa_ops single = {
+	.node_of_cpu = single_node_of_cpu,
+	.node_of = single_node_of,
+	.place = single_place,
+};
+
+static bool has_nodes(void)
+{
+	return numa_available() >= 0 && numa_num_configured_nodes() > 1;
+}
+
+static const struct rw_numa_ops *in_use;
+
+void rw_numa_use(const struct rw_numa_ops *ops)
+{
+	in_use = ops;
+}
+
+static const struct rw_numa_ops *numa(void)
+{
+	if (!in_use)
+		in_use = has_nodes() ? &rw_numa_kernel : &single;
+	return in_use;
+}
+
+int rw_numa_node_of_cpu(unsigned cpu)
+{
+	return numa()->node_of_cpu(cpu);
+}
+
+int rw_numa_node_of(const void *p)
+{
+	return numa()->node_of(p);
+}
+
+void *rw_pages_alloc(size_t size, struct rw_pages *pages)
+{
+	static uint32_t blocks;
+	size_t first = __atomic_fetch_add(&blocks, 1, __ATOMIC_RELAXED) * COLOUR_STEP % PAGE;
+	size_t len;
+	void *map;
+
+	if (!size || size > SIZE_MAX - 2 * PAGE)
+		return NULL;
+	len = rw_align_up(first + size, PAGE);
+	if (posix_memalign(&map, PAGE, len))
+		return NULL;
+	memset(map, 0, len);
+	*pages = (struct rw_pages){.map = map, .len = len};
+	rw_guard(map, first);
+	rw_guard((uint8_t *)map + first + size, len - first - size);
+	return (uint8_t *)map + first;
+}
+
+void rw_guard(void *p, size_t len)
+{
+	ASAN_POISON_MEMORY_REGION(p, len);
+}
+
+void rw_pages_free(struct rw_pages *pages)
+{
+	if (!pages->map)
+		return;
+	ASAN_UNPOISON_MEMORY_REGION(pages->map, pages->len);
+	/* Whoever gets these pages next has no part in this. */
+	if (pages->placed)
+		numa()->place(pages->map, pages->len, RW_NUMA_UNKNOWN);
+	free(pages->map);
+	*pages = (struct rw_pages){0};
+}
+
+int rw_pages_place(struct rw_pages *pages, int node)
+{
+	int ret;
+
+	if (node == RW_NUMA_UNKNOWN)
+		return 0;
+	ret = numa()->place(pages->map, pages->len, node);
+	pages->placed |= !ret;
+	return ret;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which worker polls which queue: loads measured, queues placed and moved. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "assign.h"
+#include "plan.h"
+#include "rw_numa.h"
+#include "sw_place.h"
+
+/* Call `fn` for each from_guest queue that runs. */
+static void queues_each(const struct sw *sw,
+	void (*fn)(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg),
+	void *arg)
+{
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct sw_port_state *state = &sw->ports[id];
+
+		for (uint16_t q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
+			if (state->from_run[q])
+				fn(sw, state, q, arg);
+		}
+	}
+}
+
+/* ---- loads ---- */
+
+static void read_counters(
+	const struct sw_port_state *state, uint16_t queue, uint64_t *frames, uint64_t *bytes)
+{
+	const struct port_counters *c = &state->port->pairs[queue]->from_guest;
+
+	*frames = __atomic_load_n(&c->frames, __ATOMIC_RELAXED);
+	*bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED);
+}
+
+/* How much each queue did since it was looked at last; the sum for each worker. */
+static void weigh(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
+{
+	struct sw_place *place = &state->places[queue];
+	uint64_t *sums = arg, frames, bytes;
+
+	(void)sw;
+	read_counters(state, queue, &frames, &bytes);
+	place->weight = (frames - place->frames) * SW_FRAME_BYTES + bytes - place->bytes;
+	place->frames = frames;
+	place->bytes = bytes;
+	sums[state->from_worker[queue]] += place->weight;
+}
+
+/* What a measurement is made of. */
+struct span {
+	uint64_t cycles;
+	uint64_t busy[SW_MAX_WORKERS]; /* of these */
+	uint64_t sums[SW_MAX_WORKERS];
+};
+
+static void rate(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
+{
+	struct sw_place *place = &state->places[queue];
+	unsigned w = state->from_worker[queue];
+	const struct span *span = arg;
+	uint32_t load = assign_load(span->busy[w], span->cycles, place->weight, span->sums[w]);
+
+	(void)sw;
+	place->load = place->measured ? (place->load + load) / 2 : load;
+	place->measured = true;
+	if (place->rest)
+		place->rest--;
+}
+
+void sw_measure(struct sw *sw)
+{
+	uint64_t now = rte_rdtsc();
+	struct span span = {.cycles = now - sw->measured_at};
+	bool first = !sw->measured_at;
+
+	for (unsigned w = 0; w < sw->nworkers; w++) {
+		uint64_t busy = __atomic_load_n(&sw->workers[w]->busy_cycles, __ATOMIC_RELAXED);
+
+		span.busy[w] = busy - sw->busy_before[w];
+		sw->busy_before[w] = busy;
+	}
+	sw->measured_at = now;
+	queues_each(sw, weigh, span.sums);
+	if (!first)
+		queues_each(sw, rate, &span);
+}
+
+/* ---- owners ---- */
+
+void sw_queue_own(struct sw *sw, struct sw_port_state *state, uint16_t queue, unsigned worker)
+{
+	const struct port_ops *ops = state->port->ops;
+
+	state->from_worker[queue] = (uint8_t)worker;
+	sw->load[worker]++;
+	if (ops->place)
+		ops->place(state->port, queue, sw->workers[worker]->node);
+}
+
+/* Sums over the queues that run. */
+struct loads {
+	struct assign_worker workers[SW_MAX_WORKERS];
+	uint32_t sum;      /* over the measured ones, */
+	unsigned measured; /* of which there are so many */
+};
+
+static void add_up(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
+{
+	const struct sw_place *place = &state->places[queue];
+	struct loads *loads = arg;
+
+	(void)sw;
+	loads->workers[state->from_worker[queue]].load += place->load;
+	loads->sum += place->measured ? place->load : 0;
+	loads->measured += place->measured;
+}
+
+static void nodes_fill(const struct sw *sw, struct assign_worker *workers)
+{
+	for (unsigned w = 0; w < sw->nworkers; w++) {
+		workers[w] = (struct assign_worker){
+			.node = sw->workers[w]->node, .nqueues = sw->load[w]};
+	}
+}
+
+static bool is_far_off(const struct sw *sw, int node)
+{
+	struct assign_worker workers[SW_MAX_WORKERS];
+
+	nodes_fill(sw, workers);
+	return !assign_has_near(workers, sw->nworkers, node);
+}
+
+static void tell_far_off(struct sw *sw, struct sw_port_state *state, int node)
+{
+	if (state->far_told || !is_far_off(sw, node))
+		return;
+	state->far_told = true;
+	rw_log_limited(&sw->limit, RW_LOG_WARNING,
+		"port %s: the guest's memory is on NUMA node %d, where no worker is (slower); see "
+		"--cpus",
+		state->port->name, node);
+}
+
+void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
+{
+	const struct port_ops *ops = state->port->ops;
+	struct sw_place *place = &state->places[queue];
+	struct loads loads = {.sum = 0};
+	unsigned worker;
+	int node;
+
+	nodes_fill(sw, loads.workers);
+	queues_each(sw, add_up, &loads);
+	node = ops->node ? ops->node(state->port, queue) : RW_NUMA_UNKNOWN;
+	worker = assign_new(loads.workers, sw->nworkers, node);
+	/* Until it is measured it is like the others: many that start at once shall spread. */
+	*place = (struct sw_place){
+		.node = (int16_t)node,
+		.load = loads.measured ? loads.sum / loads.measured : 0,
+	};
+	read_counters(state, queue, &place->frames, &place->bytes);
+	tell_far_off(sw, state, node);
+	sw_queue_own(sw, state, queue, worker);
+}
+
+/* A queue that changes hands. */
+struct move {
+	struct sw_port_state *state;
+	uint16_t queue;
+	unsigned worker;
+};
+
+static void moves_make(struct sw *sw, const struct move *moves, unsigned n)
+{
+	if (!n)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		sw_queue_set(sw, moves[i].state->port, SW_FROM_GUEST, moves[i].queue, false);
+	sw_commit(sw); /* now they rest */
+	for (unsigned i = 0; i < n; i++) {
+		moves[i].state->from_run[moves[i].queue] = true;
+		sw_queue_own(sw, moves[i].state, moves[i].queue, moves[i].worker);
+	}
+	sw->changed = true;
+	sw_commit(sw);
+}
+
+int sw_queue_move(struct sw *sw, struct port *port, uint16_t queue, unsigned worker)
+{
+	struct sw_port_state *state = &sw->ports[port->id];
+	const struct move move = {state, queue, worker};
+
+	if (queue >= PORT_MAX_PAIRS || !state->from_run[queue])
+		return -ENOENT;
+	if (worker >= sw->nworkers)
+		return -EINVAL;
+	state->places[queue].by_hand = true;
+	if (state->from_worker[queue] != worker)
+		moves_make(sw, &move, 1);
+	return 0;
+}
+
+/* ---- balance ---- */
+
+/* The queues as assign_balance wants them. */
+struct census {
+	bool all;
+	unsigned n;
+	struct assign_queue *queues; /* NULL: only count */
+	struct move *moves;          /* what each is */
+};
+
+static void enlist(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
+{
+	struct sw_place *place = &state->places[queue];
+	struct census *c = arg;
+
+	(void)sw;
+	if (c->queues) {
+		c->moves[c->n] = (struct move){state, queue, state->from_worker[queue]};
+		c->queues[c->n] = (struct assign_queue){
+			.load = place->load,
+			.node = place->node,
+			.worker = state->from_worker[queue],
+			.fixed = !place->measured || (!c->all && (place->by_hand || place->rest)),
+		};
+	}
+	c->n++;
+}
+
+/* Move the queues whose worker has become another one. How many. */
+static unsigned census_apply(struct sw *sw, const struct census *c)
+{
+	struct move moves[SW_BALANCE_MOVES];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct assign_queue *q = &c->queues[i];
+		struct sw_place *place = &c->moves[i].state->places[c->moves[i].queue];
+
+		if (q->worker == c->moves[i].worker)
+			continue;
+		moves[n] = c->moves[i];
+		moves[n++].worker = q->worker;
+		place->rest = SW_BALANCE_REST;
+		place->by_hand = false;
+	}
+	moves_make(sw, moves, n);
+	return n;
+}
+
+unsigned sw_balance(struct sw *sw, bool all)
+{
+	struct assign_worker workers[SW_MAX_WORKERS];
+	struct census c = {.all = all};
+	unsigned n, moved = 0;
+
+	queues_each(sw, enlist, &c);
+	if (!c.n || sw->nworkers == 1)
+		return 0;
+	n = c.n;
+	c.n = 0;
+	c.queues = calloc(n, sizeof(*c.queues));
+	c.moves = calloc(n, sizeof(*c.moves));
+	if (c.queues && c.moves) {
+		queues_each(sw, enlist, &c);
+		nodes_fill(sw, workers);
+		assign_balance(workers, sw->nworkers, c.queues, c.n, SW_BALANCE_MOVES);
+		moved = census_apply(sw, &c);
+	}
+	free(c.queues);
+	free(c.moves);
+	return moved;
+}
+
+/* ---- for operators ---- */
+
+int sw_queue_read(
+	const struct sw *sw, const struct port *port, uint16_t queue, struct sw_queue_info *out)
+{
+	const struct sw_port_state *state = &sw->ports[port->id];
+	const struct sw_place *place = &state->places[queue];
+
+	if (!state->from_run[queue])
+		return -ENOENT;
+	*out = (struct sw_queue_info){
+		.port = state->port,
+		.queue = queue,
+		.worker = state->from_worker[queue],
+		.load = place->load,
+		.node = place->node,
+		.far_off = is_far_off(sw, place->node),
+		.by_hand = place->by_hand,
+	};
+	return 0;
+}
+
+void sw_queues_of(const struct sw *sw, unsigned worker,
+	void (*fn)(void *arg, const struct sw_queue_info *info), void *arg)
+{
+	const struct sw_plan *plan = sw->plan;
+
+	for (unsigned i = plan->first_poll[worker]; i < plan->first_poll[worker + 1]; i++) {
+		struct sw_queue_info info;
+
+		if (!sw_queue_read(sw, plan->polls[i].port, plan->polls[i].queue, &info))
+			fn(arg, &info);
+	}
+}
+
+int sw_worker_node(const struct sw *sw, unsigned worker)
+{
+	return sw->workers[worker]->node;
+}
