@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scripts/bench measures: back-ends with two vhost-user sockets each, and the load."""
+"""What scripts/bench measures: back-ends with two vhost-user sockets each, and the loads."""
 import json
 import os
 import pathlib
@@ -17,6 +17,8 @@ LOAD_CPU, WORKER_CPU = 0, 1
 # What `sleep` waits for has no event: a program that prints nothing until it is told to stop.
 CONNECT_S, SETTLE_S = 2, 1
 START_S, END_S = 20, 20
+# Frames of this size are TCP to be cut by the device: as large as an IPv4 packet can be.
+TSO, TSO_BYTES = "tso", 65549
 OVS_DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
@@ -65,7 +67,8 @@ def remove_huge_pages(prefix):
 
 
 class BackEnd:
-    """One is made for each measurement: in `directory`, with all that it is and leaves.
+    """One is made for each measurement: in `directory`, with all that it is and leaves, and with
+    segmentation offload where `tso` asks for it.
 
     The load runs between begin() and end(); stop() ends it and returns the worker's busy cycles per
     frame, or NaN where it cannot tell.
@@ -73,8 +76,11 @@ class BackEnd:
     needs, package = "", ""
     # What the tables call it.
     title = ""
+    # Whether it delivers frames as they were sent, and whether it takes segments.
+    faithful, segments = True, True
 
-    def __init__(self, directory):
+    def __init__(self, directory, tso=False):
+        self.tso = tso
         self.sockets = [f"{directory}/v{i}" for i in range(2)]
         self.log_path = f"{directory}/log"
 
@@ -97,8 +103,8 @@ class Ringway(BackEnd):
     build = None
     options = ()
 
-    def __init__(self, directory):
-        super().__init__(directory)
+    def __init__(self, directory, tso=False):
+        super().__init__(directory, tso)
         self.control = f"{directory}/ctl"
         self.log = open(self.log_path, "w", encoding="utf-8")
         self.process = subprocess.Popen(
@@ -133,13 +139,15 @@ class Testpmd(BackEnd):
     needs, package = "dpdk-testpmd", "dpdk"
     mode = "io"
 
-    def __init__(self, directory):
-        super().__init__(directory)
+    def __init__(self, directory, tso=False):
+        super().__init__(directory, tso)
+        # Without the old flags a frame leaves without the segmentation header it came with.
+        offload = ",tso=1,legacy-ol-flags=1" if tso else ""
         self.log = open(self.log_path, "w", encoding="utf-8")
         self.process = testpmd(
             f"benchbe{os.getpid()}",
             ["--lcores", f"0@{LOAD_CPU},1@{WORKER_CPU}", "--in-memory",
-             *(f"--vdev=net_vhost{i},iface={s}" for i, s in enumerate(self.sockets)),
+             *(f"--vdev=net_vhost{i},iface={s}{offload}" for i, s in enumerate(self.sockets)),
              "--", "-i", "--auto-start", f"--forward-mode={self.mode}", "--record-core-cycles"],
             self.log)
         wait_sockets(self.sockets)
@@ -160,15 +168,18 @@ class TestpmdMacswap(Testpmd):
     """The same, writing to each frame."""
     title = "testpmd macswap: two copies, swaps addresses"
     mode = "macswap"
+    faithful = False
 
 
 class Ovs(BackEnd):
     """Open vSwitch with DPDK: one bridge with the NORMAL action, that is a learning switch."""
     title = "OVS-DPDK: learning bridge, two copies"
+    # Only ports that connect do, whatever userspace-tso-enable says; these listen.
+    segments = False
     needs, package = OVS_DAEMON, "openvswitch-switch-dpdk"
 
-    def __init__(self, directory):
-        super().__init__(directory)
+    def __init__(self, directory, tso=False):
+        super().__init__(directory, tso)
         self.prefix = f"benchovs{os.getpid()}"
         self.database = f"unix:{directory}/db.sock"
         self.environment = {**os.environ, **{
@@ -233,8 +244,8 @@ def external(title, sockets):
     """A back-end that somebody else has started, with its worker on another CPU than the load."""
     class External(BackEnd):
         """Two sockets, and nothing else is known."""
-        def __init__(self, directory):
-            super().__init__(directory)
+        def __init__(self, directory, tso=False):
+            super().__init__(directory, tso)
             self.sockets = sockets
             wait_sockets(sockets)
     External.title = title
@@ -251,8 +262,8 @@ def check_installed(kinds):
                  "or leave it out (--peers)")
 
 
-def closed_loop(back_end, size, ring, seconds, directory):
-    """Frames circulate: port 0 -> back-end -> port 1 -> back-end -> port 0.
+def virtio_user(back_end, size, ring, seconds, directory):
+    """DPDK's guests. Frames circulate: port 0 -> back-end -> port 1 -> back-end -> port 0.
 
     Returns Mpps summed over both directions, and the load's own busy cycles per frame: where those
     come near the back-end's, the load is the limit.
@@ -288,3 +299,27 @@ def closed_loop(back_end, size, ring, seconds, directory):
     if len(rates) < 4 or not cycles:
         fail(f"the load did not run; its end: {text[-300:]}")
     return sum(map(int, rates[-2:])) / 1e6, float(cycles[0])
+
+
+def ringway_bench(back_end, size, ring, seconds, directory):
+    """The same with guests that do nothing but this, and look at what they receive."""
+    del directory
+    words = ["--tso", f"--size={TSO_BYTES}"] if size == TSO else [f"--size={size}"]
+    if ring == "packed":
+        words.append("--packed")
+    load = subprocess.Popen(
+        [Ringway.build / "app" / "ringway-bench", "--json", "--quiet", f"--cpu={LOAD_CPU}",
+         f"--seconds={seconds}", f"--warm-up={SETTLE_S}", *words, *back_end.sockets],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    time.sleep(SETTLE_S / 2)
+    back_end.begin()
+    out, err = load.communicate(timeout=SETTLE_S + seconds + END_S)
+    back_end.end()
+    if load.returncode:
+        fail(f"{back_end.title}: {err.strip()}")
+    result = json.loads(out)["result"]
+    # A frame is sent and received, which virtio-user counts as one.
+    return result["frames_per_s"] / 1e6, 2 * result["own_cycles_per_frame"]
+
+
+LOADS = {"virtio-user": virtio_user, "ringway-bench": ringway_bench}

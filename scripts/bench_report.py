@@ -7,7 +7,9 @@ import statistics
 # The measurements of one back-end in one row, in this order.
 RATE, CYCLES, LOAD_CYCLES = range(3)
 COLOURS = ["#2b6cb0", "#a0aec0", "#718096", "#d69e2e", "#6b46c1", "#2f855a"]
-BEGIN, END = "<!-- scripts/bench: begin -->", "<!-- scripts/bench: end -->"
+# Where the tables of a load stand in the page.
+MARKS = {load: [f"<!-- scripts/bench{option}: {mark} -->" for mark in ("begin", "end")]
+         for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"))}
 BAR, GAP, HEIGHT, BASE = 36, 40, 200, 240
 LEGEND = 20
 
@@ -86,12 +88,13 @@ def plot(results, titles, path):
     pathlib.Path(path).write_text("\n".join(out + ["</svg>", ""]), encoding="utf-8")
 
 
-def write_page(path, heading, lines):
+def write_page(path, heading, lines, load="virtio-user"):
     """Put the tables between the marks of the page."""
+    begin, end = MARKS[load]
     text = path.read_text(encoding="utf-8")
-    before, found, rest = text.partition(BEGIN)
-    _, found_too, after = rest.partition(END)
+    before, found, rest = text.partition(begin)
+    _, found_too, after = rest.partition(end)
     if not found or not found_too:
-        raise ValueError(f"{path} lacks the lines \"{BEGIN}\" and \"{END}\"")
+        raise ValueError(f"{path} lacks the lines \"{begin}\" and \"{end}\"")
     body = "\n".join(["", heading, "", "```", *lines, "```", ""])
-    path.write_text(before + BEGIN + body + END + after, encoding="utf-8")
+    path.write_text(before + begin + body + end + after, encoding="utf-8")

@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.abspath(os.environ.get('RINGWAY_BUILD', os.path.join(ROOT, 'build')))
 RINGWAYD = os.path.join(BUILD, 'app', 'ringwayd')
 RINGWAY = os.path.join(BUILD, 'app', 'ringway')
+RINGWAY_BENCH = os.path.join(BUILD, 'app', 'ringway-bench')
 
 START_S = 10
 STOP_S = 1

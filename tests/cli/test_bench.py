@@ -6,6 +6,7 @@ import xml.etree.ElementTree
 
 import pytest
 
+import bench_peers
 import bench_report
 from programs import ROOT, run, the_line
 
@@ -46,21 +47,34 @@ def test_the_picture_has_a_bar_for_each_median(tmp_path):
         assert wanted in texts
 
 
-def test_tables_replace_those_of_the_page_and_nothing_else(tmp_path):
+@pytest.mark.parametrize('load', bench_peers.LOADS)
+def test_tables_replace_those_of_the_page_and_nothing_else(tmp_path, load):
     page = tmp_path / 'page.md'
-    page.write_text(f'before\n{bench_report.BEGIN}\nold\n{bench_report.END}\nafter\n')
-    bench_report.write_page(page, 'today:', ['a table'])
-    bench_report.write_page(page, 'today:', ['the table'])
+    begin, end = bench_report.MARKS[load]
+    page.write_text(f'before\n{begin}\nold\n{end}\nafter\n')
+    bench_report.write_page(page, 'today:', ['a table'], load)
+    bench_report.write_page(page, 'today:', ['the table'], load)
     text = page.read_text()
     assert text.startswith('before\n') and text.endswith('\nafter\n')
     assert 'today:' in text and 'the table' in text
     assert 'old' not in text and 'a table' not in text
 
 
-def test_the_page_of_the_project_has_a_place_for_the_tables():
+def test_each_load_has_tables_of_its_own(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text(''.join(f'{begin}\n{end}\n' for begin, end in bench_report.MARKS.values()))
+    for load in bench_peers.LOADS:
+        bench_report.write_page(page, f'with {load}:', ['table'], load)
+    text = page.read_text()
+    assert [text.count(f'with {load}:') for load in bench_peers.LOADS] == [1, 1]
+
+
+@pytest.mark.parametrize('load', bench_peers.LOADS)
+def test_the_page_of_the_project_has_a_place_for_the_tables(load):
     with open(os.path.join(ROOT, 'doc', 'performance.md'), encoding='utf-8') as page:
         text = page.read()
-    assert text.index(bench_report.BEGIN) < text.index(bench_report.END)
+    begin, end = bench_report.MARKS[load]
+    assert text.index(begin) < text.index(end)
 
 
 @pytest.mark.parametrize('words, named', [
@@ -71,6 +85,10 @@ def test_the_page_of_the_project_has_a_place_for_the_tables():
     (['--rounds=0'], '--rounds 0'),
     (['--write', '--rounds=3'], '--rounds 3'),
     (['--build=/nowhere'], '/nowhere'),
+    (['--load=me'], 'me'),
+    (['--sizes=tso'], '--load ringway-bench'),
+    (['--load=ringway-bench', '--peers=testpmd-macswap'], 'testpmd-macswap'),
+    (['--load=ringway-bench', '--peers=ovs', '--sizes=tso'], 'TSO'),
 ])
 def test_a_mistake_gets_one_line(words, named):
     done = run(BENCH, *words)

@@ -14,10 +14,10 @@ BENCH = os.path.join(ROOT, 'scripts', 'bench')
 RUN_S = 60
 
 
-def bench(*words):
-    done = subprocess.run([BENCH, f'--build={BUILD}', '--rounds=1', '--seconds=0.5', '--sizes=64',
-                           '--json', *words], capture_output=True, text=True, timeout=RUN_S,
-                          check=False)
+def bench(*words, sizes='64'):
+    done = subprocess.run([BENCH, f'--build={BUILD}', '--rounds=1', '--seconds=0.5',
+                           f'--sizes={sizes}', '--json', *words], capture_output=True, text=True,
+                          timeout=RUN_S, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -28,6 +28,16 @@ def test_one_round_beside_testpmd(ring):
     assert list(row) == ['ringway', 'testpmd', 'testpmd-macswap']
     for (rate, cycles, load_cycles), in row.values():
         assert rate > 0 and cycles > 0 and load_cycles > 0
+
+
+@pytest.mark.parametrize('ring', ['split', 'packed'])
+def test_ringway_bench_is_a_load_too(ring):
+    rows = bench('--load=ringway-bench', '--peers=testpmd', f'--rings={ring}', sizes='64,tso')
+    assert list(rows) == [f'64 {ring}', f'tso {ring}']
+    for row in rows.values():
+        assert list(row) == ['ringway', 'testpmd']
+        for (rate, cycles, load_cycles), in row.values():
+            assert rate > 0 and cycles > 0 and load_cycles > 0
 
 
 def test_a_back_end_that_runs_already(ringwayd):

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * ringway-bench plays guests against the sockets of any vhost-user back-end and measures it. This
+ * header is what its parts share: what was asked (options.c fills it in), one trial (engine.c runs
+ * it) and what came of it. Measurements that need many trials (search.c, stations.c) and everything
+ * that is printed (report.c, json.c, plot.c) know only this page.
+ *
+ * Thread: one, pinned to the CPU of the load.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "histogram.h"
+
+#define BENCH_MAX_PORTS 256
+#define BENCH_MAX_SIZES 16
+
+/* Who sends to whom. */
+#define BENCH_PATTERNS(X)                                                            \
+	X(PAIRS, "pairs")           /* port 0 and port 1 each other, 2 and 3, ... */ \
+	X(ALL_TO_ONE, "all-to-one") /* all others to port 0 */                       \
+	X(ONE_TO_ALL, "one-to-all") /* port 0 to each of the others in turn */       \
+	X(RANDOM, "random")         /* each to any other, frame by frame */          \
+	X(FLOOD, "flood")           /* port 0 to the broadcast address */
+
+enum bench_pattern {
+#define X(id, name) BENCH_##id,
+	BENCH_PATTERNS(X)
+#undef X
+		BENCH_NUM_PATTERNS
+};
+
+/* One size of a mix. */
+struct bench_size {
+	uint32_t len;    /* of the frame, without FCS */
+	uint32_t weight; /* frames of this size for each sum of weights */
+};
+
+enum bench_measure {
+	BENCH_RATE,     /* one trial at the asked rate */
+	BENCH_SEARCH,   /* RFC 2544, 26.1: the highest rate without loss */
+	BENCH_CAPACITY, /* RFC 2889, 5.7: addresses that the table holds */
+	BENCH_LEARNING, /* RFC 2889, 5.8: addresses a second it can learn */
+};
+
+struct bench_options {
+	const char *sockets[BENCH_MAX_PORTS];
+	unsigned nports;
+	unsigned pairs;     /* queue pairs of each port */
+	unsigned ring_size; /* entries of each ring */
+	bool packed;
+	bool mergeable;
+	bool in_order;
+	bool tso; /* negotiate and use TSO: frames over 1518 carry a segmentation header */
+	struct bench_size sizes[BENCH_MAX_SIZES];
+	unsigned nsizes;
+	unsigned macs;  /* stations behind each port */
+	unsigned flows; /* UDP ports used between two stations */
+	enum bench_pattern pattern;
+	enum bench_measure measure;
+	unsigned in_flight; /* closed loop: frames that circulate for each port; 0: one way */
+	double rate;      /* one way: frames a second, all ports together; 0: as fast as possible */
+	double seconds;   /* of each trial, after... */
+	double warm_up;   /* ...so many */
+	double loss;      /* SEARCH: the fraction that counts as none */
+	double precision; /* SEARCH: stop when the bounds are that close, as a fraction */
+	bool latency;     /* record the time each frame takes */
+	bool hugetlb;
+	bool progress;    /* a live line on stderr */
+	int cpu;          /* of the load; -1: where the program runs */
+	bool json;        /* on stdout, in place of the table */
+	const char *plot; /* an SVG file; NULL: none */
+};
+
+/* What one trial is told. */
+struct bench_trial {
+	double rate;    /* frames a second, all ports together; 0: as fast as possible */
+	double seconds; /* counted */
+	double warm_up; /* not counted, before */
+};
+
+/* Of one port, counted from the end of the warm-up. */
+struct bench_port_result {
+	uint64_t sent, sent_bytes;
+	uint64_t received, received_bytes;
+	uint64_t expected;   /* what was sent to it, floods included */
+	uint64_t wrong;      /* content is not what was sent */
+	uint64_t misplaced;  /* for another port (floods by a switch that does not know it yet) */
+	uint64_t reordered;  /* overtaken by a later one of its flow */
+	uint64_t duplicated; /* seen before */
+};
+
+struct bench_result {
+	double seconds; /* measured */
+	unsigned nports;
+	struct bench_port_result ports[BENCH_MAX_PORTS];
+	struct bench_port_result sum;
+	uint64_t lost;     /* of expected, after all rings were quiet */
+	double offered;    /* frames a second that the engine could send */
+	double own_cycles; /* TSC cycles the load spent on a frame it moved (sent or received) */
+	struct histogram latency; /* nanoseconds; empty unless asked for */
+};
+
+/* The user asked to end (SIGINT, SIGTERM); main.c sets it. */
+extern volatile sig_atomic_t bench_interrupted;
+
+/*
+ * For the live line: the engine calls it during a trial, a few times a second, with what came of it up to
+ * now (`seconds` is 0 during the warm-up). Cheap where nothing is to be shown.
+ */
+void bench_tick(const struct bench_result *so_far);
+
+/* A front-end for each socket, connected, rings running and addresses learned. */
+struct engine;
+
+/* 0 or -errno; what is wrong was said on stderr. */
+int engine_new(const struct bench_options *o, struct engine **out);
+void engine_free(struct engine *e);
+
+/*
+ * Run one trial to its end: warm up, send and count, then wait until what is under way has arrived.
+ * 0; -ECONNRESET: a back-end closed its socket; -EPROTO: it wrote to a ring what no device may; -EINTR: the
+ * user asked to end, *out is complete as far as it went. What is wrong was said on stderr.
+ */
+int engine_run(struct engine *e, const struct bench_trial *t, struct bench_result *out);
+
+/*
+ * For RFC 2889. Send one frame from each of `n` stations behind port `port`, from number `first` on, to
+ * the broadcast address, `rate` frames a second (0: as fast as possible); wait until they arrived.
+ */
+int engine_teach(struct engine *e, unsigned port, uint32_t first, uint32_t n, double rate);
+/*
+ * Send one frame to each of those stations from port `from`, slowly. *known: how many reached `port` and no
+ * other one.
+ */
+int engine_probe(struct engine *e, unsigned from, unsigned port, uint32_t first, uint32_t n,
+	uint32_t *known);
+/* Frames a second at which the last engine_teach sent. */
+double engine_teach_rate(const struct engine *e);
+/* A port that hears what is flooded and is not taught: the last one. */

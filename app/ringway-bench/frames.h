@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The frames of the bench: Ethernet, IPv4 and UDP (TCP where segmentation is used), in which all that
+ * differs from frame to frame lies in the first 52 bytes, one cache line together with the virtio-net
+ * header before them:
+ *
+ *	 0  destination, source   02:52:PP:SS:SS:SS, port and station; or broadcast
+ *	18  IPv4 identification   number of the transmit buffer: what its payload follows from
+ *	34  UDP/TCP source port   the flow
+ *	42  record                u32 sequence, u32 time stamp        (TCP: 38, the two sequence numbers)
+ *	50  tag                   u8 sender's queue, u8 trial          (TCP: 48, the window)
+ *
+ * The UDP checksum is 0, which says that there is none (RFC 768); TCP's is left to the device.
+ *
+ * Numbers in the record are of this machine's order: the same program reads them.
+ */
+#include <string.h>
+
+#include "rw_base.h"
+#include "rw_virtio_net.h"
+
+/* Shortest frame: Ethernet's 64 less FCS. Longest: an IPv4 packet of 65535 bytes. */
+#define FRAME_MIN 60
+#define FRAME_MAX 65549u
+/* Longest that goes without segmentation header. */
+#define FRAME_PLAIN_MAX 1518u
+
+#define FRAME_GSO_SIZE 1448 /* of a TCP segment over Ethernet, time stamps counted */
+
+/* The bytes that a check of the header needs. */
+#define FRAME_HEAD 52
+
+#define FRAME_BROADCAST 0xffffffffffffull
+
+struct frame_format {
+	bool tcp;
+	uint8_t record_at; /* 8 bytes */
+	uint8_t tag_at;    /* 2 bytes */
+	uint8_t payload_at;
+};
+
+extern const struct frame_format frame_udp, frame_tcp;
+
+/* Whose frame a buffer is to hold. */
+struct frame_of {
+	const struct frame_format *format;
+	uint16_t port;
+	uint16_t buffer; /* its number */
+	uint32_t len;
+};
+
+/* Fill in `frame` and the 12-byte virtio-net header at `hdr`, all but what differs. */
+void frame_fill(uint8_t *frame, struct virtio_net_hdr_mrg_rxbuf *hdr, const struct frame_of *of);
+
+/*
+ * Byte `off` of the payload of a frame from `port`'s transmit buffer `buffer`: splitmix64 (Steele, Lea and
+ * Flood 2014), so that it depends on all of them.
+ */
+static inline uint8_t frame_payload(uint16_t port, uint16_t buffer, uint32_t off)
+{
+	uint64_t x = ((uint64_t)port << 48 | (uint64_t)buffer << 32 | off / 8) + 1;
+
+	x *= 0x9e3779b97f4a7c15ull;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return (uint8_t)((x ^ x >> 31) >> (off % 8 * 8));
+}
+
+/* A station's address as a number: the first byte on the wire is the lowest. */
+RW_ALWAYS_INLINE uint64_t frame_mac(unsigned port, uint32_t station)
+{
+	return 0x5202u | (uint64_t)port << 16 | (uint64_t)__builtin_bswap32(station) << 16;
+}
+
+RW_ALWAYS_INLINE uint64_t frame_load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+RW_ALWAYS_INLINE uint16_t frame_load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Addresses, flow, record and tag. `f` tells where, a constant of the caller. */
+struct frame_head {
+	uint64_t dst, src; /* frame_mac */
+	uint16_t flow;
+	uint32_t seq;
+	uint32_t stamp;
+	uint16_t tag;
+};
+
+RW_ALWAYS_INLINE void frame_address(
+	uint8_t *frame, const struct frame_format *f, const struct frame_head *h)
+{
+	uint64_t first = h->dst | h->src << 48, second = h->src | 0x0008ull << 48;
+	uint64_t record = h->seq | (uint64_t)h->stamp << 32;
+	uint16_t port = __builtin_bswap16((uint16_t)(1024 + h->flow));
+
+	memcpy(frame, &first, sizeof(first));
+	memcpy(frame + 6, &second, sizeof(second)); /* and the type, IPv4 */
+	memcpy(frame + 34, &port, sizeof(port));
+	memcpy(frame + f->record_at, &record, sizeof(record));
+	memcpy(frame + f->tag_at, &h->tag, sizeof(h->tag));
+}
+
+/* What a received frame says. */
+struct frame_seen {
+	uint64_t dst;
+	uint16_t port; /* the sender's */
+	uint8_t queue; /* and its queue */
+	uint8_t trial;
+	uint16_t buffer;
+	uint32_t seq;
+	uint32_t stamp;
+};
+
+/* Read the head of a frame of `len` bytes, FRAME_HEAD of which are at `frame`. False: not one of ours. */
+RW_ALWAYS_INLINE bool frame_read(
+	const uint8_t *frame, uint32_t len, const struct frame_format *f, struct frame_seen *out)
+{
+	uint64_t src = frame_load64(frame + 6);
+	uint64_t record = frame_load64(frame + f->record_at);
+	uint16_t tag = frame_load16(frame + f->tag_at);
+	uint32_t said = __builtin_bswap16(frame_load16(frame + 16)) + 14u;
+
+	out->dst = frame_load64(frame) & FRAME_BROADCAST;
+	out->port = (uint16_t)(src >> 16 & 0xff);
+	out->queue = (uint8_t)tag;
+	out->trial = (uint8_t)(tag >> 8);
+	out->buffer = frame_load16(frame + 18);
+	out->seq = (uint32_t)record;
+	out->stamp = (uint32_t)(record >> 32);
+	return (src & 0xffff00000000ffffull) == 0x0008000000005202ull && said == len &&
+		len >= FRAME_MIN;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <jansson.h>
+
+#include "options.h"
+#include "report.h"
+#include "version.h"
+
+static const char *const measures[] = {
+	[BENCH_RATE] = "rate",
+	[BENCH_SEARCH] = "search",
+	[BENCH_CAPACITY] = "capacity",
+	[BENCH_LEARNING] = "learning",
+};
+
+static json_t *sizes_json(const struct bench_options *o)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < o->nsizes; i++)
+		json_array_append_new(list,
+			json_pack("{s:I, s:I}", "bytes", (json_int_t)o->sizes[i].len, "weight",
+				(json_int_t)o->sizes[i].weight));
+	return list;
+}
+
+static json_t *setup_json(const struct bench_options *o)
+{
+	json_t *sockets = json_array();
+
+	for (unsigned i = 0; i < o->nports; i++)
+		json_array_append_new(sockets, json_string(o->sockets[i]));
+	return json_pack("{s:o, s:i, s:i, s:b, s:b, s:b, s:b, s:o, s:i, s:i, s:s, s:i}", "sockets",
+		sockets, "pairs", o->pairs, "ring_size", o->ring_size, "packed", o->packed,
+		"mergeable", o->mergeable, "in_order", o->in_order, "tso", o->tso, "sizes",
+		sizes_json(o), "macs", o->macs, "flows", o->flows, "pattern",
+		options_pattern_name(o->pattern), "in_flight", o->in_flight);
+}
+
+static json_t *port_json(const struct bench_port_result *p)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent",
+		(json_int_t)p->sent, "sent_bytes", (json_int_t)p->sent_bytes, "received",
+		(json_int_t)p->received, "received_bytes", (json_int_t)p->received_bytes,
+		"expected", (json_int_t)p->expected, "wrong", (json_int_t)p->wrong, "misplaced",
+		(json_int_t)p->misplaced, "reordered", (json_int_t)p->reordered, "duplicated",
+		(json_int_t)p->duplicated);
+}
+
+static json_t *latency_json(const struct histogram *h)
+{
+	json_t *object;
+
+	if (!h->count)
+		return json_null();
+	object = json_pack("{s:I, s:f, s:I, s:I}", "frames", (json_int_t)h->count, "mean",
+		histogram_mean(h), "min", (json_int_t)h->least, "max", (json_int_t)h->greatest);
+#define X(p) \
+	json_object_set_new(object, "p" #p, json_integer((json_int_t)histogram_percentile(h, p)));
+	REPORT_PERCENTILES(X)
+#undef X
+	return object;
+}
+
+static json_t *run_json(const struct bench_result *r)
+{
+	json_t *ports = json_array();
+
+	for (unsigned i = 0; i < r->nports; i++)
+		json_array_append_new(ports, port_json(&r->ports[i]));
+	return json_pack("{s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:o, s:o, s:o}", "seconds",
+		r->seconds, "frames_per_s", report_rate(r), "bits_per_s", report_bits(r),
+		"offered_per_s", r->offered, "lost", (json_int_t)r->lost, "loss", search_loss(r),
+		"own_cycles_per_frame", r->own_cycles, "latency_ns", latency_json(&r->latency),
+		"sum", port_json(&r->sum), "ports", ports);
+}
+
+static json_t *search_json(const struct search_outcome *s)
+{
+	json_t *steps = json_array();
+
+	for (unsigned i = 0; i < s->nsteps; i++) {
+		const struct search_step *step = &s->steps[i];
+
+		json_array_append_new(steps,
+			json_pack("{s:o, s:f, s:f, s:f, s:f, s:b}", "asked_per_s",
+				step->asked > 0 ? json_real(step->asked) : json_null(),
+				"offered_per_s", step->offered, "frames_per_s", step->received,
+				"seconds", step->seconds, "loss", step->loss, "good", step->good));
+	}
+	return json_pack("{s:f, s:b, s:b, s:o}", "frames_per_s", s->rate, "verified", s->verified,
+		"load_limited", s->load_limited, "steps", steps);
+}
+
+static json_t *stations_json(const struct report *r)
+{
+	const struct stations_outcome *s = r->stations;
+	json_t *steps = json_array();
+
+	for (unsigned i = 0; i < s->nsteps; i++)
+		json_array_append_new(steps,
+			json_pack("{s:I, s:I, s:f}", "taught", (json_int_t)s->steps[i].taught,
+				"known", (json_int_t)s->steps[i].known, "stations_per_s",
+				s->steps[i].rate));
+	if (r->opt->measure == BENCH_CAPACITY)
+		return json_pack("{s:I, s:b, s:o}", "stations", (json_int_t)s->capacity, "at_least",
+			s->at_least, "steps", steps);
+	return json_pack("{s:f, s:b, s:o}", "stations_per_s", s->rate, "at_least", s->at_least,
+		"steps", steps);
+}
+
+int report_json(const struct report *r, FILE *to)
+{
+	json_t *root = json_pack("{s:s, s:s, s:b, s:o}", "version", RINGWAY_VERSION, "measure",
+		measures[r->opt->measure], "interrupted", r->interrupted, "setup",
+		setup_json(r->opt));
+	int ret = root ? 0 : -ENOMEM;
+
+	if (!ret && r->run)
+		ret = json_object_set_new(root, "result", run_json(r->run));
+	if (!ret && r->search)
+		ret = json_object_set_new(root, "search", search_json(r->search));
+	if (!ret && r->stations)
+		ret = json_object_set_new(root, measures[r->opt->measure], stations_json(r));
+	if (ret)
+		ret = -ENOMEM;
+	else if (json_dumpf(root, to, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||
+		fputc('\n', to) == EOF)
+		ret = -EIO;
+	json_decref(root);
+	return ret;
+}

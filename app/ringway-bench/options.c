@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "options_internal.h"
+#include "rw_sock.h"
+
+#define RING_LEAST   64
+#define RING_LARGEST 32768
+#define PAIRS_MOST   64
+#define MACS_MOST    (1u << 24) /* stations of a port are told apart by three bytes */
+#define FLOWS_MOST   32768
+#define SECONDS_MIN  0.01
+#define SECONDS_MAX  86400.0
+#define WARM_UP_MAX  3600.0
+#define CPUS_MOST    1024
+
+#define FIRST_LONG 256 /* what getopt_long returns for the first row */
+
+#define DEFAULT_RING      1024
+#define DEFAULT_IN_FLIGHT 256
+#define DEFAULT_CAPACITY  (1u << 20) /* stations tried at most */
+#define DEFAULT_LEARNING  1000       /* stations taught in one trial */
+
+#define MERGED_BYTES 2000 /* of a frame in one of its receive buffers, or a little more */
+
+#define FRAME_MOST 1518 /* without segmentation and without FCS, with a VLAN tag */
+
+/* The measures that an option belongs to, as bits. */
+#define RATES    (1u << BENCH_RATE | 1u << BENCH_SEARCH)
+#define STATIONS (1u << BENCH_CAPACITY | 1u << BENCH_LEARNING)
+#define ALL      (RATES | STATIONS)
+
+static const char *const patterns[] = {
+#define X(id, name) name,
+	BENCH_PATTERNS(X)
+#undef X
+};
+
+const char *options_pattern_name(enum bench_pattern pattern)
+{
+	return patterns[pattern];
+}
+
+int options_mistake(struct parse *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->err, p->errlen, fmt, ap);
+	va_end(ap);
+	for (char *c = p->err; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+	return -EINVAL;
+}
+
+static int set_packed(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.packed = true;
+	return 0;
+}
+
+static int set_no_mergeable(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.mergeable = false;
+	return 0;
+}
+
+static int set_in_order(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.in_order = true;
+	return 0;
+}
+
+static int set_tso(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.tso = true;
+	return 0;
+}
+
+static int set_pairs(struct parse *p, const char *value)
+{
+	if (!options_number(value, 1, PAIRS_MOST, &p->opt.pairs))
+		return options_mistake(
+			p, "--pairs=%s: give 1 to %d queue pairs", value, PAIRS_MOST);
+	return 0;
+}
+
+static int set_ring_size(struct parse *p, const char *value)
+{
+	uint32_t size;
+
+	if (!options_number(value, RING_LEAST, RING_LARGEST, &size) || !rw_is_power_of_2(size))
+		return options_mistake(p, "--ring-size=%s: give a power of two from %d to %d",
+			value, RING_LEAST, RING_LARGEST);
+	p->opt.ring_size = size;
+	return 0;
+}
+
+static int set_macs(struct parse *p, const char *value)
+{
+	if (!options_number(value, 1, MACS_MOST, &p->opt.macs))
+		return options_mistake(
+			p, "--macs=%s: give 1 to %u stations behind each port", value, MACS_MOST);
+	return 0;
+}
+
+static int set_flows(struct parse *p, const char *value)
+{
+	if (!options_number(value, 1, FLOWS_MOST, &p->opt.flows))
+		return options_mistake(p, "--flows=%s: give 1 to %d flows between two stations",
+			value, FLOWS_MOST);
+	return 0;
+}
+
+static int set_pattern(struct parse *p, const char *value)
+{
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(patterns); i++) {
+		if (!strcmp(value, patterns[i])) {
+			p->opt.pattern = (enum bench_pattern)i;
+			return 0;
+		}
+	}
+	return options_mistake(
+		p, "--pattern=%s: choose pairs, all-to-one, one-to-all, random or flood", value);
+}
+
+static int set_in_flight(struct parse *p, const char *value)
+{
+	if (!options_number(value, 1, RING_LARGEST, &p->opt.in_flight))
+		return options_mistake(p, "--in-flight=%s: give 1 to %d frames for each port",
+			value, RING_LARGEST);
+	return 0;
+}
+
+static int set_rate(struct parse *p, const char *value)
+{
+	if (!options_rate(value, &p->opt.rate))
+		return options_mistake(p,
+			"--rate=%s: give frames a second, such as 250000, 250k or 2.5M, or max",
+			value);
+	return 0;
+}
+
+static int set_seconds(struct parse *p, const char *value)
+{
+	if (!options_decimal(value, SECONDS_MIN, SECONDS_MAX, &p->opt.seconds))
+		return options_mistake(p, "--seconds=%s: give %g to %.0f seconds", value,
+			SECONDS_MIN, SECONDS_MAX);
+	return 0;
+}
+
+static int set_warm_up(struct parse *p, const char *value)
+{
+	if (!options_decimal(value, 0, WARM_UP_MAX, &p->opt.warm_up))
+		return options_mistake(
+			p, "--warm-up=%s: give 0 to %.0f seconds", value, WARM_UP_MAX);
+	return 0;
+}
+
+static int set_measure(struct parse *p, enum bench_measure measure, const char *name)
+{
+	if (p->measure && strcmp(p->measure, name))
+		return options_mistake(
+			p, "%s and %s are different measurements: choose one", p->measure, name);
+	p->measure = name;
+	p->opt.measure = measure;
+	return 0;
+}
+
+static int set_search(struct parse *p, const char *value)
+{
+	(void)value;
+	return set_measure(p, BENCH_SEARCH, "--search");
+}
+
+static int set_capacity(struct parse *p, const char *value)
+{
+	(void)value;
+	return set_measure(p, BENCH_CAPACITY, "--capacity");
+}
+
+static int set_learning(struct parse *p, const char *value)
+{
+	(void)value;
+	return set_measure(p, BENCH_LEARNING, "--learning");
+}
+
+static int set_loss(struct parse *p, const char *value)
+{
+	if (!options_fraction(value, &p->opt.loss))
+		return options_mistake(
+			p, "--loss=%s: give a fraction below 1, such as 0.001 or 0.1%%", value);
+	return 0;
+}
+
+static int set_precision(struct parse *p, const char *value)
+{
+	if (!options_fraction(value, &p->opt.precision) || p->opt.precision < 1e-4)
+		return options_mistake(p,
+			"--precision=%s: give a fraction from 0.0001 to below 1, such as 0.01 or "
+			"1%%",
+			value);
+	return 0;
+}
+
+static int set_latency(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.latency = true;
+	return 0;
+}
+
+static int set_cpu(struct parse *p, const char *value)
+{
+	uint32_t cpu;
+
+	if (!options_number(value, 0, CPUS_MOST - 1, &cpu))
+		return options_mistake(p, "--cpu=%s: give the number of one CPU", value);
+	p->opt.cpu = (int)cpu;
+	return 0;
+}
+
+static int set_no_huge(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.hugetlb = false;
+	return 0;
+}
+
+static int set_json(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.json = true;
+	return 0;
+}
+
+static int set_plot(struct parse *p, const char *value)
+{
+	p->opt.plot = value;
+	return 0;
+}
+
+static int set_quiet(struct parse *p, const char *value)
+{
+	(void)value;
+	p->opt.progress = false;
+	return 0;
+}
+
+static int set_help(struct parse *p, const char *value)
+{
+	(void)p;
+	(void)value;
+	return OPTIONS_HELP;
+}
+
+static int set_version(struct parse *p, const char *value)
+{
+	(void)p;
+	(void)value;
+	return OPTIONS_VERSION;
+}
+
+static const struct row {
+	const char *name;
+	const char *value; /* what it wants; NULL: nothing */
+	unsigned fits;     /* the measures it says something about */
+	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
+	int (*set)(struct parse *p, const char *value);
+} rows[] = {
+	{"packed", NULL, ALL, set_packed},
+	{"no-mergeable", NULL, ALL, set_no_mergeable},
+	{"in-order", NULL, ALL, set_in_order},
+	{"tso", NULL, RATES, set_tso},
+	{"pairs", "N", ALL, set_pairs},
+	{"ring-size", "N", ALL, set_ring_size},
+	{"size", "LIST", RATES, options_sizes},
+	{"macs", "N", ALL, set_macs},
+	{"flows", "N", RATES, set_flows},
+	{"pattern", "PATTERN", RATES, set_pattern},
+	{"in-flight", "N", 1u << BENCH_RATE, set_in_flight},
+	{"rate", "PPS", ALL, set_rate},
+	{"seconds", "S", RATES, set_seconds},
+	{"warm-up", "S", RATES, set_warm_up},
+	{"search", NULL, ALL, set_search},
+	{"capacity", NULL, ALL, set_capacity},
+	{"learning", NULL, ALL, set_learning},
+	{"loss", "F", 1u << BENCH_SEARCH, set_loss},
+	{"precision", "F", 1u << BENCH_SEARCH | STATIONS, set_precision},
+	{"latency", NULL, RATES, set_latency},
+	{"cpu", "CPU", ALL, set_cpu},
+	{"no-huge", NULL, ALL, set_no_huge},
+	{"json", NULL, ALL, set_json},
+	{"plot", "FILE", RATES, set_plot},
+	{"quiet", NULL, ALL, set_quiet},
+	{"help", NULL, ALL, set_help},
+	{"version", NULL, ALL, set_version},
+};
+
+static bool was_seen(const struct parse *p, const char *name)
+{
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		if (!strcmp(rows[i].name, name))
+			return p->seen >> i & 1;
+	}
+	return false;
+}
+
+static int socket_add(struct parse *p, const char *path)
+{
+	struct bench_options *o = &p->opt;
+	size_t len = strlen(path);
+
+	if (o->nports == BENCH_MAX_PORTS)
+		return options_mistake(p, "there are more than %d sockets", BENCH_MAX_PORTS);
+	if (!len)
+		return options_mistake(p, "the path of a socket is empty");
+	if (len > RW_SOCK_PATH_MAX) {
+		return options_mistake(p,
+			"a socket's path has at most %d bytes, this one has %zu: %s",
+			RW_SOCK_PATH_MAX, len, path);
+	}
+	for (unsigned i = 0; i < o->nports; i++) {
+		if (!strcmp(path, o->sockets[i]))
+			return options_mistake(p, "%s is given twice", path);
+	}
+	o->sockets[o->nports++] = path;
+	return 0;
+}
+
+/* Whether there are as many ports as the measurement needs. */
+static int ports_check(struct parse *p)
+{
+	const struct bench_options *o = &p->opt;
+
+	if (o->nports < 2)
+		return options_mistake(p, "%s: give the paths of two or more (see --help)",
+			o->nports ? "one socket is not enough" : "there is no socket");
+	if ((1u << o->measure & STATIONS) && o->nports < 3) {
+		return options_mistake(p,
+			"%s needs three ports: one to teach, one to ask and one that hears what is "
+			"flooded",
+			p->measure);
+	}
+	if ((1u << o->measure & RATES) && o->pattern == BENCH_PAIRS && o->nports % 2)
+		return options_mistake(p,
+			"--pattern=pairs needs an even number of ports, not %u: add one or choose "
+			"--pattern=random",
+			o->nports);
+	return 0;
+}
+
+static int sizes_check(struct parse *p)
+{
+	struct bench_options *o = &p->opt;
+
+	if (!o->nsizes)
+		o->sizes[o->nsizes++] = (struct bench_size){.len = 64, .weight = 1};
+	for (unsigned i = 0; i < o->nsizes; i++) {
+		if (o->sizes[i].len > FRAME_MOST && !o->tso)
+			return options_mistake(p,
+				"--size: frames of %u bytes need --tso (without it at most %d)",
+				o->sizes[i].len, FRAME_MOST);
+	}
+	if (o->tso && !o->mergeable)
+		return options_mistake(p,
+			"--tso needs mergeable buffers: leave out --no-mergeable "
+			"or --tso");
+	return 0;
+}
+
+/* As many as find room in the receiver's ring, whatever their sizes. */
+static unsigned in_flight_default(const struct bench_options *o)
+{
+	uint32_t longest = 0, buffers;
+
+	for (unsigned i = 0; i < o->nsizes; i++)
+		longest = RW_MAX(longest, o->sizes[i].len);
+	buffers = o->mergeable ? longest / MERGED_BYTES + 1 : 1;
+	return RW_MAX(RW_MIN(DEFAULT_IN_FLIGHT, o->ring_size / RW_MAX(buffers, 2u)), 1u);
+}
+
+/* How frames are sent: round and round, or one way. */
+static int load_check(struct parse *p)
+{
+	struct bench_options *o = &p->opt;
+	bool one_way = was_seen(p, "rate") || o->measure != BENCH_RATE;
+
+	if (o->in_flight && one_way)
+		return options_mistake(p,
+			"--in-flight and --rate contradict each other: frames circulate or are "
+			"sent at a rate");
+	if (o->in_flight > o->ring_size)
+		return options_mistake(p,
+			"--in-flight=%u: there is room for %u frames in a ring: "
+			"give less, or a larger --ring-size",
+			o->in_flight, o->ring_size);
+	if (!one_way && !o->in_flight)
+		o->in_flight = in_flight_default(o);
+	if (!o->macs)
+		o->macs = o->measure == BENCH_CAPACITY ? DEFAULT_CAPACITY
+			: o->measure == BENCH_LEARNING ? DEFAULT_LEARNING
+						       : 1;
+	return 0;
+}
+
+/* What only the whole command line shows. */
+static int whole_check(struct parse *p)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		if (!(p->seen >> i & 1) || (rows[i].fits >> p->opt.measure & 1))
+			continue;
+		if (!p->measure)
+			return options_mistake(p,
+				"--%s goes with --search: add that or leave it out", rows[i].name);
+		return options_mistake(p, "--%s says nothing about %s: leave out one of them",
+			rows[i].name, p->measure);
+	}
+	ret = ports_check(p);
+	if (!ret)
+		ret = sizes_check(p);
+	if (!ret)
+		ret = load_check(p);
+	return ret;
+}
+
+/* What getopt_long does not take: `word` as the user wrote it, `opt` and `row` from it. */
+static int refuse(struct parse *p, int opt, unsigned row, const char *word)
+{
+	if (row >= RW_ARRAY_SIZE(rows))
+		return options_mistake(p, "unknown option %s (see --help)", word);
+	if (opt == ':')
+		return options_mistake(p, "--%s wants a value: --%s=%s", rows[row].name,
+			rows[row].name, rows[row].value);
+	return options_mistake(p, "--%s takes no value", rows[row].name);
+}
+
+/* One that getopt_long has found. 0, > 0 or a mistake, as the row says. */
+static int option_take(struct parse *p, unsigned i, const char *value)
+{
+	const struct row *row = &rows[i];
+
+	if (row->value && !*value)
+		return refuse(p, ':', i, row->name);
+	if (row->value && (p->seen >> i & 1))
+		return options_mistake(p, "--%s is given twice", row->name);
+	p->seen |= UINT64_C(1) << i;
+	return row->set(p, value);
+}
+
+/* Read options and sockets, in any order. */
+static int words_read(struct parse *p, int argc, char **argv)
+{
+	struct option longs[RW_ARRAY_SIZE(rows) + 1] = {0};
+	int opt = 0, at, ret = 0;
+
+	for (int i = 0; i < (int)RW_ARRAY_SIZE(rows); i++) {
+		longs[i] = (struct option){.name = rows[i].name,
+			.has_arg = rows[i].value ? required_argument : no_argument,
+			.val = FIRST_LONG + i};
+	}
+	opterr = 0;
+	optind = 0; /* glibc: forget what was read before */
+	/* "-": words come as option 1, wherever they stand. */
+	while (!ret && opt != -1) {
+		at = RW_MAX(optind, 1);
+		opt = getopt_long(argc, argv, "-:h", longs, NULL);
+		if (opt == 1)
+			ret = socket_add(p, optarg);
+		else if (opt == 'h')
+			ret = OPTIONS_HELP;
+		else if (opt == '?' || opt == ':')
+			ret = refuse(p, opt, (unsigned)optopt - FIRST_LONG, argv[at]);
+		else if (opt != -1)
+			ret = option_take(p, (unsigned)opt - FIRST_LONG, optarg);
+	}
+	for (; !ret && optind < argc; optind++)
+		ret = socket_add(p, argv[optind]);
+	return ret;
+}
+
+int options_parse(int argc, char **argv, struct bench_options *out, char *err, size_t errlen)
+{
+	struct parse p = {
+		.opt = {.pairs = 1,
+			.ring_size = DEFAULT_RING,
+			.mergeable = true,
+			.flows = 1,
+			.seconds = 5,
+			.warm_up = 1,
+			.precision = 0.01,
+			.hugetlb = true,
+			.progress = true,
+			.cpu = -1},
+		.err = err,
+		.errlen = errlen,
+	};
+	int ret = words_read(&p, argc, argv);
+
+	if (!ret)
+		ret = whole_check(&p);
+	if (!ret)
+		*out = p.opt;
+	return ret;
+}

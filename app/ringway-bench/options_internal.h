@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* What the files of options share: options.c has the table, options_values.c reads what has a form. */
+#include "options.h"
+#include "rw_base.h"
+
+/* A command line being read. */
+struct parse {
+	struct bench_options opt;
+	char *err;
+	size_t errlen;
+	uint64_t seen;       /* bit: row of the table of options */
+	const char *measure; /* the option that chose what is measured, or NULL */
+};
+
+/* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
+int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
+
+/* Whether `text` is a decimal number from `min` to `max` and nothing else. */
+bool options_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);
+/* The same for one with decimals, such as 0.25, and no exponent, sign, blank or "nan". */
+bool options_decimal(const char *text, double min, double max, double *out);
+/* A fraction below 1, as 0.001 or 0.1%. */
+bool options_fraction(const char *text, double *out);
+/* Frames a second: 2500000, 2500k or 2.5M; "max" is 0. */
+bool options_rate(const char *text, double *out);
+/* --size: 64 | 64,512,1518 | 64:7,594:4,1518:1 | imix. 0 or a mistake. */
+int options_sizes(struct parse *p, const char *text);

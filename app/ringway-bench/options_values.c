@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "options_internal.h"
+
+#define SIZE_LEAST   60    /* Ethernet's 64 less FCS */
+#define SIZE_LARGEST 65549 /* an Ethernet header and the largest IPv4 packet */
+#define WEIGHT_MAX   1000
+#define RATE_MAX     1e9
+
+/* The usual mix for the Internet: 7 small ones, 4 middle ones, 1 large one. */
+#define IMIX "64:7,594:4,1518:1"
+
+/* The decimal number at `*s`, which moves behind it. False: none there, or above `max`. */
+static bool scan(const char **s, uint32_t max, uint32_t *out)
+{
+	const char *c = *s;
+	uint64_t v = 0;
+
+	for (; *c >= '0' && *c <= '9'; c++) {
+		v = v * 10 + (uint64_t)(*c - '0');
+		if (v > max)
+			return false;
+	}
+	if (c == *s)
+		return false;
+	*s = c;
+	*out = (uint32_t)v;
+	return true;
+}
+
+bool options_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+	uint32_t v;
+
+	if (!scan(&text, max, &v) || *text || v < min)
+		return false;
+	*out = v;
+	return true;
+}
+
+/* The number with decimals at `*s`, which moves behind it. False: none there. */
+static bool scan_decimal(const char **s, double *out)
+{
+	size_t whole = strspn(*s, "0123456789"), len = whole;
+
+	if (!whole)
+		return false;
+	if ((*s)[len] == '.')
+		len += 1 + strspn(*s + len + 1, "0123456789");
+	/* Nothing else that strtod would take: no exponent, no "0x", no "inf". */
+	if ((*s)[len] && strchr("eExX.", (*s)[len]))
+		return false;
+	*out = strtod(*s, NULL);
+	*s += len;
+	return true;
+}
+
+bool options_decimal(const char *text, double min, double max, double *out)
+{
+	double v;
+
+	if (!scan_decimal(&text, &v) || *text || v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
+bool options_fraction(const char *text, double *out)
+{
+	double v;
+
+	if (!scan_decimal(&text, &v))
+		return false;
+	if (!strcmp(text, "%"))
+		v /= 100;
+	else if (*text)
+		return false;
+	if (v >= 1)
+		return false;
+	*out = v;
+	return true;
+}
+
+bool options_rate(const char *text, double *out)
+{
+	double v;
+
+	if (!strcmp(text, "max")) {
+		*out = 0;
+		return true;
+	}
+	if (!scan_decimal(&text, &v))
+		return false;
+	if (!strcmp(text, "k"))
+		v *= 1e3;
+	else if (!strcmp(text, "M"))
+		v *= 1e6;
+	else if (*text)
+		return false;
+	if (v < 1 || v > RATE_MAX)
+		return false;
+	*out = v;
+	return true;
+}
+
+int options_sizes(struct parse *p, const char *text)
+{
+	const char *s = strcmp(text, "imix") ? text : IMIX;
+	struct bench_size sizes[BENCH_MAX_SIZES];
+	unsigned n = 0;
+
+	do {
+		uint32_t len, weight = 1;
+
+		if (!scan(&s, SIZE_LARGEST, &len) || len < SIZE_LEAST)
+			return options_mistake(p,
+				"--size=%s: give sizes from %d to %d bytes (without FCS), such as "
+				"64 or 64,1518 or, with weights, 64:7,1518:1, or imix",
+				text, SIZE_LEAST, SIZE_LARGEST);
+		if (*s == ':') {
+			s++;
+			if (!scan(&s, WEIGHT_MAX, &weight) || !weight)
+				return options_mistake(p,
+					"--size=%s: a weight is a number from 1 to %d", text,
+					WEIGHT_MAX);
+		}
+		if (*s && *s != ',')
+			return options_mistake(
+				p, "--size=%s: \"%s\" is neither a size nor a weight", text, s);
+		if (n == BENCH_MAX_SIZES)
+			return options_mistake(
+				p, "--size: there are more than %d sizes", BENCH_MAX_SIZES);
+		sizes[n++] = (struct bench_size){.len = len, .weight = weight};
+	} while (*s++ == ',');
+	memcpy(p->opt.sizes, sizes, n * sizeof(*sizes));
+	p->opt.nsizes = n;
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The highest rate without loss, as RFC 2544 (26.1) wants it: trials at one rate after the other, each
+ * time halfway between the highest that lost nothing and the lowest that lost something, until those
+ * are close. What was found must then hold for a longer trial; if it does not, the search goes on below
+ * with longer ones.
+ *
+ * The trials themselves are the caller's, so that a test can stand in for the back-end.
+ *
+ * Thread: one at a time.
+ */
+#include <stdbool.h>
+
+#include "bench.h"
+
+#define SEARCH_MAX_STEPS 48
+#define SEARCH_LONGER    3 /* how many times longer the last trial is */
+
+/* One trial. */
+struct search_step {
+	double asked;    /* frames a second; 0: as fast as possible */
+	double offered;  /* that the load could send */
+	double received; /* frames a second that arrived */
+	double seconds;
+	double loss; /* fraction of what was expected */
+	bool good;   /* within the tolerance */
+};
+
+struct search_config {
+	double highest; /* rate to begin with; 0: as fast as possible */
+	double seconds, warm_up;
+	double loss;      /* the fraction that counts as none */
+	double precision; /* stop when the bounds are that close, as a fraction */
+	int (*run)(void *arg, const struct bench_trial *t, struct bench_result *out);
+	void *arg;
+};
+
+struct search_outcome {
+	double rate;       /* frames a second; 0: frames are lost at any rate */
+	bool verified;     /* a longer trial lost nothing at this rate */
+	bool load_limited; /* nothing was lost at the highest rate that was offered */
+	struct search_step steps[SEARCH_MAX_STEPS];
+	unsigned nsteps;
+};
+
+/*
+ * 0, or what `run` returned: then `out` has the steps up to there. `*last` is the trial of
+ * `out->rate`; zeroed when there is none.
+ */
+int search_run(
+	const struct search_config *cfg, struct search_outcome *out, struct bench_result *last);
+
+/* The fraction of what was expected that did not arrive. */
+double search_loss(const struct bench_result *r);
