@@ -147,20 +147,26 @@ static bool port_sends(const struct bench_options *o, unsigned port)
 	}
 }
 
+static void lane_set(struct engine *e, unsigned port, unsigned queue)
+{
+	unsigned i = port * e->o.pairs + queue;
+	struct lane *l = &e->lanes[i];
+
+	l->port = (uint16_t)port;
+	l->queue = (uint8_t)queue;
+	l->rx = &e->ports[port].queues[2 * queue];
+	l->tx = l->rx + 1;
+	l->mine = (uint32_t)frame_mac(port, 0);
+	l->seq = e->seqs + (size_t)i * e->o.nports;
+	l->sends = port_sends(&e->o, port);
+	e->nsenders += l->sends;
+}
+
 static void lanes_set(struct engine *e)
 {
-	for (unsigned i = 0; i < e->nlanes; i++) {
-		unsigned port = i / e->o.pairs, queue = i % e->o.pairs;
-		struct lane *l = &e->lanes[i];
-
-		l->port = (uint16_t)port;
-		l->queue = (uint8_t)queue;
-		l->rx = &e->ports[port].queues[2 * queue];
-		l->tx = l->rx + 1;
-		l->mine = (uint32_t)frame_mac(port, 0);
-		l->seq = e->seqs + (size_t)i * e->o.nports;
-		l->sends = port_sends(&e->o, port);
-		e->nsenders += l->sends;
+	for (unsigned port = 0; port < e->o.nports; port++) {
+		for (unsigned queue = 0; queue < e->o.pairs; queue++)
+			lane_set(e, port, queue);
 	}
 }
 

@@ -48,7 +48,8 @@ static void ip_fill(uint8_t *at, const struct frame_of *of)
 		.daddr = htonl(DESTINATION),
 	};
 
-	ip.check = htons((uint16_t)~sum16(&ip, sizeof(ip), 0));
+	memcpy(at, &ip, sizeof(ip));
+	ip.check = htons((uint16_t)~sum16(at, sizeof(ip), 0));
 	memcpy(at, &ip, sizeof(ip));
 }
 

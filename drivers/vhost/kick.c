@@ -41,9 +41,9 @@ void vhost_ring_kicked(void *dev, unsigned ring)
 
 void vhost_kick_services(struct vhost_port *vp)
 {
-	for (uint16_t i = 0; i < (vp->session->nrings + 1) / 2; i++) {
+	for (unsigned i = 0; i < (vp->session->nrings + 1) / 2; i++) {
 		if (wants_service(&vp->pairs[i]))
-			sw_kick(vp->sw, &vp->port, i);
+			sw_kick(vp->sw, &vp->port, (uint16_t)i);
 	}
 }
 

@@ -102,8 +102,10 @@ static void latency_show(struct rig *r, const char *what, uint32_t n)
 {
 	static const struct timespec silence = {.tv_nsec = 2000000};
 	struct peer *a = peer_up(r, "a", NULL), *b = peer_up(r, "b", NULL);
-	uint64_t *ns = calloc(n, sizeof(*ns));
+	uint64_t *ns, median, late;
 
+	assert_true(n > 0);
+	ns = calloc((size_t)n + 1, sizeof(*ns));
 	assert_non_null(ns);
 	peers_meet(r, a, b);
 	for (uint32_t i = 0; i < n; i++) {
@@ -115,8 +117,10 @@ static void latency_show(struct rig *r, const char *what, uint32_t n)
 		fe_guest_reap(a->g, 0);
 	}
 	qsort(ns, n, sizeof(*ns), in_order);
-	print_message("# %s: median %.1f us, 99 %% %.1f us\n", what, (double)ns[n / 2] / 1000,
-		(double)ns[n - 1 - n / 100] / 1000);
+	median = ns[n / 2];
+	late = ns[n - 1 - n / 100];
+	print_message("# %s: median %.1f us, 99 %% %.1f us\n", what, (double)median / 1000,
+		(double)late / 1000);
 	free(ns);
 	rig_clean((void **)&r);
 }

@@ -161,9 +161,9 @@ static struct fake *fake_up(const char *name, int node, unsigned n)
 	}
 	assert_int_equal(port_init(&f->port, name, &ops, NWORKERS), 0);
 	assert_int_equal(sw_port_add(sw, &f->port), 0);
-	for (uint16_t q = 0; q < n; q++) {
-		assert_int_equal(port_pair_prepare(&f->port, q), 0);
-		sw_queue_set(sw, &f->port, SW_FROM_GUEST, q, true);
+	for (unsigned q = 0; q < n; q++) {
+		assert_int_equal(port_pair_prepare(&f->port, (uint16_t)q), 0);
+		sw_queue_set(sw, &f->port, SW_FROM_GUEST, (uint16_t)q, true);
 	}
 	sw_commit(sw);
 	return f;
