@@ -41,6 +41,7 @@ class FrontEnd:
 
     def __init__(self, path):
         self.memory = None
+        self.kicks = {}
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(5)
         self.socket.connect(path)
@@ -97,7 +98,14 @@ class FrontEnd:
     def give_eventfd(self, request, index):
         fd = os.eventfd(0)
         self.tell(request, struct.pack('=Q', index), [fd])
-        os.close(fd)
+        if request == SET_VRING_KICK:
+            self.kicks[index] = os.fdopen(fd, 'wb', buffering=0)
+        else:
+            os.close(fd)
+
+    def kick(self, index):
+        """There is something new in the ring."""
+        self.kicks[index].write(struct.pack('=Q', 1))
 
     def start_ring(self, index, enable=True, **where):
         self.describe_ring(index, **where)

@@ -188,6 +188,7 @@ def test_a_ring_that_moves_is_shown_where_it_is(daemon, connect):
     at = front_end.RING_ROOM
     one.memory[at:at + 16] = struct.pack('=QIHH', 0x80000, 14, 0, 0)
     one.memory[at + front_end.AVAIL + 2:at + front_end.AVAIL + 4] = struct.pack('=H', 1)
+    one.kick(1)
     port = wait_for(daemon, lambda port: port['rings'][1]['used'] == 1)
     assert port['rings'][1]['avail'] == 1
 
@@ -199,6 +200,7 @@ def test_a_ring_that_lies_is_broken(daemon, connect):
     one.start_ring(1)
     at = front_end.RING_ROOM + front_end.AVAIL
     one.memory[at + 2:at + 4] = struct.pack('=H', front_end.RING_SIZE + 1)
+    one.kick(1)
     wait_for(daemon, lambda port: states(port)[1] == 'broken')
 
 
