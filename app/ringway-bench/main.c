@@ -15,6 +15,7 @@
 #include "live.h"
 #include "options.h"
 #include "report.h"
+#include "rw_text.h"
 #include "version.h"
 
 #define FAILED 1
@@ -42,12 +43,8 @@ RW_PRINTF(1, 2) static int complain(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	rw_text_line(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *c = line; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
 	live_end();
 	fprintf(stderr, "ringway-bench: %s\n", line);
 	return -1;
@@ -226,11 +223,7 @@ static int bench_run(struct bench *b)
 /* The status, unless the output did not arrive where it should. */
 static int finish(int status)
 {
-	bool lost = ferror(stdout);
-
-	if (fclose(stdout))
-		lost = true;
-	if (!lost)
+	if (rw_stdout_close())
 		return status;
 	complain("cannot write the output: %s", strerror(errno));
 	return FAILED;

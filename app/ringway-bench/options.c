@@ -51,12 +51,8 @@ int options_mistake(struct parse *p, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(p->err, p->errlen, fmt, ap);
+	rw_text_line(p->err, p->errlen, fmt, ap);
 	va_end(ap);
-	for (char *c = p->err; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
 	return -EINVAL;
 }
 
@@ -90,7 +86,7 @@ static int set_tso(struct parse *p, const char *value)
 
 static int set_pairs(struct parse *p, const char *value)
 {
-	if (!options_number(value, 1, PAIRS_MOST, &p->opt.pairs))
+	if (!rw_text_number(value, 1, PAIRS_MOST, &p->opt.pairs))
 		return options_mistake(
 			p, "--pairs=%s: give 1 to %d queue pairs", value, PAIRS_MOST);
 	return 0;
@@ -100,7 +96,7 @@ static int set_ring_size(struct parse *p, const char *value)
 {
 	uint32_t size;
 
-	if (!options_number(value, RING_LEAST, RING_LARGEST, &size) || !rw_is_power_of_2(size))
+	if (!rw_text_number(value, RING_LEAST, RING_LARGEST, &size) || !rw_is_power_of_2(size))
 		return options_mistake(p, "--ring-size=%s: give a power of two from %d to %d",
 			value, RING_LEAST, RING_LARGEST);
 	p->opt.ring_size = size;
@@ -109,7 +105,7 @@ static int set_ring_size(struct parse *p, const char *value)
 
 static int set_macs(struct parse *p, const char *value)
 {
-	if (!options_number(value, 1, MACS_MOST, &p->opt.macs))
+	if (!rw_text_number(value, 1, MACS_MOST, &p->opt.macs))
 		return options_mistake(
 			p, "--macs=%s: give 1 to %u stations behind each port", value, MACS_MOST);
 	return 0;
@@ -117,7 +113,7 @@ static int set_macs(struct parse *p, const char *value)
 
 static int set_flows(struct parse *p, const char *value)
 {
-	if (!options_number(value, 1, FLOWS_MOST, &p->opt.flows))
+	if (!rw_text_number(value, 1, FLOWS_MOST, &p->opt.flows))
 		return options_mistake(p, "--flows=%s: give 1 to %d flows between two stations",
 			value, FLOWS_MOST);
 	return 0;
@@ -137,7 +133,7 @@ static int set_pattern(struct parse *p, const char *value)
 
 static int set_in_flight(struct parse *p, const char *value)
 {
-	if (!options_number(value, 1, RING_LARGEST, &p->opt.in_flight))
+	if (!rw_text_number(value, 1, RING_LARGEST, &p->opt.in_flight))
 		return options_mistake(p, "--in-flight=%s: give 1 to %d frames for each port",
 			value, RING_LARGEST);
 	return 0;
@@ -225,7 +221,7 @@ static int set_cpu(struct parse *p, const char *value)
 {
 	uint32_t cpu;
 
-	if (!options_number(value, 0, CPUS_MOST - 1, &cpu))
+	if (!rw_text_number(value, 0, CPUS_MOST - 1, &cpu))
 		return options_mistake(p, "--cpu=%s: give the number of one CPU", value);
 	p->opt.cpu = (int)cpu;
 	return 0;

@@ -2,7 +2,7 @@
 #pragma once
 /* What the files of options share: options.c has the table, options_values.c reads what has a form. */
 #include "options.h"
-#include "rw_base.h"
+#include "rw_text.h"
 
 /* A command line being read. */
 struct parse {
@@ -16,9 +16,7 @@ struct parse {
 /* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
 int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
 
-/* Whether `text` is a decimal number from `min` to `max` and nothing else. */
-bool options_number(const char *text, uint32_t min, uint32_t max, uint32_t *out);
-/* The same for one with decimals, such as 0.25, and no exponent, sign, blank or "nan". */
+/* As rw_text_number, for one with decimals, such as 0.25; no exponent, sign, blank or "nan". */
 bool options_decimal(const char *text, double min, double max, double *out);
 /* A fraction below 1, as 0.001 or 0.1%. */
 bool options_fraction(const char *text, double *out);

@@ -12,34 +12,6 @@
 /* The usual mix for the Internet: 7 small ones, 4 middle ones, 1 large one. */
 #define IMIX "64:7,594:4,1518:1"
 
-/* The decimal number at `*s`, which moves behind it. False: none there, or above `max`. */
-static bool scan(const char **s, uint32_t max, uint32_t *out)
-{
-	const char *c = *s;
-	uint64_t v = 0;
-
-	for (; *c >= '0' && *c <= '9'; c++) {
-		v = v * 10 + (uint64_t)(*c - '0');
-		if (v > max)
-			return false;
-	}
-	if (c == *s)
-		return false;
-	*s = c;
-	*out = (uint32_t)v;
-	return true;
-}
-
-bool options_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
-{
-	uint32_t v;
-
-	if (!scan(&text, max, &v) || *text || v < min)
-		return false;
-	*out = v;
-	return true;
-}
-
 /* The number with decimals at `*s`, which moves behind it. False: none there. */
 static bool scan_decimal(const char **s, double *out)
 {
@@ -114,14 +86,14 @@ int options_sizes(struct parse *p, const char *text)
 	do {
 		uint32_t len, weight = 1;
 
-		if (!scan(&s, SIZE_LARGEST, &len) || len < SIZE_LEAST)
+		if (!rw_text_scan(&s, SIZE_LARGEST, &len) || len < SIZE_LEAST)
 			return options_mistake(p,
 				"--size=%s: give sizes from %d to %d bytes (without FCS), such as "
 				"64 or 64,1518 or, with weights, 64:7,1518:1, or imix",
 				text, SIZE_LEAST, SIZE_LARGEST);
 		if (*s == ':') {
 			s++;
-			if (!scan(&s, WEIGHT_MAX, &weight) || !weight)
+			if (!rw_text_scan(&s, WEIGHT_MAX, &weight) || !weight)
 				return options_mistake(p,
 					"--size=%s: a weight is a number from 1 to %d", text,
 					WEIGHT_MAX);

@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "control.h"
 #include "rw_sock.h"
+#include "rw_text.h"
 #include "version.h"
 
 /* Exit status. */
@@ -42,12 +43,8 @@ int complain(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	rw_text_line(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *c = line; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
 	fprintf(stderr, "ringway: %s\n", line);
 	return -1;
 }
@@ -285,11 +282,7 @@ static int socket_choose(struct cli *cli, char path[RW_SOCK_PATH_MAX + 1])
 /* The status, unless the output did not arrive where it should. */
 static int finish(int status)
 {
-	bool lost = ferror(stdout);
-
-	if (fclose(stdout))
-		lost = true;
-	if (!lost)
+	if (rw_stdout_close())
 		return status;
 	complain("cannot write the output: %s", strerror(errno));
 	return FAILED;

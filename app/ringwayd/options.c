@@ -19,40 +19,9 @@ int options_mistake(struct parse *p, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(p->err, p->errlen, fmt, ap);
+	rw_text_line(p->err, p->errlen, fmt, ap);
 	va_end(ap);
-	for (char *c = p->err; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
 	return -EINVAL;
-}
-
-bool options_scan(const char **s, uint32_t max, uint32_t *out)
-{
-	const char *c = *s;
-	uint64_t v = 0;
-
-	for (; *c >= '0' && *c <= '9'; c++) {
-		v = v * 10 + (uint64_t)(*c - '0');
-		if (v > max)
-			return false;
-	}
-	if (c == *s)
-		return false;
-	*s = c;
-	*out = (uint32_t)v;
-	return true;
-}
-
-bool options_number(const char *s, uint32_t min, uint32_t max, uint32_t *out)
-{
-	uint32_t v;
-
-	if (!options_scan(&s, max, &v) || *s || v < min)
-		return false;
-	*out = v;
-	return true;
 }
 
 int options_path(struct parse *p, const char *option, const char *path, char *out)
@@ -144,7 +113,7 @@ static int set_log_level(struct parse *p, const char *value)
 
 static int set_fdb_size(struct parse *p, const char *value)
 {
-	if (!options_number(value, 1, FDB_SIZE_MAX, &p->opt.fdb_size))
+	if (!rw_text_number(value, 1, FDB_SIZE_MAX, &p->opt.fdb_size))
 		return options_mistake(
 			p, "--fdb-size=%s: give 1 to %u entries", value, FDB_SIZE_MAX);
 	return 0;
@@ -152,7 +121,7 @@ static int set_fdb_size(struct parse *p, const char *value)
 
 static int set_fdb_age(struct parse *p, const char *value)
 {
-	if (!options_number(value, 0, FDB_AGE_MAX_S, &p->opt.fdb_age_s)) {
+	if (!rw_text_number(value, 0, FDB_AGE_MAX_S, &p->opt.fdb_age_s)) {
 		return options_mistake(p, "--fdb-age=%s: give 1 to %d seconds, or 0 for never",
 			value, FDB_AGE_MAX_S);
 	}
@@ -186,7 +155,7 @@ static int set_balance(struct parse *p, const char *value)
 		p->opt.balance_s = 0;
 	else if (strcmp(value, "auto") &&
 		(strncmp(value, "auto,", 5) ||
-			!options_number(value + 5, 1, BALANCE_MAX_S, &p->opt.balance_s)))
+			!rw_text_number(value + 5, 1, BALANCE_MAX_S, &p->opt.balance_s)))
 		return options_mistake(p,
 			"--balance=%s: choose off, auto or auto,SECONDS (1 to %d)", value,
 			BALANCE_MAX_S);

@@ -87,12 +87,12 @@ int options_set_cpus(struct parse *p, const char *value)
 	if (ret)
 		return ret;
 	do {
-		if (!options_scan(&s, INT_MAX, &from))
+		if (!rw_text_scan(&s, INT_MAX, &from))
 			goto syntax;
 		to = from;
 		if (*s == '-') {
 			s++;
-			if (!options_scan(&s, INT_MAX, &to))
+			if (!rw_text_scan(&s, INT_MAX, &to))
 				goto syntax;
 		}
 		if (to < from)

@@ -5,6 +5,7 @@
  * their sockets, options_cpus.c the worker CPUs.
  */
 #include "options.h"
+#include "rw_text.h"
 
 /* A command line being read. */
 struct parse {
@@ -18,11 +19,6 @@ struct parse {
 
 /* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
 int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
-
-/* The decimal number at `*s`, which moves behind it. False: none there, or above `max`. */
-bool options_scan(const char **s, uint32_t max, uint32_t *out);
-/* Whether `s` is a number from `min` to `max` and nothing else. */
-bool options_number(const char *s, uint32_t min, uint32_t max, uint32_t *out);
 
 /* Copy the path of a socket; `option` names it to the user. 0 or a mistake. */
 int options_path(struct parse *p, const char *option, const char *path, char *out);

@@ -144,7 +144,7 @@ int options_set_fd(struct parse *p, const char *value)
 	struct options_port *port;
 	uint32_t fd;
 
-	if (!options_number(value, 0, INT_MAX, &fd))
+	if (!rw_text_number(value, 0, INT_MAX, &fd))
 		return options_mistake(p, "--fd=%s: give the number of a file descriptor", value);
 	snprintf(name, sizeof(name), "fd%u", fd);
 	port = port_add(p, name);

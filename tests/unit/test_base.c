@@ -18,6 +18,7 @@
 #include "rw_log.h"
 #include "rw_loop.h"
 #include "rw_sock.h"
+#include "rw_text.h"
 
 /* ---- memory ---- */
 
@@ -77,6 +78,57 @@ static void every_way_of_copying_copies_these_bytes_and_no_others(void **state)
 	}
 	assert_true(ways >= 1);
 	assert_string_equal(rw_copy_way(ways - 1)->name, "libc");
+}
+
+/* ---- text ---- */
+
+static void a_number_is_digits_within_its_bounds(void **state)
+{
+	static const char *const bad[] = {
+		"", "x", "-1", "+1", " 1", "1 ", "0x1", "1.0", "9", "21", "4294967306"};
+	uint32_t v = 7;
+
+	(void)state;
+	for (size_t i = 0; i < RW_ARRAY_SIZE(bad); i++)
+		assert_false(rw_text_number(bad[i], 10, 20, &v));
+	assert_int_equal(v, 7); /* untouched */
+	assert_true(rw_text_number("10", 10, 20, &v));
+	assert_int_equal(v, 10);
+	assert_true(rw_text_number("00020", 10, 20, &v));
+	assert_int_equal(v, 20);
+}
+
+static void scanning_ends_behind_the_digits(void **state)
+{
+	const char *text = "12-3", *s = text;
+	uint32_t v;
+
+	(void)state;
+	assert_true(rw_text_scan(&s, UINT32_MAX, &v));
+	assert_int_equal(v, 12);
+	assert_ptr_equal(s, text + 2);
+	assert_false(rw_text_scan(&s, UINT32_MAX, &v));
+	assert_ptr_equal(s, text + 2);
+}
+
+RW_PRINTF(3, 4) static void line_of(char *out, size_t len, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	rw_text_line(out, len, fmt, ap);
+	va_end(ap);
+}
+
+static void a_message_is_one_line_whatever_the_words(void **state)
+{
+	char out[16];
+
+	(void)state;
+	line_of(out, sizeof(out), "%s: %d", "a\nb\x1b\x7f\xc3\xa4", 5);
+	assert_string_equal(out, "a?b??\xc3\xa4: 5");
+	line_of(out, sizeof(out), "%s", "more than there is room for");
+	assert_string_equal(out, "more than there");
 }
 
 /* ---- log ---- */
@@ -355,6 +407,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_are_zeroed_and_share_no_cache_line),
 		cmocka_unit_test(every_way_of_copying_copies_these_bytes_and_no_others),
+		cmocka_unit_test(a_number_is_digits_within_its_bounds),
+		cmocka_unit_test(scanning_ends_behind_the_digits),
+		cmocka_unit_test(a_message_is_one_line_whatever_the_words),
 		cmocka_unit_test(impossible_allocations_fail),
 		cmocka_unit_test(lines_above_the_level_are_dropped),
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),

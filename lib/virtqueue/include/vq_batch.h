@@ -11,19 +11,6 @@
 #include "vq_packed.h"
 #include "vq_split.h"
 
-/* What chains of one kind must have in their flags. */
-struct vq_kind {
-	uint16_t mask, want;
-};
-
-RW_ALWAYS_INLINE struct vq_kind vq_kind_of(const bool writable)
-{
-	return (struct vq_kind){
-		.mask = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT,
-		.want = writable ? VRING_DESC_F_WRITE : 0,
-	};
-}
-
 /* Enter a chain of one descriptor. False: its buffer is elsewhere, or empty. */
 RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d, uint16_t id,
 	struct rw_seg *seg, struct vq_chain *chain, const bool writable)

@@ -67,6 +67,19 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(
 	return VQ_CHAIN;
 }
 
+/* What a chain of one descriptor has in its flags, of those in `mask`. */
+struct vq_kind {
+	uint16_t mask, want;
+};
+
+RW_ALWAYS_INLINE struct vq_kind vq_kind_of(const bool writable)
+{
+	return (struct vq_kind){
+		.mask = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT,
+		.want = writable ? VRING_DESC_F_WRITE : 0,
+	};
+}
+
 /*
  * The usual chain of a plain body: one descriptor, in the region used last. False: it is not, and nothing
  * was done. Whoever looks then reads the descriptor again and believes nothing of this look.
@@ -74,9 +87,9 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(
 RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, struct rw_seg *seg,
 	struct vq_chain *out, const bool writable)
 {
-	const uint16_t kind = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
+	const struct vq_kind kind = vq_kind_of(writable);
 
-	if (rw_unlikely((d.flags & kind) != (writable ? VRING_DESC_F_WRITE : 0)))
+	if (rw_unlikely((d.flags & kind.mask) != kind.want))
 		return false;
 	if (rw_unlikely(!gm_memo_has(&vq->cache, d.addr, d.len)))
 		return false;

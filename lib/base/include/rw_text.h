@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * What programs read from a command line and write for a person: messages of one line, numbers, and
+ * whether the output arrived.
+ *
+ * Thread: any; rw_stdout_close: the last one.
+ */
+#include <stdarg.h>
+
+#include "rw_base.h"
+
+/* Format into `out`, `len` bytes: one line, whatever bytes a user's words hold. */
+void rw_text_line(char *out, size_t len, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+
+/* The decimal number at `*s`, which moves behind it. False: none there, or above `max`. */
+bool rw_text_scan(const char **s, uint32_t max, uint32_t *out);
+/* Whether `s` is a decimal number from `min` to `max` and nothing else. */
+bool rw_text_number(const char *s, uint32_t min, uint32_t max, uint32_t *out);
+
+/* Close standard output. False, and errno: not all that was written to it arrived. */
+bool rw_stdout_close(void);
