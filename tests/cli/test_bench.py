@@ -95,3 +95,14 @@ def test_a_mistake_gets_one_line(words, named):
     assert done.returncode != 0
     line = the_line(done.stderr[done.stderr.rindex('bench: '):])
     assert named in line
+
+
+def test_a_peer_that_is_not_installed_is_named_with_its_package():
+    class Absent(bench_peers.BackEnd):
+        needs, package = '/nowhere/switch', 'switch-package'
+
+    with pytest.raises(SystemExit) as stopped:
+        bench_peers.check_installed([bench_peers.BackEnd, Absent])
+    line = stopped.value.code
+    assert '/nowhere/switch' in line and 'apt-get install switch-package' in line
+    assert '\n' not in line
