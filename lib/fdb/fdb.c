@@ -8,22 +8,6 @@
 #define MAX_ENTRIES (1u << 24)
 #define MAX_PORTS   4096
 
-/*
- * Keys whose buckets are fetched at once: a worker's burst. AMD EPYC (Zen 4), 2 cores, random known
- * keys, best of three runs, TSC cycles (2.6 GHz) for a key:
- *
- *	entries        2   1000   65536   10^6
- *	single        11     12      19     88
- *	BULK  4       11     13      15     68
- *	BULK  8       11     12      14     60
- *	BULK 16       11     12      13     42
- *	BULK 32       11     12      13     40
- *	BULK 64       11     12      13     40
- *
- * With 10^6 the table lies in memory; these runs differ by 20 %.
- */
-#define BULK 32
-
 static int draw_secret(uint64_t secret[4])
 {
 	/* Up to 256 bytes come whole or not at all (getrandom(2)). */
@@ -70,7 +54,7 @@ struct fdb *fdb_new(const struct fdb_config *cfg)
 	fdb->links = rw_zalloc((size_t)n_buckets * FDB_WAYS * sizeof(*fdb->links));
 	fdb->ports = rw_zalloc(cfg->max_ports * sizeof(*fdb->ports));
 	fdb->rank = rw_zalloc(((size_t)cfg->max_entries + 1) * sizeof(*fdb->rank));
-	err = draw_secret(fdb->secret);
+	err = draw_secret(fdb->secret.word);
 	if (!err && !(fdb->buckets && fdb->links && fdb->ports && fdb->rank))
 		err = -ENOMEM;
 	if (err) {
@@ -99,10 +83,19 @@ static uint32_t relocations(const struct fdb *fdb)
 	return atomic_load_explicit(&fdb->relocations, memory_order_acquire);
 }
 
-void fdb_prefetch(const struct fdb *fdb, const fdb_key *keys, unsigned n)
+void fdb_locate(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket **where, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(&fdb->buckets[fdb_first(fdb, fdb_hash(fdb, keys[i]))]);
+	/* Copies, which stay in registers: for all the compiler knows, `where` lies in the table. */
+	const struct fdb_secret secret = fdb->secret;
+	struct fdb_bucket *buckets = fdb->buckets;
+	uint32_t mask = fdb->mask;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t first = (uint32_t)fdb_hash_with(&secret, keys[i]) & mask;
+
+		where[i] = &buckets[first];
+		__builtin_prefetch(&buckets[first]);
+	}
 }
 
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key)
@@ -121,32 +114,32 @@ uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key)
 }
 
 /*
- * Up to BULK keys: all first buckets are on their way before the first is read, and the second
- * buckets of those that missed before the first of these is read.
+ * Up to FDB_BULK keys: the second buckets of those that missed are on their way before the first of
+ * these is read.
  */
-static void lookup_burst(const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
+static void lookup_burst(const struct fdb *fdb, const fdb_key *keys,
+	struct fdb_bucket *const *where, uint16_t *out, unsigned n)
 {
 	uint32_t before = relocations(fdb);
-	uint64_t hash[BULK], value;
+	struct fdb_bucket *second[FDB_BULK];
+	uint8_t missed[FDB_BULK];
 	unsigned n_missed = 0;
-	uint8_t missed[BULK];
+	struct fdb_slot *s;
+	uint64_t value;
 
 	for (unsigned i = 0; i < n; i++) {
-		hash[i] = fdb_hash(fdb, keys[i]);
-		__builtin_prefetch(&fdb->buckets[fdb_first(fdb, hash[i])]);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		if (fdb_bucket_find(&fdb->buckets[fdb_first(fdb, hash[i])], keys[i], &value)) {
+		if (rw_likely(fdb_bucket_find(where[i], keys[i], &s, &value))) {
 			out[i] = fdb_value_port(value);
 			continue;
 		}
-		__builtin_prefetch(&fdb->buckets[fdb_second(fdb, hash[i])]);
+		second[n_missed] = fdb_second_bucket(fdb, keys[i]);
+		__builtin_prefetch(second[n_missed]);
 		missed[n_missed++] = i;
 	}
 	for (unsigned m = 0; m < n_missed; m++) {
 		unsigned i = missed[m];
 
-		if (fdb_bucket_find(&fdb->buckets[fdb_second(fdb, hash[i])], keys[i], &value))
+		if (fdb_bucket_find(second[m], keys[i], &s, &value))
 			out[i] = fdb_value_port(value);
 		else if (rw_unlikely(relocations(fdb) != before))
 			out[i] = fdb_lookup(fdb, keys[i]);
@@ -155,10 +148,12 @@ static void lookup_burst(const struct fdb *fdb, const fdb_key *keys, uint16_t *o
 	}
 }
 
-void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
+void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
+	uint16_t *out, unsigned n)
 {
-	for (unsigned done = 0; done < n; done += BULK)
-		lookup_burst(fdb, keys + done, out + done, RW_MIN(n - done, (unsigned)BULK));
+	for (unsigned done = 0; done < n; done += FDB_BULK)
+		lookup_burst(fdb, keys + done, where + done, out + done,
+			RW_MIN(n - done, (unsigned)FDB_BULK));
 }
 
 /* Whether slot `s` is in use, and then what is in it. Steps R2 to R4 suffice: any key will do. */

@@ -238,6 +238,61 @@ enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t
 	return FDB_KNOWN;
 }
 
+/* Whether `key` is in bucket `b` and behind the port of `wanted`; its age is refreshed then. */
+static inline bool learn_again(struct fdb_bucket *b, fdb_key key, uint64_t wanted)
+{
+	struct fdb_slot *s;
+	uint64_t value;
+
+	if (rw_unlikely(!fdb_bucket_find(b, key, &s, &value)))
+		return false;
+	/* Learned here, and seen within this second: most frames end here. */
+	if (rw_likely(!((value ^ wanted) & ~FDB_GEN_MASK)))
+		return true;
+	if (fdb_value_port(value) != fdb_value_port(wanted))
+		return false;
+	if (fdb_value_kind(value) == FDB_LEARNED)
+		refresh(s, value, fdb_value_seen(wanted));
+	return true;
+}
+
+/*
+ * Up to FDB_BULK keys. Those that are not in their first bucket are looked for in the second when
+ * all of these are on their way. What is left to fdb_learn is rare, or costs more than its call.
+ */
+static void learn_burst(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
+	unsigned n, uint64_t wanted)
+{
+	struct fdb_bucket *second[FDB_BULK];
+	fdb_key missed[FDB_BULK], last = 0;
+	unsigned n_missed = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		fdb_key key = keys[i];
+
+		if (key == last || rw_likely(learn_again(where[i], key, wanted))) {
+			last = key;
+			continue;
+		}
+		second[n_missed] = fdb_second_bucket(fdb, key);
+		__builtin_prefetch(second[n_missed]);
+		missed[n_missed++] = last = key;
+	}
+	for (unsigned i = 0; i < n_missed; i++)
+		if (!learn_again(second[i], missed[i], wanted))
+			fdb_learn(fdb, missed[i], fdb_value_port(wanted), fdb_value_seen(wanted));
+}
+
+void fdb_learn_bulk(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
+	unsigned n, uint16_t port, uint32_t now_s)
+{
+	uint64_t wanted = make_value(port, FDB_LEARNED, now_s);
+
+	for (unsigned done = 0; done < n; done += FDB_BULK)
+		learn_burst(fdb, keys + done, where + done, RW_MIN(n - done, (unsigned)FDB_BULK),
+			wanted);
+}
+
 int fdb_add_static(struct fdb *fdb, fdb_key key, uint16_t port)
 {
 	uint64_t value, wanted = make_value(port, FDB_PINNED, 0);

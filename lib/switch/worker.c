@@ -171,15 +171,8 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 	unsigned nruns, unsigned n)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
-	fdb_key last = 0;
 
-	for (unsigned r = 0; r < nruns; r++) {
-		fdb_key key = w->sources[r];
-
-		if (key != last)
-			fdb_learn(w->sw->fdb, key, from->port->id, w->now_s);
-		last = key;
-	}
+	fdb_learn_bulk(w->sw->fdb, w->sources, w->sources_at, nruns, from->port->id, w->now_s);
 	if (self->nqueues <= 1)
 		return;
 	for (unsigned i = 0; i < n; i++)
@@ -200,30 +193,41 @@ static RW_NOINLINE void forward_other(struct sw_worker *w, const struct sw_plan 
 		flood(w, plan, from, frames, n);
 }
 
-/* With more runs than this, stations are so many that the table may not be in the cache. */
-#define FEW_RUNS 4
+/* Each run to where it goes; runs for one port that follow each other go as one. */
+static void distribute(
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned nruns)
+{
+	unsigned next;
+
+	w->dst[nruns] = FDB_PORT_NONE; /* no run goes on there */
+	for (unsigned r = 0; r < nruns; r = next) {
+		struct frame *frames = &w->frames[w->run[r]];
+		uint16_t dst = w->dst[r];
+		bool known = dst != FDB_PORT_NONE && dst != from->port->id;
+		unsigned len;
+
+		next = r + 1;
+		while (known && w->dst[next] == dst)
+			next++;
+		len = (unsigned)(w->run[next] - w->run[r]);
+		if (rw_likely(known))
+			deliver_run(w, plan, dst, frames, len);
+		else
+			forward_other(w, plan, from, dst, frames, len);
+	}
+}
 
 static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
 {
 	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->from_guest, n);
+	struct fdb *fdb = w->sw->fdb;
 
-	if (nruns > FEW_RUNS) {
-		fdb_prefetch(w->sw->fdb, w->sources, nruns);
-		fdb_prefetch(w->sw->fdb, w->keys, nruns);
-	}
+	fdb_locate(fdb, w->sources, w->sources_at, nruns);
+	fdb_locate(fdb, w->keys, w->keys_at, nruns);
 	learn(w, plan, from, nruns, n);
-	fdb_lookup_bulk(w->sw->fdb, w->keys, w->dst, nruns);
-	for (unsigned r = 0; r < nruns; r++) {
-		struct frame *frames = &w->frames[w->run[r]];
-		unsigned len = (unsigned)(w->run[r + 1] - w->run[r]);
-		uint16_t dst = w->dst[r];
-
-		if (rw_likely(dst != FDB_PORT_NONE && dst != from->port->id))
-			deliver_run(w, plan, dst, frames, len);
-		else
-			forward_other(w, plan, from, dst, frames, len);
-	}
+	fdb_lookup_bulk(fdb, w->keys, w->keys_at, w->dst, nruns);
+	distribute(w, plan, from, nruns);
 	flush(w);
 }
 

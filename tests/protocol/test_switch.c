@@ -143,6 +143,61 @@ static void a_frame_never_returns_to_the_port_it_came_from(void **state)
 	rig_wait(*state, rig_counter(*state, "a", "from_guest", "drops.hairpin") == before + 2);
 }
 
+/* Frames in one burst, each with its place in it as content. */
+static void send_burst(struct rig *r, struct peer *p, const uint8_t *const *dst, uint32_t n)
+{
+	uint8_t data[60];
+	const struct fe_frame f = {.data = data, .len = sizeof(data)};
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		frame_make(data, sizeof(data), dst[i], p->mac, i);
+		rig_wait(r, fe_guest_put(p->g, 0, &f) == 0);
+	}
+	fe_guest_flush(p->g, 0);
+}
+
+/* Runs for one port and for others, of known and of unknown stations, in every neighbourhood. */
+static void each_frame_of_a_mixed_burst_arrives_where_it_is_meant_and_in_order(void **state)
+{
+	static const uint8_t b2[6] = {0x02, 2, 2, 2, 2, 2}, inner[6] = {0x02, 9, 9, 9, 9, 9};
+	static const uint8_t unknown[6] = {0x02, 8, 8, 8, 8, 8};
+	static const uint8_t reserved[6] = {0x01, 0x80, 0xc2, 0, 0, 0};
+	const struct four p = four_up(*state);
+	const uint8_t *const dst[] = {p.b->mac, b2, p.c->mac, b2, inner, unknown, reserved,
+		p.d->mac, p.d->mac, mac_broadcast, unknown, p.c->mac, inner, inner, b2, p.b->mac,
+		reserved, unknown, p.d->mac, p.c->mac, p.b->mac};
+	const struct {
+		const uint8_t *mac;
+		struct peer *at;
+	} known[] = {{inner, p.a}, {p.b->mac, p.b}, {b2, p.b}, {p.c->mac, p.c}, {p.d->mac, p.d}};
+	struct peer *const all[] = {p.b, p.c, p.d};
+	size_t i, k, to;
+
+	for (i = 0; i < RW_ARRAY_SIZE(known); i++) {
+		send(*state, known[i].at, mac_broadcast, known[i].mac, -1);
+		for (to = 0; to < RW_ARRAY_SIZE(all); to++)
+			if (all[to] != known[i].at)
+				next_is(*state, all[to], mac_broadcast, known[i].mac);
+		if (known[i].at != p.a)
+			next_is(*state, p.a, mac_broadcast, known[i].mac);
+	}
+	send_burst(*state, p.a, dst, RW_ARRAY_SIZE(dst));
+	for (to = 0; to < RW_ARRAY_SIZE(all); to++) {
+		for (i = 0; i < RW_ARRAY_SIZE(dst); i++) {
+			struct peer *at = NULL;
+
+			for (k = 0; k < RW_ARRAY_SIZE(known); k++)
+				if (dst[i] == known[k].mac)
+					at = known[k].at;
+			if (dst[i] != reserved && (!at || at == all[to]))
+				peer_expect(*state, all[to], dst[i], p.a->mac, 60, (uint32_t)i);
+		}
+	}
+	nothing_else_came(*state, &p, p.a);
+	nothing_else_came(*state, &p, p.b);
+}
+
 static void addresses_are_learned_per_vlan(void **state)
 {
 	static const uint8_t m[6] = {0x02, 7, 7, 7, 7, 7};
@@ -356,6 +411,7 @@ int main(void)
 		rig_test(broadcast_and_multicast_reach_everybody_but_the_sender),
 		rig_test(a_moved_station_is_followed),
 		rig_test(a_frame_never_returns_to_the_port_it_came_from),
+		rig_test(each_frame_of_a_mixed_burst_arrives_where_it_is_meant_and_in_order),
 		rig_test(addresses_are_learned_per_vlan),
 		rig_test(a_priority_tag_is_no_vlan),
 		rig_test(a_group_address_is_never_learned),

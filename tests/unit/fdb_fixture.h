@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* What both programs that test the forwarding database need; cmocka.h comes first. */
+/* What the programs that test the forwarding database need; cmocka.h comes first. */
 #include "fdb.h"
 
 #define PORTS 16
@@ -27,6 +27,27 @@ static inline fdb_key station(uint32_t n, uint16_t vlan)
 	uint8_t mac[6] = {0x02, 0, n >> 24, n >> 16, n >> 8, n};
 
 	return fdb_key_make(mac, vlan);
+}
+
+/* Most keys of a call of the two below; more than any of fdb's own limits. */
+#define BURST_MAX 128
+
+static inline void lookup_burst(
+	const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
+{
+	struct fdb_bucket *where[BURST_MAX];
+
+	fdb_locate(fdb, keys, where, n);
+	fdb_lookup_bulk(fdb, keys, where, out, n);
+}
+
+static inline void learn_burst(
+	struct fdb *fdb, const fdb_key *keys, unsigned n, uint16_t port, uint32_t now_s)
+{
+	struct fdb_bucket *where[BURST_MAX];
+
+	fdb_locate(fdb, keys, where, n);
+	fdb_learn_bulk(fdb, keys, where, n, port, now_s);
 }
 
 static inline uint32_t age_all(struct fdb *fdb, uint32_t now_s)

@@ -114,32 +114,6 @@ static void group_and_zero_addresses_are_refused(void **state)
 	fdb_free(fdb);
 }
 
-static void a_bulk_lookup_answers_as_single_ones_do(void **state)
-{
-	static const unsigned sizes[] = {0, 1, 31, 32, 33, 100};
-	struct fdb *fdb = new_table(64, 300);
-	uint16_t out[101];
-	fdb_key keys[100];
-
-	(void)state;
-	for (uint32_t i = 0; i < 64; i++)
-		fdb_learn(fdb, station(i, 0), i % PORTS, 0);
-	for (uint32_t i = 0; i < 100; i++)
-		keys[i] = station(i * 7 % 100, 0);
-	for (unsigned s = 0; s < RW_ARRAY_SIZE(sizes); s++) {
-		memset(out, 0xaa, sizeof(out));
-		fdb_lookup_bulk(fdb, keys, out, sizes[s]);
-		for (unsigned i = 0; i < sizes[s]; i++) {
-			uint32_t n = i * 7 % 100;
-
-			assert_int_equal(out[i], n < 64 ? n % PORTS : FDB_PORT_NONE);
-			assert_int_equal(out[i], fdb_lookup(fdb, keys[i]));
-		}
-		assert_int_equal(out[sizes[s]], 0xaaaa);
-	}
-	fdb_free(fdb);
-}
-
 static void an_entry_stays_until_more_than_the_ageing_time_has_passed(void **state)
 {
 	struct fdb *fdb = new_table(16, 300);
@@ -505,7 +479,6 @@ int main(void)
 		cmocka_unit_test(a_moved_station_is_found_behind_its_new_port),
 		cmocka_unit_test(the_same_mac_in_two_vlans_is_two_stations),
 		cmocka_unit_test(group_and_zero_addresses_are_refused),
-		cmocka_unit_test(a_bulk_lookup_answers_as_single_ones_do),
 		cmocka_unit_test(an_entry_stays_until_more_than_the_ageing_time_has_passed),
 		cmocka_unit_test(a_frame_makes_its_entry_young_again),
 		cmocka_unit_test(a_move_makes_its_entry_young_again),

@@ -278,7 +278,7 @@ static void model_compare(const struct model *m)
 
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++)
 		keys[n] = model_key(n);
-	fdb_lookup_bulk(m->fdb, keys, found, MODEL_STATIONS);
+	lookup_burst(m->fdb, keys, found, MODEL_STATIONS);
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++)
 		assert_int_equal(found[n], m->known[n].present ? m->known[n].port : FDB_PORT_NONE);
 	for (uint16_t p = 0; p < MODEL_PORTS; p++)
@@ -379,6 +379,28 @@ static void *learner(void *arg)
 	return NULL;
 }
 
+/* As a worker: a burst at a time, all at one port. */
+static void *burst_learner(void *arg)
+{
+	struct crowd *c = arg;
+	uint64_t random = 55;
+	fdb_key keys[32];
+
+	for (unsigned i = 0; i < CROWD_LEARNS / 32; i++) {
+		uint16_t port = next_random(&random) % PORTS;
+		uint32_t now_s = atomic_load(&c->now_s) - next_random(&random) % 2;
+
+		for (unsigned k = 0; k < 32; k++) {
+			uint32_t n = next_random(&random) % (CROWD / PORTS) * PORTS + port;
+
+			/* One whose first port it is, or the one before, whose second it is. */
+			keys[k] = station((n + CROWD - k % 2) % CROWD, 0);
+		}
+		learn_burst(c->fdb, keys, 32, port, now_s);
+	}
+	return NULL;
+}
+
 static void check_found(struct crowd *c, uint32_t n, uint16_t port)
 {
 	if (port != FDB_PORT_NONE)
@@ -403,7 +425,7 @@ static void *looker(void *arg)
 			who[i] = next_random(&random) % (i % 2 ? CROWD : CROWD_STATIC);
 			keys[i] = station(who[i], 0);
 		}
-		fdb_lookup_bulk(c->fdb, keys, out, 32);
+		lookup_burst(c->fdb, keys, out, 32);
 		for (unsigned i = 0; i < 32; i++)
 			check_found(c, who[i], out[i]);
 		for (unsigned i = 0; i < 32; i++)
@@ -458,7 +480,7 @@ static void *controller(void *arg)
 static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 {
 	struct crowd c = {.fdb = new_table(CROWD_LIMIT, 100), .now_s = 1};
-	void *(*const run[])(void *) = {learner, learner, looker, controller};
+	void *(*const run[])(void *) = {learner, learner, burst_learner, looker, controller};
 	pthread_t thread[RW_ARRAY_SIZE(run)];
 	uint32_t in_all = 0;
 
@@ -469,9 +491,10 @@ static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 		assert_int_equal(pthread_create(&thread[i], NULL, run[i], &c), 0);
 	pthread_join(thread[0], NULL);
 	pthread_join(thread[1], NULL);
-	atomic_store(&c.done, true);
 	pthread_join(thread[2], NULL);
+	atomic_store(&c.done, true);
 	pthread_join(thread[3], NULL);
+	pthread_join(thread[4], NULL);
 
 	assert_int_equal(atomic_load(&c.wrong), 0);
 	assert_true(atomic_load(&c.found) > 0);

@@ -63,16 +63,23 @@ struct fdb *fdb_new(const struct fdb_config *cfg); /* NULL and errno: EINVAL, EN
 void fdb_free(struct fdb *fdb);
 
 /*
- * Fetch what fdb_learn and fdb_lookup will want of `n` keys, so that they need not wait for memory one
- * after the other. Thread: any.
+ * A burst's way through the table: fdb_locate for its sources and its destinations, and only then
+ * fdb_learn_bulk and fdb_lookup_bulk. Each key is hashed once, and all wait for memory together.
  */
-void fdb_prefetch(const struct fdb *fdb, const fdb_key *keys, unsigned n);
+struct fdb_bucket;
 
 /*
- * Look up `n` keys; out[i] is the port or FDB_PORT_NONE. Waits for memory once for a burst of 32,
- * not once for each key. Thread: any.
+ * Where to look for `n` keys, and have it fetched. That depends on the table and the key only, never
+ * on what is learned meanwhile. Thread: any.
  */
-void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n);
+void fdb_locate(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket **where, unsigned n);
+
+/*
+ * Look up `n` keys at the places fdb_locate said; out[i] is the port or FDB_PORT_NONE. As fdb_lookup
+ * for each. Thread: any.
+ */
+void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
+	uint16_t *out, unsigned n);
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key);
 
 /* What fdb_learn did; counted by the caller when it matters. */
@@ -90,6 +97,13 @@ enum fdb_learned {
  * refused. Thread: any.
  */
 enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t now_s);
+
+/*
+ * As fdb_learn for each of `n` keys, at the places fdb_locate said; known ones may come before others.
+ * Thread: any.
+ */
+void fdb_learn_bulk(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
+	unsigned n, uint16_t port, uint32_t now_s);
 
 /*
  * A static entry: never ages, never moves, survives fdb_flush. Replaces a learned one, and an older
