@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scripts/bench measures: back-ends with two vhost-user sockets each, and the loads."""
+"""What scripts/bench measures: back-ends with two vhost-user sockets each, the loads, the floor."""
 import json
 import os
 import pathlib
@@ -74,14 +74,15 @@ class BackEnd:
     frame, or NaN where it cannot tell.
     """
     needs, package = "", ""
-    # What the tables call it.
+    # What the picture calls it.
     title = ""
+    ports = 2
     # Whether it delivers frames as they were sent, and whether it takes segments.
     faithful, segments = True, True
 
     def __init__(self, directory, tso=False):
         self.tso = tso
-        self.sockets = [f"{directory}/v{i}" for i in range(2)]
+        self.sockets = [f"{directory}/v{i}" for i in range(self.ports)]
         self.log_path = f"{directory}/log"
 
     def text(self):
@@ -252,7 +253,30 @@ def external(title, sockets):
     return External
 
 
-BACK_ENDS = {"ringway": Ringway, "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs}
+class Floor:
+    """No back-end, and measured in their place: one CPU copies each frame of another CPU once, and
+    that is all it does (tests/perf/floor.c)."""
+    needs, package = "", ""
+    faithful, segments = True, False
+
+    @staticmethod
+    def program():
+        return Ringway.build / "tests" / "perf" / "floor"
+
+    @classmethod
+    def sample(cls, size, seconds):
+        """As back-ends have them; its load counts no cycles."""
+        done = subprocess.run([cls.program(), str(size), str(seconds), str(LOAD_CPU),
+                               str(WORKER_CPU)], capture_output=True, text=True,
+                              timeout=seconds + END_S, check=False)
+        if done.returncode:
+            fail(done.stderr.strip())
+        found = json.loads(done.stdout)
+        return found["frames_per_s"] / 1e6, found["busy_cycles_per_frame"], float("nan")
+
+
+BACK_ENDS = {"ringway": Ringway, "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs,
+             "floor": Floor}
 
 
 def check_installed(kinds):
@@ -305,13 +329,18 @@ def ringway_bench(back_end, size, ring, seconds, directory):
     """The same with guests that do nothing but this, and look at what they receive."""
     del directory
     words = ["--tso", f"--size={TSO_BYTES}"] if size == TSO else [f"--size={size}"]
+    return circulate(back_end, ring, seconds, words, lambda load: time.sleep(SETTLE_S / 2))
+
+
+def circulate(back_end, ring, seconds, words, wait_warm):
+    """Run ringway-bench with `words`; wait_warm(process) returns when it is about to count."""
     if ring == "packed":
-        words.append("--packed")
+        words = [*words, "--packed"]
     load = subprocess.Popen(
         [Ringway.build / "app" / "ringway-bench", "--json", "--quiet", f"--cpu={LOAD_CPU}",
          f"--seconds={seconds}", f"--warm-up={SETTLE_S}", *words, *back_end.sockets],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-    time.sleep(SETTLE_S / 2)
+    wait_warm(load)
     back_end.begin()
     out, err = load.communicate(timeout=SETTLE_S + seconds + END_S)
     back_end.end()

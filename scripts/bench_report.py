@@ -9,7 +9,8 @@ RATE, CYCLES, LOAD_CYCLES = range(3)
 COLOURS = ["#2b6cb0", "#a0aec0", "#718096", "#d69e2e", "#6b46c1", "#2f855a"]
 # Where the tables of a load stand in the page.
 MARKS = {load: [f"<!-- scripts/bench{option}: {mark} -->" for mark in ("begin", "end")]
-         for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"))}
+         for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"),
+                              ("scale", " --scale"))}
 BAR, GAP, HEIGHT, BASE = 36, 40, 200, 240
 LEGEND = 20
 
@@ -24,10 +25,24 @@ def spread(values):
     return (max(values) - min(values)) / 2
 
 
-def ratio(ours, theirs):
-    """(median, half the range) of the rounds' ratios: what drifts between rounds falls out."""
-    ratios = [a[RATE] / b[RATE] for a, b in zip(ours, theirs) if b[RATE]]
-    return (statistics.median(ratios), spread(ratios)) if ratios else (math.nan, math.nan)
+def ratio(ours, theirs, which):
+    """The rounds' ratios, median and half the range: what drifts between rounds falls out."""
+    # Neither none nor unknown.
+    ratios = [a[which] / b[which] for a, b in zip(ours, theirs) if b[which] > 0]
+    if not ratios:
+        return "-"
+    return f"{statistics.median(ratios):.2f} +-{spread(ratios):5.2f}"
+
+
+def rate_cell(samples):
+    return f"{median(samples, RATE):.2f} +-{spread(x[RATE] for x in samples):5.2f}"
+
+
+def cycles_cell(samples):
+    """The worker's and the load's; empty where one is not known."""
+    worker, load = ("" if math.isnan(value) else f"{value:.0f}"
+                    for value in (median(samples, which) for which in (CYCLES, LOAD_CYCLES)))
+    return f"{worker} /{load:>4}"
 
 
 def grid(title, columns, rows):
@@ -41,20 +56,39 @@ def grid(title, columns, rows):
 def table(results):
     """Lines of text. results: {row: {back-end: [sample of each round]}}; the first is ours."""
     names = list(next(iter(results.values())))
-    rates, ratios, cycles = {}, {}, {}
-    for row, cells in results.items():
-        rates[row] = [f"{median(s, RATE):.2f} +-{spread(x[RATE] for x in s):5.2f}"
-                      for s in cells.values()]
-        ratios[row] = ["{:.2f} +-{:5.2f}".format(*ratio(cells[names[0]], cells[n]))
-                       for n in names[1:]]
-        cycles[row] = [f"{median(s, CYCLES):.0f} /{median(s, LOAD_CYCLES):4.0f}"
-                       for s in cells.values()]
-    lines = grid("Mpps: median and half the range of the rounds", names, rates)
-    if names[1:]:
-        lines += ["", *grid(f"{names[0]} / each, round by round: median and half the range",
-                            names[1:], ratios)]
-    return lines + ["", *grid("busy cycles per frame, the worker's / the load's: medians",
-                              names, cycles)]
+
+    def cells_of(cell):
+        return {row: [cell(samples) for samples in cells.values()]
+                for row, cells in results.items()}
+
+    def ratios_of(which):
+        return {row: [ratio(cells[names[0]], cells[n], which) for n in names[1:]]
+                for row, cells in results.items()}
+
+    rates = grid("Mpps: median and half the range of the rounds", names, cells_of(rate_cell))
+    cycles = grid("busy cycles per frame, the worker's / the load's: medians", names,
+                  cells_of(cycles_cell))
+    if not names[1:]:
+        return [*rates, "", *cycles]
+    title = f"{names[0]} / each, round by round: median and half the range"
+    return [*rates, "", *grid(title, names[1:], ratios_of(RATE)), "", *cycles, "",
+            *grid(f"worker's busy cycles per frame, {title}", names[1:], ratios_of(CYCLES))]
+
+
+def scale_table(results):
+    """Lines of text. results: {row: {case: [sample of each round]}}; each is beside the first."""
+    names = list(next(iter(results.values())))
+    lines = []
+    for what, which, digits in (("Mpps", RATE, 2), ("worker's busy cycles per frame", CYCLES, 0)):
+        medians = {row: [f"{median(s, which):.{digits}f} +-"
+                         f"{spread(x[which] for x in s):5.{digits}f}" for s in cells.values()]
+                   for row, cells in results.items()}
+        ratios = {row: [ratio(cells[n], cells[names[0]], which) for n in names[1:]]
+                  for row, cells in results.items()}
+        lines += [*grid(f"{what}: median and half the range of the rounds", names, medians), "",
+                  *grid(f"{what}, each / {names[0]}, round by round: median and half the range",
+                        names[1:], ratios), ""]
+    return lines[:-1]
 
 
 def rectangle(x, y, width, height, colour):
@@ -62,8 +96,9 @@ def rectangle(x, y, width, height, colour):
 
 
 def plot(results, titles, path):
-    """Bars of the medians, as SVG. titles: {back-end: what it is}"""
-    names = list(next(iter(results.values())))
+    """Bars of the medians, as SVG. titles: {back-end: what it is}; others have none."""
+    names = list(titles)
+    results = {row: {name: cells[name] for name in names} for row, cells in results.items()}
     top = max(median(s, RATE) for cells in results.values() for s in cells.values())
     group = len(names) * BAR + GAP
     width, height = max(group * len(results) + 80, 520), BASE + 32 + LEGEND * len(names)

@@ -177,7 +177,8 @@ static int tables_new(struct engine *e)
 
 	e->nlanes = (unsigned)(nports * pairs);
 	n = e->nlanes * nports;
-	e->ports = calloc(nports, sizeof(*e->ports));
+	e->nguests = e->o.nports + e->o.idle;
+	e->ports = calloc(e->nguests, sizeof(*e->ports));
 	e->lanes = rw_zalloc(e->nlanes * sizeof(*e->lanes));
 	e->seqs = calloc(n, sizeof(*e->seqs));
 	e->streams = rw_zalloc(n * sizeof(*e->streams));
@@ -241,7 +242,7 @@ int engine_new(const struct bench_options *o, struct engine **out)
 		engine_say("%s", strerror(-err));
 	else
 		err = cpu_pin(o->cpu);
-	for (unsigned i = 0; !err && i < o->nports; i++)
+	for (unsigned i = 0; !err && i < e->nguests; i++)
 		err = port_start(e, i);
 	if (!err) {
 		clock_set(e);
@@ -261,7 +262,7 @@ void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
-	for (unsigned i = 0; e->ports && i < e->o.nports; i++) {
+	for (unsigned i = 0; e->ports && i < e->nguests; i++) {
 		struct engine_port *p = &e->ports[i];
 
 		if (p->queues && p->g) {

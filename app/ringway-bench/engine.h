@@ -61,7 +61,8 @@ enum engine_phase { ENGINE_WARM, ENGINE_COUNT, ENGINE_DRAIN };
 struct engine {
 	struct bench_options o;
 	const struct frame_format *format;
-	struct engine_port *ports; /* o.nports */
+	struct engine_port *ports; /* o.nports, then o.idle that have no lanes */
+	unsigned nguests;          /* all of them */
 	struct lane *lanes;        /* those of a port follow each other */
 	unsigned nlanes;
 	unsigned nsenders;

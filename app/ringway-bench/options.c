@@ -12,7 +12,8 @@
 #define RING_LEAST   64
 #define RING_LARGEST 32768
 #define PAIRS_MOST   64
-#define MACS_MOST    (1u << 24) /* stations of a port are told apart by three bytes */
+#define IDLE_MOST    (BENCH_MAX_PORTS - 2) /* two are to say something */
+#define MACS_MOST    (1u << 24)            /* stations of a port are told apart by three bytes */
 #define FLOWS_MOST   32768
 #define SECONDS_MIN  0.01
 #define SECONDS_MAX  86400.0
@@ -89,6 +90,14 @@ static int set_pairs(struct parse *p, const char *value)
 	if (!rw_text_number(value, 1, PAIRS_MOST, &p->opt.pairs))
 		return options_mistake(
 			p, "--pairs=%s: give 1 to %d queue pairs", value, PAIRS_MOST);
+	return 0;
+}
+
+static int set_idle(struct parse *p, const char *value)
+{
+	if (!rw_text_number(value, 1, IDLE_MOST, &p->opt.idle))
+		return options_mistake(
+			p, "--idle=%s: give 1 to %d guests that are silent", value, IDLE_MOST);
 	return 0;
 }
 
@@ -280,6 +289,7 @@ static const struct row {
 	{"in-order", NULL, ALL, set_in_order},
 	{"tso", NULL, RATES, set_tso},
 	{"pairs", "N", ALL, set_pairs},
+	{"idle", "N", ALL, set_idle},
 	{"ring-size", "N", ALL, set_ring_size},
 	{"size", "LIST", RATES, options_sizes},
 	{"macs", "N", ALL, set_macs},
@@ -335,11 +345,16 @@ static int socket_add(struct parse *p, const char *path)
 	return 0;
 }
 
-/* Whether there are as many ports as the measurement needs. */
+/* Whether there are as many ports as the measurement needs; the last sockets are of idle guests. */
 static int ports_check(struct parse *p)
 {
-	const struct bench_options *o = &p->opt;
+	struct bench_options *o = &p->opt;
 
+	if (o->idle && o->idle + 2 > o->nports)
+		return options_mistake(p,
+			"--idle=%u: of %u socket(s) fewer than two are left: give more", o->idle,
+			o->nports);
+	o->nports -= o->idle;
 	if (o->nports < 2)
 		return options_mistake(p, "%s: give the paths of two or more (see --help)",
 			o->nports ? "one socket is not enough" : "there is no socket");

@@ -37,6 +37,8 @@ void options_print_help(FILE *to)
 	      "  --in-order          negotiate VIRTIO_F_IN_ORDER\n"
 	      "  --tso               frames above 1518 bytes, up to 65549, as TCP to be cut\n"
 	      "  --pairs=N           queue pairs of each port (default: 1)\n"
+	      "  --idle=N            those at the last N sockets are silent: their rings run,\n"
+	      "                      and nothing is sent or taken (default: 0)\n"
 	      "  --ring-size=N       entries of a ring (default: 1024)\n"
 	      "  --no-huge           no huge pages for the guests' memory\n"
 	      "  --cpu=CPU           the load runs there (default: wherever it is)\n"

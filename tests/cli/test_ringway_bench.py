@@ -100,6 +100,37 @@ def test_every_pattern_reaches_who_it_should(switch):
         assert [int(port['received'] > 0) for port in ports] == receivers, pattern
 
 
+@pytest.mark.parametrize('words', [[], ['--packed']], ids=lambda words: ' '.join(words) or 'split')
+def test_idle_guests_are_there_and_say_nothing(switch, words):
+    process = running('--json', '--idle=3', *words, *switch(5))
+    wait_for_traffic(switch.daemon)
+    ports = json.loads(switch.daemon.cli('port', 'list', '--json').stdout)
+    counts = json.loads(switch.daemon.cli('port', 'stats', '--json').stdout)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 0 and err == ''
+    assert [port['link'] for port in ports] == [True] * 5
+    # Both active ports' addresses were flooded to them, and they took neither.
+    assert [port['from_guest']['frames'] > 0 for port in counts] == [True] * 2 + [False] * 3
+    assert [port['to_guest']['frames'] for port in counts[2:]] == [2] * 3
+    found = json.loads(out)
+    assert found['setup']['idle'] == 3
+    assert len(found['setup']['sockets']) == len(found['result']['ports']) == 2
+    assert found['result']['lost'] == 0
+
+
+def test_an_idle_guest_is_missed_when_its_back_end_goes(switch, launch, place):
+    apart = os.path.join(place, 'apart')
+    sockets = switch(2)
+    active, other = switch.daemon, launch(f'--socket-path={apart}')
+    process = running('--idle=1', *sockets, apart)
+    wait_for_traffic(active)
+    other.kill()
+    err = process.communicate(timeout=10)[1]
+    assert process.returncode == 1
+    assert f'{apart}: the back-end closed its socket' in the_line(err)
+
+
 def test_a_low_rate_is_kept_and_loses_nothing(switch):
     # So few that a ring holds all of them: no pause of the machine makes it lose one.
     result = measured('--rate=500', *SHORT, *switch(2))['result']
@@ -206,10 +237,10 @@ def running(*words):
 
 
 def wait_for_traffic(daemon):
-    """Until more went through than what teaches addresses."""
+    """Until more went to the first two ports than what teaches addresses."""
     for _ in range(2000):
         ports = json.loads(daemon.cli('port', 'stats', '--json').stdout)
-        if all(port['to_guest']['frames'] > 1000 for port in ports):
+        if all(port['to_guest']['frames'] > 1000 for port in ports[:2]):
             return
         time.sleep(0.01)
     pytest.fail('no traffic')

@@ -2,6 +2,7 @@
 """scripts/bench measures what it says: each back-end that ringwayd is compared with."""
 
 import json
+import math
 import os
 import subprocess
 
@@ -15,9 +16,10 @@ RUN_S = 60
 
 
 def bench(*words, sizes='64'):
-    done = subprocess.run([BENCH, f'--build={BUILD}', '--rounds=1', '--seconds=0.5',
-                           f'--sizes={sizes}', '--json', *words], capture_output=True, text=True,
-                          timeout=RUN_S, check=False)
+    sizes = [f'--sizes={sizes}'] if sizes else []
+    done = subprocess.run([BENCH, f'--build={BUILD}', '--rounds=1', '--seconds=0.5', *sizes,
+                           '--json', *words], capture_output=True, text=True, timeout=RUN_S,
+                          check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -38,6 +40,22 @@ def test_ringway_bench_is_a_load_too(ring):
         assert list(row) == ['ringway', 'testpmd']
         for (rate, cycles, load_cycles), in row.values():
             assert rate > 0 and cycles > 0 and load_cycles > 0
+
+
+def test_the_floor_is_measured_once_for_both_ring_formats():
+    rows = bench('--load=ringway-bench', '--peers=floor')
+    assert list(rows) == ['64 split', '64 packed']
+    (rate, cycles, load_cycles), = rows['64 split']['floor']
+    assert rate > 0 and cycles > 0 and math.isnan(load_cycles)
+    assert rows['64 packed']['floor'][0][:2] == [rate, cycles]
+
+
+@pytest.mark.parametrize('ring', ['split', 'packed'])
+def test_scale_measures_each_case(ring):
+    row = bench('--scale', f'--rings={ring}', sizes=None)[f'64 {ring}']
+    assert list(row) == ['two', 'idle ports', 'stations']
+    for (rate, cycles, load_cycles), in row.values():
+        assert rate > 0 and cycles > 0 and load_cycles > 0
 
 
 def test_a_back_end_that_runs_already(ringwayd):

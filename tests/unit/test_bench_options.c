@@ -242,6 +242,23 @@ static void at_most_256_sockets(void **state)
 	refuses(line, "more than 256");
 }
 
+static void the_last_sockets_are_of_idle_guests(void **state)
+{
+	(void)state;
+	takes("a b c d e --idle=3");
+	assert_int_equal(got.nports, 2);
+	assert_int_equal(got.idle, 3);
+	assert_string_equal(got.sockets[4], "e");
+	takes("a b");
+	assert_int_equal(got.idle, 0);
+	refuses("a b --idle=0", "--idle=0");
+	refuses("a b --idle=255", "--idle=255");
+	refuses("a b c --idle=2", "--idle=2");
+	refuses("a --idle=254", "--idle=254");
+	refuses("a b c d --idle=1", "even number of ports, not 3");
+	refuses("a b c --capacity --idle=1", "three ports");
+}
+
 static void what_circulates_has_room_in_a_ring(void **state)
 {
 	(void)state;
@@ -296,6 +313,7 @@ int main(void)
 		cmocka_unit_test(words_that_are_no_options_are_named),
 		cmocka_unit_test(sockets_are_checked),
 		cmocka_unit_test(at_most_256_sockets),
+		cmocka_unit_test(the_last_sockets_are_of_idle_guests),
 		cmocka_unit_test(what_circulates_has_room_in_a_ring),
 		cmocka_unit_test(contradictions_are_refused),
 		cmocka_unit_test(stations_have_numbers_of_their_own),

@@ -104,6 +104,18 @@ static void the_table_has_each_port_and_the_sum(void **state)
 	free(text);
 }
 
+static void idle_guests_are_named_beside_the_ports(void **state)
+{
+	const struct report r = {.opt = &opt, .run = &result};
+	char *text;
+
+	(void)state;
+	opt.idle = 62;
+	text = text_of(print, &r);
+	holds(text, "2 ports, 62 idle ones, 1 queue pair, packed");
+	free(text);
+}
+
 static void latency_is_shown_when_there_is_some(void **state)
 {
 	const struct report r = {.opt = &opt, .run = &result};
@@ -364,6 +376,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(the_table_has_each_port_and_the_sum, known),
+		cmocka_unit_test_setup(idle_guests_are_named_beside_the_ports, known),
 		cmocka_unit_test_setup(latency_is_shown_when_there_is_some, known),
 		cmocka_unit_test_setup(a_rate_that_is_small_is_not_rounded_away, known),
 		cmocka_unit_test_setup(a_search_shows_its_steps_and_what_it_found, known),
