@@ -59,6 +59,11 @@ static void port_to(struct port *port, uint16_t queue, struct frame *const *fram
 	pair->to->to(pair->to, frames, n);
 }
 
+static void port_settle(struct port *port, uint16_t queue)
+{
+	vhost_settle(pair_of(port, queue)->to);
+}
+
 /* A pair is polled for its transmit ring, for the backlog of the other one, or both. */
 static int port_node(const struct port *port, uint16_t queue)
 {
@@ -82,6 +87,7 @@ static const struct port_ops port_ops = {
 	.from = port_from,
 	.give_back = port_give_back,
 	.to = port_to,
+	.settle = port_settle,
 	.kick = vhost_kick,
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,

@@ -69,10 +69,13 @@ struct vhost_queue {
 	void (*give_back)(struct vhost_queue *q);
 	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n);
 	rw_copy_fn copy; /* to_guest: the best of this CPU for payload */
+	bool demotes; /* to_guest: this CPU can pass lines on to where the guest finds them sooner */
 
 	/* from_guest: chains of the burst on loan, in ring order. */
 	uint32_t ndone;
 	struct vq_chain done[FRAME_BURST];
+	/* to_guest: the first so many of `segs` hold the short frames of the latest burst. */
+	unsigned nfresh;
 	/* to_guest: chains of the frame in hand; as many as the ring has. */
 	struct vq_chain *taken;
 
@@ -133,6 +136,11 @@ static inline unsigned vhost_mode_of(const struct vhost_queue *q)
 /* Choose the functions for a from_guest (`discard`: of a disabled ring) or to_guest queue. */
 void vhost_from_init(struct vhost_queue *q, bool discard);
 void vhost_to_init(struct vhost_queue *q, bool mergeable);
+
+/*
+ * To a to_guest queue that was given frames lately: the worker has time to spare. Thread: worker.
+ */
+void vhost_settle(struct vhost_queue *q);
 
 /*
  * After VQ_MISS, for the chain fetched from `at`: put it back and ask control for what is missing, unless

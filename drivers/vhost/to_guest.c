@@ -220,20 +220,22 @@ static inline void put(struct cursor *c, const void *src, uint32_t n)
 	}
 }
 
-static inline void net_hdr_fill(
-	struct virtio_net_hdr_mrg_rxbuf *h, const struct frame *f, uint16_t num_buffers)
-{
-	const struct frame_offload *o = &f->offload;
+_Static_assert(sizeof(struct frame_offload) == NET_HDR_SHORT &&
+		offsetof(struct frame_offload, csum_offset) ==
+			offsetof(struct virtio_net_hdr, csum_offset),
+	"the header is the frame's offload state and, if it is the long one, num_buffers");
 
-	*h = (struct virtio_net_hdr_mrg_rxbuf){.num_buffers = num_buffers};
-	if (rw_unlikely(!frame_is_plain(f))) {
-		h->hdr.flags = o->flags;
-		h->hdr.gso_type = o->gso_type;
-		h->hdr.hdr_len = o->hdr_len;
-		h->hdr.gso_size = o->gso_size;
-		h->hdr.csum_start = o->csum_start;
-		h->hdr.csum_offset = o->csum_offset;
-	}
+/*
+ * The header of a frame in `num_buffers` buffers, field by field to where it belongs. By way of a structure
+ * on the stack, fields would be read back as one word, and that waits until every store before them has
+ * reached the cache, those to other guest memory among them.
+ */
+static inline void put_header(
+	uint8_t *at, const struct frame *f, uint16_t num_buffers, uint32_t hdr_len)
+{
+	memcpy(at, &f->offload, NET_HDR_SHORT);
+	if (rw_likely(hdr_len == NET_HDR_LONG))
+		memcpy(at + NET_HDR_SHORT, &num_buffers, sizeof(num_buffers));
 }
 
 /* For a legacy guest with the other byte order. */
@@ -255,26 +257,30 @@ RW_ALWAYS_INLINE void fill(
 		.at = slot->segs->data,
 		.left = slot->segs->len,
 		.copy = q->copy};
-	struct virtio_net_hdr_mrg_rxbuf hdr;
+	const bool swap = (mode & VQ_EXTRAS) && q->vq.swap;
+	const uint32_t hdr_len = q->hdr_len;
 
-	net_hdr_fill(&hdr, f, slot->num_buffers);
-	if ((mode & VQ_EXTRAS) && q->vq.swap)
-		swap_header(&hdr);
-	if (rw_likely(q->hdr_len == NET_HDR_LONG && f->len >= FRAME_HEAD &&
-		    c.left >= NET_HDR_LONG + FRAME_HEAD)) {
-		memcpy(c.at, &hdr, NET_HDR_LONG);
-		memcpy(c.at + NET_HDR_LONG, f->head, FRAME_HEAD);
-		c.at += NET_HDR_LONG + FRAME_HEAD;
-		c.left -= NET_HDR_LONG + FRAME_HEAD;
+	if (rw_likely(!swap && f->len >= FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
+		put_header(c.at, f, slot->num_buffers, hdr_len);
+		memcpy(c.at + hdr_len, f->head, FRAME_HEAD);
+		c.at += hdr_len + FRAME_HEAD;
+		c.left -= hdr_len + FRAME_HEAD;
 	} else {
-		put(&c, &hdr, q->hdr_len);
+		struct virtio_net_hdr_mrg_rxbuf hdr;
+
+		put_header((uint8_t *)&hdr, f, slot->num_buffers, NET_HDR_LONG);
+		if (swap)
+			swap_header(&hdr);
+		put(&c, &hdr, hdr_len);
 		put(&c, f->head, frame_head_len(f));
 	}
 	for (uint16_t i = 0; i < f->nsegs; i++)
 		put(&c, f->seg[i].data, f->seg[i].len);
 }
 
-/* The first lines that are written of a buffer at `p`. */
+/* The first lines that are written of a buffer at `p`: BUFFER_LINES of a frame that is not the shortest. */
+#define BUFFER_LINES 4
+
 static inline void prefetch_buffer(const uint8_t *p, uint32_t len)
 {
 	rw_prefetch_write(p);
@@ -285,19 +291,30 @@ static inline void prefetch_buffer(const uint8_t *p, uint32_t len)
 	}
 }
 
+/* Bytes up to which a frame is short. */
+#define SHORT 128u
+
+/* Longer frames are left to the CPU's own prefetching. */
+#define PREFETCH_MOST 2048u
+
+/* While the frame before is copied: the lines of both sides that were not asked for yet. */
+static inline void prefetch_rest(const uint8_t *to, const struct frame *f)
+{
+	uint32_t len = RW_MIN(f->len, PREFETCH_MOST);
+
+	for (uint32_t at = BUFFER_LINES * RW_CACHE_LINE; at < len; at += RW_CACHE_LINE)
+		rw_prefetch_write(to + at);
+	if (f->nsegs != 1)
+		return;
+	for (uint32_t at = RW_CACHE_LINE; at < len - FRAME_HEAD; at += RW_CACHE_LINE)
+		__builtin_prefetch(f->seg->data + at);
+}
+
 /* The header and the frame into one buffer, which has room for them. */
 RW_ALWAYS_INLINE void fill_whole(
 	uint8_t *at, const struct frame *f, uint32_t hdr_len, rw_copy_fn copy)
 {
-	struct virtio_net_hdr_mrg_rxbuf hdr;
-
-	if (rw_likely(hdr_len == NET_HDR_LONG && frame_is_plain(f))) {
-		hdr = (struct virtio_net_hdr_mrg_rxbuf){.num_buffers = 1};
-		memcpy(at, &hdr, NET_HDR_LONG);
-	} else {
-		net_hdr_fill(&hdr, f, 1);
-		memcpy(at, &hdr, hdr_len);
-	}
+	put_header(at, f, 1, hdr_len);
 	at += hdr_len;
 	if (rw_unlikely(f->len < FRAME_HEAD)) {
 		memcpy(at, f->head, f->len);
@@ -344,6 +361,8 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	const uint32_t hdr_len = q->hdr_len;
 	const struct rw_seg *segs = q->segs;
 	const rw_copy_fn copy = q->copy;
+	uint64_t bytes = tally->bytes;
+	bool ahead;
 
 	m = vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true);
 	for (i = 0; i < n; i++) {
@@ -361,8 +380,15 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	}
 	vq_unfetch(&q->vq, m - k, mode);
 	vq_complete_batch(&q->vq, chains, k, mode, true);
-	for (unsigned at = 0; at < k; at++)
+	bytes = tally->bytes - bytes;
+	q->nfresh = bytes <= k * SHORT ? k : 0;
+	/* Where most are short, it would cost more than it saves. */
+	ahead = bytes > k * BUFFER_LINES * RW_CACHE_LINE;
+	for (unsigned at = 0; at < k; at++) {
+		if (ahead && at + 1 < k)
+			prefetch_rest(segs[at + 1].data, placed[at + 1]);
 		fill_whole(segs[at].data, placed[at], hdr_len, copy);
+	}
 	return i;
 }
 
@@ -374,6 +400,8 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const 
 	struct slot slots[FRAME_BURST];
 	bool missed = false;
 
+	if (rw_unlikely(i < n))
+		q->nfresh = 0; /* `segs` is used again */
 	while (i < n && !missed) {
 		const struct rw_seg *last = q->segs + BURST_SEGS;
 		struct rw_seg *seg = q->segs;
@@ -479,6 +507,17 @@ RW_ALWAYS_INLINE void to_guest(struct vhost_queue *q, struct frame *const *frame
 	unlock(q);
 }
 
+void vhost_settle(struct vhost_queue *q)
+{
+	if (!q->demotes)
+		return;
+	lock(q);
+	for (unsigned i = 0; i < q->nfresh; i++)
+		rw_demote(q->segs[i].data);
+	q->nfresh = 0;
+	unlock(q);
+}
+
 /* One body for each mode, without and with mergeable buffers. */
 #define BODIES(name, mode)                                                                    \
 	static void to_##name(struct vhost_queue *q, struct frame *const *frames, unsigned n) \
@@ -508,4 +547,5 @@ void vhost_to_init(struct vhost_queue *q, bool mergeable)
 
 	q->to = bodies[vhost_mode_of(q)][mergeable];
 	q->copy = rw_copy_best();
+	q->demotes = rw_demotes();
 }

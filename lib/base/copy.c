@@ -9,6 +9,7 @@ static void copy_libc(void *dst, const void *src, size_t n)
 }
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 /* From here on the C library, which knows the CPU's caches, does as well. */
@@ -75,6 +76,18 @@ static bool has_avx2(void)
 	return __builtin_cpu_supports("avx2");
 }
 #endif
+
+bool rw_demotes(void)
+{
+#if defined(__x86_64__)
+	const unsigned leaf = 7, cldemote = 1u << 25; /* in ecx */
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) && (c & cldemote);
+#else
+	return false;
+#endif
+}
 
 static bool always(void)
 {

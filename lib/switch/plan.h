@@ -71,6 +71,7 @@ struct sw_injection {
 };
 
 #define SW_QUIETS 1024
+#define SW_FRESH  4 /* a power of two */
 
 /* Owner: its thread; the statistics are read by control. */
 struct sw_worker {
@@ -92,6 +93,12 @@ struct sw_worker {
 	 */
 	unsigned skip;
 	uint8_t quiet[SW_QUIETS];
+
+	/* The queues that got frames last, to be settled when there is time. Free-running. */
+	unsigned handed, settled;
+	struct {
+		uint16_t port_id, queue;
+	} fresh[SW_FRESH];
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];

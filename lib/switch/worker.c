@@ -23,6 +23,8 @@ static void flush(struct sw_worker *w)
 
 		port->ops->to(port, out->queue, out->frames, out->n);
 		w->out_of[out->port_id] = SW_NO_OUT;
+		w->fresh[w->handed % SW_FRESH].port_id = out->port_id;
+		w->fresh[w->handed++ % SW_FRESH].queue = out->queue;
 	}
 	w->nouts = 0;
 }
@@ -127,14 +129,25 @@ struct run_key {
 	uint64_t lo, hi;
 };
 
-static inline struct run_key run_key_of(const struct frame *f)
+/* Reads the tag, too. */
+static inline struct run_key run_key_of(struct frame *f)
 {
 	struct run_key key;
 
 	__builtin_memcpy(&key, f->head, sizeof(key));
-	if (!f->vlan)
-		key.hi &= UINT64_C(0xffffffffffff);
+	f->vlan = 0;
+	if (rw_unlikely(frame_has_tag(f))) {
+		f->vlan = frame_vlan(f);
+		if (f->vlan)
+			return key;
+	}
+	key.hi &= UINT64_C(0xffffffffffff);
 	return key;
+}
+
+static inline bool run_key_same(struct run_key a, struct run_key b)
+{
+	return !((a.lo ^ b.lo) | (a.hi ^ b.hi));
 }
 
 /*
@@ -144,17 +157,16 @@ static inline struct run_key run_key_of(const struct frame *f)
 static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned n)
 {
 	struct port_tally tally = {0};
-	struct run_key last = {0};
+	/* Of the frame before; at first other than any frame's. */
+	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
 	unsigned nruns = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
-		struct run_key key;
+		struct run_key key = run_key_of(f);
 
-		f->vlan = frame_vlan(f);
 		port_tally_add(&tally, f);
-		key = run_key_of(f);
-		if (rw_likely(i && key.lo == last.lo && key.hi == last.hi))
+		if (rw_likely(run_key_same(key, last)))
 			continue;
 		last = key;
 		w->keys[nruns] = fdb_key_make(frame_dst(f), f->vlan);
@@ -311,6 +323,22 @@ static inline unsigned resting(const struct sw_worker *w, unsigned i, unsigned e
 	return group == UINT64_MAX ? QUIET_GROUP - i % QUIET_GROUP : 1;
 }
 
+/* Nothing came: the time goes to those who got frames last. */
+static RW_NOINLINE void settle(struct sw_worker *w, const struct sw_plan *plan)
+{
+	unsigned i = w->handed - w->settled > SW_FRESH ? w->handed - SW_FRESH : w->settled;
+
+	for (; i != w->handed; i++) {
+		uint16_t queue = w->fresh[i % SW_FRESH].queue;
+		const struct sw_target *t = &plan->targets[w->fresh[i % SW_FRESH].port_id];
+
+		/* The port or the queue may have gone since. */
+		if (t->nqueues && t->running[queue] && t->port->ops->settle)
+			t->port->ops->settle(t->port, queue);
+	}
+	w->settled = w->handed;
+}
+
 static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned i = plan->first_poll[w->index], end = plan->first_poll[w->index + 1], total = 0;
@@ -337,6 +365,8 @@ static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 		total += n;
 	}
 	w->skip = total ? QUIET_TURNS - 1 : 0;
+	if (!total && w->handed != w->settled)
+		settle(w, plan);
 	return total;
 }
 

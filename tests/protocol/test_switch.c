@@ -30,19 +30,25 @@ static struct four four_up(struct rig *r)
 	return p;
 }
 
-/* Send a frame of 60 bytes with any addresses; vlan -1: untagged. */
-static void send(struct rig *r, struct peer *p, const uint8_t *dst, const uint8_t *src, int vlan)
+/* Make a frame of 60 bytes with any addresses; vlan -1: untagged. */
+static void make(uint8_t *data, const uint8_t *dst, const uint8_t *src, int vlan)
 {
-	uint8_t data[60];
-	const struct fe_frame f = {.data = data, .len = sizeof(data)};
-
-	frame_make(data, sizeof(data), dst, src, (uint32_t)vlan);
+	frame_make(data, 60, dst, src, (uint32_t)vlan);
 	if (vlan >= 0) {
 		data[12] = 0x81;
 		data[13] = 0x00;
 		data[14] = (uint8_t)(vlan >> 8);
 		data[15] = (uint8_t)vlan;
 	}
+}
+
+/* Send one. */
+static void send(struct rig *r, struct peer *p, const uint8_t *dst, const uint8_t *src, int vlan)
+{
+	uint8_t data[60];
+	const struct fe_frame f = {.data = data, .len = sizeof(data)};
+
+	make(data, dst, src, vlan);
 	peer_send(r, p, 0, &f);
 }
 
@@ -229,6 +235,35 @@ static void addresses_are_learned_per_vlan(void **state)
 	next_is(*state, p.d, m, p.c->mac);
 }
 
+static void a_burst_between_the_same_addresses_is_told_apart_by_its_tags(void **state)
+{
+	static const uint8_t m[6] = {0x02, 7, 7, 7, 7, 7};
+	static const int vlans[] = {10, -1, 20, 0, 20, 10, -1, -1, 10, 0, 20};
+	const struct four p = four_up(*state);
+	uint8_t data[60];
+	const struct fe_frame f = {.data = data, .len = sizeof(data)};
+
+	/* The same address behind a in VLAN 10, behind b in VLAN 20, behind d in none. */
+	send(*state, p.a, p.c->mac, m, 10);
+	send(*state, p.b, p.c->mac, m, 20);
+	send(*state, p.d, p.c->mac, m, -1);
+	for (int i = 0; i < 3; i++)
+		next_is(*state, p.c, p.c->mac, m);
+	for (int i = 0; i < 2; i++) {
+		next_is(*state, p.a, p.c->mac, m);
+		next_is(*state, p.b, p.c->mac, m);
+		next_is(*state, p.d, p.c->mac, m);
+	}
+	for (size_t i = 0; i < RW_ARRAY_SIZE(vlans); i++) {
+		make(data, m, p.c->mac, vlans[i]);
+		assert_int_equal(fe_guest_put(p.c->g, 0, &f), 0);
+	}
+	fe_guest_flush(p.c->g, 0);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(vlans); i++)
+		next_is(*state, vlans[i] == 10 ? p.a : vlans[i] == 20 ? p.b : p.d, m, p.c->mac);
+	nothing_else_came(*state, &p, p.c);
+}
+
 static void a_priority_tag_is_no_vlan(void **state)
 {
 	const struct four p = four_up(*state);
@@ -413,6 +448,7 @@ int main(void)
 		rig_test(a_frame_never_returns_to_the_port_it_came_from),
 		rig_test(each_frame_of_a_mixed_burst_arrives_where_it_is_meant_and_in_order),
 		rig_test(addresses_are_learned_per_vlan),
+		rig_test(a_burst_between_the_same_addresses_is_told_apart_by_its_tags),
 		rig_test(a_priority_tag_is_no_vlan),
 		rig_test(a_group_address_is_never_learned),
 		rig_test(link_local_addresses_stay_on_the_link),

@@ -33,6 +33,7 @@ struct fake {
 	int polled_by[4]; /* the last worker, or NOBODY */
 	int placed_on[4]; /* the node, or -1 */
 	unsigned places;  /* so often */
+	unsigned got, settled;
 };
 
 #define MAX_FAKES 4
@@ -80,7 +81,14 @@ static void fake_give_back(struct port *port, uint16_t queue)
 
 static void fake_to(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n)
 {
-	(void)port, (void)queue, (void)frames, (void)n;
+	(void)queue, (void)frames;
+	fake_of(port)->got += n;
+}
+
+static void fake_settle(struct port *port, uint16_t queue)
+{
+	(void)queue;
+	fake_of(port)->settled++;
 }
 
 static int fake_node(const struct port *port, uint16_t queue)
@@ -104,6 +112,7 @@ static const struct port_ops ops = {
 	.from = fake_from,
 	.give_back = fake_give_back,
 	.to = fake_to,
+	.settle = fake_settle,
 	.node = fake_node,
 	.place = fake_place,
 };
@@ -393,6 +402,41 @@ static void workers_without_traffic_are_left_alone(void **state)
 	fake_down(f);
 }
 
+static void who_got_frames_is_settled_when_no_more_come(void **state)
+{
+	struct fake *from = fake_up("a", 0, 1), *to = fake_up("b", 0, 1);
+
+	(void)state;
+	sw_queue_set(sw, &to->port, SW_TO_GUEST, 0, true);
+	sw_commit(sw);
+	round_of_all();
+	assert_int_equal(to->settled, 0);
+	from->busy[0] = 1;
+	round_of_all();
+	round_of_all();
+	assert_int_equal(to->got, 2);
+	assert_int_equal(to->settled, 0); /* more may be on the way */
+	from->busy[0] = 0;
+	round_of_all();
+	/* Two bursts for the same queue: the second time there is nothing left to do. */
+	assert_int_equal(to->settled, 2);
+	round_of_all();
+	assert_int_equal(to->settled, 2);
+	assert_int_equal(from->settled, 0);
+
+	/* One that has stopped meanwhile is left alone. */
+	from->busy[0] = 1;
+	round_of_all();
+	from->busy[0] = 0;
+	sw_queue_set(sw, &to->port, SW_TO_GUEST, 0, false);
+	sw_commit(sw);
+	round_of_all();
+	assert_int_equal(to->got, 3);
+	assert_int_equal(to->settled, 2);
+	fake_down(from);
+	fake_down(to);
+}
+
 int main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
@@ -407,6 +451,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(balance_moves_a_queue_off_a_busy_worker_and_then_rests),
 		cmocka_unit_test(a_moved_queue_is_left_alone_for_some_measurements),
 		cmocka_unit_test(workers_without_traffic_are_left_alone),
+		cmocka_unit_test(who_got_frames_is_settled_when_no_more_come),
 	};
 
 	(void)argc;

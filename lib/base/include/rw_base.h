@@ -63,6 +63,19 @@ static inline void rw_prefetch_write(const void *p)
 #endif
 }
 
+/*
+ * Pass the line of `p`, just written, on from this CPU's own caches to those that all share, where another
+ * CPU finds it sooner. A hint, and a no-op on CPUs that do not know it: see rw_demotes in rw_copy.h.
+ */
+static inline void rw_demote(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("cldemote %0" : : "m"(*(const char *)p));
+#else
+	(void)p;
+#endif
+}
+
 /* A busy-wait hint for the CPU. */
 static inline void rw_pause(void)
 {

@@ -23,6 +23,9 @@ struct rw_copy {
  */
 const struct rw_copy *rw_copy_way(unsigned i);
 
+/* Whether rw_demote does something on this CPU. */
+bool rw_demotes(void);
+
 static inline rw_copy_fn rw_copy_best(void)
 {
 	return rw_copy_way(0)->fn;

@@ -81,12 +81,18 @@ static inline bool frame_is_broadcast(const struct frame *f)
 	return a == UINT32_MAX && b == UINT16_MAX;
 }
 
-/* The VLAN id of an 802.1Q tag in the head, else 0. */
-static inline uint16_t frame_vlan(const struct frame *f)
+/* Whether an 802.1Q tag follows the addresses, or would if the frame were long enough. */
+static inline bool frame_has_tag(const struct frame *f)
 {
 	static const uint8_t tpid[2] = {0x81, 0x00};
 
-	if (rw_likely(__builtin_memcmp(f->head + 12, tpid, sizeof(tpid)) || f->len < 18))
+	return !__builtin_memcmp(f->head + 12, tpid, sizeof(tpid));
+}
+
+/* The VLAN id of an 802.1Q tag in the head, else 0. */
+static inline uint16_t frame_vlan(const struct frame *f)
+{
+	if (rw_likely(!frame_has_tag(f) || f->len < 18))
 		return 0;
 	return (uint16_t)((f->head[14] & 0x0f) << 8 | f->head[15]);
 }

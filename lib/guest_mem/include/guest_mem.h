@@ -92,7 +92,8 @@ static inline bool gm_memo_has(const struct gm_cache *cache, uint64_t gpa, uint3
 {
 	uint64_t off = gpa - cache->gpa;
 
-	return off < cache->size && off + len <= cache->size && len;
+	/* Of length 0, the subtraction gives more than any region has. */
+	return off < cache->size && (uint64_t)len - 1 < cache->size - off;
 }
 
 static inline uint8_t *gm_memo_at(const struct gm_cache *cache, uint64_t gpa)

@@ -65,7 +65,7 @@ struct port;
 #define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_kick, or there is nothing to be told of */
 
 /*
- * `from`, `give_back`, `to`, `arm` and `disarm` are called by a worker, for queue pairs that run; they
+ * `from`, `give_back`, `to`, `settle`, `arm` and `disarm` are called by a worker, for queue pairs that run; they
  * neither block nor allocate.
  */
 struct port_ops {
@@ -79,6 +79,12 @@ struct port_ops {
 	void (*give_back)(struct port *port, uint16_t queue);
 	/* Take a copy of each of `n` <= FRAME_BURST frames, or count why not. */
 	void (*to)(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n);
+
+	/*
+	 * May be NULL. The worker, which handed frames to the queue in its latest rounds, has nothing else to do
+	 * and may spend time on what makes them cheaper to read for the guest.
+	 */
+	void (*settle)(struct port *port, uint16_t queue);
 
 	/* For workers that sleep. All NULL: the queues of this port must be polled. */
 
