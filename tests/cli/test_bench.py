@@ -180,9 +180,9 @@ def test_a_million_stations_have_room_in_the_table():
     assert bench_scale.FDB_SIZE >= 2 * bench_scale.STATIONS
 
 
-@pytest.mark.parametrize('size', [60, 64, 1518])
-def test_the_floor_counts_frames_and_cycles(size):
-    done = run(FLOOR, str(size), '0.2', '0', '1')
+@pytest.mark.parametrize('size, more', [(60, []), (64, []), (1518, []), (512, ['2048'])])
+def test_the_floor_counts_frames_and_cycles(size, more):
+    done = run(FLOOR, str(size), '0.2', '0', '1', *more)
     assert done.returncode == 0, done.stderr
     found = json.loads(the_line(done.stdout))
     assert found['frames_per_s'] > 0
@@ -203,6 +203,8 @@ def test_the_floor_counts_frames_and_cycles(size):
     (['64', '1', '0', 'one'], 'one'),
     (['64', '1', '0', '0'], 'a CPU each'),
     (['64', '1', '0', '1023'], 'CPU 1023'),
+    (['64', '1', '0', '1', '255'], '255'),
+    (['64', '1', '0', '1', '2048', '1'], 'usage'),
 ])
 def test_what_the_floor_cannot_do_gets_one_line(words, named):
     done = run(FLOOR, *words)

@@ -4,14 +4,15 @@
  * that another CPU has just written to lines that it will read. scripts/bench measures this in the
  * same rounds as the back-ends.
  *
- * usage: floor SIZE SECONDS LOAD_CPU WORKER_CPU
+ * usage: floor SIZE SECONDS LOAD_CPU WORKER_CPU [SOURCES]
  *
  * Two threads. The guests' (LOAD_CPU) writes the first line of a source buffer, says in eight bytes
  * where the frame lies and where it goes, and hands over 32 at a time; what comes back must be what
  * was sent. The worker (WORKER_CPU) prefetches a burst, copies it and hands it back. Both hand over
  * with one release store of a count. 256 frames are under way, as in the closed loop of
  * scripts/bench; the buffers that they go to are used in turn, as two receive rings of 1024 entries
- * post them.
+ * post them. The source buffers are as many as frames are under way, so that their lines stay in the
+ * worker's cache; SOURCES has more of them used in turn, as transmit rings with many buffers do.
  *
  * Prints one line of JSON. A mistake is one line on standard error, and exit status 1.
  */
@@ -30,7 +31,7 @@
 #include "tsc.h"
 
 #define BURST     32
-#define UNDER_WAY 256  /* of all frames, each with a source buffer of its own */
+#define UNDER_WAY 256  /* of all frames */
 #define TARGETS   2048 /* destination buffers */
 #define STRIDE    2304 /* bytes from one buffer to the next */
 #define PREFETCH  256  /* bytes of a frame: the hardware fetches what follows */
@@ -39,7 +40,9 @@
 #define SIZE_LEAST  60
 #define SIZE_MOST   STRIDE
 #define SECONDS_MAX 3600.0
-#define LOOK_ROUNDS 1024 /* the guests look at the clock every so many rounds */
+
+#define SOURCES_MOST 32768
+#define LOOK_ROUNDS  1024 /* the guests look at the clock every so many rounds */
 
 /* Numbers of buffers. */
 struct handed {
@@ -51,7 +54,8 @@ struct floor {
 	/* Constant while it runs. */
 	uint8_t *sources, *targets;
 	rw_copy_fn copy;
-	uint32_t size; /* bytes of a frame */
+	uint32_t size;     /* bytes of a frame */
+	uint32_t nsources; /* source buffers */
 	int worker_cpu;
 
 	/* The guests'. */
@@ -134,7 +138,7 @@ static void guests_send(struct floor *f, uint64_t first)
 	for (uint64_t p = first; p < first + BURST; p++) {
 		struct handed *h = &f->frames[p % UNDER_WAY];
 
-		*h = (struct handed){(uint32_t)(p % UNDER_WAY), (uint32_t)(p % TARGETS)};
+		*h = (struct handed){(uint32_t)(p % f->nsources), (uint32_t)(p % TARGETS)};
 		memcpy(f->sources + (size_t)h->source * STRIDE, &p, sizeof(p));
 	}
 	atomic_store_explicit(&f->posted, first + BURST, memory_order_release);
@@ -225,8 +229,8 @@ int main(int argc, char **argv)
 	double seconds;
 	int load_cpu;
 
-	if (argc != 5)
-		errx(1, "usage: floor SIZE SECONDS LOAD_CPU WORKER_CPU");
+	if (argc != 5 && argc != 6)
+		errx(1, "usage: floor SIZE SECONDS LOAD_CPU WORKER_CPU [SOURCES]");
 	if (!rw_text_number(argv[1], SIZE_LEAST, SIZE_MOST, &f.size))
 		errx(1, "%s: give a size from %d to %d bytes", argv[1], SIZE_LEAST, SIZE_MOST);
 	seconds = seconds_read(argv[2]);
@@ -234,7 +238,10 @@ int main(int argc, char **argv)
 	f.worker_cpu = cpu_read(argv[4]);
 	if (load_cpu == f.worker_cpu)
 		errx(1, "%s %s: load and worker need a CPU each", argv[3], argv[4]);
-	f.sources = memory_new((size_t)UNDER_WAY * STRIDE, &huge);
+	f.nsources = UNDER_WAY;
+	if (argc == 6 && !rw_text_number(argv[5], UNDER_WAY, SOURCES_MOST, &f.nsources))
+		errx(1, "%s: give %d to %d source buffers", argv[5], UNDER_WAY, SOURCES_MOST);
+	f.sources = memory_new((size_t)f.nsources * STRIDE, &huge);
 	f.targets = memory_new((size_t)TARGETS * STRIDE, &huge_too);
 	if (!f.sources || !f.targets)
 		errx(1, "no memory for the buffers");
