@@ -39,8 +39,8 @@ def rate_cell(samples):
 
 
 def cycles_cell(samples):
-    """The worker's and the load's; empty where one is not known."""
-    worker, load = ("" if math.isnan(value) else f"{value:.0f}"
+    """The worker's and the load's; - where one is not known."""
+    worker, load = ("-" if math.isnan(value) else f"{value:.0f}"
                     for value in (median(samples, which) for which in (CYCLES, LOAD_CYCLES)))
     return f"{worker} /{load:>4}"
 

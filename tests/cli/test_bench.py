@@ -56,7 +56,8 @@ def test_the_floor_is_a_column_without_cycles_of_a_load():
     rates, ratios, cycles, cycle_ratios = cells(lines, '64 split')
     assert rates[-2:] == ['44.00', '4.00']
     assert ratios == ['2.00', '0.00', '0.25', '0.00']
-    assert cycles == ['161', '171', '201', '151', '50']
+    assert cycles == ['161', '171', '201', '151', '50', '-']
+    assert not any(line.endswith(' ') for line in lines)
     assert cycle_ratios == ['0.80', '0.00', '3.22', '0.02']
 
 
@@ -65,7 +66,7 @@ def test_a_peer_whose_cycles_nobody_knows_has_a_rate_alone():
     by_name = {'ringway': RESULTS['64 split']['ringway'], 'other': other}
     _, ratios, cycles, cycle_ratios = cells(bench_report.table({'64 split': by_name}), '64 split')
     assert ratios == ['2.00', '0.00']
-    assert cycles == ['161', '171', '151']
+    assert cycles == ['161', '171', '-', '151']
     assert cycle_ratios == ['-']
 
 
