@@ -293,6 +293,7 @@ int vhost_postcopy_take(struct vhost_port *vp, unsigned i, struct vhost_queue *q
 	q->from = relay_from;
 	q->give_back = relay_give_back;
 	q->to = relay_to;
+	q->demotes = false; /* what the thread writes is not for workers to settle */
 	__atomic_store_n(&vp->postcopy->queues[i], q, __ATOMIC_RELEASE);
 	return 0;
 }
