@@ -82,7 +82,7 @@ struct engine {
 	uint8_t warm_id, count_id; /* tags of frames sent before and in the time that counts */
 	enum engine_phase phase;
 	bool closed;      /* loop */
-	bool patient;     /* neither rate nor latency matters: bursts may grow */
+	uint32_t worth;   /* a round that moved fewer frames came too early */
 	double lane_rate; /* frames a TSC tick for each sender; 0: as fast as possible */
 	uint32_t batch;   /* fewest frames that are worth sending */
 	uint64_t began;   /* TSC */

@@ -23,7 +23,7 @@
 #define FIRST_LONG 256 /* what getopt_long returns for the first row */
 
 #define DEFAULT_RING      1024
-#define DEFAULT_IN_FLIGHT 256
+#define DEFAULT_IN_FLIGHT 384
 #define DEFAULT_CAPACITY  (1u << 20) /* stations tried at most */
 #define DEFAULT_LEARNING  1000       /* stations taught in one trial */
 

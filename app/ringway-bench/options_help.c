@@ -16,7 +16,7 @@ void options_print_help(FILE *to)
 	      "  --latency           with a rate: how long frames take\n"
 	      "\n"
 	      "Load:\n"
-	      "  --in-flight=N       N frames of each port circulate (default: 256, or as many\n"
+	      "  --in-flight=N       N frames of each port circulate (default: 384, or as many\n"
 	      "                      as have room in a ring)\n"
 	      "  --rate=PPS          one way: frames a second of all ports together, such as\n"
 	      "                      250k, 2.5M or max\n"

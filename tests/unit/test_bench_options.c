@@ -60,7 +60,7 @@ static void two_sockets_are_enough(void **state)
 	assert_string_equal(got.sockets[1], "/tmp/b");
 	assert_int_equal(got.measure, BENCH_RATE);
 	assert_int_equal(got.pattern, BENCH_PAIRS);
-	assert_int_equal(got.in_flight, 256);
+	assert_int_equal(got.in_flight, 384);
 	assert_int_equal(got.nsizes, 1);
 	assert_int_equal(got.sizes[0].len, 64);
 	assert_int_equal(got.pairs, 1);
