@@ -58,16 +58,16 @@ static inline bool readable64(const uint8_t *p)
 }
 
 /* The frame's first bytes into worker memory: the one look that every decision is made on. */
-static inline void take_head(struct loan *loan, struct frame *f)
+RW_ALWAYS_INLINE void take_head(struct loan *loan, struct frame *f, const bool wide)
 {
 	struct rw_seg *seg = loan->segs;
 
 	if (rw_likely(seg->len >= FRAME_HEAD)) {
-		memcpy(f->head, seg->data, FRAME_HEAD);
+		rw_copy_line(f->head, seg->data, wide);
 		skip_bytes(loan, FRAME_HEAD);
 	} else if (seg->len == loan->len && readable64(seg->data)) {
 		/* A short frame; what is behind it in the page is copied too and never sent. */
-		memcpy(f->head, seg->data, FRAME_HEAD);
+		rw_copy_line(f->head, seg->data, wide);
 		skip_bytes(loan, loan->len);
 	} else {
 		take_bytes(loan, f->head, RW_MIN(loan->len, (uint32_t)FRAME_HEAD));
@@ -153,7 +153,7 @@ RW_ALWAYS_INLINE bool frame_open(
 		port_count_drop(q->counters, PORT_DROP_BAD_HEADER);
 		return false;
 	}
-	take_head(loan, f);
+	take_head(loan, f, mode & VHOST_WIDE);
 	f->seg = loan->segs;
 	f->nsegs = (uint16_t)loan->nsegs;
 	return true;
@@ -176,7 +176,7 @@ RW_ALWAYS_INLINE bool frame_open_whole(
 	memcpy(&flags_and_type, seg->data, sizeof(flags_and_type));
 	if (rw_unlikely(flags_and_type || (len < FRAME_HEAD && !readable64(data))))
 		return frame_open(q, &loan, f, mode);
-	memcpy(f->head, data, FRAME_HEAD);
+	rw_copy_line(f->head, data, mode & VHOST_WIDE);
 	f->seg = seg;
 	f->len = len;
 	f->offload = (struct frame_offload){0};
@@ -308,18 +308,21 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 	return 0;
 }
 
-/* One set of bodies for each mode. */
+#define LEND(name, mode, target)                                                             \
+	target static RW_NOINLINE unsigned lend_##name(                                      \
+		struct vhost_queue *q, struct frame *frames, unsigned n)                     \
+	{                                                                                    \
+		return lend(q, frames, n, mode);                                             \
+	}                                                                                    \
+	static unsigned from_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
+	{                                                                                    \
+		n = look(q, n, mode);                                                        \
+		return n ? lend_##name(q, frames, n) : 0;                                    \
+	}
+
+/* One set of bodies for each mode; for wide registers, too, where it matters. */
 #define BODIES(name, mode)                                                                      \
-	static RW_NOINLINE unsigned lend_##name(                                                \
-		struct vhost_queue *q, struct frame *frames, unsigned n)                        \
-	{                                                                                       \
-		return lend(q, frames, n, mode);                                                \
-	}                                                                                       \
-	static unsigned from_##name(struct vhost_queue *q, struct frame *frames, unsigned n)    \
-	{                                                                                       \
-		n = look(q, n, mode);                                                           \
-		return n ? lend_##name(q, frames, n) : 0;                                       \
-	}                                                                                       \
+	LEND(name, mode, )                                                                      \
 	static unsigned discard_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
 	{                                                                                       \
 		(void)frames, (void)n;                                                          \
@@ -334,22 +337,27 @@ BODIES(split, 0)
 BODIES(packed, VQ_PACKED)
 BODIES(split_extras, VQ_EXTRAS)
 BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS)
+LEND(split_wide, VHOST_WIDE, RW_WIDE)
+LEND(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
 void vhost_from_init(struct vhost_queue *q, bool discarding)
 {
+	typedef unsigned (*from_fn)(struct vhost_queue * q, struct frame * frames, unsigned n);
 	static const struct {
-		unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
-		unsigned (*discard)(struct vhost_queue *q, struct frame *frames, unsigned n);
+		from_fn from, wide, discard;
 		void (*give_back)(struct vhost_queue *q);
 	} bodies[] = {
-		[0] = {from_split, discard_split, give_back_split},
-		[VQ_PACKED] = {from_packed, discard_packed, give_back_packed},
-		[VQ_EXTRAS] = {from_split_extras, discard_split_extras, give_back_split_extras},
-		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, discard_packed_extras,
-			give_back_packed_extras},
+		[0] = {from_split, from_split_wide, discard_split, give_back_split},
+		[VQ_PACKED] = {from_packed, from_packed_wide, discard_packed, give_back_packed},
+		[VQ_EXTRAS] = {from_split_extras, from_split_extras, discard_split_extras,
+			give_back_split_extras},
+		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, from_packed_extras,
+			discard_packed_extras, give_back_packed_extras},
 	};
 	unsigned mode = vhost_mode_of(q);
 
 	q->give_back = bodies[mode].give_back;
-	q->from = discarding ? bodies[mode].discard : bodies[mode].from;
+	q->from = discarding   ? bodies[mode].discard
+		: rw_is_wide() ? bodies[mode].wide
+			       : bodies[mode].from;
 }

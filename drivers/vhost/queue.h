@@ -17,6 +17,9 @@
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
 
+/* Beside VQ_PACKED and VQ_EXTRAS: bodies that are RW_WIDE functions. */
+#define VHOST_WIDE 0x100u
+
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10
 #define NET_HDR_LONG  12

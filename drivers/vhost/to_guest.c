@@ -262,7 +262,7 @@ RW_ALWAYS_INLINE void fill(
 
 	if (rw_likely(!swap && f->len >= FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
 		put_header(c.at, f, slot->num_buffers, hdr_len);
-		memcpy(c.at + hdr_len, f->head, FRAME_HEAD);
+		rw_copy_line(c.at + hdr_len, f->head, mode & VHOST_WIDE);
 		c.at += hdr_len + FRAME_HEAD;
 		c.left -= hdr_len + FRAME_HEAD;
 	} else {
@@ -312,7 +312,7 @@ static inline void prefetch_rest(const uint8_t *to, const struct frame *f)
 
 /* The header and the frame into one buffer, which has room for them. */
 RW_ALWAYS_INLINE void fill_whole(
-	uint8_t *at, const struct frame *f, uint32_t hdr_len, rw_copy_fn copy)
+	uint8_t *at, const struct frame *f, uint32_t hdr_len, rw_copy_fn copy, const bool wide)
 {
 	put_header(at, f, 1, hdr_len);
 	at += hdr_len;
@@ -320,7 +320,7 @@ RW_ALWAYS_INLINE void fill_whole(
 		memcpy(at, f->head, f->len);
 		return;
 	}
-	memcpy(at, f->head, FRAME_HEAD);
+	rw_copy_line(at, f->head, wide);
 	at += FRAME_HEAD;
 	for (uint16_t i = 0; i < f->nsegs; i++) {
 		copy(at, f->seg[i].data, f->seg[i].len);
@@ -387,7 +387,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	for (unsigned at = 0; at < k; at++) {
 		if (ahead && at + 1 < k)
 			prefetch_rest(segs[at + 1].data, placed[at + 1]);
-		fill_whole(segs[at].data, placed[at], hdr_len, copy);
+		fill_whole(segs[at].data, placed[at], hdr_len, copy, mode & VHOST_WIDE);
 	}
 	return i;
 }
@@ -518,34 +518,43 @@ void vhost_settle(struct vhost_queue *q)
 	unlock(q);
 }
 
-/* One body for each mode, without and with mergeable buffers. */
-#define BODIES(name, mode)                                                                    \
-	static void to_##name(struct vhost_queue *q, struct frame *const *frames, unsigned n) \
-	{                                                                                     \
-		to_guest(q, frames, n, mode, false);                                          \
-	}                                                                                     \
-	static void to_##name##_mergeable(                                                    \
-		struct vhost_queue *q, struct frame *const *frames, unsigned n)               \
-	{                                                                                     \
-		to_guest(q, frames, n, mode, true);                                           \
+/* One body for each mode, without and with mergeable buffers; for wide registers, too, where it matters. */
+#define BODIES(name, mode, target)                                              \
+	target static void to_##name(                                           \
+		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
+	{                                                                       \
+		to_guest(q, frames, n, mode, false);                            \
+	}                                                                       \
+	target static void to_##name##_mergeable(                               \
+		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
+	{                                                                       \
+		to_guest(q, frames, n, mode, true);                             \
 	}
 
-BODIES(split, 0)
-BODIES(packed, VQ_PACKED)
-BODIES(split_extras, VQ_EXTRAS)
-BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS)
+BODIES(split, 0, )
+BODIES(packed, VQ_PACKED, )
+BODIES(split_extras, VQ_EXTRAS, )
+BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS, )
+BODIES(split_wide, VHOST_WIDE, RW_WIDE)
+BODIES(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
 void vhost_to_init(struct vhost_queue *q, bool mergeable)
 {
-	static void (*const bodies[][2])(
-		struct vhost_queue * q, struct frame *const *frames, unsigned n) = {
+	typedef void (*to_fn)(struct vhost_queue * q, struct frame *const *frames, unsigned n);
+	static const to_fn bodies[][2] = {
 		[0] = {to_split, to_split_mergeable},
 		[VQ_PACKED] = {to_packed, to_packed_mergeable},
 		[VQ_EXTRAS] = {to_split_extras, to_split_extras_mergeable},
 		[VQ_PACKED | VQ_EXTRAS] = {to_packed_extras, to_packed_extras_mergeable},
 	};
+	static const to_fn wide[][2] = {
+		[0] = {to_split_wide, to_split_wide_mergeable},
+		[VQ_PACKED] = {to_packed_wide, to_packed_wide_mergeable},
+	};
+	unsigned mode = vhost_mode_of(q);
 
-	q->to = bodies[vhost_mode_of(q)][mergeable];
+	q->to = mode < RW_ARRAY_SIZE(wide) && rw_is_wide() ? wide[mode][mergeable]
+							   : bodies[mode][mergeable];
 	q->copy = rw_copy_best();
 	q->demotes = rw_demotes();
 }

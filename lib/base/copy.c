@@ -52,7 +52,7 @@ static void copy_libc(void *dst, const void *src, size_t n)
 #define LOAD_256(p)     _mm256_loadu_si256((const __m256i_u *)(p))
 #define STORE_256(p, v) _mm256_storeu_si256((__m256i_u *)(p), v)
 
-__attribute__((target("avx512f"))) static void copy_avx512(void *dst, const void *src, size_t n)
+RW_WIDE static void copy_avx512(void *dst, const void *src, size_t n)
 {
 	COPY_BODY(64, LOAD_512, STORE_512);
 }
@@ -76,6 +76,15 @@ static bool has_avx2(void)
 	return __builtin_cpu_supports("avx2");
 }
 #endif
+
+bool rw_is_wide(void)
+{
+#if defined(__x86_64__)
+	return has_avx512();
+#else
+	return false;
+#endif
+}
 
 bool rw_demotes(void)
 {

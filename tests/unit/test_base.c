@@ -80,6 +80,35 @@ static void every_way_of_copying_copies_these_bytes_and_no_others(void **state)
 	assert_string_equal(rw_copy_way(ways - 1)->name, "libc");
 }
 
+static void copy_line_plain(uint8_t *dst, const uint8_t *src)
+{
+	rw_copy_line(dst, src, false);
+}
+
+RW_WIDE static void copy_line_wide(uint8_t *dst, const uint8_t *src)
+{
+	rw_copy_line(dst, src, true);
+}
+
+static void a_line_is_copied_whole_wherever_it_begins(void **state)
+{
+	void (*const ways[])(uint8_t * dst, const uint8_t *src) = {copy_line_plain, copy_line_wide};
+	uint8_t src[2 * RW_CACHE_LINE], dst[3 * RW_CACHE_LINE], want[sizeof(dst)];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(src); i++)
+		src[i] = (uint8_t)(i * 31);
+	for (size_t w = 0; w < (rw_is_wide() ? 2 : 1); w++) {
+		for (size_t at = 0; at < RW_CACHE_LINE; at++) {
+			memset(dst, 0xee, sizeof(dst));
+			memset(want, 0xee, sizeof(want));
+			memcpy(want + at, src + at * 13 % RW_CACHE_LINE, RW_CACHE_LINE);
+			ways[w](dst + at, src + at * 13 % RW_CACHE_LINE);
+			assert_memory_equal(dst, want, sizeof(dst));
+		}
+	}
+}
+
 /* ---- text ---- */
 
 static void a_number_is_digits_within_its_bounds(void **state)
@@ -407,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocations_are_zeroed_and_share_no_cache_line),
 		cmocka_unit_test(every_way_of_copying_copies_these_bytes_and_no_others),
+		cmocka_unit_test(a_line_is_copied_whole_wherever_it_begins),
 		cmocka_unit_test(a_number_is_digits_within_its_bounds),
 		cmocka_unit_test(scanning_ends_behind_the_digits),
 		cmocka_unit_test(a_message_is_one_line_whatever_the_words),

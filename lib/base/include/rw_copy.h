@@ -7,6 +7,8 @@
  *
  * Thread: any.
  */
+#include <string.h>
+
 #include "rw_base.h"
 
 /* Copy `n` bytes that do not overlap, n may be 0. */
@@ -22,6 +24,29 @@ struct rw_copy {
  * library's memcpy, is always there.
  */
 const struct rw_copy *rw_copy_way(unsigned i);
+
+/*
+ * A function whose code may use 64-byte registers. Who calls it has asked rw_is_wide, and has another one
+ * for all other CPUs.
+ */
+#if defined(__x86_64__)
+#define RW_WIDE __attribute__((target("avx512f")))
+#else
+#define RW_WIDE
+#endif
+
+bool rw_is_wide(void);
+
+typedef uint8_t rw_line_bytes __attribute__((vector_size(RW_CACHE_LINE), aligned(1), may_alias));
+
+/* RW_CACHE_LINE bytes that do not overlap; `wide`, a constant, in RW_WIDE functions: one load and one store. */
+RW_ALWAYS_INLINE void rw_copy_line(void *dst, const void *src, const bool wide)
+{
+	if (wide)
+		*(rw_line_bytes *)dst = *(const rw_line_bytes *)src;
+	else
+		memcpy(dst, src, RW_CACHE_LINE);
+}
 
 /* Whether rw_demote does something on this CPU. */
 bool rw_demotes(void);
