@@ -48,9 +48,10 @@ enum bench_measure {
 struct bench_options {
 	const char *sockets[BENCH_MAX_PORTS]; /* nports, then those of `idle` */
 	unsigned nports;
-	unsigned idle;      /* guests beside them whose rings run, and who never say anything */
-	unsigned pairs;     /* queue pairs of each port */
-	unsigned ring_size; /* entries of each ring */
+	unsigned idle;         /* guests beside them whose rings run, and who never say anything */
+	unsigned pairs;        /* queue pairs of each port */
+	unsigned ring_size;    /* entries of each ring... */
+	unsigned tx_ring_size; /* ...but those that frames are sent from */
 	bool packed;
 	bool mergeable;
 	bool in_order;

@@ -100,7 +100,7 @@ static int port_start(struct engine *e, unsigned port)
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_MQ),
 		.pairs = (uint16_t)o->pairs,
 		.rx_size = (uint16_t)o->ring_size,
-		.tx_size = (uint16_t)o->ring_size,
+		.tx_size = (uint16_t)o->tx_ring_size,
 		.rx_buf_size = o->tso && !o->mergeable ? RX_BUF_ANY : RX_BUF_MERGEABLE,
 		.tx_buf_size = (uint32_t)rw_align_up(room, 2 * RW_CACHE_LINE),
 	};

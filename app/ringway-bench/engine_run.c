@@ -92,7 +92,7 @@ int engine_quiet(struct engine *e)
 			if (ret > 0)
 				last = now;
 			if (ret >= 0)
-				ret = fe_burst_room(l->tx, e->o.ring_size);
+				ret = fe_burst_room(l->tx, e->o.tx_ring_size);
 			if (ret < 0)
 				return broken(e, l, ret);
 			if (!fe_burst_idle(l->tx))
@@ -210,7 +210,7 @@ static bool all_taken(struct engine *e)
 	for (unsigned i = 0; i < e->nlanes; i++) {
 		struct lane *l = &e->lanes[i];
 
-		if (fe_burst_room(l->tx, e->o.ring_size) >= 0 && !fe_burst_idle(l->tx))
+		if (fe_burst_room(l->tx, e->o.tx_ring_size) >= 0 && !fe_burst_idle(l->tx))
 			return false;
 	}
 	return true;
@@ -292,7 +292,7 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 	e->closed = e->o.in_flight && !(t->rate > 0);
 	e->worth = round_worth(e, t);
 	e->lane_rate = t->rate / e->hz / RW_MAX(e->nsenders, 1u);
-	e->batch = RW_MIN(BATCH, e->o.ring_size / 4);
+	e->batch = RW_MIN(BATCH, e->o.tx_ring_size / 4);
 	if (e->closed)
 		e->batch = RW_MIN(e->batch, RW_MAX(e->o.in_flight / e->o.pairs / 4, 1u));
 	/* A rate is kept evenly: what falls due in 2 us goes together. */

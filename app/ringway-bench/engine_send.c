@@ -205,7 +205,7 @@ static void buffers_fill(struct engine *e, struct lane *l, enum lane_fill fill)
 	struct fe_burst *tx = l->tx;
 	uint8_t *frame;
 
-	for (uint32_t i = 0; i < e->o.ring_size; i++) {
+	for (uint32_t i = 0; i < e->o.tx_ring_size; i++) {
 		of.buffer = (uint16_t)i;
 		of.len = fill == LANE_SMALL ? FRAME_SMALL : size_next(&e->o, debts);
 		frame = fe_burst_frame(tx, (uint16_t)i);
@@ -224,7 +224,7 @@ int lane_prepare(struct engine *e, struct lane *l, enum lane_fill fill)
 	if (l->fill == fill)
 		return 0;
 	while (!fe_burst_idle(l->tx)) {
-		ret = fe_burst_room(l->tx, e->o.ring_size);
+		ret = fe_burst_room(l->tx, e->o.tx_ring_size);
 		fe_burst_kick(l->tx);
 		for (unsigned i = 0; ret >= 0 && i < e->nlanes; i++)
 			ret = lane_discard(&e->lanes[i]);

@@ -101,15 +101,22 @@ static int set_idle(struct parse *p, const char *value)
 	return 0;
 }
 
+static int ring_size(struct parse *p, const char *name, const char *value, unsigned *out)
+{
+	if (!rw_text_number(value, RING_LEAST, RING_LARGEST, out) || !rw_is_power_of_2(*out))
+		return options_mistake(p, "--%s=%s: give a power of two from %d to %d", name, value,
+			RING_LEAST, RING_LARGEST);
+	return 0;
+}
+
 static int set_ring_size(struct parse *p, const char *value)
 {
-	uint32_t size;
+	return ring_size(p, "ring-size", value, &p->opt.ring_size);
+}
 
-	if (!rw_text_number(value, RING_LEAST, RING_LARGEST, &size) || !rw_is_power_of_2(size))
-		return options_mistake(p, "--ring-size=%s: give a power of two from %d to %d",
-			value, RING_LEAST, RING_LARGEST);
-	p->opt.ring_size = size;
-	return 0;
+static int set_tx_ring_size(struct parse *p, const char *value)
+{
+	return ring_size(p, "tx-ring-size", value, &p->opt.tx_ring_size);
 }
 
 static int set_macs(struct parse *p, const char *value)
@@ -291,6 +298,7 @@ static const struct row {
 	{"pairs", "N", ALL, set_pairs},
 	{"idle", "N", ALL, set_idle},
 	{"ring-size", "N", ALL, set_ring_size},
+	{"tx-ring-size", "N", ALL, set_tx_ring_size},
 	{"size", "LIST", RATES, options_sizes},
 	{"macs", "N", ALL, set_macs},
 	{"flows", "N", RATES, set_flows},
@@ -399,7 +407,8 @@ static unsigned in_flight_default(const struct bench_options *o)
 	for (unsigned i = 0; i < o->nsizes; i++)
 		longest = RW_MAX(longest, o->sizes[i].len);
 	buffers = o->mergeable ? longest / MERGED_BYTES + 1 : 1;
-	return RW_MAX(RW_MIN(DEFAULT_IN_FLIGHT, o->ring_size / RW_MAX(buffers, 2u)), 1u);
+	buffers = RW_MIN(o->tx_ring_size, o->ring_size / RW_MAX(buffers, 2u));
+	return RW_MAX(RW_MIN(DEFAULT_IN_FLIGHT, buffers), 1u);
 }
 
 /* How frames are sent: round and round, or one way. */
@@ -412,11 +421,14 @@ static int load_check(struct parse *p)
 		return options_mistake(p,
 			"--in-flight and --rate contradict each other: frames circulate or are "
 			"sent at a rate");
-	if (o->in_flight > o->ring_size)
+	if (!o->tx_ring_size)
+		o->tx_ring_size = o->ring_size;
+	if (o->in_flight > RW_MIN(o->ring_size, o->tx_ring_size))
 		return options_mistake(p,
 			"--in-flight=%u: there is room for %u frames in a ring: "
-			"give less, or a larger --ring-size",
-			o->in_flight, o->ring_size);
+			"give less, or a larger --%sring-size",
+			o->in_flight, RW_MIN(o->ring_size, o->tx_ring_size),
+			o->tx_ring_size < o->ring_size ? "tx-" : "");
 	if (!one_way && !o->in_flight)
 		o->in_flight = in_flight_default(o);
 	if (!o->macs)

@@ -40,6 +40,8 @@ void options_print_help(FILE *to)
 	      "  --idle=N            those at the last N sockets are silent: their rings run,\n"
 	      "                      and nothing is sent or taken (default: 0)\n"
 	      "  --ring-size=N       entries of a ring (default: 1024)\n"
+	      "  --tx-ring-size=N    of one that frames are sent from: so many buffers, used in\n"
+	      "                      turn (default: as the others)\n"
 	      "  --no-huge           no huge pages for the guests' memory\n"
 	      "  --cpu=CPU           the load runs there (default: wherever it is)\n"
 	      "\n"

@@ -59,9 +59,12 @@ static void setup_print(const struct bench_options *o, FILE *to)
 	fprintf(to, "%u ports, ", o->nports);
 	if (o->idle)
 		fprintf(to, "%u idle ones, ", o->idle);
-	fprintf(to, "%u queue pair%s, %s rings of %u, %smergeable%s%s", o->pairs,
-		o->pairs > 1 ? "s" : "", o->packed ? "packed" : "split", o->ring_size,
-		o->mergeable ? "" : "not ", o->in_order ? ", in order" : "", o->tso ? ", TSO" : "");
+	fprintf(to, "%u queue pair%s, %s rings of %u", o->pairs, o->pairs > 1 ? "s" : "",
+		o->packed ? "packed" : "split", o->ring_size);
+	if (o->tx_ring_size != o->ring_size)
+		fprintf(to, " (%u to send)", o->tx_ring_size);
+	fprintf(to, ", %smergeable%s%s", o->mergeable ? "" : "not ",
+		o->in_order ? ", in order" : "", o->tso ? ", TSO" : "");
 	if (o->measure == BENCH_RATE || o->measure == BENCH_SEARCH) {
 		fprintf(to, "; frames of ");
 		sizes_print(o, to);

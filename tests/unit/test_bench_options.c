@@ -67,6 +67,7 @@ static void two_sockets_are_enough(void **state)
 	assert_int_equal(got.macs, 1);
 	assert_int_equal(got.flows, 1);
 	assert_int_equal(got.ring_size, 1024);
+	assert_int_equal(got.tx_ring_size, 1024);
 	assert_int_equal(got.cpu, -1);
 	assert_true(got.mergeable && got.hugetlb && got.progress);
 	assert_false(got.packed || got.in_order || got.tso || got.latency || got.json);
@@ -87,6 +88,7 @@ static void options_and_sockets_stand_in_any_order(void **state)
 	assert_int_equal(got.sizes[0].len, 128);
 	assert_int_equal(got.pairs, 4);
 	assert_int_equal(got.ring_size, 256);
+	assert_int_equal(got.tx_ring_size, 256);
 	assert_int_equal(got.macs, 7);
 	assert_int_equal(got.flows, 9);
 	takes("-- --a --b");
@@ -187,6 +189,9 @@ static void numbers_have_bounds(void **state)
 	refuses("a b --ring-size=100", "power of two");
 	refuses("a b --ring-size=32", "--ring-size=32");
 	refuses("a b --ring-size=65536", "--ring-size=65536");
+	refuses("a b --tx-ring-size=96", "--tx-ring-size=96");
+	refuses("a b --in-flight=200 --tx-ring-size=128", "--tx-ring-size");
+	refuses("a b --in-flight=200 --ring-size=128 --tx-ring-size=256", "larger --ring-size");
 	refuses("a b --macs=0", "--macs=0");
 	refuses("a b --flows=many", "--flows=many");
 	refuses("a b --seconds=0", "--seconds=0");
@@ -266,6 +271,9 @@ static void what_circulates_has_room_in_a_ring(void **state)
 	assert_int_equal(got.in_flight, 64);
 	takes("a b --tso --size=64,65549");
 	assert_in_range(got.in_flight, 8, 31); /* of 33 buffers each, in 1024 */
+	takes("a b --tx-ring-size=128");
+	assert_int_equal(got.ring_size, 1024);
+	assert_int_equal(got.in_flight, 128);
 	takes("a b --tso --size=65549 --ring-size=64");
 	assert_int_equal(got.in_flight, 1);
 	takes("a b --in-flight=7 --ring-size=64");

@@ -26,6 +26,7 @@ static int known(void **state)
 		.nports = 2,
 		.pairs = 1,
 		.ring_size = 256,
+		.tx_ring_size = 128,
 		.packed = true,
 		.mergeable = true,
 		.sizes = {{100, 1}},
@@ -99,7 +100,7 @@ static void the_table_has_each_port_and_the_sum(void **state)
 	holds(text, "sum           3.000          2.970            2.376\n");
 	holds(text, "lost 30000 of 3000000 frames (1 %)");
 	holds(text, "55 cycles");
-	holds(text, "packed rings of 256, mergeable");
+	holds(text, "packed rings of 256 (128 to send), mergeable");
 	assert_null(strstr(text, "LATENCY"));
 	free(text);
 }
@@ -228,21 +229,22 @@ static void json_has_numbers_not_words(void **state)
 	const char *measure, *pattern;
 	double rate, bits, loss, cycles;
 	json_t *root, *latency;
-	int lost, sent, packed, ring;
+	int lost, sent, packed, ring, tx_ring;
 
 	(void)state;
 	root = json_of(&r);
 	assert_int_equal(
 		json_unpack(root,
-			"{s:s, s:{s:b, s:i, s:s}, s:{s:F, s:F, s:F, s:i, s:F, s:{s:i}, s:o}}",
+			"{s:s, s:{s:b, s:i, s:i, s:s}, s:{s:F, s:F, s:F, s:i, s:F, s:{s:i}, s:o}}",
 			"measure", &measure, "setup", "packed", &packed, "ring_size", &ring,
-			"pattern", &pattern, "result", "frames_per_s", &rate, "bits_per_s", &bits,
-			"loss", &loss, "lost", &lost, "own_cycles_per_frame", &cycles, "sum",
-			"sent", &sent, "latency_ns", &latency),
+			"tx_ring_size", &tx_ring, "pattern", &pattern, "result", "frames_per_s",
+			&rate, "bits_per_s", &bits, "loss", &loss, "lost", &lost,
+			"own_cycles_per_frame", &cycles, "sum", "sent", &sent, "latency_ns",
+			&latency),
 		0);
 	assert_string_equal(measure, "rate");
 	assert_string_equal(pattern, "pairs");
-	assert_true(packed && ring == 256);
+	assert_true(packed && ring == 256 && tx_ring == 128);
 	assert_true(rate == 2.97e6 && bits == 2.376e9 && loss == 0.01 && cycles == 55);
 	assert_int_equal(lost, 30000);
 	assert_int_equal(sent, 3000000);
