@@ -37,7 +37,8 @@ static int qsbr_new(struct sw *sw)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(sw->nworkers);
 
-	sw->qsbr = rw_zalloc(size);
+	/* DPDK's cache line, which is not everywhere ours. */
+	sw->qsbr = rte_zmalloc("qsbr", size, RTE_CACHE_LINE_SIZE);
 	if (!sw->qsbr)
 		return -ENOMEM;
 	return rte_rcu_qsbr_init(sw->qsbr, sw->nworkers) ? -EINVAL : 0;
@@ -90,7 +91,7 @@ void sw_free(struct sw *sw)
 	sw_idle_end(sw);
 	for (unsigned i = 0; i < sw->nworkers; i++)
 		rte_free(sw->workers[i]);
-	rw_free(sw->qsbr);
+	rte_free(sw->qsbr);
 	fdb_free(sw->fdb);
 	rw_free(sw->injection);
 	free(sw->ports);
@@ -271,7 +272,7 @@ void sw_commit(struct sw *sw)
 	sw_plan_forward(sw, next);
 	sw_idle_watch(sw, next);
 	sw->spare = sw->plan;
-	/* Pairs with the acquire in sw_worker_main: the plan and all it points to are complete. */
+	/* Pairs with the acquire in round_run: the plan and all it points to are complete. */
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
 	sw_idle_wake_all(sw);
 	sw_quiesce(sw);

@@ -18,6 +18,7 @@
 #include <rte_cycles.h>
 #include <rte_eal.h>
 
+#include "plan.h"
 #include "rw_numa.h"
 #include "sw_place.h"
 
@@ -224,6 +225,27 @@ static void queues_are_polled_where_the_guests_memory_is(void **state)
 	}
 	fake_down(a);
 	fake_down(b);
+}
+
+/* A cache line of DPDK's is 128 bytes on arm64, one of ours 64. */
+static void what_dpdk_looks_at_is_aligned_as_dpdk_wants(void **state)
+{
+	struct sw *first = sw, *more[16];
+	void *gaps[16];
+	uintptr_t bits = 0;
+
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++) {
+		gaps[i] = malloc(RW_CACHE_LINE * (i + 1)); /* no two begin alike */
+		assert_int_equal(sw_begin(state), 0);
+		bits |= (uintptr_t)sw->qsbr;
+		more[i] = sw;
+	}
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++) {
+		sw_free(more[i]);
+		free(gaps[i]);
+	}
+	sw = first;
+	assert_int_equal(bits % _Alignof(struct rte_rcu_qsbr), 0);
 }
 
 static void memory_that_is_far_from_all_workers_is_told_once(void **state)
@@ -443,6 +465,7 @@ int main(int argc, char **argv)
 		"16", "--lcores", "0", "--log-level=*:error", NULL};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(queues_are_polled_where_the_guests_memory_is),
+		cmocka_unit_test(what_dpdk_looks_at_is_aligned_as_dpdk_wants),
 		cmocka_unit_test(memory_that_is_far_from_all_workers_is_told_once),
 		cmocka_unit_test(a_queue_that_moves_rests_in_between_and_takes_its_state_along),
 		cmocka_unit_test(what_does_not_run_or_exist_is_not_moved),
