@@ -25,8 +25,10 @@
 #define BUFFERS     (3u << 20)
 #define BORDER      REGION_SIZE /* first address of the second region */
 #define HOLE        (2ull * REGION_SIZE)
-#define UVA_0       0x10000000ull
-#define UVA_1       0x50000000ull
+/* Where the second region starts in its file: their mappings may touch, the regions never do. */
+#define LEAD  64u
+#define UVA_0 0x10000000ull
+#define UVA_1 0x50000000ull
 
 /* The extras of a variant. */
 #define X_BODY   1u  /* bodies compiled with VQ_EXTRAS, none of them in use */
@@ -82,15 +84,17 @@ static inline void memory_new(struct fixture *f)
 {
 	struct gm_region_desc d[2] = {
 		{.gpa = 0, .size = REGION_SIZE, .uva = UVA_0},
-		{.gpa = BORDER, .size = REGION_SIZE, .uva = UVA_1},
+		{.gpa = BORDER, .size = REGION_SIZE, .uva = UVA_1, .mmap_offset = LEAD},
 	};
 
 	for (int i = 0; i < 2; i++) {
+		uint64_t bytes = d[i].mmap_offset + REGION_SIZE;
+
 		f->fds[i] = memfd_create("guest", MFD_CLOEXEC);
-		assert_int_equal(ftruncate(f->fds[i], REGION_SIZE), 0);
-		f->mem[i] = mmap(
-			NULL, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, f->fds[i], 0);
+		assert_int_equal(ftruncate(f->fds[i], (off_t)bytes), 0);
+		f->mem[i] = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->fds[i], 0);
 		assert_ptr_not_equal(f->mem[i], MAP_FAILED);
+		f->mem[i] += d[i].mmap_offset;
 	}
 	assert_int_equal(gm_map_new(d, f->fds, 2, NULL, &f->map), 0);
 }
@@ -221,7 +225,7 @@ static inline void fixture_free(struct fixture *f)
 	fe_ring_fini(&f->ring);
 	gm_map_free(f->map);
 	for (int i = 0; i < 2; i++) {
-		munmap(f->mem[i], REGION_SIZE);
+		munmap(f->mem[i] - i * LEAD, REGION_SIZE + i * LEAD);
 		close(f->fds[i]);
 	}
 	close(f->call_fd);
