@@ -5,6 +5,8 @@
 usage: test_results.py meson BUILD_DIR PART   after `meson test`
        test_results.py pytest JUNIT_XML PART  after `pytest --junit-xml`
        test_results.py perf FILE PART         after `instructions.py --rows`
+       test_results.py emulated BUILD_DIR PART  after `meson test` under an emulator, of what
+                                                tests/emulated.txt lets start
 
 A row is "passed|failed|skipped <tab> PART <tab> NAME <tab> REASON". Each scenario is a row, not
 each program; a program that fails beside its scenarios (it crashed, it hung, a sanitizer spoke
@@ -15,6 +17,8 @@ import json
 import os
 import sys
 import xml.etree.ElementTree as ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def reason_of(element):
@@ -36,12 +40,25 @@ def result_of(case):
     return 'passed', ''
 
 
+def scenario_of(case):
+    """The name of a scenario, wherever cmocka and meson have put it.
+
+    "2 - NAME", or "2 - NAME Could not run test: WHY" when the end of its fixture failed as well; of
+    one that skipped itself "2", with the name beside it.
+    """
+    name = case.get('name').split(' Could not run test: ')[0]
+    if ' - ' not in name:
+        output = case.find('system-out')
+        return reason_of(output) if output is not None else name
+    return name.split(' - ', 1)[1]
+
+
 def meson_rows(build_dir):
     logs = os.path.join(build_dir, 'meson-logs')
     scenarios = {}
     for suite in ElementTree.parse(os.path.join(logs, 'testlog.junit.xml')).iter('testsuite'):
         program = suite.get('name').split('.', 1)[1]
-        scenarios[program] = [(case.get('name').split(' - ', 1)[-1], *result_of(case))
+        scenarios[program] = [(scenario_of(case), *result_of(case))
                               for case in suite.iter('testcase')]
     with open(os.path.join(logs, 'testlog.json'), encoding='utf-8') as log:
         programs = [json.loads(line) for line in log]
@@ -71,7 +88,44 @@ def perf_rows(path):
             yield result, f'instructions per frame: {row}', reason
 
 
-READERS = {'meson': meson_rows, 'pytest': pytest_rows, 'perf': perf_rows}
+def left_out():
+    """What tests/emulated.txt names: programs, and scenarios as "PROGRAM: SCENARIO"."""
+    with open(os.path.join(ROOT, 'tests', 'emulated.txt'), encoding='utf-8') as file:
+        lines = [line.strip() for line in file]
+    names = {line for line in lines if line and not line.startswith('#')}
+    scenarios = {name for name in names if ': ' in name}
+    return names - scenarios, scenarios
+
+
+def programs_of(build_dir):
+    """The programs of the suites that run under the emulator, and those that ran."""
+    with open(os.path.join(build_dir, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
+        wanted = {test['name'] for test in json.load(file)
+                  if {'unit', 'protocol'} & {suite.split(':')[-1] for suite in test['suite']}}
+    with open(os.path.join(build_dir, 'meson-logs', 'testlog.json'), encoding='utf-8') as log:
+        ran = {json.loads(line)['name'].split(' / ')[-1] for line in log}
+    return wanted, ran
+
+
+def emulated_rows(build_dir):
+    """The rows without the scenarios that are left out, which must be there and not have passed."""
+    programs, scenarios = left_out()
+    wanted, ran = programs_of(build_dir)
+    seen = set(wanted)
+    for result, name, reason in meson_rows(build_dir):
+        seen.add(name)
+        if name not in scenarios:
+            yield result, name, reason
+        elif result == 'passed':
+            yield 'failed', name, 'passed, and tests/emulated.txt leaves it out'
+    for name in sorted(wanted - programs - ran):
+        yield 'failed', name, 'did not run'
+    for name in sorted((programs | scenarios) - seen):
+        yield 'failed', name, 'does not exist, and tests/emulated.txt leaves it out'
+
+
+READERS = {'meson': meson_rows, 'emulated': emulated_rows, 'pytest': pytest_rows,
+           'perf': perf_rows}
 
 
 def main():
