@@ -19,6 +19,8 @@ CONNECT_S, SETTLE_S = 2, 1
 START_S, END_S = 20, 20
 # Frames of this size are TCP to be cut by the device: as large as an IPv4 packet can be.
 TSO, TSO_BYTES = "tso", 65549
+# Two ports with so many send from as many buffers as the floor (tests/perf/floor.c).
+FEW_BUFFERS = 128
 OVS_DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
@@ -325,10 +327,10 @@ def virtio_user(back_end, size, ring, seconds, directory):
     return sum(map(int, rates[-2:])) / 1e6, float(cycles[0])
 
 
-def ringway_bench(back_end, size, ring, seconds, directory):
+def ringway_bench(back_end, size, ring, seconds, directory, more=()):
     """The same with guests that do nothing but this, and look at what they receive."""
     del directory
-    words = ["--tso", f"--size={TSO_BYTES}"] if size == TSO else [f"--size={size}"]
+    words = [*more, *(["--tso", f"--size={TSO_BYTES}"] if size == TSO else [f"--size={size}"])]
     return circulate(back_end, ring, seconds, words, lambda load: time.sleep(SETTLE_S / 2))
 
 
@@ -351,4 +353,11 @@ def circulate(back_end, ring, seconds, words, wait_warm):
     return result["frames_per_s"] / 1e6, 2 * result["own_cycles_per_frame"]
 
 
-LOADS = {"virtio-user": virtio_user, "ringway-bench": ringway_bench}
+def ringway_bench_few(back_end, size, ring, seconds, directory):
+    """Guests that send from few buffers, as real ones do that use first what they freed last."""
+    return ringway_bench(back_end, size, ring, seconds, directory,
+                         [f"--tx-ring-size={FEW_BUFFERS}"])
+
+
+LOADS = {"virtio-user": virtio_user, "ringway-bench": ringway_bench,
+         "ringway-bench-few": ringway_bench_few}

@@ -10,6 +10,7 @@ COLOURS = ["#2b6cb0", "#a0aec0", "#718096", "#d69e2e", "#6b46c1", "#2f855a"]
 # Where the tables of a load stand in the page.
 MARKS = {load: [f"<!-- scripts/bench{option}: {mark} -->" for mark in ("begin", "end")]
          for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"),
+                              ("ringway-bench-few", " --load ringway-bench-few"),
                               ("scale", " --scale"))}
 BAR, GAP, HEIGHT, BASE = 36, 40, 200, 240
 LEGEND = 20
