@@ -83,19 +83,10 @@ static uint32_t relocations(const struct fdb *fdb)
 	return atomic_load_explicit(&fdb->relocations, memory_order_acquire);
 }
 
-void fdb_locate(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket **where, unsigned n)
+struct fdb_places fdb_places(const struct fdb *fdb)
 {
-	/* Copies, which stay in registers: for all the compiler knows, `where` lies in the table. */
-	const struct fdb_secret secret = fdb->secret;
-	struct fdb_bucket *buckets = fdb->buckets;
-	uint32_t mask = fdb->mask;
-
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t first = (uint32_t)fdb_hash_with(&secret, keys[i]) & mask;
-
-		where[i] = &buckets[first];
-		__builtin_prefetch(&buckets[first]);
-	}
+	return (struct fdb_places){
+		.buckets = fdb->buckets, .mask = fdb->mask, .secret = fdb->secret};
 }
 
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key)

@@ -116,10 +116,6 @@ struct fdb_port {
 	uint16_t rank_next;
 };
 
-struct fdb_secret {
-	uint64_t word[4];
-};
-
 struct fdb {
 	/* Constant, but for the age. */
 	struct fdb_bucket *buckets;
@@ -149,34 +145,12 @@ struct fdb {
 	uint32_t age_cursor; /* next bucket to age */
 };
 
-/* The 128-bit product folded: every bit of the result depends on every bit of `a`. */
-static inline uint64_t fdb_fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/*
- * Two rounds of multiply and fold with a secret of this table. A guest picks its addresses, but
- * sees neither hashes nor buckets, so without the secret it cannot aim at one bucket; patterns
- * (counting up, equal low bytes) spread as random addresses do. A cryptographic hash would be
- * needed only if guests were shown hashes. AMD EPYC (Zen 4), 2 cores, TSC cycles for a key of a
- * burst: 3, SipHash-1-3 16.
- */
-static inline uint64_t fdb_hash_with(const struct fdb_secret *secret, fdb_key key)
-{
-	const uint64_t *s = secret->word;
-
-	return fdb_fold(fdb_fold(key ^ s[0], s[1]) ^ s[2], s[3]);
-}
-
 static inline uint64_t fdb_hash(const struct fdb *fdb, fdb_key key)
 {
 	return fdb_hash_with(&fdb->secret, key);
 }
 
-/* The bucket a key of this hash is put into, and the one it is put into when that is full. */
+/* The bucket a key of this hash is put into (fdb_locate), and the one when that is full. */
 static inline uint32_t fdb_first(const struct fdb *fdb, uint64_t hash)
 {
 	return (uint32_t)hash & fdb->mask;

@@ -152,25 +152,31 @@ static inline bool run_key_same(struct run_key a, struct run_key b)
 
 /*
  * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
- * i-th begins, and count it. How many there are.
+ * i-th begins, have what the FDB knows of them fetched, and count it. How many there are.
  */
 static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned n)
 {
 	struct port_tally tally = {0};
 	/* Of the frame before; at first other than any frame's. */
 	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
+	const struct fdb_places places = fdb_places(w->sw->fdb);
 	unsigned nruns = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
 		struct run_key key = run_key_of(f);
+		fdb_key dst, src;
 
 		port_tally_add(&tally, f);
 		if (rw_likely(run_key_same(key, last)))
 			continue;
 		last = key;
-		w->keys[nruns] = fdb_key_make(frame_dst(f), f->vlan);
-		w->sources[nruns] = fdb_key_make(frame_src(f), f->vlan);
+		dst = fdb_key_make(frame_dst(f), f->vlan);
+		src = fdb_key_make(frame_src(f), f->vlan);
+		w->keys[nruns] = dst;
+		w->sources[nruns] = src;
+		w->keys_at[nruns] = fdb_locate(&places, dst);
+		w->sources_at[nruns] = fdb_locate(&places, src);
 		w->run[nruns++] = (uint8_t)i;
 	}
 	w->run[nruns] = (uint8_t)n;
@@ -235,8 +241,6 @@ static void forward(
 	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->from_guest, n);
 	struct fdb *fdb = w->sw->fdb;
 
-	fdb_locate(fdb, w->sources, w->sources_at, nruns);
-	fdb_locate(fdb, w->keys, w->keys_at, nruns);
 	learn(w, plan, from, nruns, n);
 	fdb_lookup_bulk(fdb, w->keys, w->keys_at, w->dst, nruns);
 	distribute(w, plan, from, nruns);

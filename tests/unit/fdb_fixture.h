@@ -29,15 +29,24 @@ static inline fdb_key station(uint32_t n, uint16_t vlan)
 	return fdb_key_make(mac, vlan);
 }
 
-/* Most keys of a call of the two below; more than any of fdb's own limits. */
+/* Most keys of a call of the last two below; more than any of fdb's own limits. */
 #define BURST_MAX 128
+
+static inline void locate_burst(
+	const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket **where, unsigned n)
+{
+	const struct fdb_places places = fdb_places(fdb);
+
+	for (unsigned i = 0; i < n; i++)
+		where[i] = fdb_locate(&places, keys[i]);
+}
 
 static inline void lookup_burst(
 	const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
 {
 	struct fdb_bucket *where[BURST_MAX];
 
-	fdb_locate(fdb, keys, where, n);
+	locate_burst(fdb, keys, where, n);
 	fdb_lookup_bulk(fdb, keys, where, out, n);
 }
 
@@ -46,7 +55,7 @@ static inline void learn_burst(
 {
 	struct fdb_bucket *where[BURST_MAX];
 
-	fdb_locate(fdb, keys, where, n);
+	locate_burst(fdb, keys, where, n);
 	fdb_learn_bulk(fdb, keys, where, n, port, now_s);
 }
 

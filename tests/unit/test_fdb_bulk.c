@@ -198,8 +198,8 @@ static void a_place_found_before_its_station_was_learned_is_the_right_one(void *
 	uint16_t out[2];
 
 	(void)state;
-	fdb_locate(fdb, sources, sources_at, 2);
-	fdb_locate(fdb, keys, keys_at, 2);
+	locate_burst(fdb, sources, sources_at, 2);
+	locate_burst(fdb, keys, keys_at, 2);
 	fdb_learn_bulk(fdb, sources, sources_at, 2, 7, 0);
 	fdb_lookup_bulk(fdb, keys, keys_at, out, 2);
 	assert_int_equal(out[0], 7);
