@@ -23,27 +23,31 @@ static uint32_t next_random(uint64_t *state)
 	return *state * UINT64_C(2685821657736338717) >> 32;
 }
 
-/* Fill a table to the limit with keys made by `key_of`, in rising order of its argument. */
+/* Fill a table of `limit` entries with `n` keys made by `key_of`, in rising order of its argument. */
+static void fill(uint32_t limit, uint32_t n_keys, fdb_key (*key_of)(uint32_t n))
+{
+	struct fdb *fdb = new_table(limit, 300);
+	struct fdb_stats stats;
+
+	for (uint32_t n = 0; n < n_keys; n++)
+		if (fdb_learn(fdb, key_of(n), n % PORTS, 0) != FDB_NEW)
+			fail_msg("%u of %u found no room", n, n_keys);
+	for (uint32_t n = 0; n < n_keys; n++)
+		if (fdb_lookup(fdb, key_of(n)) != n % PORTS)
+			fail_msg("%u of %u was lost", n, n_keys);
+	fdb_get_stats(fdb, &stats);
+	assert_int_equal(stats.entries, n_keys);
+	assert_int_equal(stats.evicted, 0);
+	assert_int_equal(count_listed(fdb), n_keys);
+	fdb_free(fdb);
+}
+
 static void fill_to_the_limit(fdb_key (*key_of)(uint32_t n))
 {
 	static const uint32_t sizes[] = {1, 7, 8, 64, 1000, 4096, 65536};
-	struct fdb_stats stats;
 
-	for (unsigned i = 0; i < RW_ARRAY_SIZE(sizes); i++) {
-		struct fdb *fdb = new_table(sizes[i], 300);
-
-		for (uint32_t n = 0; n < sizes[i]; n++)
-			if (fdb_learn(fdb, key_of(n), n % PORTS, 0) != FDB_NEW)
-				fail_msg("%u of %u found no room", n, sizes[i]);
-		for (uint32_t n = 0; n < sizes[i]; n++)
-			if (fdb_lookup(fdb, key_of(n)) != n % PORTS)
-				fail_msg("%u of %u was lost", n, sizes[i]);
-		fdb_get_stats(fdb, &stats);
-		assert_int_equal(stats.entries, sizes[i]);
-		assert_int_equal(stats.evicted, 0);
-		assert_int_equal(count_listed(fdb), sizes[i]);
-		fdb_free(fdb);
-	}
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(sizes); i++)
+		fill(sizes[i], sizes[i], key_of);
 }
 
 static fdb_key key_that_counts_up(uint32_t n)
@@ -82,6 +86,13 @@ static void a_table_takes_as_many_stations_as_it_says(void **state)
 	fill_to_the_limit(key_with_equal_high_bits);
 	fill_to_the_limit(key_with_all_vlans);
 	fill_to_the_limit(key_that_looks_random);
+}
+
+/* The table that scripts/bench --scale fills. */
+static void a_million_stations_have_room_in_a_table_of_2_to_the_20(void **state)
+{
+	(void)state;
+	fill(1u << 20, 1000000, key_that_counts_up);
 }
 
 /*
@@ -511,6 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_table_takes_as_many_stations_as_it_says),
+		cmocka_unit_test(a_million_stations_have_room_in_a_table_of_2_to_the_20),
 		cmocka_unit_test(the_table_does_what_a_plain_array_would),
 		cmocka_unit_test(no_thread_ever_sees_a_station_where_it_never_was),
 	};
