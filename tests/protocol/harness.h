@@ -51,7 +51,7 @@ struct peer {
 struct rig {
 	char dir[32];
 	pid_t pid;
-	int slow; /* factor for waits: under a sanitizer all takes longer */
+	int slow; /* factor for waits and CPU time: under a sanitizer or emulator all takes longer */
 	struct fe_conn ctl;
 	const char *ports; /* letters of the server ports */
 	struct peer *peers[RIG_MAX_PEERS];
