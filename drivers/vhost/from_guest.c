@@ -342,22 +342,22 @@ LEND(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
 void vhost_from_init(struct vhost_queue *q, bool discarding)
 {
-	typedef unsigned (*from_fn)(struct vhost_queue * q, struct frame * frames, unsigned n);
 	static const struct {
-		from_fn from, wide, discard;
+		unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
+		unsigned (*discard)(struct vhost_queue *q, struct frame *frames, unsigned n);
 		void (*give_back)(struct vhost_queue *q);
 	} bodies[] = {
-		[0] = {from_split, from_split_wide, discard_split, give_back_split},
-		[VQ_PACKED] = {from_packed, from_packed_wide, discard_packed, give_back_packed},
-		[VQ_EXTRAS] = {from_split_extras, from_split_extras, discard_split_extras,
-			give_back_split_extras},
-		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, from_packed_extras,
-			discard_packed_extras, give_back_packed_extras},
+		[0] = {from_split, discard_split, give_back_split},
+		[VQ_PACKED] = {from_packed, discard_packed, give_back_packed},
+		[VQ_EXTRAS] = {from_split_extras, discard_split_extras, give_back_split_extras},
+		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, discard_packed_extras,
+			give_back_packed_extras},
+		/* Neither of the others copies anything. */
+		[VHOST_WIDE] = {from_split_wide, discard_split, give_back_split},
+		[VHOST_WIDE | VQ_PACKED] = {from_packed_wide, discard_packed, give_back_packed},
 	};
 	unsigned mode = vhost_mode_of(q);
 
 	q->give_back = bodies[mode].give_back;
-	q->from = discarding   ? bodies[mode].discard
-		: rw_is_wide() ? bodies[mode].wide
-			       : bodies[mode].from;
+	q->from = discarding ? bodies[mode].discard : bodies[mode].from;
 }

@@ -17,8 +17,9 @@
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
 
-/* Beside VQ_PACKED and VQ_EXTRAS: bodies that are RW_WIDE functions. */
-#define VHOST_WIDE 0x100u
+/* Beside VQ_PACKED or alone: bodies that are RW_WIDE functions. With VQ_EXTRAS it would not matter. */
+#define VHOST_WIDE 0x4u
+_Static_assert(!(VHOST_WIDE & (VQ_PACKED | VQ_EXTRAS)), "modes are told apart by their bits");
 
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10
@@ -133,7 +134,9 @@ void vhost_queue_place(struct vhost_queue *q, int node);
 /* The mode of the queue's bodies. */
 static inline unsigned vhost_mode_of(const struct vhost_queue *q)
 {
-	return (q->packed ? VQ_PACKED : 0) | (q->extras ? VQ_EXTRAS : 0);
+	unsigned usual = rw_is_wide() ? VHOST_WIDE : 0;
+
+	return (q->packed ? VQ_PACKED : 0) | (q->extras ? VQ_EXTRAS : usual);
 }
 
 /* Choose the functions for a from_guest (`discard`: of a disabled ring) or to_guest queue. */

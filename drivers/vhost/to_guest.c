@@ -540,21 +540,17 @@ BODIES(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
 void vhost_to_init(struct vhost_queue *q, bool mergeable)
 {
-	typedef void (*to_fn)(struct vhost_queue * q, struct frame *const *frames, unsigned n);
-	static const to_fn bodies[][2] = {
+	static void (*const bodies[][2])(
+		struct vhost_queue * q, struct frame *const *frames, unsigned n) = {
 		[0] = {to_split, to_split_mergeable},
 		[VQ_PACKED] = {to_packed, to_packed_mergeable},
 		[VQ_EXTRAS] = {to_split_extras, to_split_extras_mergeable},
 		[VQ_PACKED | VQ_EXTRAS] = {to_packed_extras, to_packed_extras_mergeable},
+		[VHOST_WIDE] = {to_split_wide, to_split_wide_mergeable},
+		[VHOST_WIDE | VQ_PACKED] = {to_packed_wide, to_packed_wide_mergeable},
 	};
-	static const to_fn wide[][2] = {
-		[0] = {to_split_wide, to_split_wide_mergeable},
-		[VQ_PACKED] = {to_packed_wide, to_packed_wide_mergeable},
-	};
-	unsigned mode = vhost_mode_of(q);
 
-	q->to = mode < RW_ARRAY_SIZE(wide) && rw_is_wide() ? wide[mode][mergeable]
-							   : bodies[mode][mergeable];
+	q->to = bodies[vhost_mode_of(q)][mergeable];
 	q->copy = rw_copy_best();
 	q->demotes = rw_demotes();
 }
