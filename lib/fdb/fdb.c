@@ -6,23 +6,38 @@
 #include "fdb_priv.h"
 
 #define MAX_ENTRIES (1u << 24)
-#define MAX_PORTS   4096
 
-static int draw_secret(uint64_t secret[4])
+/* What an odd number has to be multiplied by for 1, modulo 2^64. */
+static uint64_t inverse_of(uint64_t odd)
 {
+	uint64_t x = odd; /* right in the three lowest bits; each step doubles their number */
+
+	for (unsigned bits = 3; bits < 64; bits *= 2)
+		x *= 2 - odd * x;
+	return x;
+}
+
+static int draw_secret(struct fdb *fdb)
+{
+	uint64_t *secret = fdb->places.secret;
+
 	/* Up to 256 bytes come whole or not at all (getrandom(2)). */
-	if (getrandom(secret, 4 * sizeof(*secret), 0) < 0)
+	if (getrandom(secret, sizeof(fdb->places.secret), 0) < 0)
 		return -errno;
+	secret[0] &= FDB_KEY_MASK;
 	/* Multipliers: an even one would throw bits away. */
-	secret[1] |= 1;
-	secret[3] |= 1;
+	for (unsigned i = 1; i < RW_ARRAY_SIZE(fdb->places.secret); i++) {
+		secret[i] |= 1;
+		fdb->inverse[i] = inverse_of(secret[i]);
+	}
+	secret[1] <<= 4;
 	return 0;
 }
 
 static uint32_t buckets_for(uint32_t max_entries)
 {
 	uint32_t want = (max_entries * FDB_SLOTS_PER_ENTRY + FDB_WAYS - 1) / FDB_WAYS;
-	uint32_t n = 2; /* a key's two buckets differ */
+	uint32_t n = FDB_BUCKETS_MIN;
 
 	while (n < want)
 		n *= 2;
@@ -36,7 +51,7 @@ struct fdb *fdb_new(const struct fdb_config *cfg)
 	int err;
 
 	if (!cfg->max_entries || cfg->max_entries > MAX_ENTRIES || !cfg->max_ports ||
-		cfg->max_ports > MAX_PORTS) {
+		cfg->max_ports > FDB_MAX_PORTS) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -46,16 +61,19 @@ struct fdb *fdb_new(const struct fdb_config *cfg)
 		return NULL;
 	}
 	n_buckets = buckets_for(cfg->max_entries);
-	fdb->mask = n_buckets - 1;
+	fdb->buckets = n_buckets;
+	fdb->places.mask = (n_buckets - 1) * (uint64_t)sizeof(*fdb->places.buckets);
+	fdb->wide = fdb_is_wide();
 	fdb->max_entries = cfg->max_entries;
 	fdb->max_ports = cfg->max_ports;
 	atomic_init(&fdb->age_s, cfg->age_s);
-	fdb->buckets = rw_zalloc((size_t)n_buckets * sizeof(*fdb->buckets));
+	fdb->places.buckets = rw_zalloc((size_t)n_buckets * sizeof(*fdb->places.buckets));
+	fdb->seen_s = rw_zalloc((size_t)n_buckets * FDB_WAYS * sizeof(*fdb->seen_s));
 	fdb->links = rw_zalloc((size_t)n_buckets * FDB_WAYS * sizeof(*fdb->links));
 	fdb->ports = rw_zalloc(cfg->max_ports * sizeof(*fdb->ports));
 	fdb->rank = rw_zalloc(((size_t)cfg->max_entries + 1) * sizeof(*fdb->rank));
-	err = draw_secret(fdb->secret.word);
-	if (!err && !(fdb->buckets && fdb->links && fdb->ports && fdb->rank))
+	err = draw_secret(fdb);
+	if (!err && !(fdb->places.buckets && fdb->seen_s && fdb->links && fdb->ports && fdb->rank))
 		err = -ENOMEM;
 	if (err) {
 		fdb_free(fdb);
@@ -73,7 +91,8 @@ void fdb_free(struct fdb *fdb)
 	rw_free(fdb->rank);
 	rw_free(fdb->ports);
 	rw_free(fdb->links);
-	rw_free(fdb->buckets);
+	rw_free(fdb->seen_s);
+	rw_free(fdb->places.buckets);
 	rw_free(fdb);
 }
 
@@ -85,96 +104,152 @@ static uint32_t relocations(const struct fdb *fdb)
 
 struct fdb_places fdb_places(const struct fdb *fdb)
 {
-	return (struct fdb_places){
-		.buckets = fdb->buckets, .mask = fdb->mask, .secret = fdb->secret};
+	return fdb->places;
+}
+
+fdb_key fdb_key_of(const struct fdb *fdb, fdb_hash hash)
+{
+	/* fdb_hash_with backwards. A fold is its own inverse: what it shifts in twice is out of the word. */
+	uint64_t x = hash >> FDB_HASH_SHIFT << 4;
+
+	x = ((x ^ x >> 30) & ~UINT64_C(15)) * fdb->inverse[2];
+	x = ((x ^ x >> 30) & ~UINT64_C(15)) * fdb->inverse[1];
+	x >>= 4;
+	return x ^ x >> 30 ^ fdb->places.secret[0];
+}
+
+fdb_key fdb_entry_key(const struct fdb *fdb, uint32_t bucket, uint64_t entry)
+{
+	uint32_t first = entry & FDB_SECOND ? fdb_other(fdb, bucket, entry) : bucket;
+	uint64_t low = first & (FDB_BUCKETS_MIN - 1);
+
+	return fdb_key_of(fdb, (entry & FDB_REST_MASK) | low << FDB_HASH_SHIFT);
+}
+
+uint32_t fdb_find(const struct fdb *fdb, fdb_hash hash, uint64_t *entry)
+{
+	const uint32_t bucket[2] = {fdb_first(fdb, hash), fdb_second(fdb, hash)};
+	const uint64_t tag[2] = {fdb_first_tag(hash), fdb_second_tag(hash)};
+
+	for (uint32_t i = 0; i < 2 * FDB_WAYS; i++) {
+		uint32_t slot = bucket[i / FDB_WAYS] * FDB_WAYS + i % FDB_WAYS;
+
+		*entry = fdb_read(fdb_slot_at(fdb, slot));
+		if (fdb_is_hit(*entry ^ tag[i / FDB_WAYS]))
+			return slot;
+	}
+	return FDB_SLOT_NONE;
+}
+
+static uint16_t lookup_hash(const struct fdb *fdb, fdb_hash hash)
+{
+	uint32_t before, after = relocations(fdb);
+	uint64_t entry;
+
+	do {
+		before = after;
+		if (fdb_find(fdb, hash, &entry) != FDB_SLOT_NONE)
+			return fdb_port_of(entry);
+		after = relocations(fdb);
+	} while (rw_unlikely(after != before));
+	return FDB_PORT_NONE;
 }
 
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key)
 {
-	uint64_t hash = fdb_hash(fdb, key);
-	uint32_t before, after = relocations(fdb);
-	uint64_t value;
-
-	do {
-		before = after;
-		if (fdb_find(fdb, hash, key, &value))
-			return fdb_value_port(value);
-		after = relocations(fdb);
-	} while (rw_unlikely(after != before));
-	return FDB_PORT_NONE;
+	return lookup_hash(fdb, fdb_hash_with(fdb->places.secret, key));
 }
 
 /*
  * Up to FDB_BULK keys: the second buckets of those that missed are on their way before the first of
  * these is read.
  */
-static void lookup_burst(const struct fdb *fdb, const fdb_key *keys,
-	struct fdb_bucket *const *where, uint16_t *out, unsigned n)
+RW_ALWAYS_INLINE void lookup_burst(const struct fdb *fdb, const fdb_hash *hashes, uint16_t *out,
+	unsigned n, fdb_compare_fn compare)
 {
 	uint32_t before = relocations(fdb);
 	struct fdb_bucket *second[FDB_BULK];
 	uint8_t missed[FDB_BULK];
 	unsigned n_missed = 0;
-	struct fdb_slot *s;
-	uint64_t value;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (rw_likely(fdb_bucket_find(where[i], keys[i], &s, &value))) {
-			out[i] = fdb_value_port(value);
+		uint64_t left = compare(fdb_first_bucket(fdb, hashes[i]), fdb_first_tag(hashes[i]));
+
+		if (rw_likely(fdb_is_hit(left))) {
+			out[i] = fdb_port_of(left);
 			continue;
 		}
-		second[n_missed] = fdb_second_bucket(fdb, keys[i]);
+		second[n_missed] = fdb_second_bucket(fdb, hashes[i]);
 		__builtin_prefetch(second[n_missed]);
 		missed[n_missed++] = i;
 	}
 	for (unsigned m = 0; m < n_missed; m++) {
 		unsigned i = missed[m];
+		uint64_t left = compare(second[m], fdb_second_tag(hashes[i]));
 
-		if (fdb_bucket_find(second[m], keys[i], &s, &value))
-			out[i] = fdb_value_port(value);
+		if (fdb_is_hit(left))
+			out[i] = fdb_port_of(left);
 		else if (rw_unlikely(relocations(fdb) != before))
-			out[i] = fdb_lookup(fdb, keys[i]);
+			out[i] = lookup_hash(fdb, hashes[i]);
 		else
 			out[i] = FDB_PORT_NONE;
 	}
 }
 
-void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
-	uint16_t *out, unsigned n)
+static void lookup_usual(const struct fdb *fdb, const fdb_hash *hashes, uint16_t *out, unsigned n)
 {
-	for (unsigned done = 0; done < n; done += FDB_BULK)
-		lookup_burst(fdb, keys + done, where + done, out + done,
-			RW_MIN(n - done, (unsigned)FDB_BULK));
+	lookup_burst(fdb, hashes, out, n, fdb_compare);
 }
 
-/* Whether slot `s` is in use, and then what is in it. Steps R2 to R4 suffice: any key will do. */
-static bool read_slot(const struct fdb_slot *s, struct fdb_entry *out)
+FDB_WIDE static void lookup_wide(
+	const struct fdb *fdb, const fdb_hash *hashes, uint16_t *out, unsigned n)
 {
-	uint64_t key, value;
+	lookup_burst(fdb, hashes, out, n, fdb_compare_wide);
+}
+
+void fdb_lookup_bulk(const struct fdb *fdb, const fdb_hash *hashes, uint16_t *out, unsigned n)
+{
+	void (*const burst)(const struct fdb *, const fdb_hash *, uint16_t *, unsigned) =
+		fdb->wide ? lookup_wide : lookup_usual;
+
+	for (unsigned done = 0; done < n; done += FDB_BULK)
+		burst(fdb, hashes + done, out + done, RW_MIN(n - done, (unsigned)FDB_BULK));
+}
+
+/*
+ * Whether a slot is in use, and then what is in it. seen_s belongs to the entry if the slot has said the
+ * same before and after.
+ */
+static bool read_slot(const struct fdb *fdb, uint32_t slot, struct fdb_entry *out)
+{
+	const fdb_slot *s = fdb_slot_at(fdb, slot);
+	uint64_t entry, again = fdb_read(s);
+	uint32_t seen_s;
 
 	do {
-		value = fdb_load(&s->value);
-		key = fdb_load(&s->key);
-		if (!(key & FDB_VALID))
+		entry = again;
+		if (!entry)
 			return false;
-	} while (!fdb_same_life(value, fdb_load(&s->value)));
+		seen_s = fdb_seen(fdb, slot);
+		again = fdb_read(s);
+	} while (again != entry);
 	*out = (struct fdb_entry){
-		.key = key & ~FDB_VALID,
-		.port = fdb_value_port(value),
-		.is_static = fdb_value_kind(value) == FDB_PINNED,
-		.last_seen_s = fdb_value_seen(value),
+		.key = fdb_entry_key(fdb, slot / FDB_WAYS, entry),
+		.port = fdb_port_of(entry),
+		.is_static = fdb_kind_of(entry) == FDB_PINNED,
+		.last_seen_s = seen_s,
 	};
 	return true;
 }
 
 uint32_t fdb_list(const struct fdb *fdb, uint32_t *cursor, struct fdb_entry *out, uint32_t n)
 {
-	uint32_t end = (fdb->mask + 1) * FDB_WAYS;
+	uint32_t end = fdb->buckets * FDB_WAYS;
 	uint32_t slot = *cursor;
 	uint32_t copied = 0;
 
 	for (; slot < end && copied < n; slot++)
-		copied += read_slot(fdb_slot_at(fdb, slot), &out[copied]);
+		copied += read_slot(fdb, slot, &out[copied]);
 	*cursor = slot < end ? slot : FDB_CURSOR_END;
 	return copied;
 }

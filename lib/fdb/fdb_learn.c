@@ -11,149 +11,138 @@
  */
 #define LOCK_TRIES 256
 
-/* Put an entry into the free slot `s`. Steps W2 and W3. `value` has no generation yet. */
-static void publish(struct fdb_slot *s, fdb_key key, uint64_t value)
+static void write_slot(struct fdb *fdb, uint32_t slot, uint64_t entry)
 {
-	uint64_t old = atomic_load_explicit(&s->value, memory_order_relaxed);
-	uint64_t gen = (old + (UINT64_C(1) << FDB_GEN_SHIFT)) & FDB_GEN_MASK;
-
-	/* Pairs with R2: who sees this value sees that the key before it went. */
-	atomic_store_explicit(&s->value, value | gen, memory_order_release);
-	/* Pairs with R1 and R3: who sees this key sees its value. */
-	atomic_store_explicit(&s->key, key | FDB_VALID, memory_order_release);
+	/* Release: who sees the entry sees its seen_s. */
+	atomic_store_explicit(fdb_slot_at(fdb, slot), entry, memory_order_release);
 }
 
-static void clear(struct fdb_slot *s)
+static void write_seen(struct fdb *fdb, uint32_t slot, uint32_t now_s)
 {
-	/* W1. Pairs with R1 and R3: who misses a relocated entry here sees `relocations` grown. */
-	atomic_store_explicit(&s->key, 0, memory_order_release);
+	atomic_store_explicit(&fdb->seen_s[slot], now_s, memory_order_relaxed);
 }
 
-static uint64_t make_value(uint16_t port, enum fdb_kind kind, uint32_t now_s)
+/* What the holder of the lock finds in a slot: a refresh may still change the stamp. */
+static uint64_t entry_in(const struct fdb *fdb, uint32_t slot)
 {
-	if (kind == FDB_PINNED)
-		return port | FDB_STATIC;
-	return port | (uint64_t)now_s << 32;
+	return atomic_load_explicit(fdb_slot_at(fdb, slot), memory_order_relaxed);
 }
 
-static void put(struct fdb *fdb, struct fdb_slot *s, fdb_key key, uint64_t value)
+static void put(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
 {
-	publish(s, key, value);
-	fdb_ports_add(fdb, s);
+	write_seen(fdb, slot, now_s);
+	write_slot(fdb, slot, entry);
+	fdb_ports_add(fdb, slot, entry);
 	fdb_count_by(&fdb->entries, 1);
 }
 
-void fdb_remove(struct fdb *fdb, struct fdb_slot *s)
+void fdb_remove(struct fdb *fdb, uint32_t slot)
 {
-	fdb_ports_remove(fdb, s);
-	clear(s);
+	fdb_ports_remove(fdb, slot, entry_in(fdb, slot));
+	write_slot(fdb, slot, 0);
 	fdb_count_by(&fdb->entries, -1);
 }
 
-static void evict(struct fdb *fdb, struct fdb_slot *s)
+static void evict(struct fdb *fdb, uint32_t slot)
 {
-	fdb_remove(fdb, s);
+	fdb_remove(fdb, slot);
 	fdb_count_one(&fdb->evicted);
 }
 
-/* Another value for the entry in slot `s`, which lives on: the generation stays. */
-static void change(struct fdb *fdb, struct fdb_slot *s, uint64_t value)
+/* Another port and stamp for the entry `old` in `slot`. A refresh meanwhile is lost here or fails there. */
+static void change(struct fdb *fdb, uint32_t slot, uint64_t old, uint64_t wanted, uint32_t now_s)
 {
-	uint64_t gen = atomic_load_explicit(&s->value, memory_order_relaxed) & FDB_GEN_MASK;
+	uint64_t entry = (old & FDB_TAG_MASK) | wanted;
 
-	fdb_ports_remove(fdb, s);
-	/* Release for R2, as in publish. A refresh meanwhile is lost here or fails there. */
-	atomic_store_explicit(&s->value, value | gen, memory_order_release);
-	fdb_ports_add(fdb, s);
+	fdb_ports_remove(fdb, slot, old);
+	write_seen(fdb, slot, now_s);
+	write_slot(fdb, slot, entry);
+	fdb_ports_add(fdb, slot, entry);
 }
 
-static struct fdb_slot *free_slot(const struct fdb *fdb, uint32_t bucket)
+static uint32_t free_slot(const struct fdb *fdb, uint32_t bucket)
 {
-	struct fdb_bucket *b = &fdb->buckets[bucket];
-
-	for (unsigned i = 0; i < FDB_WAYS; i++)
-		if (!atomic_load_explicit(&b->slot[i].key, memory_order_relaxed))
-			return &b->slot[i];
-	return NULL;
+	for (uint32_t slot = bucket * FDB_WAYS; slot < (bucket + 1) * FDB_WAYS; slot++)
+		if (!entry_in(fdb, slot))
+			return slot;
+	return FDB_SLOT_NONE;
 }
 
-/* Empty a slot of full bucket `bucket` by moving its entry to the entry's other bucket, or NULL. */
-static struct fdb_slot *relocate(struct fdb *fdb, uint32_t bucket)
+/* Empty a slot of a full bucket by moving its entry to the entry's other bucket, or FDB_SLOT_NONE. */
+static uint32_t relocate(struct fdb *fdb, uint32_t bucket)
 {
-	for (unsigned i = 0; i < FDB_WAYS; i++) {
-		struct fdb_slot *from = &fdb->buckets[bucket].slot[i], *to;
-		fdb_key key = atomic_load_explicit(&from->key, memory_order_relaxed) & ~FDB_VALID;
-		uint64_t value = atomic_load_explicit(&from->value, memory_order_relaxed);
-		uint64_t hash = fdb_hash(fdb, key);
-		uint32_t first = fdb_first(fdb, hash);
+	for (uint32_t from = bucket * FDB_WAYS; from < (bucket + 1) * FDB_WAYS; from++) {
+		uint64_t entry = entry_in(fdb, from);
+		uint32_t to = free_slot(fdb, fdb_other(fdb, bucket, entry));
 		uint32_t n = atomic_load_explicit(&fdb->relocations, memory_order_relaxed);
 
-		to = free_slot(fdb, first == bucket ? fdb_second(fdb, hash) : first);
-		if (!to)
+		if (to == FDB_SLOT_NONE)
 			continue;
-		publish(to, key, value & ~FDB_GEN_MASK);
-		fdb_ports_replace(fdb, from, to);
+		write_seen(fdb, to, fdb_seen(fdb, from));
+		fdb_ports_replace(fdb, from, to, entry);
+		write_slot(fdb, to, entry ^ FDB_SECOND);
 		/*
 		 * Pairs with the acquire in relocations() (fdb.c): who sees this sees the copy.
-		 * A refresh since `value` was read is lost; the next frame repeats it.
+		 * A refresh since `entry` was read is lost; the next frame repeats it.
 		 */
 		atomic_store_explicit(&fdb->relocations, n + 1, memory_order_release);
-		clear(from);
+		write_slot(fdb, from, 0);
 		return from;
 	}
-	return NULL;
+	return FDB_SLOT_NONE;
 }
 
-/* Of the entries in two full buckets: one of the port that has most, or NULL: all are static. */
-static struct fdb_slot *victim_in(struct fdb *fdb, const uint32_t bucket[2])
+/* Of the entries in two full buckets: one of the port that has most; FDB_SLOT_NONE: all are static. */
+static uint32_t victim_in(struct fdb *fdb, const uint32_t bucket[2])
 {
-	struct fdb_slot *victim = NULL;
+	uint32_t victim = FDB_SLOT_NONE;
 	uint32_t most = 0;
 
 	for (unsigned i = 0; i < 2 * FDB_WAYS; i++) {
-		struct fdb_slot *s = &fdb->buckets[bucket[i / FDB_WAYS]].slot[i % FDB_WAYS];
-		uint64_t value = atomic_load_explicit(&s->value, memory_order_relaxed);
-		struct fdb_port *p = &fdb->ports[fdb_value_port(value)];
+		uint32_t slot = bucket[i / FDB_WAYS] * FDB_WAYS + i % FDB_WAYS;
+		uint64_t entry = entry_in(fdb, slot);
+		struct fdb_port *p = &fdb->ports[fdb_port_of(entry)];
 		uint32_t n = atomic_load_explicit(
 			&p->list[FDB_LEARNED].count, memory_order_relaxed);
 
-		if (fdb_value_kind(value) == FDB_LEARNED && n > most) {
-			victim = s;
+		if (fdb_kind_of(entry) == FDB_LEARNED && n > most) {
+			victim = slot;
 			most = n;
 		}
 	}
 	return victim;
 }
 
-/* A free slot for a key of this hash; NULL: nothing but static entries stands in its way. */
-static struct fdb_slot *make_room(struct fdb *fdb, uint64_t hash, bool *evicted)
+/*
+ * A free slot for a key of this hash, and its tag there; FDB_SLOT_NONE: nothing but static entries
+ * stands in its way.
+ */
+static uint32_t make_room(struct fdb *fdb, fdb_hash hash, uint64_t *tag, bool *evicted)
 {
 	uint32_t bucket[2] = {fdb_first(fdb, hash), fdb_second(fdb, hash)};
-	struct fdb_slot *s;
+	uint32_t slot = FDB_SLOT_NONE;
 
 	if (atomic_load_explicit(&fdb->entries, memory_order_relaxed) == fdb->max_entries) {
-		s = fdb_ports_victim(fdb);
-		if (!s)
-			return NULL;
-		evict(fdb, s);
+		slot = fdb_ports_victim(fdb);
+		if (slot == FDB_SLOT_NONE)
+			return FDB_SLOT_NONE;
+		evict(fdb, slot);
+		*evicted = true;
+		slot = FDB_SLOT_NONE;
+	}
+	for (unsigned i = 0; i < 2 && slot == FDB_SLOT_NONE; i++)
+		slot = free_slot(fdb, bucket[i]);
+	for (unsigned i = 0; i < 2 && slot == FDB_SLOT_NONE; i++)
+		slot = relocate(fdb, bucket[i]);
+	if (slot == FDB_SLOT_NONE) {
+		slot = victim_in(fdb, bucket);
+		if (slot == FDB_SLOT_NONE)
+			return FDB_SLOT_NONE;
+		evict(fdb, slot);
 		*evicted = true;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		s = free_slot(fdb, bucket[i]);
-		if (s)
-			return s;
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		s = relocate(fdb, bucket[i]);
-		if (s)
-			return s;
-	}
-	s = victim_in(fdb, bucket);
-	if (!s)
-		return NULL;
-	evict(fdb, s);
-	*evicted = true;
-	return s;
+	*tag = slot / FDB_WAYS == bucket[0] ? fdb_first_tag(hash) : fdb_second_tag(hash);
+	return slot;
 }
 
 static bool lock_for_worker(struct fdb *fdb)
@@ -166,156 +155,216 @@ static bool lock_for_worker(struct fdb *fdb)
 	return false;
 }
 
-/* What fdb_learn does under the lock: whatever was found without it may have changed. */
-static enum fdb_learned learn_locked(struct fdb *fdb, uint64_t hash, fdb_key key, uint64_t wanted)
+/* What learning does under the lock: whatever was found without it may have changed. */
+static enum fdb_learned learn_locked(struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
 {
+	uint64_t entry, tag, heard = fdb_heard(port, now_s);
+	uint32_t slot = fdb_find(fdb, hash, &entry);
 	bool evicted = false;
-	struct fdb_slot *s;
-	uint64_t value;
 
-	s = fdb_find(fdb, hash, key, &value);
-	if (s) {
-		if (fdb_value_port(value) == fdb_value_port(wanted))
+	if (slot != FDB_SLOT_NONE) {
+		if (fdb_port_of(entry) == port)
 			return FDB_KNOWN;
-		if (fdb_value_kind(value) == FDB_PINNED)
+		if (fdb_kind_of(entry) == FDB_PINNED)
 			return FDB_REFUSED;
-		change(fdb, s, wanted);
+		change(fdb, slot, entry, heard, now_s);
 		fdb_count_one(&fdb->moved);
 		return FDB_MOVED;
 	}
-	s = make_room(fdb, hash, &evicted);
-	if (!s)
+	slot = make_room(fdb, hash, &tag, &evicted);
+	if (slot == FDB_SLOT_NONE)
 		return FDB_REFUSED;
-	put(fdb, s, key, wanted);
+	put(fdb, slot, tag | heard, now_s);
 	fdb_count_one(&fdb->learned);
 	return evicted ? FDB_EVICTED : FDB_NEW;
 }
 
 static RW_NOINLINE enum fdb_learned learn_slowly(
-	struct fdb *fdb, uint64_t hash, fdb_key key, uint16_t port, uint32_t now_s)
+	struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
 {
 	enum fdb_learned what;
 
 	assert(port < fdb->max_ports);
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
-	what = learn_locked(fdb, hash, key, make_value(port, FDB_LEARNED, now_s));
+	what = learn_locked(fdb, hash, port, now_s);
 	fdb_unlock(fdb);
 	return what;
 }
 
 /*
- * Time only moves forward: workers read the clock at slightly different moments, and would
- * else write the entry back and forth around the turn of each second.
+ * The station of `entry`, in `slot`, spoke at `now_s`. See fdb_priv.h. Time only moves forward: workers
+ * read the clock at slightly different moments, and would else write the entry back and forth around
+ * the turn of each second.
  */
-static void refresh(struct fdb_slot *s, uint64_t value, uint32_t now_s)
+static void refresh(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
 {
-	uint64_t newer = (value & UINT32_MAX) | (uint64_t)now_s << 32;
+	uint64_t fresh = (entry & FDB_TAG_MASK) | fdb_heard(fdb_port_of(entry), now_s);
+	uint32_t seen_s = fdb_seen(fdb, slot);
 
-	if (rw_likely((int32_t)(now_s - fdb_value_seen(value)) <= 0))
+	if ((int32_t)(now_s - seen_s) <= 0 ||
+		!atomic_compare_exchange_strong_explicit(&fdb->seen_s[slot], &seen_s, now_s,
+			memory_order_relaxed, memory_order_relaxed))
 		return;
-	/* Relaxed, and may fail: see fdb_priv.h. Then another worker was quicker, or it went. */
+	/*
+	 * Relaxed: as a read-modify-write it carries on the release sequence of write_slot. It may
+	 * fail: the entry went, or fdb_age was here; the stamp is then set by a later frame.
+	 */
 	atomic_compare_exchange_strong_explicit(
-		&s->value, &value, newer, memory_order_relaxed, memory_order_relaxed);
+		fdb_slot_at(fdb, slot), &entry, fresh, memory_order_relaxed, memory_order_relaxed);
+}
+
+static enum fdb_learned learn_hash(struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
+{
+	uint64_t entry;
+	uint32_t slot;
+
+	if (rw_unlikely(!fdb_key_is_station(fdb_key_of(fdb, hash))))
+		return FDB_REFUSED;
+	slot = fdb_find(fdb, hash, &entry);
+	if (rw_unlikely(slot == FDB_SLOT_NONE))
+		return learn_slowly(fdb, hash, port, now_s);
+	if (fdb_kind_of(entry) == FDB_PINNED)
+		return fdb_port_of(entry) == port ? FDB_KNOWN : FDB_REFUSED;
+	if (rw_unlikely(fdb_port_of(entry) != port))
+		return learn_slowly(fdb, hash, port, now_s);
+	refresh(fdb, slot, entry, now_s);
+	return FDB_KNOWN;
 }
 
 enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t now_s)
 {
-	uint64_t hash = fdb_hash(fdb, key);
-	struct fdb_slot *s;
-	uint64_t value;
-
-	if (rw_unlikely(!fdb_key_is_station(key)))
-		return FDB_REFUSED;
-	s = fdb_find(fdb, hash, key, &value);
-	if (rw_unlikely(!s))
-		return learn_slowly(fdb, hash, key, port, now_s);
-	if (fdb_value_kind(value) == FDB_PINNED)
-		return fdb_value_port(value) == port ? FDB_KNOWN : FDB_REFUSED;
-	if (rw_unlikely(fdb_value_port(value) != port))
-		return learn_slowly(fdb, hash, key, port, now_s);
-	refresh(s, value, now_s);
-	return FDB_KNOWN;
+	return learn_hash(fdb, fdb_hash_with(fdb->places.secret, key), port, now_s);
 }
 
-/* Whether `key` is in bucket `b` and behind the port of `wanted`; its age is refreshed then. */
-static inline bool learn_again(struct fdb_bucket *b, fdb_key key, uint64_t wanted)
-{
-	struct fdb_slot *s;
-	uint64_t value;
+/* A burst's entries whose stamp says another second than now. */
+struct stale {
+	unsigned n;
+	uint32_t slot[FDB_BULK];
+	uint64_t tag[FDB_BULK];
+};
 
-	if (rw_unlikely(!fdb_bucket_find(b, key, &s, &value)))
-		return false;
+/* The entry of `tag` in bucket `b` is one. When it was seen is being fetched. */
+static inline void stale_add(
+	const struct fdb *fdb, struct stale *stale, const struct fdb_bucket *b, uint64_t tag)
+{
+	for (unsigned i = 0; i < FDB_WAYS; i++) {
+		uint32_t slot = (uint32_t)(&b->slot[i] - fdb_slot_at(fdb, 0));
+
+		if (!fdb_is_hit(fdb_read(&b->slot[i]) ^ tag))
+			continue;
+		__builtin_prefetch(&fdb->seen_s[slot], 1);
+		stale->slot[stale->n] = slot;
+		stale->tag[stale->n++] = tag;
+		return;
+	}
+}
+
+static RW_NOINLINE void stale_refresh(struct fdb *fdb, const struct stale *stale, uint32_t now_s)
+{
+	for (unsigned i = 0; i < stale->n; i++) {
+		uint64_t entry = fdb_read(fdb_slot_at(fdb, stale->slot[i]));
+
+		if (fdb_is_hit(entry ^ stale->tag[i]) && fdb_kind_of(entry) == FDB_LEARNED)
+			refresh(fdb, stale->slot[i], entry, now_s);
+	}
+}
+
+/* Whether the key of `tag` is in bucket `b` and behind the port of `heard`. */
+RW_ALWAYS_INLINE bool learn_again(const struct fdb *fdb, const struct fdb_bucket *b, uint64_t tag,
+	uint64_t heard, struct stale *stale, fdb_compare_fn compare)
+{
+	uint64_t left = compare(b, tag);
+
 	/* Learned here, and seen within this second: most frames end here. */
-	if (rw_likely(!((value ^ wanted) & ~FDB_GEN_MASK)))
+	if (rw_likely(left == heard))
 		return true;
-	if (fdb_value_port(value) != fdb_value_port(wanted))
+	if (left >> FDB_PORT_SHIFT != heard >> FDB_PORT_SHIFT)
 		return false;
-	if (fdb_value_kind(value) == FDB_LEARNED)
-		refresh(s, value, fdb_value_seen(wanted));
+	if (fdb_kind_of(left) == FDB_LEARNED)
+		stale_add(fdb, stale, b, tag);
 	return true;
 }
 
 /*
  * Up to FDB_BULK keys. Those that are not in their first bucket are looked for in the second when
- * all of these are on their way. What is left to fdb_learn is rare, or costs more than its call.
+ * all of these are on their way. What is left to learn_hash is rare, or costs more than its call.
  */
-static void learn_burst(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
-	unsigned n, uint64_t wanted)
+RW_ALWAYS_INLINE void learn_burst(struct fdb *fdb, const fdb_hash *hashes, unsigned n,
+	uint16_t port, uint32_t now_s, fdb_compare_fn compare)
 {
+	uint64_t heard = fdb_heard(port, now_s);
 	struct fdb_bucket *second[FDB_BULK];
-	fdb_key missed[FDB_BULK], last = 0;
+	fdb_hash missed[FDB_BULK], last = 0;
 	unsigned n_missed = 0;
+	struct stale stale;
 
+	stale.n = 0;
 	for (unsigned i = 0; i < n; i++) {
-		fdb_key key = keys[i];
+		fdb_hash hash = hashes[i];
 
-		if (key == last || rw_likely(learn_again(where[i], key, wanted))) {
-			last = key;
+		if (hash == last ||
+			rw_likely(learn_again(fdb, fdb_first_bucket(fdb, hash), fdb_first_tag(hash),
+				heard, &stale, compare))) {
+			last = hash;
 			continue;
 		}
-		second[n_missed] = fdb_second_bucket(fdb, key);
+		second[n_missed] = fdb_second_bucket(fdb, hash);
 		__builtin_prefetch(second[n_missed]);
-		missed[n_missed++] = last = key;
+		missed[n_missed++] = last = hash;
 	}
 	for (unsigned i = 0; i < n_missed; i++)
-		if (!learn_again(second[i], missed[i], wanted))
-			fdb_learn(fdb, missed[i], fdb_value_port(wanted), fdb_value_seen(wanted));
+		if (!learn_again(fdb, second[i], fdb_second_tag(missed[i]), heard, &stale, compare))
+			learn_hash(fdb, missed[i], port, now_s);
+	if (stale.n)
+		stale_refresh(fdb, &stale, now_s);
 }
 
-void fdb_learn_bulk(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
-	unsigned n, uint16_t port, uint32_t now_s)
+static void learn_usual(
+	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
 {
-	uint64_t wanted = make_value(port, FDB_LEARNED, now_s);
+	learn_burst(fdb, hashes, n, port, now_s, fdb_compare);
+}
+
+FDB_WIDE static void learn_wide(
+	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
+{
+	learn_burst(fdb, hashes, n, port, now_s, fdb_compare_wide);
+}
+
+void fdb_learn_bulk(
+	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
+{
+	void (*const burst)(struct fdb *, const fdb_hash *, unsigned, uint16_t, uint32_t) =
+		fdb->wide ? learn_wide : learn_usual;
 
 	for (unsigned done = 0; done < n; done += FDB_BULK)
-		learn_burst(fdb, keys + done, where + done, RW_MIN(n - done, (unsigned)FDB_BULK),
-			wanted);
+		burst(fdb, hashes + done, RW_MIN(n - done, (unsigned)FDB_BULK), port, now_s);
 }
 
 int fdb_add_static(struct fdb *fdb, fdb_key key, uint16_t port)
 {
-	uint64_t value, wanted = make_value(port, FDB_PINNED, 0);
-	uint64_t hash = fdb_hash(fdb, key);
+	fdb_hash hash = fdb_hash_with(fdb->places.secret, key);
+	uint64_t entry, tag, wanted = (uint64_t)port << FDB_PORT_SHIFT | FDB_STATIC;
 	bool evicted = false;
-	struct fdb_slot *s;
+	uint32_t slot;
 	int err = 0;
 
 	assert(port < fdb->max_ports);
 	if (!fdb_key_is_station(key))
 		return -EINVAL;
 	fdb_lock(fdb);
-	s = fdb_find(fdb, hash, key, &value);
-	if (s) {
-		change(fdb, s, wanted);
+	slot = fdb_find(fdb, hash, &entry);
+	if (slot != FDB_SLOT_NONE) {
+		change(fdb, slot, entry, wanted, 0);
 		goto unlock;
 	}
-	s = make_room(fdb, hash, &evicted);
-	if (!s) {
+	slot = make_room(fdb, hash, &tag, &evicted);
+	if (slot == FDB_SLOT_NONE) {
 		err = -ENOSPC;
 		goto unlock;
 	}
-	put(fdb, s, key, wanted);
+	put(fdb, slot, tag | wanted, 0);
 unlock:
 	fdb_unlock(fdb);
 	return err;
@@ -323,13 +372,13 @@ unlock:
 
 int fdb_del(struct fdb *fdb, fdb_key key)
 {
-	struct fdb_slot *s;
-	uint64_t value;
+	uint64_t entry;
+	uint32_t slot;
 
 	fdb_lock(fdb);
-	s = fdb_find(fdb, fdb_hash(fdb, key), key, &value);
-	if (s)
-		fdb_remove(fdb, s);
+	slot = fdb_find(fdb, fdb_hash_with(fdb->places.secret, key), &entry);
+	if (slot != FDB_SLOT_NONE)
+		fdb_remove(fdb, slot);
 	fdb_unlock(fdb);
-	return s ? 0 : -ENOENT;
+	return slot != FDB_SLOT_NONE ? 0 : -ENOENT;
 }

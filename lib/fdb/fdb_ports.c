@@ -6,7 +6,7 @@
  * To know that port at a constant price, whatever the number of ports, those with the same number
  * of learned entries form a list, and rank[n] is the first with n. A count changes by one at a
  * time, so the largest number in use does too. That takes two bytes for each entry allowed, where
- * an entry itself takes 56 with its room to spare.
+ * an entry itself takes 48 with its room to spare.
  */
 #include "fdb_priv.h"
 
@@ -18,18 +18,9 @@
  */
 #define SECOND_CHANCES 8
 
-static struct fdb_list_head *list_of(struct fdb *fdb, struct fdb_slot *s)
+static struct fdb_list_head *list_of(struct fdb *fdb, uint64_t entry)
 {
-	uint64_t value = atomic_load_explicit(&s->value, memory_order_relaxed);
-
-	return &fdb->ports[fdb_value_port(value)].list[fdb_value_kind(value)];
-}
-
-static uint32_t seen(const struct fdb *fdb, uint32_t slot)
-{
-	struct fdb_slot *s = fdb_slot_at(fdb, slot);
-
-	return fdb_value_seen(atomic_load_explicit(&s->value, memory_order_relaxed));
+	return &fdb->ports[fdb_port_of(entry)].list[fdb_kind_of(entry)];
 }
 
 static uint32_t count_of(const struct fdb_list_head *list)
@@ -82,25 +73,25 @@ static void rank_leave(struct fdb *fdb, uint16_t port, uint32_t n)
 		fdb->most = n - 1;
 }
 
-static void change_count(struct fdb *fdb, struct fdb_list_head *list, struct fdb_slot *s, int by)
+static void change_count(struct fdb *fdb, uint64_t entry, int by)
 {
-	uint64_t value = atomic_load_explicit(&s->value, memory_order_relaxed);
-	uint16_t port = fdb_value_port(value);
+	struct fdb_list_head *list = list_of(fdb, entry);
+	uint16_t port = fdb_port_of(entry);
 
-	if (fdb_value_kind(value) == FDB_LEARNED)
+	if (fdb_kind_of(entry) == FDB_LEARNED)
 		rank_leave(fdb, port, count_of(list));
 	fdb_count_by(&list->count, by);
-	if (fdb_value_kind(value) == FDB_LEARNED)
+	if (fdb_kind_of(entry) == FDB_LEARNED)
 		rank_enter(fdb, port, count_of(list));
 }
 
 static void append(struct fdb *fdb, struct fdb_list_head *list, uint32_t slot)
 {
-	fdb->links[slot] = (struct fdb_link){
-		.prev = list->last,
-		.next = FDB_SLOT_NONE,
-		.queued_s = seen(fdb, slot),
-	};
+	struct fdb_link *link = &fdb->links[slot];
+
+	link->prev = list->last;
+	link->next = FDB_SLOT_NONE;
+	link->queued_s = fdb_seen(fdb, slot);
 	if (list->last != FDB_SLOT_NONE)
 		fdb->links[list->last].next = slot;
 	else
@@ -110,69 +101,67 @@ static void append(struct fdb *fdb, struct fdb_list_head *list, uint32_t slot)
 
 static void detach(struct fdb *fdb, struct fdb_list_head *list, uint32_t slot)
 {
-	struct fdb_link link = fdb->links[slot];
+	const struct fdb_link *link = &fdb->links[slot];
 
-	if (link.prev != FDB_SLOT_NONE)
-		fdb->links[link.prev].next = link.next;
+	if (link->prev != FDB_SLOT_NONE)
+		fdb->links[link->prev].next = link->next;
 	else
-		list->first = link.next;
-	if (link.next != FDB_SLOT_NONE)
-		fdb->links[link.next].prev = link.prev;
+		list->first = link->next;
+	if (link->next != FDB_SLOT_NONE)
+		fdb->links[link->next].prev = link->prev;
 	else
-		list->last = link.prev;
+		list->last = link->prev;
 }
 
-void fdb_ports_add(struct fdb *fdb, struct fdb_slot *s)
+void fdb_ports_add(struct fdb *fdb, uint32_t slot, uint64_t entry)
 {
-	struct fdb_list_head *list = list_of(fdb, s);
-
-	append(fdb, list, fdb_slot_number(fdb, s));
-	change_count(fdb, list, s, 1);
+	append(fdb, list_of(fdb, entry), slot);
+	change_count(fdb, entry, 1);
 }
 
-void fdb_ports_remove(struct fdb *fdb, struct fdb_slot *s)
+void fdb_ports_remove(struct fdb *fdb, uint32_t slot, uint64_t entry)
 {
-	struct fdb_list_head *list = list_of(fdb, s);
-
-	detach(fdb, list, fdb_slot_number(fdb, s));
-	change_count(fdb, list, s, -1);
+	detach(fdb, list_of(fdb, entry), slot);
+	change_count(fdb, entry, -1);
 }
 
-void fdb_ports_replace(struct fdb *fdb, struct fdb_slot *from, struct fdb_slot *to)
+void fdb_ports_replace(struct fdb *fdb, uint32_t from, uint32_t to, uint64_t entry)
 {
-	struct fdb_list_head *list = list_of(fdb, to);
-	uint32_t slot = fdb_slot_number(fdb, to);
-	struct fdb_link link = fdb->links[fdb_slot_number(fdb, from)];
+	struct fdb_list_head *list = list_of(fdb, entry);
+	const struct fdb_link *old = &fdb->links[from];
+	struct fdb_link *link = &fdb->links[to];
 
-	fdb->links[slot] = link;
-	if (link.prev != FDB_SLOT_NONE)
-		fdb->links[link.prev].next = slot;
+	link->prev = old->prev;
+	link->next = old->next;
+	link->queued_s = old->queued_s;
+	if (link->prev != FDB_SLOT_NONE)
+		fdb->links[link->prev].next = to;
 	else
-		list->first = slot;
-	if (link.next != FDB_SLOT_NONE)
-		fdb->links[link.next].prev = slot;
+		list->first = to;
+	if (link->next != FDB_SLOT_NONE)
+		fdb->links[link->next].prev = to;
 	else
-		list->last = slot;
+		list->last = to;
 }
 
 /*
  * The first of the longest list, but one that was seen again since it was queued goes to the end
  * instead: stations that talk outlive what a flood invented before or after them.
  */
-struct fdb_slot *fdb_ports_victim(struct fdb *fdb)
+uint32_t fdb_ports_victim(struct fdb *fdb)
 {
 	struct fdb_list_head *list;
 
 	if (!fdb->most)
-		return NULL;
+		return FDB_SLOT_NONE;
 	list = &fdb->ports[fdb->rank[fdb->most]].list[FDB_LEARNED];
 	for (unsigned i = 0; i < SECOND_CHANCES; i++) {
 		uint32_t slot = list->first;
 
-		if (seen(fdb, slot) == fdb->links[slot].queued_s)
+		if (fdb_seen(fdb, slot) == fdb->links[slot].queued_s)
 			break;
 		detach(fdb, list, slot);
 		append(fdb, list, slot);
 	}
-	return fdb_slot_at(fdb, list->first);
+	return list->first;
 }

@@ -8,98 +8,107 @@
  *	fdb_ports.c   who has how many entries, and which of them goes first: under the lock
  *	fdb_sweep.c   age and flush, in steps
  *
+ * An entry in a word
+ * ------------------
+ * A slot says
+ *	bits 62..63	what it is: free (0), an entry in its first bucket (2) or in its second (3)
+ *	bits 16..61	the rest of the key's hash: what the number of its first bucket does not say
+ *	bits  6..15	the port
+ *	bits  0..5	the stamp: that the entry is static, or when its station was seen last
+ * and is 0 when it is free. The bits above the port's are the tag: with the bucket they stand in, they
+ * say which key it is. fdb_hash is laid out so that its upper bits are the tag of an entry in its first
+ * bucket, and the distance of an entry's two buckets follows from the rest alone, so that the way back
+ * from the second to the first is known, too.
+ *
+ * Whoever looks for a key compares by exclusive or: of the slot with the right tag it leaves port and
+ * stamp, of every other one something larger. The least of eight is the answer.
+ *
  * What makes a lock-free reader safe
  * ----------------------------------
- * A slot is reused for other keys, so a reader must not pair the key of one life with the value of
- * another. The value carries a generation that grows each time the slot is taken into use. To fill
- * a slot, the writer (one at a time, by the lock)
- *	W1 has cleared the key at some time before,
- *	W2 stores the value with the next generation (release),
- *	W3 stores the key (release),
- * and to empty it W1 clears the key (release). The reader
- *	R1 chooses the slot: which of the others has the key (acquire), and if none does, the first,
- *	R2 loads the value (acquire),
- *	R3 loads the key (acquire), which has to be the one it looks for,
- *	R4 loads the value again (acquire) and compares generations.
- * R3 pairs with W3: who sees the key of a life sees, in R4, the value of that life or of a later
- * one; R2's is of the same as R4's. R2 pairs with W2: who sees the value of a later life no longer
- * sees, in R3, the key of an earlier one. So both are of one life. What is left is a slot that goes
- * through exactly 2^15 lives between two loads of one reader. R1 pairs with W3, too: an entry that
- * stands in its slot is not missed because R2 came too early; in the first slot that can happen
- * while the entry is being put there.
+ * It reads an entry with one load, and the writers (one at a time, by the lock) write it with one
+ * store. So it sees a whole entry or none.
  *
  * An entry seldom changes slots (fdb_learn.c, relocate). The copy is published, then `relocations`
  * grows (release), then the original is cleared (release). A reader that missed an entry in both
- * places has either seen it cleared, so that it now sees a `relocations` it did not see before it
- * began, and looks again, or has seen that `relocations` before it began, and then also the copy.
+ * places has either seen it cleared (acquire), so that it now sees a `relocations` it did not see
+ * before it began, and looks again, or has seen that `relocations` before it began, and then also
+ * the copy.
  *
- * A refresh is a relaxed compare-exchange of the value: as a read-modify-write it carries on the
- * release sequence of W2, so R2 pairs with W2 through it. It fails when the slot has a new life or
- * the station has moved; in a slot that was only just emptied it changes nothing that is read.
+ * When a station was seen
+ * -----------------------
+ * The second itself stands beside the table, in seen_s. The stamp is that second modulo 62, so
+ * that whoever hears the station again learns from the slot alone that this second is known already.
+ * fdb_age, which sees all entries every few seconds, stamps those FDB_OLD that are silent for longer
+ * than FDB_OLD_S, before their stamps look new again. Were it late, a station that speaks exactly 62
+ * seconds after it spoke would be noted one second later.
+ *
+ * A refresh takes no lock. It moves seen_s forward, never back, and then the stamp, by
+ * compare-exchange of the whole slot. That fails when the slot is another key's by now, or its
+ * station has moved; all that is left then is a later second in seen_s, which makes that one younger.
  */
 #include <stdatomic.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "fdb.h"
 
 /* Entries of a bucket: a cache line, so that one miss settles most look-ups. */
-#define FDB_WAYS 4
+#define FDB_WAYS 8
 
 /*
  * Slots for each entry allowed, before rounding up to a power of two of buckets. With 2, at the
- * limit and after 10 times as many insertions as entries, in 2^18 buckets (simulated): 12 % of the
- * entries stand in their second bucket, 1.5 % of the insertions have to relocate an entry, and of
- * 5 million none found all ten buckets around it full (of 6 million in 32 buckets: one). With 4 it
- * would be 1.6 %, 0.03 % and none, for twice the memory. Taking the emptier bucket instead of the
- * first with room makes relocation 8 times as rare, but then 36 % cost a second cache miss.
+ * limit and after 10 times as many insertions as entries, in 2^18 buckets: 3.5 % of
+ * the entries stand in their second bucket, 0.12 % of the insertions have to relocate an entry, and none
+ * of 10 million found no room in spite of that.
  */
 #define FDB_SLOTS_PER_ENTRY 2
 
-/* Key word: the key, and this bit when the slot is in use. A free slot's key word is 0. */
-#define FDB_VALID (UINT64_C(1) << 63)
+/* Bits of a slot, above. */
+#define FDB_PORT_SHIFT 6
+#define FDB_TAG_SHIFT  16
+#define FDB_STAMP_MASK ((UINT64_C(1) << FDB_PORT_SHIFT) - 1)
+#define FDB_TAG_MASK   (~UINT64_C(0) << FDB_TAG_SHIFT)
+#define FDB_SECOND     (UINT64_C(1) << 62)
 
-/* Value word: port in bits 0..15, static in 16, generation in 17..31, last seen in 32..63. */
-#define FDB_STATIC    (UINT64_C(1) << 16)
-#define FDB_GEN_SHIFT 17
-#define FDB_GEN_MASK  (UINT64_C(0x7fff) << FDB_GEN_SHIFT)
+_Static_assert(
+	FDB_REST_MASK == (FDB_TAG_MASK & (FDB_SECOND - 1)), "a hash and its slot share the rest");
 
+/* The fewest buckets: their number must say what the tag leaves out of the hash. */
+#define FDB_BUCKETS_MIN (1u << (FDB_TAG_SHIFT - FDB_HASH_SHIFT))
+
+#define FDB_MAX_PORTS (1u << (FDB_TAG_SHIFT - FDB_PORT_SHIFT))
+
+/* Stamps. From FDB_NEW_STAMP on: seconds modulo FDB_STAMPS. */
+#define FDB_STATIC    0
+#define FDB_OLD       1
+#define FDB_NEW_STAMP 2
+#define FDB_STAMPS    (FDB_STAMP_MASK + 1 - FDB_NEW_STAMP)
+#define FDB_OLD_S     30
+
+#define FDB_KEY_MASK ((UINT64_C(1) << 60) - 1)
 #define FDB_MAC_MASK ((UINT64_C(1) << 48) - 1)
 #define FDB_GROUP    UINT64_C(1) /* first bit on the wire: group address, broadcast too */
 
 #define FDB_SLOT_NONE UINT32_MAX
 
-/*
- * Keys whose second buckets are fetched at once: a worker's burst. AMD EPYC (Zen 4), 2 cores, random
- * known keys, first buckets fetched for as many at once, best of three runs, TSC cycles (2.6 GHz)
- * for a key:
- *
- *	entries            2   1000   65536   10^6
- *	single            11     12      19     88
- *	FDB_BULK  4       11     13      15     68
- *	FDB_BULK  8       11     12      14     60
- *	FDB_BULK 16       11     12      13     42
- *	FDB_BULK 32       11     12      13     40
- *	FDB_BULK 64       11     12      13     40
- *
- * With 10^6 the table lies in memory; these runs differ by 20 %.
- */
+/* Keys whose second buckets are fetched at once: a worker's burst. */
 #define FDB_BULK 32
 
-struct fdb_slot {
-	_Atomic uint64_t key;
-	_Atomic uint64_t value;
-};
+typedef _Atomic uint64_t fdb_slot;
 
 struct fdb_bucket {
-	struct fdb_slot slot[FDB_WAYS];
+	fdb_slot slot[FDB_WAYS];
 } RW_CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct fdb_bucket) == RW_CACHE_LINE, "a bucket is a cache line");
 
-/* A slot's place in its list; prev and next are numbers of slots, or FDB_SLOT_NONE. */
+/* An entry's place in its port's list; prev and next are numbers of slots, or FDB_SLOT_NONE. */
 struct fdb_link {
 	uint32_t prev;
 	uint32_t next;
-	uint32_t queued_s; /* last_seen when the entry came to the end of the list */
+	uint32_t queued_s; /* its seen_s when it came to the end of the list */
 };
 
 struct fdb_list_head {
@@ -118,11 +127,14 @@ struct fdb_port {
 
 struct fdb {
 	/* Constant, but for the age. */
-	struct fdb_bucket *buckets;
-	uint32_t mask; /* buckets - 1 */
+	struct fdb_places places;
+	uint64_t inverse[3]; /* what undoes places.secret */
+	uint32_t buckets;
 	uint32_t max_entries;
-	struct fdb_secret secret;
 	uint16_t max_ports;
+	bool wide; /* fdb_compare */
+	_Atomic uint32_t
+		*seen_s; /* by slot; what it points to is written by whoever hears a station */
 	_Atomic uint32_t age_s;
 
 	/* Read by every look-up, so not beside what insertions write. */
@@ -142,68 +154,98 @@ struct fdb {
 	uint32_t most;          /* the largest number for which there is a port; 0: no entries */
 
 	/* Thread: control. */
-	uint32_t age_cursor; /* next bucket to age */
+	uint32_t age_cursor; /* next slot to age */
 };
 
-static inline uint64_t fdb_hash(const struct fdb *fdb, fdb_key key)
+/* The number of the bucket a key is put into. */
+static inline uint32_t fdb_first(const struct fdb *fdb, fdb_hash hash)
 {
-	return fdb_hash_with(&fdb->secret, key);
+	return (uint32_t)(fdb_distance(&fdb->places, hash) / sizeof(struct fdb_bucket));
 }
 
-/* The bucket a key of this hash is put into (fdb_locate), and the one when that is full. */
-static inline uint32_t fdb_first(const struct fdb *fdb, uint64_t hash)
+/* The other bucket of a key that may stand in `bucket`; `tag`: its hash, or its slot. */
+static inline uint32_t fdb_other(const struct fdb *fdb, uint32_t bucket, uint64_t tag)
 {
-	return (uint32_t)hash & fdb->mask;
+	uint64_t distance = (uint64_t)bucket * sizeof(struct fdb_bucket);
+
+	distance = fdb_other_distance(&fdb->places, distance, tag);
+	return (uint32_t)(distance / sizeof(struct fdb_bucket));
 }
 
-static inline uint32_t fdb_second(const struct fdb *fdb, uint64_t hash)
+/* ...and the one when that is full. */
+static inline uint32_t fdb_second(const struct fdb *fdb, fdb_hash hash)
 {
-	uint32_t first = fdb_first(fdb, hash);
-	uint32_t second = (uint32_t)(hash >> 32) & fdb->mask;
-
-	return second == first ? second ^ 1 : second;
+	return fdb_other(fdb, fdb_first(fdb, hash), hash);
 }
 
-static inline struct fdb_slot *fdb_slot_at(const struct fdb *fdb, uint32_t slot)
+static inline struct fdb_bucket *fdb_bucket_at(const struct fdb *fdb, uint64_t distance)
 {
-	return &fdb->buckets[slot / FDB_WAYS].slot[slot % FDB_WAYS];
+	return (struct fdb_bucket *)((char *)fdb->places.buckets + distance);
 }
 
-static inline uint32_t fdb_slot_number(const struct fdb *fdb, const struct fdb_slot *s)
+static inline struct fdb_bucket *fdb_first_bucket(const struct fdb *fdb, fdb_hash hash)
 {
-	return (uint32_t)(s - fdb->buckets[0].slot);
+	return fdb_bucket_at(fdb, fdb_distance(&fdb->places, hash));
 }
 
-static inline uint64_t fdb_load(const _Atomic uint64_t *word)
+static inline struct fdb_bucket *fdb_second_bucket(const struct fdb *fdb, fdb_hash hash)
 {
-	return atomic_load_explicit(word, memory_order_acquire);
+	uint64_t distance = fdb_distance(&fdb->places, hash);
+
+	return fdb_bucket_at(fdb, fdb_other_distance(&fdb->places, distance, hash));
 }
 
-static inline uint16_t fdb_value_port(uint64_t value)
+static inline fdb_slot *fdb_slot_at(const struct fdb *fdb, uint32_t slot)
 {
-	return (uint16_t)value;
+	return &fdb->places.buckets[slot / FDB_WAYS].slot[slot % FDB_WAYS];
 }
 
-static inline enum fdb_kind fdb_value_kind(uint64_t value)
+/* What is in a slot. Acquire: who misses an entry here because it was relocated sees that it was. */
+static inline uint64_t fdb_read(const fdb_slot *slot)
 {
-	return value & FDB_STATIC ? FDB_PINNED : FDB_LEARNED;
+	return atomic_load_explicit(slot, memory_order_acquire);
 }
 
-static inline uint32_t fdb_value_seen(uint64_t value)
+static inline uint16_t fdb_port_of(uint64_t entry)
 {
-	return value >> 32;
+	return entry >> FDB_PORT_SHIFT & (FDB_MAX_PORTS - 1);
 }
 
-static inline bool fdb_same_life(uint64_t value, uint64_t other)
+static inline unsigned fdb_stamp_of(uint64_t entry)
 {
-	return !((value ^ other) & FDB_GEN_MASK);
+	return entry & FDB_STAMP_MASK;
 }
 
-/* Where `key` is when its first bucket has no room. */
-static inline struct fdb_bucket *fdb_second_bucket(const struct fdb *fdb, fdb_key key)
+static inline enum fdb_kind fdb_kind_of(uint64_t entry)
 {
-	return &fdb->buckets[fdb_second(fdb, fdb_hash(fdb, key))];
+	return fdb_stamp_of(entry) == FDB_STATIC ? FDB_PINNED : FDB_LEARNED;
 }
+
+/* Port and stamp of a station that is heard at `port` at `now_s`. */
+static inline uint64_t fdb_heard(uint16_t port, uint32_t now_s)
+{
+	return (uint64_t)port << FDB_PORT_SHIFT | (FDB_NEW_STAMP + now_s % FDB_STAMPS);
+}
+
+static inline uint32_t fdb_seen(const struct fdb *fdb, uint32_t slot)
+{
+	return atomic_load_explicit(&fdb->seen_s[slot], memory_order_relaxed);
+}
+
+/* The tags of a key's entry in its first and in its second bucket. */
+static inline uint64_t fdb_first_tag(fdb_hash hash)
+{
+	return hash & FDB_TAG_MASK;
+}
+
+static inline uint64_t fdb_second_tag(fdb_hash hash)
+{
+	return (hash & FDB_TAG_MASK) | FDB_SECOND;
+}
+
+/* The key of a hash, the key of an entry in bucket number `bucket` (fdb.c). */
+fdb_key fdb_key_of(const struct fdb *fdb, fdb_hash hash);
+fdb_key fdb_entry_key(const struct fdb *fdb, uint32_t bucket, uint64_t entry);
 
 /* Whether a station can have this address: neither group nor zero. */
 static inline bool fdb_key_is_station(fdb_key key)
@@ -211,54 +253,89 @@ static inline bool fdb_key_is_station(fdb_key key)
 	return !(key & FDB_GROUP) && (key & FDB_MAC_MASK);
 }
 
-static inline struct fdb_slot *fdb_choose(
-	struct fdb_slot *candidate, struct fdb_slot *other, uint64_t want)
+/* Whether what fdb_compare left is port and stamp, not a tag. */
+static inline bool fdb_is_hit(uint64_t left)
 {
-	bool hit = fdb_load(&candidate->key) == want;
+	return left < UINT64_C(1) << FDB_TAG_SHIFT;
+}
 
-	return __builtin_expect_with_probability(hit, 1, 0.5) ? candidate : other;
+/* The less of `least` and what is left of a slot. */
+static inline uint64_t fdb_least(uint64_t least, const fdb_slot *slot, uint64_t tag)
+{
+	uint64_t left = fdb_read(slot) ^ tag;
+
+	return left < least ? left : least;
 }
 
 /*
- * Whether `key` is in bucket `b`, and then its slot and its value. Steps R1 to R4.
- *
- * Which of the four it is cannot be predicted, so three are compared and the slot selected without a
- * branch (that is what the probability asks for); R3 tells whether it is the fourth or none. AMD
- * EPYC (Zen 4), 2 cores, random keys, cycles for a key of fdb_lookup_bulk when all four were
- * compared: 11 with 2 entries and 12 with 1000; with a loop that ends at the match 8 and 28.
- * Written line by line since gcc leaves a loop over the slots as it is, at twice the instructions.
+ * Port and stamp of the entry in bucket `b` whose tag is `tag`, or something larger: fdb_is_hit. All
+ * eight are compared, without a branch: which of them it is cannot be predicted. Written line by line
+ * since gcc leaves a loop over the slots as it is, at twice the instructions.
  */
-static inline bool fdb_bucket_find(
-	struct fdb_bucket *b, fdb_key key, struct fdb_slot **slot, uint64_t *value)
+static inline uint64_t fdb_compare(const struct fdb_bucket *b, uint64_t tag)
 {
-	struct fdb_slot *s = &b->slot[0];
-	uint64_t want = key | FDB_VALID;
+	uint64_t least = fdb_read(&b->slot[0]) ^ tag;
 
-	_Static_assert(FDB_WAYS == 4, "one line for each slot but the first");
-	s = fdb_choose(&b->slot[1], s, want);
-	s = fdb_choose(&b->slot[2], s, want);
-	s = fdb_choose(&b->slot[3], s, want);
-	*slot = s;
-	*value = fdb_load(&s->value);
-	if (fdb_load(&s->key) != want)
-		return false;
-	return rw_likely(fdb_same_life(*value, fdb_load(&s->value)));
+	_Static_assert(FDB_WAYS == 8, "one line for each slot but the first");
+	least = fdb_least(least, &b->slot[1], tag);
+	least = fdb_least(least, &b->slot[2], tag);
+	least = fdb_least(least, &b->slot[3], tag);
+	least = fdb_least(least, &b->slot[4], tag);
+	least = fdb_least(least, &b->slot[5], tag);
+	least = fdb_least(least, &b->slot[6], tag);
+	return fdb_least(least, &b->slot[7], tag);
 }
 
 /*
- * As fdb_bucket_find, in both buckets of `key`; NULL: it is in neither. Without the lock it may
- * overlook one that moves.
+ * The same with registers of four slots each, at a third of the instructions. Each slot is read at
+ * once, as no CPU that has these tears an aligned word; in which order they are read does not matter.
  */
-static inline struct fdb_slot *fdb_find(
-	const struct fdb *fdb, uint64_t hash, fdb_key key, uint64_t *value)
-{
-	struct fdb_slot *s;
+#if defined(__x86_64__)
+#define FDB_WIDE __attribute__((target("avx2")))
 
-	if (fdb_bucket_find(&fdb->buckets[fdb_first(fdb, hash)], key, &s, value) ||
-		fdb_bucket_find(&fdb->buckets[fdb_second(fdb, hash)], key, &s, value))
-		return s;
-	return NULL;
+FDB_WIDE __attribute__((no_sanitize("thread"))) static inline uint64_t fdb_compare_wide(
+	const struct fdb_bucket *b, uint64_t tag)
+{
+	const __m256i *slots = (const __m256i *)b->slot, zero = _mm256_setzero_si256();
+	__m256i tags = _mm256_set1_epi64x((long long)tag);
+	__m256i left[2], other[2];
+	__m128i least;
+
+	for (unsigned i = 0; i < 2; i++) {
+		left[i] = _mm256_xor_si256(_mm256_load_si256(&slots[i]), tags);
+		other[i] = _mm256_cmpgt_epi64(_mm256_srli_epi64(left[i], FDB_TAG_SHIFT), zero);
+		left[i] = _mm256_or_si256(left[i], other[i]);
+	}
+	/* All ones but where the tag is the right one, which is the case at most once. */
+	left[0] = _mm256_and_si256(left[0], left[1]);
+	least = _mm_and_si128(
+		_mm256_castsi256_si128(left[0]), _mm256_extracti128_si256(left[0], 1));
+	least = _mm_and_si128(least, _mm_unpackhi_epi64(least, least));
+	return (uint64_t)_mm_cvtsi128_si64(least);
 }
+
+static inline bool fdb_is_wide(void)
+{
+	return __builtin_cpu_supports("avx2");
+}
+#else
+#define FDB_WIDE
+#define fdb_compare_wide fdb_compare
+
+static inline bool fdb_is_wide(void)
+{
+	return false;
+}
+#endif
+
+/* One of the two, a constant: whoever passes fdb_compare_wide is a FDB_WIDE function. */
+typedef uint64_t (*fdb_compare_fn)(const struct fdb_bucket *b, uint64_t tag);
+
+/*
+ * The slot of a key and what it says; FDB_SLOT_NONE: it has none. Without the lock it may overlook
+ * one that moves.
+ */
+uint32_t fdb_find(const struct fdb *fdb, fdb_hash hash, uint64_t *entry);
 
 /*
  * The lock. Holders do a bounded piece of work, a few microseconds. A worker still does not wait
@@ -296,17 +373,17 @@ static inline void fdb_count_by(_Atomic uint32_t *n, int by)
 		memory_order_relaxed);
 }
 
-/* Take the entry out of slot `s`. Under the lock. */
-void fdb_remove(struct fdb *fdb, struct fdb_slot *s);
+/* Take the entry out of its slot. Under the lock. */
+void fdb_remove(struct fdb *fdb, uint32_t slot);
 
 /*
- * The lists of a port's entries. The list of a slot follows from its value, so the value has to
- * stand before fdb_ports_add and until after fdb_ports_remove. Under the lock.
+ * The lists of a port's entries. `entry` is what the slot says; its seen_s has to be right. Under the
+ * lock.
  */
 void fdb_ports_init(struct fdb *fdb);
-void fdb_ports_add(struct fdb *fdb, struct fdb_slot *s);
-void fdb_ports_remove(struct fdb *fdb, struct fdb_slot *s);
-/* The entry of `from` is now in `to`, and keeps its place in the list. */
-void fdb_ports_replace(struct fdb *fdb, struct fdb_slot *from, struct fdb_slot *to);
-/* The entry that should go when one has to; NULL: there are static ones only. */
-struct fdb_slot *fdb_ports_victim(struct fdb *fdb);
+void fdb_ports_add(struct fdb *fdb, uint32_t slot, uint64_t entry);
+void fdb_ports_remove(struct fdb *fdb, uint32_t slot, uint64_t entry);
+/* The entry of `from` is going to be in `to`, and keeps its place in the list. */
+void fdb_ports_replace(struct fdb *fdb, uint32_t from, uint32_t to, uint64_t entry);
+/* The slot of the entry that should go when one has to; FDB_SLOT_NONE: there are static ones only. */
+uint32_t fdb_ports_victim(struct fdb *fdb);

@@ -13,53 +13,67 @@
 #define FLUSH_CHUNK 32
 
 /*
- * Seconds are cut off, so only after age_s + 1 of them by the clock have age_s surely passed. An
- * entry seen "later" than now_s, by a worker that read the clock after us, has no age.
+ * Seconds since the station of the learned entry in `slot` spoke. One seen "later" than now_s, by a
+ * worker that read the clock after us, has no age.
  */
-static bool is_expired(const struct fdb_slot *s, uint32_t now_s, uint32_t age_s)
+static int64_t silence(const struct fdb *fdb, uint32_t slot, uint32_t now_s)
 {
-	uint64_t value = atomic_load_explicit(&s->value, memory_order_relaxed);
-	int64_t age = (int32_t)(now_s - fdb_value_seen(value));
+	return (int32_t)(now_s - fdb_seen(fdb, slot));
+}
 
-	return atomic_load_explicit(&s->key, memory_order_relaxed) &&
-		fdb_value_kind(value) == FDB_LEARNED && age > (int64_t)age_s;
+/* Seconds are cut off, so only after age_s + 1 of them by the clock have age_s surely passed. */
+static bool is_expired(const struct fdb *fdb, uint32_t slot, uint32_t now_s, uint32_t age_s)
+{
+	return age_s && silence(fdb, slot, now_s) > (int64_t)age_s;
 }
 
 /* A refresh between the test and the removal is lost; the station's next frame is then learned. */
-static uint32_t age_bucket(struct fdb *fdb, struct fdb_bucket *b, uint32_t now_s, uint32_t age_s)
+static bool expire(struct fdb *fdb, uint32_t slot, uint32_t now_s, uint32_t age_s)
 {
-	uint32_t gone = 0;
+	uint64_t entry;
+	bool gone;
 
 	fdb_lock(fdb);
-	for (unsigned i = 0; i < FDB_WAYS; i++) {
-		if (!is_expired(&b->slot[i], now_s, age_s))
-			continue;
-		fdb_remove(fdb, &b->slot[i]);
+	entry = fdb_read(fdb_slot_at(fdb, slot));
+	gone = entry && fdb_kind_of(entry) == FDB_LEARNED && is_expired(fdb, slot, now_s, age_s);
+	if (gone) {
+		fdb_remove(fdb, slot);
 		fdb_count_one(&fdb->aged);
-		gone++;
 	}
 	fdb_unlock(fdb);
 	return gone;
 }
 
+/* Let the next frame of an old entry's station refresh it, whatever second it comes in. */
+static void stamp_old(struct fdb *fdb, uint32_t slot, uint64_t entry)
+{
+	uint64_t old = (entry & ~FDB_STAMP_MASK) | FDB_OLD;
+
+	/* Relaxed, and may fail, as in refresh (fdb_learn.c). */
+	if (fdb_stamp_of(entry) != FDB_OLD)
+		atomic_compare_exchange_strong_explicit(fdb_slot_at(fdb, slot), &entry, old,
+			memory_order_relaxed, memory_order_relaxed);
+}
+
 uint32_t fdb_age(struct fdb *fdb, uint32_t now_s)
 {
 	uint32_t age_s = atomic_load_explicit(&fdb->age_s, memory_order_relaxed);
-	uint32_t share = (fdb->mask + AGE_CALLS) / AGE_CALLS;
+	uint32_t slots = fdb->buckets * FDB_WAYS;
+	uint32_t share = slots / AGE_CALLS;
 	uint32_t gone = 0;
 
-	if (!age_s)
-		return 0;
 	for (uint32_t n = 0; n < share; n++) {
-		struct fdb_bucket *b = &fdb->buckets[fdb->age_cursor];
-		bool any = false;
+		uint32_t slot = fdb->age_cursor;
+		uint64_t entry = fdb_read(fdb_slot_at(fdb, slot));
 
-		fdb->age_cursor = (fdb->age_cursor + 1) & fdb->mask;
+		fdb->age_cursor = (slot + 1) & (slots - 1);
+		if (!entry || fdb_kind_of(entry) == FDB_PINNED)
+			continue;
 		/* Without the lock: a table where nothing is too old costs the workers nothing. */
-		for (unsigned i = 0; i < FDB_WAYS; i++)
-			any |= is_expired(&b->slot[i], now_s, age_s);
-		if (any)
-			gone += age_bucket(fdb, b, now_s, age_s);
+		if (is_expired(fdb, slot, now_s, age_s))
+			gone += expire(fdb, slot, now_s, age_s);
+		else if (silence(fdb, slot, now_s) > FDB_OLD_S)
+			stamp_old(fdb, slot, entry);
 	}
 	return gone;
 }
@@ -84,7 +98,7 @@ static uint32_t flush_list(struct fdb *fdb, struct fdb_list_head *list)
 		left -= chunk;
 		fdb_lock(fdb);
 		for (; chunk && list->first != FDB_SLOT_NONE; chunk--) {
-			fdb_remove(fdb, fdb_slot_at(fdb, list->first));
+			fdb_remove(fdb, list->first);
 			gone++;
 		}
 		fdb_unlock(fdb);

@@ -102,10 +102,8 @@ struct sw_worker {
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
-	fdb_key sources[FRAME_BURST];               /* of its runs */
-	fdb_key keys[FRAME_BURST];                  /* destinations of its runs */
-	struct fdb_bucket *sources_at[FRAME_BURST]; /* where the FDB has them... */
-	struct fdb_bucket *keys_at[FRAME_BURST];    /* ...and those */
+	fdb_hash sources[FRAME_BURST]; /* of its runs... */
+	fdb_hash dests[FRAME_BURST];   /* ...and where they go */
 	uint16_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
 	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
 	unsigned nouts;

@@ -165,18 +165,13 @@ static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
 		struct run_key key = run_key_of(f);
-		fdb_key dst, src;
 
 		port_tally_add(&tally, f);
 		if (rw_likely(run_key_same(key, last)))
 			continue;
 		last = key;
-		dst = fdb_key_make(frame_dst(f), f->vlan);
-		src = fdb_key_make(frame_src(f), f->vlan);
-		w->keys[nruns] = dst;
-		w->sources[nruns] = src;
-		w->keys_at[nruns] = fdb_locate(&places, dst);
-		w->sources_at[nruns] = fdb_locate(&places, src);
+		w->dests[nruns] = fdb_locate(&places, fdb_key_make(frame_dst(f), f->vlan));
+		w->sources[nruns] = fdb_locate(&places, fdb_key_make(frame_src(f), f->vlan));
 		w->run[nruns++] = (uint8_t)i;
 	}
 	w->run[nruns] = (uint8_t)n;
@@ -190,7 +185,7 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
 
-	fdb_learn_bulk(w->sw->fdb, w->sources, w->sources_at, nruns, from->port->id, w->now_s);
+	fdb_learn_bulk(w->sw->fdb, w->sources, nruns, from->port->id, w->now_s);
 	if (self->nqueues <= 1)
 		return;
 	for (unsigned i = 0; i < n; i++)
@@ -239,10 +234,9 @@ static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
 {
 	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->from_guest, n);
-	struct fdb *fdb = w->sw->fdb;
 
 	learn(w, plan, from, nruns, n);
-	fdb_lookup_bulk(fdb, w->keys, w->keys_at, w->dst, nruns);
+	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);
 	distribute(w, plan, from, nruns);
 	flush(w);
 }

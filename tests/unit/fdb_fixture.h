@@ -33,30 +33,54 @@ static inline fdb_key station(uint32_t n, uint16_t vlan)
 #define BURST_MAX 128
 
 static inline void locate_burst(
-	const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket **where, unsigned n)
+	const struct fdb *fdb, const fdb_key *keys, fdb_hash *hashes, unsigned n)
 {
 	const struct fdb_places places = fdb_places(fdb);
 
 	for (unsigned i = 0; i < n; i++)
-		where[i] = fdb_locate(&places, keys[i]);
+		hashes[i] = fdb_locate(&places, keys[i]);
 }
 
 static inline void lookup_burst(
 	const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
 {
-	struct fdb_bucket *where[BURST_MAX];
+	fdb_hash hashes[BURST_MAX];
 
-	locate_burst(fdb, keys, where, n);
-	fdb_lookup_bulk(fdb, keys, where, out, n);
+	locate_burst(fdb, keys, hashes, n);
+	fdb_lookup_bulk(fdb, hashes, out, n);
 }
 
 static inline void learn_burst(
 	struct fdb *fdb, const fdb_key *keys, unsigned n, uint16_t port, uint32_t now_s)
 {
-	struct fdb_bucket *where[BURST_MAX];
+	fdb_hash hashes[BURST_MAX];
 
-	locate_burst(fdb, keys, where, n);
-	fdb_learn_bulk(fdb, keys, where, n, port, now_s);
+	locate_burst(fdb, keys, hashes, n);
+	fdb_learn_bulk(fdb, hashes, n, port, now_s);
+}
+
+/*
+ * A corner of the smallest table: its first CORNER_BUCKETS buckets of CORNER_WAYS entries each. Only
+ * there can the keys of corner_keys stand, so that tables of any size have buckets that are full.
+ */
+#define CORNER_BUCKETS 256
+#define CORNER_WAYS    8
+#define CORNER_SLOTS   (CORNER_BUCKETS * CORNER_WAYS)
+
+/* The next `n` keys of the corner from station `*from` on, which moves on. */
+static inline void corner_keys(const struct fdb *fdb, fdb_key *keys, unsigned n, uint32_t *from)
+{
+	const uint64_t end = CORNER_BUCKETS * CORNER_WAYS * sizeof(uint64_t);
+	const struct fdb_places places = fdb_places(fdb);
+
+	for (unsigned found = 0; found < n; ++*from) {
+		fdb_key key = station(*from, 0);
+		fdb_hash hash = fdb_hash_with(places.secret, key);
+		uint64_t first = fdb_distance(&places, hash);
+
+		if (first < end && fdb_other_distance(&places, first, hash) < end)
+			keys[found++] = key;
+	}
 }
 
 static inline uint32_t age_all(struct fdb *fdb, uint32_t now_s)

@@ -32,13 +32,39 @@ static void a_key_gives_back_its_mac_and_vlan(void **state)
 	assert_int_equal(fdb_key_vlan(fdb_key_make(mac, 0)), 0);
 }
 
+static void any_port_vlan_and_address_is_listed_as_it_was_learned(void **state)
+{
+	const struct fdb_config cfg = {.max_entries = 4096, .max_ports = 1024};
+	struct fdb *fdb = fdb_new(&cfg);
+	uint64_t mixed = 1;
+
+	(void)state;
+	assert_non_null(fdb);
+	for (unsigned n = 0; n < 1024; n++) {
+		fdb_key key = (mixed *= UINT64_C(0x9e3779b97f4a7c15)) >> 4 & ~UINT64_C(1);
+		struct fdb_entry e;
+
+		if (n == 1023)
+			key = (UINT64_C(1) << 60) - 2;
+		assert_int_equal(fdb_learn(fdb, key, n, n), FDB_NEW);
+		assert_int_equal(fdb_lookup(fdb, key), n);
+		assert_int_equal(fdb_lookup(fdb, key | 1), FDB_PORT_NONE);
+		if (n % 32 != 31)
+			continue;
+		assert_true(listed(fdb, key, &e));
+		assert_int_equal(e.port, n);
+		assert_int_equal(e.last_seen_s, n);
+	}
+	fdb_free(fdb);
+}
+
 static void a_table_needs_a_size_and_ports_within_bounds(void **state)
 {
 	const struct fdb_config bad[] = {
 		{.max_entries = 0, .max_ports = 1},
 		{.max_entries = (1u << 24) + 1, .max_ports = 1},
 		{.max_entries = 1, .max_ports = 0},
-		{.max_entries = 1, .max_ports = 4097},
+		{.max_entries = 1, .max_ports = 1025},
 	};
 
 	(void)state;
@@ -474,6 +500,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_key_gives_back_its_mac_and_vlan),
+		cmocka_unit_test(any_port_vlan_and_address_is_listed_as_it_was_learned),
 		cmocka_unit_test(a_table_needs_a_size_and_ports_within_bounds),
 		cmocka_unit_test(a_station_is_found_behind_the_port_it_was_learned_at),
 		cmocka_unit_test(a_moved_station_is_found_behind_its_new_port),

@@ -139,6 +139,24 @@ static void a_burst_makes_its_source_young_again(void **state)
 	fdb_free(fdb);
 }
 
+/* However many seconds lie between, when the table was looked through meanwhile. */
+static void a_burst_after_any_silence_makes_its_source_young_again(void **state)
+{
+	const fdb_key key = station(1, 0);
+
+	(void)state;
+	for (uint32_t silence = 1; silence <= 130; silence++) {
+		struct fdb *fdb = new_table(16, 300);
+
+		learn_burst(fdb, &key, 1, 1, 1000);
+		for (uint32_t s = 32; s < silence; s += 16)
+			assert_int_equal(age_all(fdb, 1000 + s), 0);
+		learn_burst(fdb, &key, 1, 1, 1000 + silence);
+		assert_int_equal(last_seen(fdb), 1000 + silence);
+		fdb_free(fdb);
+	}
+}
+
 static void a_burst_of_a_late_clock_sets_no_entry_back(void **state)
 {
 	const fdb_key key = station(1, 0);
@@ -193,19 +211,19 @@ static void a_place_found_before_its_station_was_learned_is_the_right_one(void *
 {
 	const fdb_key sources[] = {station(1, 0), station(2, 0)};
 	const fdb_key keys[] = {station(2, 0), station(3, 0)};
-	struct fdb_bucket *sources_at[2], *keys_at[2];
+	fdb_hash sources_at[2], keys_at[2];
 	struct fdb *fdb = new_table(16, 300);
 	uint16_t out[2];
 
 	(void)state;
 	locate_burst(fdb, sources, sources_at, 2);
 	locate_burst(fdb, keys, keys_at, 2);
-	fdb_learn_bulk(fdb, sources, sources_at, 2, 7, 0);
-	fdb_lookup_bulk(fdb, keys, keys_at, out, 2);
+	fdb_learn_bulk(fdb, sources_at, 2, 7, 0);
+	fdb_lookup_bulk(fdb, keys_at, out, 2);
 	assert_int_equal(out[0], 7);
 	assert_int_equal(out[1], FDB_PORT_NONE);
 	fdb_flush(fdb, FDB_PORT_NONE);
-	fdb_lookup_bulk(fdb, keys, keys_at, out, 2);
+	fdb_lookup_bulk(fdb, keys_at, out, 2);
 	assert_int_equal(out[0], FDB_PORT_NONE);
 	fdb_free(fdb);
 }
@@ -322,12 +340,21 @@ static void twins_change(struct twins *t)
 
 static void twins_compare(const struct twins *t)
 {
-	struct fdb_entry bulk[TWIN_LIMIT + 1], single[TWIN_LIMIT + 1];
 	uint16_t found[TWIN_STATIONS];
 	fdb_key keys[TWIN_STATIONS];
-	uint32_t n;
 
-	n = list_all(t->bulk, bulk, TWIN_LIMIT + 1);
+	for (uint32_t who = 0; who < TWIN_STATIONS; who++)
+		keys[who] = station(who / 2, who % 2);
+	lookup_burst(t->bulk, keys, found, TWIN_STATIONS);
+	for (uint32_t who = 0; who < TWIN_STATIONS; who++)
+		assert_int_equal(found[who], fdb_lookup(t->single, keys[who]));
+}
+
+static void twins_compare_lists(const struct twins *t)
+{
+	struct fdb_entry bulk[TWIN_LIMIT + 1], single[TWIN_LIMIT + 1];
+	uint32_t n = list_all(t->bulk, bulk, TWIN_LIMIT + 1);
+
 	assert_int_equal(n, list_all(t->single, single, TWIN_LIMIT + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		assert_true(bulk[i].key == single[i].key);
@@ -335,11 +362,6 @@ static void twins_compare(const struct twins *t)
 		assert_int_equal(bulk[i].is_static, single[i].is_static);
 		assert_int_equal(bulk[i].last_seen_s, single[i].last_seen_s);
 	}
-	for (uint32_t who = 0; who < TWIN_STATIONS; who++)
-		keys[who] = station(who / 2, who % 2);
-	lookup_burst(t->bulk, keys, found, TWIN_STATIONS);
-	for (uint32_t who = 0; who < TWIN_STATIONS; who++)
-		assert_int_equal(found[who], fdb_lookup(t->single, keys[who]));
 }
 
 static void bursts_teach_what_their_frames_would_one_by_one(void **state)
@@ -357,6 +379,8 @@ static void bursts_teach_what_their_frames_would_one_by_one(void **state)
 		twins_learn(&t);
 		twins_change(&t);
 		twins_compare(&t);
+		if (i % 4 == 0)
+			twins_compare_lists(&t);
 	}
 	bulk = stats_of(t.bulk);
 	single = stats_of(t.single);
@@ -380,6 +404,7 @@ int main(void)
 		cmocka_unit_test(a_new_source_twice_in_a_burst_is_learned_once),
 		cmocka_unit_test(a_source_that_moves_to_the_port_of_a_burst_moves_once),
 		cmocka_unit_test(a_burst_makes_its_source_young_again),
+		cmocka_unit_test(a_burst_after_any_silence_makes_its_source_young_again),
 		cmocka_unit_test(a_burst_of_a_late_clock_sets_no_entry_back),
 		cmocka_unit_test(a_burst_neither_moves_nor_dates_a_static_entry),
 		cmocka_unit_test(a_burst_teaches_no_group_or_zero_address),

@@ -4,9 +4,10 @@
  * The forwarding database: which port a MAC address of a VLAN was last seen behind (IEEE 802.1Q,
  * 8.8, independent VLAN learning). It stores port numbers and knows no port.
  *
- * Layout: buckets of one cache line with four entries; a key may stand in either of two buckets
- * chosen by a hash with a secret of this table. An entry is two 64-bit words, key and value, so
- * that a reader sees a whole entry or none without a lock.
+ * Layout: buckets of one cache line with eight entries; a key may stand in either of two buckets
+ * chosen by a hash with a secret of this table. An entry is one 64-bit word, so that a reader sees a
+ * whole entry or none without a lock. That a key, a port and an age have room in one word is the
+ * hash's doing: it can be undone, so what the bucket's number says need not be written in it.
  *
  * Fairness: when the table is full, a new address evicts a learned entry of the port that holds
  * most of them: the one learned longest ago, but rather one that was not seen again since. A guest
@@ -54,11 +55,14 @@ static inline uint16_t fdb_key_vlan(fdb_key key)
 
 struct fdb_config {
 	uint32_t max_entries; /* learned and static ones together, 1 to 2^24 */
-	uint16_t max_ports;   /* port numbers are below this; at most 4096 */
+	uint16_t max_ports;   /* port numbers are below this; at most 1024 */
 	uint32_t age_s;       /* see fdb_age; 0: entries stay for ever */
 };
 
-/* Memory, all of it taken here: 56 bytes for each of max_entries rounded up to a power of two. */
+/*
+ * Memory, all of it taken here: 50 bytes for each of max_entries rounded up to a power of two, and
+ * never less than for 65536.
+ */
 struct fdb *fdb_new(const struct fdb_config *cfg); /* NULL and errno: EINVAL, ENOMEM */
 void fdb_free(struct fdb *fdb);
 
@@ -66,11 +70,16 @@ void fdb_free(struct fdb *fdb);
  * A burst's way through the table: fdb_locate for its sources and its destinations, and only then
  * fdb_learn_bulk and fdb_lookup_bulk. Each key is hashed once, and all wait for memory together.
  */
-struct fdb_bucket; /* a cache line */
 
-struct fdb_secret {
-	uint64_t word[4];
-};
+/*
+ * A key in the form that its table works with: the 60 bits of the key, scrambled, from bit
+ * FDB_HASH_SHIFT on, and the uppermost bit set. The number of its first bucket is the lowest of them.
+ */
+typedef uint64_t fdb_hash;
+
+#define FDB_HASH_SHIFT 2
+
+struct fdb_bucket; /* a cache line */
 
 /*
  * What tells where a key is: constant. Callers have a copy, which stays in registers; for all the
@@ -78,36 +87,53 @@ struct fdb_secret {
  */
 struct fdb_places {
 	struct fdb_bucket *buckets;
-	uint32_t mask; /* buckets - 1 */
-	struct fdb_secret secret;
+	uint64_t mask; /* of the distance in bytes between them */
+	uint64_t secret[3];
 };
 
 struct fdb_places fdb_places(const struct fdb *fdb); /* Thread: any */
 
-/* The 128-bit product folded: every bit of the result depends on every bit of `a`. */
-static inline uint64_t fdb_fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /*
- * Two rounds of multiply and fold with a secret of this table. A guest picks its addresses, but
+ * Fold the upper half onto the lower, and two rounds of multiply, modulo 2^60, and fold. Each step can be
+ * undone (fdb_key_of, lib/fdb/fdb.c), so no two keys share a hash. A guest picks its addresses, but
  * sees neither hashes nor buckets, so without the secret it cannot aim at one bucket; patterns
- * (counting up, equal low bytes) spread as random addresses do. A cryptographic hash would be
- * needed only if guests were shown hashes. AMD EPYC (Zen 4), 2 cores, TSC cycles for a key of a
- * burst: 3, SipHash-1-3 16.
+ * (counting up, equal low bytes) spread as random addresses do. A cipher would be needed only if
+ * guests were shown hashes.
+ *
+ * secret[1] is an odd number times 16: from there on the 60 bits are the upper ones of the word, and
+ * what a multiplication carries over them is lost by itself.
  */
-static inline uint64_t fdb_hash_with(const struct fdb_secret *secret, fdb_key key)
+static inline fdb_hash fdb_hash_with(const uint64_t secret[3], fdb_key key)
 {
-	const uint64_t *s = secret->word;
+	uint64_t x = key ^ secret[0];
 
-	return fdb_fold(fdb_fold(key ^ s[0], s[1]) ^ s[2], s[3]);
+	x = (x ^ x >> 30) * secret[1];
+	x = ((x ^ x >> 30) & ~UINT64_C(15)) * secret[2];
+	return (x ^ x >> 30) >> (4 - FDB_HASH_SHIFT) | UINT64_C(1) << 63;
+}
+
+/* Where a key's bucket is: bytes from the first one of the table. */
+static inline uint64_t fdb_distance(const struct fdb_places *places, fdb_hash hash)
+{
+	_Static_assert(RW_CACHE_LINE == 64, "the shift makes lines of the number");
+	return hash << (6 - FDB_HASH_SHIFT) & places->mask;
+}
+
+/* What a hash and the slot of its key have in common: the bits of a key that its bucket does not tell. */
+#define FDB_REST_MASK (((UINT64_C(1) << 62) - 1) & ~UINT64_C(0xffff))
+
+/* Where a key's other bucket is, for when the one at `distance` is full; and back from there. */
+static inline uint64_t fdb_other_distance(
+	const struct fdb_places *places, uint64_t distance, uint64_t hash_or_slot)
+{
+	/* 2^64 divided by the golden ratio; from bit 40 on the product depends on most of the bits. */
+	uint64_t mixed = (hash_or_slot & FDB_REST_MASK) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return distance ^ ((mixed >> (40 - 6) & places->mask) | RW_CACHE_LINE);
 }
 
 /*
- * Where to look for a key, and have it fetched. That depends on the table and the key only, never on
+ * The key's hash; its bucket is being fetched. Both depend on the table and the key only, never on
  * what is learned meanwhile. Thread: any.
  *
  * Into the cache of the second level only, and key by key as frames are looked at rather than in a
@@ -116,21 +142,19 @@ static inline uint64_t fdb_hash_with(const struct fdb_secret *secret, fdb_key ke
  * taken in turn: 2 % (split) and 6 % (packed) more frames than into the first level, and 4 % and 3 %
  * more than in a loop of its own. With 16000 stations and with 2 the level makes no difference.
  */
-static inline struct fdb_bucket *fdb_locate(const struct fdb_places *places, fdb_key key)
+static inline fdb_hash fdb_locate(const struct fdb_places *places, fdb_key key)
 {
-	uint32_t first = (uint32_t)fdb_hash_with(&places->secret, key) & places->mask;
-	char *bucket = (char *)places->buckets + (size_t)first * RW_CACHE_LINE;
+	fdb_hash hash = fdb_hash_with(places->secret, key);
 
-	__builtin_prefetch(bucket, 0, 2);
-	return (struct fdb_bucket *)bucket;
+	__builtin_prefetch((char *)places->buckets + fdb_distance(places, hash), 0, 2);
+	return hash;
 }
 
 /*
- * Look up `n` keys at the places fdb_locate said; out[i] is the port or FDB_PORT_NONE. As fdb_lookup
- * for each. Thread: any.
+ * Look up `n` keys by what fdb_locate said; out[i] is the port or FDB_PORT_NONE. As fdb_lookup for
+ * each. Thread: any.
  */
-void fdb_lookup_bulk(const struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
-	uint16_t *out, unsigned n);
+void fdb_lookup_bulk(const struct fdb *fdb, const fdb_hash *hashes, uint16_t *out, unsigned n);
 uint16_t fdb_lookup(const struct fdb *fdb, fdb_key key);
 
 /* What fdb_learn did; counted by the caller when it matters. */
@@ -150,11 +174,11 @@ enum fdb_learned {
 enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t now_s);
 
 /*
- * As fdb_learn for each of `n` keys, at the places fdb_locate said; known ones may come before others.
+ * As fdb_learn for each of `n` keys by what fdb_locate said; known ones may come before others.
  * Thread: any.
  */
-void fdb_learn_bulk(struct fdb *fdb, const fdb_key *keys, struct fdb_bucket *const *where,
-	unsigned n, uint16_t port, uint32_t now_s);
+void fdb_learn_bulk(
+	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s);
 
 /*
  * A static entry: never ages, never moves, survives fdb_flush. Replaces a learned one, and an older
