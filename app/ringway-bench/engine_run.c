@@ -92,7 +92,7 @@ int engine_quiet(struct engine *e)
 			if (ret > 0)
 				last = now;
 			if (ret >= 0)
-				ret = fe_burst_room(l->tx, e->o.tx_ring_size);
+				ret = fe_burst_reap(l->tx);
 			if (ret < 0)
 				return broken(e, l, ret);
 			if (!fe_burst_idle(l->tx))
@@ -210,7 +210,7 @@ static bool all_taken(struct engine *e)
 	for (unsigned i = 0; i < e->nlanes; i++) {
 		struct lane *l = &e->lanes[i];
 
-		if (fe_burst_room(l->tx, e->o.tx_ring_size) >= 0 && !fe_burst_idle(l->tx))
+		if (fe_burst_reap(l->tx) >= 0 && !fe_burst_idle(l->tx))
 			return false;
 	}
 	return true;

@@ -224,7 +224,7 @@ int lane_prepare(struct engine *e, struct lane *l, enum lane_fill fill)
 	if (l->fill == fill)
 		return 0;
 	while (!fe_burst_idle(l->tx)) {
-		ret = fe_burst_room(l->tx, e->o.tx_ring_size);
+		ret = fe_burst_reap(l->tx);
 		fe_burst_kick(l->tx);
 		for (unsigned i = 0; ret >= 0 && i < e->nlanes; i++)
 			ret = lane_discard(&e->lanes[i]);

@@ -59,7 +59,7 @@ int engine_teach(struct engine *e, unsigned port, uint32_t first, uint32_t n, do
 				last = tsc_now();
 			}
 		} else {
-			ret = fe_burst_room(l->tx, e->o.tx_ring_size);
+			ret = fe_burst_reap(l->tx);
 		}
 		if (ret >= 0 && (sent % PROBES_MOST == 0 || sent == n))
 			ret = others_discard(e);

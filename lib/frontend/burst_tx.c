@@ -14,6 +14,15 @@ static void warm_up(struct fe_burst *b, uint32_t end)
 	b->warm = pos;
 }
 
+int fe_burst_reap(struct fe_burst *b)
+{
+	int err = burst_look(b, b->mask + 1);
+
+	if (rw_likely(!err))
+		b->next = b->seen;
+	return err;
+}
+
 int fe_burst_room(struct fe_burst *b, unsigned want)
 {
 	uint32_t num = b->mask + 1;
@@ -21,10 +30,9 @@ int fe_burst_room(struct fe_burst *b, unsigned want)
 	int err;
 
 	if (room < want) {
-		err = burst_look(b, num);
+		err = fe_burst_reap(b);
 		if (rw_unlikely(err))
 			return err;
-		b->next = b->seen;
 		room = num - (b->posted - b->next);
 	}
 	/* One burst ahead. */

@@ -140,6 +140,23 @@ static void a_full_ring_has_no_room(void **state)
 	fe_burst_fini(&b);
 }
 
+static void what_the_device_returned_is_taken_back_when_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct fe_burst b = begin(f, false);
+	struct vq_chain chains[NUM];
+
+	send_numbers(&b, 0, NUM);
+	assert_int_equal(fe_burst_reap(&b), 0);
+	assert_false(fe_burst_idle(&b));
+	fetch_numbers(f, 0, NUM, chains);
+	give_back(f, chains, NUM);
+	assert_false(fe_burst_idle(&b));
+	assert_int_equal(fe_burst_reap(&b), 0);
+	assert_true(fe_burst_idle(&b));
+	fe_burst_fini(&b);
+}
+
 static void what_was_received_is_what_the_device_wrote_lap_after_lap(void **state)
 {
 	struct fixture *f = *state;
@@ -324,6 +341,7 @@ static void an_entry_for_more_than_there_is_breaks_the_rules(void **state)
 
 	send_numbers(&b, 0, 6);
 	use(&b, 0, 6, 0, 7);
+	assert_int_equal(fe_burst_reap(&b), -EPROTO);
 	assert_int_equal(fe_burst_room(&b, NUM), -EPROTO);
 	fe_burst_fini(&b);
 }
@@ -497,6 +515,7 @@ int main(void)
 		EVENTS(the_device_gets_what_was_sent_lap_after_lap),
 		IN_ORDER(the_device_gets_what_was_sent_lap_after_lap),
 		BOTH(a_full_ring_has_no_room),
+		BOTH(what_the_device_returned_is_taken_back_when_asked),
 		BOTH(what_was_received_is_what_the_device_wrote_lap_after_lap),
 		BOTH(no_more_frames_come_than_were_asked_for),
 		BOTH(a_frame_spans_several_buffers),

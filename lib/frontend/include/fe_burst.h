@@ -142,7 +142,10 @@ static inline void fe_burst_kick(struct fe_burst *b)
 		fe_burst_kick_slow(b);
 }
 
-/* Whether the device has returned all that was sent; fe_burst_room finds out. */
+/* Take back what the device has returned of what was sent. 0 or -EPROTO. */
+int fe_burst_reap(struct fe_burst *b);
+
+/* Whether the device has returned all that was sent; fe_burst_reap and fe_burst_room find out. */
 static inline bool fe_burst_idle(const struct fe_burst *b)
 {
 	return b->next == b->posted;
