@@ -217,8 +217,9 @@ void fdb_lookup_bulk(const struct fdb *fdb, const fdb_hash *hashes, uint16_t *ou
 }
 
 /*
- * Whether a slot is in use, and then what is in it. seen_s belongs to the entry if the slot has said the
- * same before and after.
+ * Whether a slot is in use, and then what is in it. The second is the entry's if the slot has said the
+ * same before and after: who sees the second of a later entry (acquire, of a release) sees that the
+ * slot was emptied before.
  */
 static bool read_slot(const struct fdb *fdb, uint32_t slot, struct fdb_entry *out)
 {
@@ -237,7 +238,7 @@ static bool read_slot(const struct fdb *fdb, uint32_t slot, struct fdb_entry *ou
 		.key = fdb_entry_key(fdb, slot / FDB_WAYS, entry),
 		.port = fdb_port_of(entry),
 		.is_static = fdb_kind_of(entry) == FDB_PINNED,
-		.last_seen_s = seen_s,
+		.last_seen_s = fdb_kind_of(entry) == FDB_PINNED ? 0 : seen_s,
 	};
 	return true;
 }

@@ -19,13 +19,8 @@ static void write_slot(struct fdb *fdb, uint32_t slot, uint64_t entry)
 
 static void write_seen(struct fdb *fdb, uint32_t slot, uint32_t now_s)
 {
-	atomic_store_explicit(&fdb->seen_s[slot], now_s, memory_order_relaxed);
-}
-
-/* What the holder of the lock finds in a slot: a refresh may still change the stamp. */
-static uint64_t entry_in(const struct fdb *fdb, uint32_t slot)
-{
-	return atomic_load_explicit(fdb_slot_at(fdb, slot), memory_order_relaxed);
+	/* Release: see read_slot (fdb.c). */
+	atomic_store_explicit(&fdb->seen_s[slot], now_s, memory_order_release);
 }
 
 static void put(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
@@ -38,7 +33,7 @@ static void put(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
 
 void fdb_remove(struct fdb *fdb, uint32_t slot)
 {
-	fdb_ports_remove(fdb, slot, entry_in(fdb, slot));
+	fdb_ports_remove(fdb, slot, fdb_read(fdb_slot_at(fdb, slot)));
 	write_slot(fdb, slot, 0);
 	fdb_count_by(&fdb->entries, -1);
 }
@@ -50,12 +45,11 @@ static void evict(struct fdb *fdb, uint32_t slot)
 }
 
 /* Another port and stamp for the entry `old` in `slot`. A refresh meanwhile is lost here or fails there. */
-static void change(struct fdb *fdb, uint32_t slot, uint64_t old, uint64_t wanted, uint32_t now_s)
+static void change(struct fdb *fdb, uint32_t slot, uint64_t old, uint64_t wanted)
 {
 	uint64_t entry = (old & FDB_TAG_MASK) | wanted;
 
 	fdb_ports_remove(fdb, slot, old);
-	write_seen(fdb, slot, now_s);
 	write_slot(fdb, slot, entry);
 	fdb_ports_add(fdb, slot, entry);
 }
@@ -63,7 +57,7 @@ static void change(struct fdb *fdb, uint32_t slot, uint64_t old, uint64_t wanted
 static uint32_t free_slot(const struct fdb *fdb, uint32_t bucket)
 {
 	for (uint32_t slot = bucket * FDB_WAYS; slot < (bucket + 1) * FDB_WAYS; slot++)
-		if (!entry_in(fdb, slot))
+		if (!fdb_read(fdb_slot_at(fdb, slot)))
 			return slot;
 	return FDB_SLOT_NONE;
 }
@@ -72,7 +66,7 @@ static uint32_t free_slot(const struct fdb *fdb, uint32_t bucket)
 static uint32_t relocate(struct fdb *fdb, uint32_t bucket)
 {
 	for (uint32_t from = bucket * FDB_WAYS; from < (bucket + 1) * FDB_WAYS; from++) {
-		uint64_t entry = entry_in(fdb, from);
+		uint64_t entry = fdb_read(fdb_slot_at(fdb, from));
 		uint32_t to = free_slot(fdb, fdb_other(fdb, bucket, entry));
 		uint32_t n = atomic_load_explicit(&fdb->relocations, memory_order_relaxed);
 
@@ -100,7 +94,7 @@ static uint32_t victim_in(struct fdb *fdb, const uint32_t bucket[2])
 
 	for (unsigned i = 0; i < 2 * FDB_WAYS; i++) {
 		uint32_t slot = bucket[i / FDB_WAYS] * FDB_WAYS + i % FDB_WAYS;
-		uint64_t entry = entry_in(fdb, slot);
+		uint64_t entry = fdb_read(fdb_slot_at(fdb, slot));
 		struct fdb_port *p = &fdb->ports[fdb_port_of(entry)];
 		uint32_t n = atomic_load_explicit(
 			&p->list[FDB_LEARNED].count, memory_order_relaxed);
@@ -167,7 +161,8 @@ static enum fdb_learned learn_locked(struct fdb *fdb, fdb_hash hash, uint16_t po
 			return FDB_KNOWN;
 		if (fdb_kind_of(entry) == FDB_PINNED)
 			return FDB_REFUSED;
-		change(fdb, slot, entry, heard, now_s);
+		write_seen(fdb, slot, now_s);
+		change(fdb, slot, entry, heard);
 		fdb_count_one(&fdb->moved);
 		return FDB_MOVED;
 	}
@@ -204,14 +199,14 @@ static void refresh(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now
 
 	if ((int32_t)(now_s - seen_s) <= 0 ||
 		!atomic_compare_exchange_strong_explicit(&fdb->seen_s[slot], &seen_s, now_s,
-			memory_order_relaxed, memory_order_relaxed))
+			memory_order_release, memory_order_relaxed))
 		return;
 	/*
-	 * Relaxed: as a read-modify-write it carries on the release sequence of write_slot. It may
-	 * fail: the entry went, or fdb_age was here; the stamp is then set by a later frame.
+	 * Release: relocate must not copy the stamp without the second. It may fail: the entry went, or
+	 * fdb_age was here; the stamp is then set by a later frame.
 	 */
 	atomic_compare_exchange_strong_explicit(
-		fdb_slot_at(fdb, slot), &entry, fresh, memory_order_relaxed, memory_order_relaxed);
+		fdb_slot_at(fdb, slot), &entry, fresh, memory_order_release, memory_order_relaxed);
 }
 
 static enum fdb_learned learn_hash(struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
@@ -356,7 +351,7 @@ int fdb_add_static(struct fdb *fdb, fdb_key key, uint16_t port)
 	fdb_lock(fdb);
 	slot = fdb_find(fdb, hash, &entry);
 	if (slot != FDB_SLOT_NONE) {
-		change(fdb, slot, entry, wanted, 0);
+		change(fdb, slot, entry, wanted);
 		goto unlock;
 	}
 	slot = make_room(fdb, hash, &tag, &evicted);

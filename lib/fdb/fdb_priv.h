@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Inside of the forwarding database; nothing outside lib/fdb includes it.
+ * Inside of the forwarding database; nothing outside lib/fdb but a unit test includes it.
  *
  *	fdb.c         make, look up, list: the readers, no lock
  *	fdb_learn.c   put in, move, evict, take out: the writers, under the lock
@@ -39,12 +39,13 @@
  * The second itself stands beside the table, in seen_s. The stamp is that second modulo 62, so
  * that whoever hears the station again learns from the slot alone that this second is known already.
  * fdb_age, which sees all entries every few seconds, stamps those FDB_OLD that are silent for longer
- * than FDB_OLD_S, before their stamps look new again. Were it late, a station that speaks exactly 62
- * seconds after it spoke would be noted one second later.
+ * than FDB_OLD_S, before their stamps look new again. Were it late, a frame that comes exactly 62
+ * seconds after the one before would not be noted; the next one of another second is.
  *
  * A refresh takes no lock. It moves seen_s forward, never back, and then the stamp, by
  * compare-exchange of the whole slot. That fails when the slot is another key's by now, or its
- * station has moved; all that is left then is a later second in seen_s, which makes that one younger.
+ * station has moved; all that is left then is a later second in seen_s, which makes that one younger (and means
+ * nothing when it is static).
  */
 #include <stdatomic.h>
 
@@ -132,9 +133,8 @@ struct fdb {
 	uint32_t buckets;
 	uint32_t max_entries;
 	uint16_t max_ports;
-	bool wide; /* fdb_compare */
-	_Atomic uint32_t
-		*seen_s; /* by slot; what it points to is written by whoever hears a station */
+	bool wide;                /* fdb_compare */
+	_Atomic uint32_t *seen_s; /* by slot; written by whoever hears a station */
 	_Atomic uint32_t age_s;
 
 	/* Read by every look-up, so not beside what insertions write. */
@@ -229,7 +229,8 @@ static inline uint64_t fdb_heard(uint16_t port, uint32_t now_s)
 
 static inline uint32_t fdb_seen(const struct fdb *fdb, uint32_t slot)
 {
-	return atomic_load_explicit(&fdb->seen_s[slot], memory_order_relaxed);
+	/* Acquire: see read_slot (fdb.c). */
+	return atomic_load_explicit(&fdb->seen_s[slot], memory_order_acquire);
 }
 
 /* The tags of a key's entry in its first and in its second bucket. */
@@ -288,7 +289,9 @@ static inline uint64_t fdb_compare(const struct fdb_bucket *b, uint64_t tag)
 
 /*
  * The same with registers of four slots each, at a third of the instructions. Each slot is read at
- * once, as no CPU that has these tears an aligned word; in which order they are read does not matter.
+ * once, as no CPU that has these tears an aligned word; the two halves of the bucket are not. An entry
+ * that goes from one half and is learned again in the other may be seen twice, so that here, too, the
+ * least has to be the answer: what two hits have in common may be a port where the station never was.
  */
 #if defined(__x86_64__)
 #define FDB_WIDE __attribute__((target("avx2")))
@@ -306,11 +309,14 @@ FDB_WIDE __attribute__((no_sanitize("thread"))) static inline uint64_t fdb_compa
 		other[i] = _mm256_cmpgt_epi64(_mm256_srli_epi64(left[i], FDB_TAG_SHIFT), zero);
 		left[i] = _mm256_or_si256(left[i], other[i]);
 	}
-	/* All ones but where the tag is the right one, which is the case at most once. */
-	left[0] = _mm256_and_si256(left[0], left[1]);
-	least = _mm_and_si128(
+	/*
+	 * All ones but where the tag is the right one, and there less than 2^32: the least of the
+	 * halves of words is the least of the words.
+	 */
+	left[0] = _mm256_min_epu32(left[0], left[1]);
+	least = _mm_min_epu32(
 		_mm256_castsi256_si128(left[0]), _mm256_extracti128_si256(left[0], 1));
-	least = _mm_and_si128(least, _mm_unpackhi_epi64(least, least));
+	least = _mm_min_epu32(least, _mm_unpackhi_epi64(least, least));
 	return (uint64_t)_mm_cvtsi128_si64(least);
 }
 

@@ -7,8 +7,8 @@
 #define AGE_CALLS 4
 
 /*
- * Entries flushed with the lock held. AMD EPYC (Zen 4), 2 cores: 15 ns each in a table of 65536,
- * 160 ns in one of 10^6 where each is a cache miss or two; 5 us at most, which LOCK_TRIES outlasts.
+ * Entries flushed with the lock held. Intel Xeon (family 6, model 167), 2 CPUs: 25 ns each in a table of
+ * 65536, 170 ns in one of 10^6 where each is a cache miss or two; 5 us at most, which LOCK_TRIES outlasts.
  */
 #define FLUSH_CHUNK 32
 
@@ -49,7 +49,7 @@ static void stamp_old(struct fdb *fdb, uint32_t slot, uint64_t entry)
 {
 	uint64_t old = (entry & ~FDB_STAMP_MASK) | FDB_OLD;
 
-	/* Relaxed, and may fail, as in refresh (fdb_learn.c). */
+	/* Relaxed: as a read-modify-write it carries on the release sequence of what wrote the entry. */
 	if (fdb_stamp_of(entry) != FDB_OLD)
 		atomic_compare_exchange_strong_explicit(fdb_slot_at(fdb, slot), &entry, old,
 			memory_order_relaxed, memory_order_relaxed);

@@ -59,18 +59,16 @@ static inline void learn_burst(
 	fdb_learn_bulk(fdb, hashes, n, port, now_s);
 }
 
-/*
- * A corner of the smallest table: its first CORNER_BUCKETS buckets of CORNER_WAYS entries each. Only
- * there can the keys of corner_keys stand, so that tables of any size have buckets that are full.
- */
-#define CORNER_BUCKETS 256
-#define CORNER_WAYS    8
-#define CORNER_SLOTS   (CORNER_BUCKETS * CORNER_WAYS)
+#define WAYS 8 /* entries of a bucket */
 
-/* The next `n` keys of the corner from station `*from` on, which moves on. */
-static inline void corner_keys(const struct fdb *fdb, fdb_key *keys, unsigned n, uint32_t *from)
+/*
+ * The next `n` keys from station `*from` on, which moves on, that can stand in the first `buckets` buckets
+ * of the table only: the smallest table has 16384, and in such a corner of it they are full.
+ */
+static inline void corner_keys(
+	const struct fdb *fdb, unsigned buckets, fdb_key *keys, unsigned n, uint32_t *from)
 {
-	const uint64_t end = CORNER_BUCKETS * CORNER_WAYS * sizeof(uint64_t);
+	const uint64_t end = buckets * WAYS * sizeof(uint64_t);
 	const struct fdb_places places = fdb_places(fdb);
 
 	for (unsigned found = 0; found < n; ++*from) {

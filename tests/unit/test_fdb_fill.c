@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The forwarding database filled: to its limit, in one corner only, and with addresses of all kinds. */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -9,28 +10,51 @@
 
 #include "fdb_fixture.h"
 
+/* Check that the list has `n` entries and the keys that add up to `sum`, each where it is found. */
+static void check_list(const struct fdb *fdb, uint32_t n, uint64_t sum)
+{
+	struct fdb_entry e[64];
+	uint32_t cursor = 0;
+
+	while (cursor != FDB_CURSOR_END) {
+		uint32_t got = fdb_list(fdb, &cursor, e, RW_ARRAY_SIZE(e));
+
+		for (uint32_t i = 0; i < got; i++) {
+			if (fdb_lookup(fdb, e[i].key) != e[i].port)
+				fail_msg("%" PRIx64 " is not where it is listed", e[i].key);
+			sum -= e[i].key;
+		}
+		n -= got;
+	}
+	assert_int_equal(n, 0);
+	assert_true(sum == 0);
+}
+
 /* Fill a table of `limit` entries with `n` keys made by `key_of`, in rising order of its argument. */
 static void fill(uint32_t limit, uint32_t n_keys, fdb_key (*key_of)(uint32_t n))
 {
 	struct fdb *fdb = new_table(limit, 300);
 	struct fdb_stats stats;
+	uint64_t sum = 0;
 
-	for (uint32_t n = 0; n < n_keys; n++)
+	for (uint32_t n = 0; n < n_keys; n++) {
 		if (fdb_learn(fdb, key_of(n), n % PORTS, 0) != FDB_NEW)
 			fail_msg("%u of %u found no room", n, n_keys);
+		sum += key_of(n);
+	}
 	for (uint32_t n = 0; n < n_keys; n++)
 		if (fdb_lookup(fdb, key_of(n)) != n % PORTS)
 			fail_msg("%u of %u was lost", n, n_keys);
 	fdb_get_stats(fdb, &stats);
 	assert_int_equal(stats.entries, n_keys);
 	assert_int_equal(stats.evicted, 0);
-	assert_int_equal(count_listed(fdb), n_keys);
+	check_list(fdb, n_keys, sum);
 	fdb_free(fdb);
 }
 
 static void fill_to_the_limit(fdb_key (*key_of)(uint32_t n))
 {
-	static const uint32_t sizes[] = {1, 7, 8, 64, 1000, 4096, 65536};
+	static const uint32_t sizes[] = {1, 1000, 65536, 65537, 131072};
 
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(sizes); i++)
 		fill(sizes[i], sizes[i], key_of);
@@ -82,6 +106,8 @@ static void a_million_stations_have_room_in_a_table_of_2_to_the_20(void **state)
 }
 
 /* More keys than fit into a corner of a table that is else empty. */
+#define CORNER       256 /* buckets */
+#define CORNER_SLOTS (CORNER * WAYS)
 #define CORNER_KEYS  (CORNER_SLOTS + 512)
 #define CORNER_FIRST 64 /* of these, learned at a port of their own */
 
@@ -102,7 +128,7 @@ static void full_buckets_give_way_as_a_full_table_does(void **state)
 	uint32_t from = 0, n_new = 0;
 
 	(void)state;
-	corner_keys(fdb, keys, CORNER_KEYS, &from);
+	corner_keys(fdb, CORNER, keys, CORNER_KEYS, &from);
 	for (uint32_t i = 0; i < CORNER_KEYS; i++) {
 		uint16_t port = i < CORNER_FIRST ? 1 : 2;
 		enum fdb_learned what = fdb_learn(fdb, keys[i], port, 1000);
@@ -134,7 +160,7 @@ static void static_entries_in_full_buckets_stay(void **state)
 	uint32_t from = 0, n_static = 0;
 
 	(void)state;
-	corner_keys(fdb, keys, CORNER_KEYS, &from);
+	corner_keys(fdb, CORNER, keys, CORNER_KEYS, &from);
 	for (uint32_t i = 0; i < CORNER_KEYS; i++) {
 		int err = fdb_add_static(fdb, keys[i], 1);
 
@@ -148,6 +174,26 @@ static void static_entries_in_full_buckets_stay(void **state)
 	assert_int_equal(fdb_count(fdb, 1), n_static);
 	assert_int_equal(fdb_forget_port(fdb, 1), n_static);
 	assert_int_equal(count_listed(fdb), fdb_count(fdb, 2));
+	fdb_free(fdb);
+}
+
+/* Most of these moved to make room for others, which is no reason to go before or after one's turn. */
+static void an_entry_that_moved_keeps_its_turn(void **state)
+{
+	const uint32_t limit = CORNER_SLOTS * 3 / 4, n_keys = limit + 256;
+	struct fdb *fdb = new_table(limit, 300);
+	static fdb_key keys[CORNER_KEYS];
+	uint32_t from = 0;
+
+	(void)state;
+	corner_keys(fdb, CORNER, keys, n_keys, &from);
+	for (uint32_t i = 0; i < limit; i++)
+		assert_int_equal(fdb_learn(fdb, keys[i], 1, 5), FDB_NEW);
+	for (uint32_t i = limit; i < n_keys; i++) {
+		assert_int_equal(fdb_learn(fdb, keys[i], 1, 5), FDB_EVICTED);
+		assert_int_equal(count_found(fdb, keys, i - limit + 1), 0);
+		assert_int_equal(fdb_lookup(fdb, keys[i - limit + 1]), 1);
+	}
 	fdb_free(fdb);
 }
 
@@ -203,6 +249,7 @@ int main(void)
 		cmocka_unit_test(a_million_stations_have_room_in_a_table_of_2_to_the_20),
 		cmocka_unit_test(full_buckets_give_way_as_a_full_table_does),
 		cmocka_unit_test(static_entries_in_full_buckets_stay),
+		cmocka_unit_test(an_entry_that_moved_keeps_its_turn),
 		cmocka_unit_test(addresses_with_a_pattern_spread_as_random_ones_do),
 	};
 

@@ -32,6 +32,7 @@ static uint32_t next_random(uint64_t *state)
 #define MODEL_PORTS    6
 #define MODEL_AGE_S    5
 #define MODEL_STEPS    100000
+#define MODEL_CORNER   16 /* buckets */
 
 struct known {
 	bool present;
@@ -42,17 +43,12 @@ struct known {
 
 struct model {
 	struct fdb *fdb;
+	fdb_key key[MODEL_STATIONS]; /* in so few buckets that entries have to make room */
 	struct known known[MODEL_STATIONS];
 	uint64_t random;
 	uint32_t now_s;
 	uint32_t evicted;
 };
-
-/* Every other station has the address of the one before, in another VLAN. */
-static fdb_key model_key(uint32_t n)
-{
-	return station(n / 2, n % 2);
-}
 
 static uint32_t model_count(const struct model *m, uint16_t port, bool with_static)
 {
@@ -85,7 +81,7 @@ static void model_evict(struct model *m, uint32_t wanted)
 		most = RW_MAX(most, model_count(m, p, false));
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++) {
 		if (n == wanted || !m->known[n].present ||
-			fdb_lookup(m->fdb, model_key(n)) != FDB_PORT_NONE)
+			fdb_lookup(m->fdb, m->key[n]) != FDB_PORT_NONE)
 			continue;
 		assert_int_equal(dropped, MODEL_STATIONS);
 		dropped = n;
@@ -109,7 +105,7 @@ static void model_learn(struct model *m, uint32_t n, uint16_t port)
 {
 	/* Now and then by a worker whose clock is late. */
 	uint32_t now_s = m->now_s - (next_random(&m->random) % 8 == 0);
-	enum fdb_learned what = fdb_learn(m->fdb, model_key(n), port, now_s);
+	enum fdb_learned what = fdb_learn(m->fdb, m->key[n], port, now_s);
 	struct known *k = &m->known[n];
 
 	if (k->present && (k->is_static || k->port == port)) {
@@ -135,7 +131,7 @@ static void model_learn(struct model *m, uint32_t n, uint16_t port)
 static void model_add_static(struct model *m, uint32_t n, uint16_t port)
 {
 	struct known *k = &m->known[n];
-	int err = fdb_add_static(m->fdb, model_key(n), port);
+	int err = fdb_add_static(m->fdb, m->key[n], port);
 
 	if (!k->present && model_entries(m) == MODEL_LIMIT) {
 		if (!model_has_learned(m)) {
@@ -150,7 +146,7 @@ static void model_add_static(struct model *m, uint32_t n, uint16_t port)
 
 static void model_del(struct model *m, uint32_t n)
 {
-	assert_int_equal(fdb_del(m->fdb, model_key(n)), m->known[n].present ? 0 : -ENOENT);
+	assert_int_equal(fdb_del(m->fdb, m->key[n]), m->known[n].present ? 0 : -ENOENT);
 	m->known[n].present = false;
 }
 
@@ -214,11 +210,8 @@ static void model_step(struct model *m)
 static void model_compare(const struct model *m)
 {
 	uint16_t found[MODEL_STATIONS];
-	fdb_key keys[MODEL_STATIONS];
 
-	for (uint32_t n = 0; n < MODEL_STATIONS; n++)
-		keys[n] = model_key(n);
-	lookup_burst(m->fdb, keys, found, MODEL_STATIONS);
+	lookup_burst(m->fdb, m->key, found, MODEL_STATIONS);
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++)
 		assert_int_equal(found[n], m->known[n].present ? m->known[n].port : FDB_PORT_NONE);
 	for (uint16_t p = 0; p < MODEL_PORTS; p++)
@@ -237,7 +230,7 @@ static void model_compare_list(const struct model *m)
 		if (!fdb_list(m->fdb, &cursor, &e, 1))
 			continue;
 		for (uint32_t n = 0; n < MODEL_STATIONS; n++)
-			if (model_key(n) == e.key)
+			if (m->key[n] == e.key)
 				k = &m->known[n];
 		assert_non_null(k);
 		assert_true(k->present);
@@ -257,8 +250,10 @@ static void the_table_does_what_a_plain_array_would(void **state)
 		.now_s = 1,
 	};
 	struct fdb_stats stats;
+	uint32_t from = 0;
 
 	(void)state;
+	corner_keys(m.fdb, MODEL_CORNER, m.key, MODEL_STATIONS, &from);
 	for (unsigned step = 0; step < MODEL_STEPS; step++) {
 		model_step(&m);
 		model_compare(&m);
@@ -281,6 +276,8 @@ static void the_table_does_what_a_plain_array_would(void **state)
 #define CROWD         3072
 #define CROWD_LIMIT   1792
 #define CROWD_STATIC  256
+#define CROWD_FLIPS   64  /* that follow, learned and static in turn */
+#define CROWD_CORNER  256 /* buckets */
 #define CROWD_LEARNS  150000
 #define CROWD_MAX_NOW 1000000
 
@@ -312,7 +309,7 @@ static void *learner(void *arg)
 		uint32_t now_s = atomic_load(&c->now_s) - next_random(&random) % 2;
 		enum fdb_learned what = fdb_learn(c->fdb, c->key[n], port, now_s);
 
-		if (what == FDB_REFUSED && (n >= CROWD_STATIC || port_fits(n, port)))
+		if (what == FDB_REFUSED && (n >= CROWD_STATIC + CROWD_FLIPS || port == n % PORTS))
 			atomic_fetch_add(&c->wrong, 1);
 		if (n < CROWD_STATIC && what != FDB_KNOWN && what != FDB_REFUSED &&
 			what != FDB_BUSY)
@@ -353,9 +350,44 @@ static void check_found(struct crowd *c, uint32_t n, uint16_t port)
 		atomic_fetch_add(&c->wrong, 1);
 }
 
+static int by_value(const void *a, const void *b)
+{
+	const fdb_key *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Whether what is listed was once so. */
+static bool listing_fits(const struct crowd *c, const struct fdb_entry *e)
+{
+	const fdb_key *key = bsearch(&e->key, c->key, CROWD, sizeof(*c->key), by_value);
+	uint32_t n = key ? (uint32_t)(key - c->key) : CROWD;
+
+	if (!key || !port_fits(n, e->port))
+		return false;
+	if (e->is_static)
+		return n < CROWD_STATIC + CROWD_FLIPS && !e->last_seen_s;
+	return n >= CROWD_STATIC && e->last_seen_s && e->last_seen_s <= CROWD_MAX_NOW;
+}
+
+static void check_list(struct crowd *c)
+{
+	struct fdb_entry e[16];
+	uint32_t cursor = 0;
+
+	while (cursor != FDB_CURSOR_END) {
+		uint32_t got = fdb_list(c->fdb, &cursor, e, 16);
+
+		for (uint32_t i = 0; i < got; i++)
+			if (!listing_fits(c, &e[i]))
+				atomic_fetch_add(&c->wrong, 1);
+	}
+}
+
 static void *looker(void *arg)
 {
 	uint64_t random = 77;
+	unsigned rounds = 0;
 	struct crowd *c = arg;
 	uint32_t who[32];
 	fdb_key keys[32];
@@ -372,36 +404,16 @@ static void *looker(void *arg)
 			check_found(c, who[i], out[i]);
 		for (unsigned i = 0; i < 32; i++)
 			check_found(c, who[i], fdb_lookup(c->fdb, keys[i]));
+		if (rounds++ % 4096 == 0)
+			check_list(c);
 	} while (!atomic_load(&c->done));
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
+static void flip(struct crowd *c, uint32_t n)
 {
-	const fdb_key *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static void check_list(struct crowd *c)
-{
-	struct fdb_entry e[16];
-	uint32_t cursor = 0;
-
-	while (cursor != FDB_CURSOR_END) {
-		uint32_t got = fdb_list(c->fdb, &cursor, e, 16);
-
-		for (uint32_t i = 0; i < got; i++) {
-			const fdb_key *key = bsearch(
-				&e[i].key, c->key, CROWD, sizeof(*c->key), by_value);
-			uint32_t n = key ? (uint32_t)(key - c->key) : 0;
-
-			if (!key || !port_fits(n, e[i].port) ||
-				e[i].is_static != (n < CROWD_STATIC) ||
-				e[i].last_seen_s > CROWD_MAX_NOW)
-				atomic_fetch_add(&c->wrong, 1);
-		}
-	}
+	if (fdb_add_static(c->fdb, c->key[n], n % PORTS))
+		atomic_fetch_add(&c->wrong, 1);
 }
 
 static void *controller(void *arg)
@@ -420,6 +432,8 @@ static void *controller(void *arg)
 			fdb_flush(c->fdb, dice);
 		else if (dice < 64)
 			fdb_del(c->fdb, c->key[CROWD_STATIC + dice]);
+		else if (dice < 128)
+			flip(c, CROWD_STATIC + dice % CROWD_FLIPS);
 		else if (now_s < CROWD_MAX_NOW)
 			atomic_store(&c->now_s, now_s + 1);
 		fdb_age(c->fdb, now_s);
@@ -436,8 +450,8 @@ static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 
 	(void)state;
 	c.fdb = new_table(CROWD_LIMIT, 100);
-	c.now_s = 1;
-	corner_keys(c.fdb, c.key, CROWD, &from);
+	c.now_s = 2;
+	corner_keys(c.fdb, CROWD_CORNER, c.key, CROWD, &from);
 	qsort(c.key, CROWD, sizeof(*c.key), by_value);
 	for (uint32_t n = 0; n < CROWD_STATIC; n++)
 		assert_int_equal(fdb_add_static(c.fdb, c.key[n], n % PORTS), 0);
@@ -449,6 +463,8 @@ static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 	atomic_store(&c.done, true);
 	pthread_join(thread[3], NULL);
 	pthread_join(thread[4], NULL);
+	for (uint32_t n = 0; n < CROWD_FLIPS; n++)
+		fdb_del(c.fdb, c.key[CROWD_STATIC + n]);
 
 	assert_int_equal(atomic_load(&c.wrong), 0);
 	assert_true(atomic_load(&c.found) > 0);
