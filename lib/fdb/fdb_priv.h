@@ -44,8 +44,8 @@
  *
  * A refresh takes no lock. It moves seen_s forward, never back, and then the stamp, by
  * compare-exchange of the whole slot. That fails when the slot is another key's by now, or its
- * station has moved; all that is left then is a later second in seen_s, which makes that one younger (and means
- * nothing when it is static).
+ * station has moved; all that is left then is a later second in seen_s, which makes that one younger
+ * and means nothing when it is static.
  */
 #include <stdatomic.h>
 
@@ -309,6 +309,8 @@ FDB_WIDE __attribute__((no_sanitize("thread"))) static inline uint64_t fdb_compa
 		other[i] = _mm256_cmpgt_epi64(_mm256_srli_epi64(left[i], FDB_TAG_SHIFT), zero);
 		left[i] = _mm256_or_si256(left[i], other[i]);
 	}
+	/* What fdb_read's acquire is here: the CPU keeps loads in order, and so must the compiler. */
+	atomic_signal_fence(memory_order_acquire);
 	/*
 	 * All ones but where the tag is the right one, and there less than 2^32: the least of the
 	 * halves of words is the least of the words.
