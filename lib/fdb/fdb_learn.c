@@ -283,7 +283,8 @@ RW_ALWAYS_INLINE bool learn_again(const struct fdb *fdb, const struct fdb_bucket
 
 /*
  * Up to FDB_BULK keys. Those that are not in their first bucket are looked for in the second when
- * all of these are on their way. What is left to learn_hash is rare, or costs more than its call.
+ * all of these are on their way. What is left to learn_hash is rare, or costs more than its call; it
+ * comes last, since it may move entries that are still to be refreshed.
  */
 RW_ALWAYS_INLINE void learn_burst(struct fdb *fdb, const fdb_hash *hashes, unsigned n,
 	uint16_t port, uint32_t now_s, fdb_compare_fn compare)
@@ -291,7 +292,7 @@ RW_ALWAYS_INLINE void learn_burst(struct fdb *fdb, const fdb_hash *hashes, unsig
 	uint64_t heard = fdb_heard(port, now_s);
 	struct fdb_bucket *second[FDB_BULK];
 	fdb_hash missed[FDB_BULK], last = 0;
-	unsigned n_missed = 0;
+	unsigned n_missed = 0, n_unknown = 0;
 	struct stale stale;
 
 	stale.n = 0;
@@ -310,9 +311,11 @@ RW_ALWAYS_INLINE void learn_burst(struct fdb *fdb, const fdb_hash *hashes, unsig
 	}
 	for (unsigned i = 0; i < n_missed; i++)
 		if (!learn_again(fdb, second[i], fdb_second_tag(missed[i]), heard, &stale, compare))
-			learn_hash(fdb, missed[i], port, now_s);
+			missed[n_unknown++] = missed[i];
 	if (stale.n)
 		stale_refresh(fdb, &stale, now_s);
+	for (unsigned i = 0; i < n_unknown; i++)
+		learn_hash(fdb, missed[i], port, now_s);
 }
 
 static void learn_usual(

@@ -228,6 +228,46 @@ static void a_place_found_before_its_station_was_learned_is_the_right_one(void *
 	fdb_free(fdb);
 }
 
+static uint32_t last_seen_of(const struct fdb_entry *e, uint32_t n, fdb_key key)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (e[i].key == key)
+			return e[i].last_seen_s;
+	fail_msg("a station was forgotten");
+	return 0;
+}
+
+/* New ones may have others moved to make room, those of the same burst, too. */
+static void a_burst_with_new_sources_makes_the_known_ones_young_again(void **state)
+{
+	enum { KNOWN = 400, HALF = 16, BUCKETS = 64 };
+	struct fdb *fdb = new_table(1000, 300);
+	static struct fdb_entry e[KNOWN + HALF + 1];
+	static fdb_key known[KNOWN];
+	fdb_key burst[2 * HALF];
+	uint32_t from = 0;
+
+	(void)state;
+	corner_keys(fdb, BUCKETS, known, KNOWN, &from);
+	for (unsigned i = 0; i < KNOWN; i++)
+		assert_int_equal(fdb_learn(fdb, known[i], 1, 0), FDB_NEW);
+	for (uint32_t now_s = 1; now_s <= 100; now_s++) {
+		uint32_t listed;
+
+		corner_keys(fdb, BUCKETS, burst + HALF, HALF, &from);
+		for (unsigned i = 0; i < HALF; i++)
+			burst[i] = known[(now_s * HALF + i) % KNOWN];
+		learn_burst(fdb, burst, 2 * HALF, 1, now_s);
+		listed = list_all(fdb, e, KNOWN + HALF + 1);
+		assert_int_equal(listed, KNOWN + HALF);
+		for (unsigned i = 0; i < 2 * HALF; i++)
+			assert_int_equal(last_seen_of(e, listed, burst[i]), now_s);
+		for (unsigned i = HALF; i < 2 * HALF; i++)
+			assert_int_equal(fdb_del(fdb, burst[i]), 0);
+	}
+	fdb_free(fdb);
+}
+
 /* At the limit many stand in their second bucket. */
 static void all_stations_of_a_full_table_are_known_to_bursts(void **state)
 {
@@ -410,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_burst_neither_moves_nor_dates_a_static_entry),
 		cmocka_unit_test(a_burst_teaches_no_group_or_zero_address),
 		cmocka_unit_test(a_place_found_before_its_station_was_learned_is_the_right_one),
+		cmocka_unit_test(a_burst_with_new_sources_makes_the_known_ones_young_again),
 		cmocka_unit_test(all_stations_of_a_full_table_are_known_to_bursts),
 		cmocka_unit_test(bursts_of_new_sources_evict_only_from_the_port_that_has_most),
 		cmocka_unit_test(bursts_teach_what_their_frames_would_one_by_one),
