@@ -29,6 +29,22 @@ RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d
 	return true;
 }
 
+/*
+ * Bring in, for writing, the used index and the next `n` used entries: the driver has read them since they
+ * were written, and in the order of stores all that is written later waits for their lines. 64-byte frames,
+ * with and without, in turn every 10 ms of one run: ringway-bench 77.4 -> 70.0 busy cycles each,
+ * virtio-user 109.2 -> 103.5.
+ */
+RW_ALWAYS_INLINE void vq_split_prefetch_used(const struct vq *vq, unsigned n)
+{
+	uint32_t mask = vq->num - 1u;
+
+	rw_prefetch_write(&vq->used->idx);
+	/* Eight share a line; the last one may be in another than its eighth before. */
+	for (unsigned i = 0; i < n + 7; i += 8)
+		rw_prefetch_write(&vq->used->ring[(vq->done.idx + i) & mask]);
+}
+
 RW_ALWAYS_INLINE unsigned vq_split_batch(struct vq *vq, struct rw_seg *segs,
 	struct vq_chain *chains, unsigned n, const bool writable)
 {
@@ -39,6 +55,7 @@ RW_ALWAYS_INLINE unsigned vq_split_batch(struct vq *vq, struct rw_seg *segs,
 	uint32_t mask = vq->num - 1u, next = vq->next.idx, heads[VQ_MAX_BATCH];
 	unsigned i;
 
+	vq_split_prefetch_used(vq, n);
 	for (i = 0; i < n; i++) {
 		heads[i] = vq_load(&ring[(next + i) & mask]);
 		__builtin_prefetch(&desc[heads[i] & mask]);
@@ -165,10 +182,25 @@ RW_ALWAYS_INLINE void vq_packed_complete_batch(
 	vq->nsignal = nsignal;
 }
 
+/*
+ * Bring in what the driver wants to hear of, which vq_signal reads: in a split ring it shares a line with
+ * what the driver writes most. Measured as above: 70.4 -> 69.2, and 104.8 -> 101.2.
+ */
+RW_ALWAYS_INLINE void vq_prefetch_wish(const struct vq *vq, const unsigned mode)
+{
+	if (mode & VQ_PACKED)
+		__builtin_prefetch(vq->driver);
+	else if (vq->event_idx)
+		__builtin_prefetch(vq_split_used_event(vq));
+	else
+		__builtin_prefetch(&vq->avail->flags);
+}
+
 /* vq_complete for each of `n` chains; of a writable one, chains[i].len bytes were written. */
 RW_ALWAYS_INLINE void vq_complete_batch(struct vq *vq, const struct vq_chain *chains, unsigned n,
 	const unsigned mode, const bool writable)
 {
+	vq_prefetch_wish(vq, mode);
 	if (mode & VQ_PACKED)
 		vq_packed_complete_batch(vq, chains, n, writable);
 	else

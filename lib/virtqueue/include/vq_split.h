@@ -11,7 +11,7 @@ static inline struct vring_used_elem *vq_split_used(struct vq *vq, uint16_t idx)
 	return &vq->used->ring[idx & (vq->num - 1)];
 }
 
-static inline uint16_t *vq_split_used_event(struct vq *vq)
+static inline uint16_t *vq_split_used_event(const struct vq *vq)
 {
 	return &vq->avail->ring[vq->num];
 }
