@@ -9,6 +9,7 @@
 #include "kick.h"
 #include "postcopy.h"
 #include "rw_sock.h"
+#include "vq_ops.h"
 
 /* How often a client tries to connect, and how soon a listener without descriptors tries again. */
 #define RETRY_MS 100
@@ -43,6 +44,15 @@ static unsigned port_from(struct port *port, uint16_t queue, struct frame *frame
 	if (rw_unlikely(service || !q))
 		return port_from_serving(pair, service, frames, n);
 	return q->from(q, frames, n);
+}
+
+static void port_ahead(struct port *port, uint16_t queue)
+{
+	const struct vhost_queue *q = pair_of(port, queue)->from;
+
+	/* There may be none, the pair being polled for its other ring; a relay's ring is its thread's. */
+	if (rw_likely(q && !q->relay))
+		vq_prefetch_peek(&q->vq, q->packed);
 }
 
 static void port_give_back(struct port *port, uint16_t queue)
@@ -85,6 +95,7 @@ static void port_place(struct port *port, uint16_t queue, int node)
 
 static const struct port_ops port_ops = {
 	.from = port_from,
+	.ahead = port_ahead,
 	.give_back = port_give_back,
 	.to = port_to,
 	.settle = port_settle,

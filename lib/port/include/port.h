@@ -65,8 +65,8 @@ struct port;
 #define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_kick, or there is nothing to be told of */
 
 /*
- * `from`, `give_back`, `to`, `settle`, `arm` and `disarm` are called by a worker, for queue pairs that run; they
- * neither block nor allocate.
+ * `from`, `ahead`, `give_back`, `to`, `settle`, `arm` and `disarm` are called by a worker, for queue pairs
+ * that run; they neither block nor allocate.
  */
 struct port_ops {
 	/*
@@ -75,6 +75,8 @@ struct port_ops {
 	 * done.
 	 */
 	unsigned (*from)(struct port *port, uint16_t queue, struct frame *frames, unsigned n);
+	/* May be NULL. It is this queue's turn next: bring in what `from` will look at first. */
+	void (*ahead)(struct port *port, uint16_t queue);
 	/* Complete what `from` lent. */
 	void (*give_back)(struct port *port, uint16_t queue);
 	/* Take a copy of each of `n` <= FRAME_BURST frames, or count why not. */

@@ -25,6 +25,12 @@ RW_ALWAYS_INLINE uint16_t vq_peek(struct vq *vq, uint16_t want, const unsigned m
 	return vq_split_peek(vq, want, mode);
 }
 
+/* Bring in what the next vq_peek looks at. */
+RW_ALWAYS_INLINE void vq_prefetch_peek(const struct vq *vq, const bool packed)
+{
+	__builtin_prefetch(packed ? (const void *)&vq->packed[vq->next.idx] : &vq->avail->idx);
+}
+
 /* Bring in the descriptors of the next `n` chains. */
 RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode)
 {
