@@ -136,6 +136,11 @@ class Ringway(BackEnd):
         return (self.after["busy_cycles"] - self.before["busy_cycles"]) / max(frames, 1)
 
 
+def other_build(title, build):
+    """ringwayd of another build: what a change is measured beside."""
+    return type(title, (Ringway,), {"title": title, "build": build})
+
+
 class Testpmd(BackEnd):
     """DPDK's testpmd with its vhost PMD, from port to port."""
     title = "testpmd io: no switching, two copies"

@@ -136,6 +136,8 @@ def test_the_page_of_the_project_has_a_place_for_the_tables(load):
 @pytest.mark.parametrize('words, named', [
     (['--peers=nonsense'], 'nonsense'),
     (['--peers=other=/one/socket'], 'NAME=SOCKET0:SOCKET1'),
+    (['--peers=other=/nowhere'], 'NAME=FOLDER'),
+    (['--peers=unknown'], 'NAME=FOLDER'),
     (['--rings=round'], 'round'),
     (['--sizes=64,x'], '64,x'),
     (['--sizes=64,59'], 'no size 59'),

@@ -66,6 +66,20 @@ def test_a_back_end_that_runs_already(ringwayd):
     assert sum(port['from_guest']['frames'] for port in switch.cli('port', 'stats')) > 0
 
 
+def test_another_build_takes_its_turn(tmp_path):
+    (tmp_path / 'app').mkdir()
+    (tmp_path / 'app' / 'ringway').symlink_to(os.path.join(BUILD, 'app', 'ringway'))
+    daemon = tmp_path / 'app' / 'ringwayd'
+    daemon.write_text(f'#!/bin/sh\necho run >> {tmp_path}/runs\n'
+                      f'exec {os.path.join(BUILD, "app", "ringwayd")} "$@"\n')
+    daemon.chmod(0o755)
+    row = bench('--load=ringway-bench', '--rings=split', f'--peers=before={tmp_path}')['64 split']
+    assert list(row) == ['ringway', 'before']
+    for (rate, cycles, load_cycles), in row.values():
+        assert rate > 0 and cycles > 0 and load_cycles > 0
+    assert (tmp_path / 'runs').read_text() == 'run\n'
+
+
 def test_what_is_not_installed_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(bench_peers.Testpmd, 'needs', '/nowhere/testpmd')
     with pytest.raises(SystemExit) as failed:
