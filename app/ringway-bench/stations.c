@@ -26,25 +26,28 @@ static int step_run(const struct stations_config *cfg, struct stations_outcome *
 	return 0;
 }
 
-/* A trial of `n` stations, repeated: a frame lost on the way is not a full table. */
-static int capacity_try(
-	const struct stations_config *cfg, struct stations_outcome *out, uint32_t n, bool *good)
+/*
+ * A trial of `n` stations, repeated: a frame lost on the way is not a full table. *known: the most that
+ * were known at a time.
+ */
+static int capacity_try(const struct stations_config *cfg, struct stations_outcome *out, uint32_t n,
+	uint32_t *known)
 {
 	struct stations_step *step;
 	int ret = 0;
 
-	*good = false;
-	for (int i = 0; i < TRIES && !ret && !*good && out->nsteps < STATIONS_MAX_STEPS; i++) {
+	*known = 0;
+	for (int i = 0; i < TRIES && !ret && *known < n && out->nsteps < STATIONS_MAX_STEPS; i++) {
 		ret = step_run(cfg, out, 0, n, cfg->rate, &step);
-		*good = !ret && step->known == n;
+		if (!ret)
+			*known = RW_MAX(*known, step->known);
 	}
 	return ret;
 }
 
 int stations_capacity(const struct stations_config *cfg, struct stations_outcome *out)
 {
-	uint32_t good = 0, bad = 0, n = RW_MIN(CAPACITY_FIRST, cfg->most);
-	bool known;
+	uint32_t good = 0, bad = 0, known, n = RW_MIN(CAPACITY_FIRST, cfg->most);
 	int ret;
 
 	memset(out, 0, sizeof(*out));
@@ -53,10 +56,9 @@ int stations_capacity(const struct stations_config *cfg, struct stations_outcome
 		ret = capacity_try(cfg, out, n, &known);
 		if (ret)
 			return ret;
-		if (known)
-			good = n;
-		else
+		if (known < n)
 			bad = n;
+		good = RW_MAX(good, known);
 		out->capacity = good;
 		if (!bad)
 			n = (uint32_t)RW_MIN(2 * (uint64_t)good, cfg->most);

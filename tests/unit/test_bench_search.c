@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rw_base.h"
 #include "search.h"
 #include "stations.h"
 
@@ -285,6 +286,30 @@ static void a_frame_lost_once_is_not_a_full_table(void **state)
 	assert_int_equal(learned.capacity, 5000);
 }
 
+/* Once too many were taught, it gives up one of them for each that it takes back. */
+static int evicting_trial(void *arg, uint32_t first, uint32_t n, double *rate, uint32_t *known)
+{
+	struct table *t = arg;
+
+	t->highest = RW_MAX(t->highest, first + n);
+	*rate = t->load;
+	*known = n > t->room ? t->room : n;
+	if (t->highest > t->room && *known == n)
+		--*known;
+	return 0;
+}
+
+static void what_a_table_knew_of_too_many_counts(void **state)
+{
+	struct table t = {.room = 65535, .load = 1e6};
+	const struct stations_config cfg = {.most = 131072, .trial = evicting_trial, .arg = &t};
+
+	(void)state;
+	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(learned.capacity, 65535);
+	assert_false(learned.at_least);
+}
+
 static void a_table_that_learns_nothing_has_no_room(void **state)
 {
 	struct table t = {.room = 0, .fastest = 1e9, .load = 1e6};
@@ -364,6 +389,7 @@ int main(void)
 		cmocka_unit_test(a_table_with_more_room_than_was_tried_is_said_so),
 		cmocka_unit_test(a_frame_lost_once_is_not_a_full_table),
 		cmocka_unit_test(a_table_that_learns_nothing_has_no_room),
+		cmocka_unit_test(what_a_table_knew_of_too_many_counts),
 		cmocka_unit_test(the_rate_of_learning_is_found_with_new_stations_each_time),
 		cmocka_unit_test(a_table_that_learns_faster_than_it_is_taught_is_said_so),
 		cmocka_unit_test(a_table_that_learns_at_no_rate_ends_it),
