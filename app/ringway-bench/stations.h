@@ -7,9 +7,10 @@
  *
  * Nobody waits for the back-end to forget, as the RFC would. For the capacity every trial teaches the
  * same stations again, from the first on: those that a full table turned away were the last ones, and a
- * table that evicts gives up those that are not named again. One that has just been too small may give up
- * another of them for each that it takes back, so what was known of too many counts, too. For the learning rate every trial teaches
- * stations that were never seen, and the table must have room for all of them.
+ * table that evicts gives up those that are not named again. One that has just been too small may give
+ * up another of them for each that it takes back, so what was known of too many counts, too. For the
+ * learning rate every trial teaches stations that were never seen, and the table must have room for all
+ * of them.
  *
  * The trials themselves are the caller's, so that a test can stand in for the back-end.
  *
