@@ -69,8 +69,71 @@ RW_ALWAYS_INLINE bool is_ours(const struct judge *j, const struct fe_burst_frame
 	return !format->tcp || offload_is_kept(j->l->rx, f);
 }
 
-RW_ALWAYS_INLINE void judge(const struct judge *j, const struct fe_burst_frame *f, struct tally *t,
-	const struct frame_format *format)
+/*
+ * What the frames of a run have in common: they come from one queue, belong here, and are of one trial. All of
+ * it is compared at once, and what they count for is added up once.
+ */
+struct run {
+	uint64_t dst, dst_mask; /* of the first eight bytes */
+	uint64_t src;           /* of the eight from the source address on, less the station */
+	struct stream *stream;
+	struct lane *from;
+	uint16_t tag;
+	bool counts;
+};
+
+#define RUN_SRC_MASK 0xffff000000ffffffull
+
+/* Whether the frames that follow this one may be its run: it has to be in turn, and nothing missing. */
+RW_ALWAYS_INLINE bool run_begin(const struct judge *j, const struct fe_burst_frame *f,
+	const struct frame_seen *s, struct run *run, const struct frame_format *format)
+{
+	size_t from = (size_t)s->port * j->pairs + s->queue;
+
+	/* Several queues: a stream's frames overtake each other. Segments: more is to be looked at. */
+	if (format->tcp || j->pairs > 1)
+		return false;
+	run->from = &j->lanes[from];
+	run->stream = &j->streams[from * j->nports + j->port];
+	run->dst_mask = s->dst == FRAME_BROADCAST ? FRAME_BROADCAST : 0xffffff;
+	run->dst = frame_load64(f->data) & run->dst_mask;
+	run->src = frame_load64(f->data + 6) & RUN_SRC_MASK;
+	run->tag = frame_load16(f->data + format->tag_at);
+	run->counts = s->trial == j->count_id;
+	return !run->stream->holes;
+}
+
+/* How many of the `n` frames continue the run in turn: judged, they are all right. */
+RW_ALWAYS_INLINE unsigned run_judge(const struct run *run, const struct fe_burst_frame *frames,
+	unsigned n, struct tally *t, const struct frame_format *format)
+{
+	uint32_t next = run->stream->next;
+	uint64_t bytes = 0;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		const struct fe_burst_frame *f = &frames[i];
+		uint64_t other = (frame_load64(f->data) & run->dst_mask) ^ run->dst;
+
+		other |= (frame_load64(f->data + 6) & RUN_SRC_MASK) ^ run->src;
+		other |= frame_load16(f->data + format->tag_at) ^ run->tag;
+		other |= (uint32_t)frame_load64(f->data + format->record_at) ^ (next + i);
+		other |= frame_len(f->data) ^ f->len;
+		other |= f->nbufs ^ 1u;
+		if (rw_unlikely(other || f->len < FRAME_MIN))
+			break;
+		bytes += f->len;
+	}
+	run->stream->next = next + i;
+	run->from->back += i;
+	t->received += run->counts ? i : 0;
+	t->bytes += run->counts ? bytes : 0;
+	return i;
+}
+
+/* One frame, whatever it is; true if a run begins with it. */
+RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *f, struct tally *t,
+	struct run *run, const struct frame_format *format)
 {
 	struct frame_seen s;
 	enum stream_seen seen;
@@ -79,15 +142,15 @@ RW_ALWAYS_INLINE void judge(const struct judge *j, const struct fe_burst_frame *
 
 	if (rw_unlikely(!is_ours(j, f, &s, format))) {
 		t->wrong++;
-		return;
+		return false;
 	}
 	counts = s.trial == j->count_id;
 	if (rw_unlikely(!counts && s.trial != j->warm_id))
-		return; /* of an earlier trial */
+		return false; /* of an earlier trial */
 	if (rw_unlikely((s.dst & 0xffffff) != j->mine &&
 		    (s.dst != FRAME_BROADCAST || s.port == j->port))) {
 		t->misplaced += counts;
-		return;
+		return false;
 	}
 	stream = (size_t)s.port * j->pairs + s.queue;
 	j->lanes[stream].back++;
@@ -96,7 +159,7 @@ RW_ALWAYS_INLINE void judge(const struct judge *j, const struct fe_burst_frame *
 	if (rw_unlikely(seen == STREAM_AGAIN)) {
 		j->lanes[stream / j->nports].back--;
 		t->duplicated += counts;
-		return;
+		return false;
 	}
 	if (rw_unlikely(j->pairs > 1)) {
 		if (is_overtaken(j->e, stream, j->l->queue, s.seq))
@@ -106,6 +169,20 @@ RW_ALWAYS_INLINE void judge(const struct judge *j, const struct fe_burst_frame *
 	}
 	t->received += counts;
 	t->bytes += counts ? f->len : 0;
+	return run_begin(j, f, &s, run, format);
+}
+
+/* All frames of a burst. */
+RW_ALWAYS_INLINE void burst_judge(const struct judge *j, const struct fe_burst_frame *frames,
+	unsigned n, struct tally *t, const struct frame_format *format)
+{
+	struct run run;
+	unsigned i = 0;
+
+	while (i < n) {
+		if (judge(j, &frames[i++], t, &run, format))
+			i += run_judge(&run, &frames[i], n - i, t, format);
+	}
 }
 
 /* Where a burst is looked at more closely: a frame, and a place in its payload. */
@@ -185,13 +262,10 @@ int lane_receive(struct engine *e, struct lane *l)
 	sample_choose(e, l, frames, (unsigned)n, &sample);
 	if (e->o.latency && e->phase != ENGINE_WARM)
 		latency_record(e, frames, (unsigned)n);
-	if (e->format->tcp) {
-		for (int i = 0; i < n; i++)
-			judge(&j, &frames[i], &t, &frame_tcp);
-	} else {
-		for (int i = 0; i < n; i++)
-			judge(&j, &frames[i], &t, &frame_udp);
-	}
+	if (e->format->tcp)
+		burst_judge(&j, frames, (unsigned)n, &t, &frame_tcp);
+	else
+		burst_judge(&j, frames, (unsigned)n, &t, &frame_udp);
 	t.wrong += !sample_is_right(e, l, &sample);
 	if (e->phase == ENGINE_WARM)
 		t.wrong = 0;

@@ -13,10 +13,6 @@
 #define DESTINATION 0xc6130001u /* 198.19.0.1 */
 #define DST_PORT    9           /* discard */
 
-const struct frame_format frame_udp = {.record_at = 42, .tag_at = 50, .payload_at = 52};
-const struct frame_format frame_tcp = {
-	.tcp = true, .record_at = 38, .tag_at = 48, .payload_at = 54};
-
 static uint16_t sum_fold(uint32_t sum)
 {
 	while (sum >> 16)

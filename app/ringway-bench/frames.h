@@ -40,7 +40,9 @@ struct frame_format {
 	uint8_t payload_at;
 };
 
-extern const struct frame_format frame_udp, frame_tcp;
+static const struct frame_format frame_udp = {.record_at = 42, .tag_at = 50, .payload_at = 52};
+static const struct frame_format frame_tcp = {
+	.tcp = true, .record_at = 38, .tag_at = 48, .payload_at = 54};
 
 /* Whose frame a buffer is to hold. */
 struct frame_of {
@@ -123,6 +125,12 @@ struct frame_seen {
 	uint32_t stamp;
 };
 
+/* How long the frame at `frame` says that it is. */
+RW_ALWAYS_INLINE uint32_t frame_len(const uint8_t *frame)
+{
+	return __builtin_bswap16(frame_load16(frame + 16)) + 14u;
+}
+
 /* Read the head of a frame of `len` bytes, FRAME_HEAD of which are at `frame`. False: not one of ours. */
 RW_ALWAYS_INLINE bool frame_read(
 	const uint8_t *frame, uint32_t len, const struct frame_format *f, struct frame_seen *out)
@@ -130,7 +138,6 @@ RW_ALWAYS_INLINE bool frame_read(
 	uint64_t src = frame_load64(frame + 6);
 	uint64_t record = frame_load64(frame + f->record_at);
 	uint16_t tag = frame_load16(frame + f->tag_at);
-	uint32_t said = __builtin_bswap16(frame_load16(frame + 16)) + 14u;
 
 	out->dst = frame_load64(frame) & FRAME_BROADCAST;
 	out->port = (uint16_t)(src >> 16 & 0xff);
@@ -139,6 +146,6 @@ RW_ALWAYS_INLINE bool frame_read(
 	out->buffer = frame_load16(frame + 18);
 	out->seq = (uint32_t)record;
 	out->stamp = (uint32_t)(record >> 32);
-	return (src & 0xffff00000000ffffull) == 0x0008000000005202ull && said == len &&
+	return (src & 0xffff00000000ffffull) == 0x0008000000005202ull && frame_len(frame) == len &&
 		len >= FRAME_MIN;
 }

@@ -153,35 +153,44 @@ void fe_burst_set_len(struct fe_burst *b, uint16_t id, uint32_t len)
 }
 
 /* The second word of a packed descriptor: length, id and the flags that make it available. */
-RW_ALWAYS_INLINE uint64_t packed_word(const struct fe_burst *b, uint32_t pos, uint16_t id)
+RW_ALWAYS_INLINE uint64_t packed_word(
+	const struct fe_burst *b, uint16_t id, uint16_t flags, const bool receive)
 {
-	uint64_t flags = burst_avail_flags(b, pos) | (b->receive ? VRING_DESC_F_WRITE : 0u);
-
-	return (b->receive ? b->size : b->lens[id]) | (uint64_t)id << 32 | flags << 48;
+	return (receive ? b->size : b->lens[id]) | (uint64_t)id << 32 | (uint64_t)flags << 48;
 }
 
 /*
- * The device stops at the first descriptor that is not available, so that one is written last. Addresses
- * are written each time: ids may have moved, and a device may write to all of a descriptor.
+ * Write the descriptors of positions [pos, end), a lap's, all but the first one's second word: that is the
+ * answer. Addresses are written each time: ids may have moved, and a device may write to all of a descriptor.
  */
-static void post_packed(struct fe_burst *b, uint32_t end)
+RW_ALWAYS_INLINE uint64_t post_lap(
+	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
 {
-	uint64_t at = b->gpa + lead(b);
-	uint32_t pos = b->posted;
-	struct vring_packed_desc *d;
-	uint16_t id;
+	const struct fe_burst c = *b;
+	const uint64_t at = c.gpa + lead(&c);
+	const uint16_t flags = burst_avail_flags(&c, pos) | (receive ? VRING_DESC_F_WRITE : 0u);
+	struct vring_packed_desc *d = &c.pdesc[pos & c.mask], *last = d + (end - pos);
+	const uint16_t *id = &c.ids[pos & c.mask];
+	uint64_t first = packed_word(&c, *id, flags, receive);
 
-	for (pos++; pos != end; pos++) {
-		id = b->ids[pos & b->mask];
-		d = &b->pdesc[pos & b->mask];
-		d->addr = at + (uint64_t)id * b->stride;
-		*(uint64_t *)&d->len = packed_word(b, pos, id);
+	d->addr = at + (uint64_t)*id * c.stride;
+	for (d++, id++; d != last; d++, id++) {
+		d->addr = at + (uint64_t)*id * c.stride;
+		*(uint64_t *)&d->len = packed_word(&c, *id, flags, receive);
 	}
-	id = b->ids[b->posted & b->mask];
-	d = &b->pdesc[b->posted & b->mask];
-	d->addr = at + (uint64_t)id * b->stride;
+	return first;
+}
+
+/* The device stops at the first descriptor that is not available, so that one is written last. */
+RW_ALWAYS_INLINE void post_packed(const struct fe_burst *b, uint32_t end, const bool receive)
+{
+	const uint32_t pos = b->posted, lap = burst_lap(b, pos, end);
+	uint64_t first = post_lap(b, pos, lap, receive);
+
+	if (lap != end)
+		*(uint64_t *)&b->pdesc[0].len = post_lap(b, lap, end, receive);
 	/* Release: descriptors and buffers before the flags; pairs with the device's acquire. */
-	__atomic_store_n((uint64_t *)&d->len, packed_word(b, b->posted, id), __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)&b->pdesc[pos & b->mask].len, first, __ATOMIC_RELEASE);
 }
 
 void fe_burst_post(struct fe_burst *b, uint32_t end)
@@ -197,8 +206,10 @@ void fe_burst_post(struct fe_burst *b, uint32_t end)
 				b->avail->ring[pos & b->mask] = b->ids[pos & b->mask];
 		}
 	}
-	if (b->packed)
-		post_packed(b, end);
+	if (b->packed && b->receive)
+		post_packed(b, end, true);
+	else if (b->packed)
+		post_packed(b, end, false);
 	b->posted = end;
 }
 
@@ -291,12 +302,14 @@ int fe_burst_stray(struct fe_burst *b, uint32_t pos, uint32_t id, uint32_t len, 
 		}
 		slot = pos & b->mask;
 	} else {
-		if (!b->loose)
+		if (!b->loose && id != slot)
 			loosen(b, pos);
-		if (!b->busy[id])
-			return -EPROTO;
-		b->busy[id] = false;
-		b->ids[slot] = (uint16_t)id;
+		if (b->loose) {
+			if (!b->busy[id])
+				return -EPROTO;
+			b->busy[id] = false;
+			b->ids[slot] = (uint16_t)id;
+		}
 	}
 	if (b->receive)
 		b->lens[slot] = len;

@@ -7,9 +7,9 @@
 #include "ring_priv.h"
 
 /*
- * The device used something else than the oldest buffer it has: entry at position `pos` names `id`.
- * With IN_ORDER that stands for all buffers up to `id`; the position of the entry behind them goes to
- * `*behind`. 0 or -EPROTO.
+ * Take note of the used entry at position `pos`, whatever it names; normally it is the oldest buffer that the
+ * device has, for which there are faster ways below. With IN_ORDER it stands for all buffers up to `id`. The
+ * position behind them goes to `*behind`. 0 or -EPROTO.
  */
 int fe_burst_stray(struct fe_burst *b, uint32_t pos, uint32_t id, uint32_t len, uint32_t *behind);
 
@@ -24,28 +24,37 @@ RW_ALWAYS_INLINE uint8_t *burst_line(const struct fe_burst *b, uint16_t id)
 	return b->host + (size_t)id * b->stride;
 }
 
+/* Where of the positions [pos, end) the ring's end comes, or `end`: slots up to there follow each other. */
+RW_ALWAYS_INLINE uint32_t burst_lap(const struct fe_burst *b, uint32_t pos, uint32_t end)
+{
+	return pos + RW_MIN(end - pos, b->mask + 1 - (pos & b->mask));
+}
+
 /* The flags by which a packed descriptor at `pos` is available; used it is with the same bits twice. */
 RW_ALWAYS_INLINE uint16_t burst_avail_flags(const struct fe_burst *b, uint32_t pos)
 {
 	return pos & (b->mask + 1) ? PACKED_USED : PACKED_AVAIL;
 }
 
-/* Take note of one used entry. */
-RW_ALWAYS_INLINE int burst_note(struct fe_burst *b, uint32_t *pos, uint32_t id, uint32_t len)
-{
-	uint32_t slot = *pos & b->mask;
+/*
+ * Loops over a burst work on copies of what they need, lap by lap: each of their stores might change
+ * anything, for all that the compiler knows, and slots that follow each other need less arithmetic.
+ */
 
-	if (rw_unlikely(id != b->ids[slot] || b->loose))
-		return fe_burst_stray(b, *pos, id, len, pos);
-	if (b->receive) {
-		if (rw_unlikely(len > b->size))
-			return -EPROTO;
-		b->lens[slot] = len;
-		if (b->packed)
-			__builtin_prefetch(burst_line(b, (uint16_t)id));
+/* Fetch the buffers of positions [pos, end). */
+RW_ALWAYS_INLINE void burst_fetch(const struct fe_burst *b, uint32_t pos, uint32_t end)
+{
+	const uint8_t *const host = b->host;
+	const size_t stride = b->stride;
+	uint32_t lap;
+
+	for (; pos != end; pos = lap) {
+		const uint16_t *id = &b->ids[pos & b->mask], *last;
+
+		lap = burst_lap(b, pos, end);
+		for (last = id + (lap - pos); id != last; id++)
+			__builtin_prefetch(host + *id * stride);
 	}
-	++*pos;
-	return 0;
 }
 
 /*
@@ -53,7 +62,7 @@ RW_ALWAYS_INLINE int burst_note(struct fe_burst *b, uint32_t *pos, uint32_t id, 
  * if the device is in order. Waiting for one of these after the other would cost a burst three times the
  * way to the device's cache.
  */
-RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b)
+RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b, const bool receive)
 {
 	uint32_t pos = b->seen, end;
 	uint16_t fresh;
@@ -63,28 +72,59 @@ RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b)
 	if (rw_unlikely(fresh > b->published - pos))
 		return -EPROTO;
 	b->ready = pos + fresh;
-	if (!b->receive)
+	if (!receive)
 		return 0;
-	for (end = pos + RW_MIN(fresh, 2 * FE_BURST_MAX); pos != end; pos++) {
-		if (pos % 8 == 0)
-			__builtin_prefetch(&b->used->ring[pos & b->mask]);
-		__builtin_prefetch(burst_line(b, b->ids[pos & b->mask]));
-	}
+	end = pos + RW_MIN(fresh, 2 * FE_BURST_MAX);
+	for (uint32_t i = 0; i < end - pos; i += 8)
+		__builtin_prefetch(&b->used->ring[(pos + i) & b->mask]);
+	burst_fetch(b, pos, end);
 	return 0;
 }
 
-RW_ALWAYS_INLINE int burst_look_split(struct fe_burst *b, uint32_t want)
+/*
+ * Take note of the used entries [pos, end) up to the first that does not name the buffer whose turn it is, or
+ * says nonsense: where that is.
+ */
+RW_ALWAYS_INLINE uint32_t burst_in_turn_split(
+	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
+{
+	const struct vring_used_elem *ring = b->used->ring;
+	const uint32_t mask = b->mask, size = b->size;
+	uint32_t *lens = b->lens;
+
+	for (; pos != end; pos++) {
+		uint32_t slot = pos & mask;
+		uint32_t len = __atomic_load_n(&ring[slot].len, __ATOMIC_RELAXED);
+
+		if (rw_unlikely(__atomic_load_n(&ring[slot].id, __ATOMIC_RELAXED) != slot))
+			break;
+		if (!receive)
+			continue;
+		if (rw_unlikely(len > size))
+			break;
+		lens[slot] = len;
+	}
+	return pos;
+}
+
+RW_ALWAYS_INLINE int burst_look_split(struct fe_burst *b, uint32_t want, const bool receive)
 {
 	uint32_t pos = b->seen, end;
 	int err = 0;
 
 	if (b->ready == pos || b->ready - b->next < want)
-		err = burst_refresh(b);
+		err = burst_refresh(b, receive);
 	end = pos + RW_MIN(b->ready - pos, want - (pos - b->next));
 	while (!err && pos != end) {
-		const struct vring_used_elem *e = &b->used->ring[pos & b->mask];
+		const struct vring_used_elem *e;
 
-		err = burst_note(b, &pos, __atomic_load_n(&e->id, __ATOMIC_RELAXED), e->len);
+		if (rw_likely(!b->loose))
+			pos = burst_in_turn_split(b, pos, end, receive);
+		if (rw_likely(pos == end))
+			break;
+		e = &b->used->ring[pos & b->mask];
+		err = fe_burst_stray(
+			b, pos, __atomic_load_n(&e->id, __ATOMIC_RELAXED), e->len, &pos);
 		/* IN_ORDER: an entry stands for more than was asked for, but not than there is. */
 		if (rw_unlikely((int32_t)(end - pos) < 0)) {
 			if ((int32_t)(b->ready - pos) < 0)
@@ -96,32 +136,83 @@ RW_ALWAYS_INLINE int burst_look_split(struct fe_burst *b, uint32_t want)
 	return err;
 }
 
-RW_ALWAYS_INLINE int burst_look_packed(struct fe_burst *b, uint32_t want)
+/* The flags of a packed descriptor at `pos` that has been used. */
+RW_ALWAYS_INLINE uint16_t burst_used_flags(const struct fe_burst *b, uint32_t pos)
 {
-	uint32_t pos = b->seen;
-	int err = 0;
+	return pos & (b->mask + 1) ? 0 : PACKED_AVAIL | PACKED_USED;
+}
 
-	while (!err && pos - b->next < want && pos != b->published) {
-		const struct vring_packed_desc *d = &b->pdesc[pos & b->mask];
-		uint16_t both = pos & (b->mask + 1) ? 0 : PACKED_AVAIL | PACKED_USED;
-		/* Acquire: the rest and the buffer after the flags; pairs with the device's release. */
-		uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
+/* Whether the device has used the descriptor: what it wrote before may be read then. */
+RW_ALWAYS_INLINE bool burst_is_used(const struct vring_packed_desc *d, uint16_t used_flags)
+{
+	/* Acquire: the rest and the buffer after the flags; pairs with the device's release. */
+	uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
 
-		if ((flags & (PACKED_AVAIL | PACKED_USED)) != both)
+	return (flags & (PACKED_AVAIL | PACKED_USED)) == used_flags;
+}
+
+/* The same for used descriptors of a lap; it ends, too, where one is not used yet. */
+RW_ALWAYS_INLINE uint32_t burst_in_turn_packed(
+	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
+{
+	const uint16_t used = burst_used_flags(b, pos);
+	const uint32_t first = pos & b->mask, stop = first + (end - pos), size = b->size;
+	struct vring_packed_desc *const ring = b->pdesc;
+	uint8_t *const host = b->host;
+	const size_t stride = b->stride;
+	uint32_t *const lens = b->lens;
+	uint32_t slot;
+
+	for (slot = first; slot != stop && burst_is_used(&ring[slot], used); slot++) {
+		uint32_t len = __atomic_load_n(&ring[slot].len, __ATOMIC_RELAXED);
+
+		if (rw_unlikely(__atomic_load_n(&ring[slot].id, __ATOMIC_RELAXED) != slot))
+			break;
+		if (!receive)
+			continue;
+		if (rw_unlikely(len > size))
 			break;
 		/* It will be written to when its buffers are posted again. */
-		if (b->receive && pos % 4 == 0)
-			rw_prefetch_write(d);
-		err = burst_note(b, &pos, __atomic_load_n(&d->id, __ATOMIC_RELAXED), d->len);
+		if (slot % 4 == 0)
+			rw_prefetch_write(&ring[slot]);
+		lens[slot] = len;
+		__builtin_prefetch(host + slot * stride);
+	}
+	return pos + (slot - first);
+}
+
+RW_ALWAYS_INLINE int burst_look_packed(struct fe_burst *b, uint32_t want, const bool receive)
+{
+	uint32_t pos = b->seen;
+	uint32_t end = pos + RW_MIN(b->published - pos, want - (pos - b->next));
+	int err = 0;
+
+	/* IN_ORDER: a descriptor may stand for more than was asked for. */
+	while (!err && (int32_t)(end - pos) > 0) {
+		uint32_t lap = burst_lap(b, pos, end);
+		const struct vring_packed_desc *d;
+
+		if (rw_likely(!b->loose))
+			pos = burst_in_turn_packed(b, pos, lap, receive);
+		if (pos == lap)
+			continue;
+		d = &b->pdesc[pos & b->mask];
+		if (rw_likely(!burst_is_used(d, burst_used_flags(b, pos))))
+			break;
+		err = fe_burst_stray(
+			b, pos, __atomic_load_n(&d->id, __ATOMIC_RELAXED), d->len, &pos);
 	}
 	b->seen = pos;
 	return err;
 }
 
-/* Look at used buffers until `want` behind b->next are known, or there are no more: 0 or -EPROTO. */
-RW_ALWAYS_INLINE int burst_look(struct fe_burst *b, uint32_t want)
+/*
+ * Look at used buffers until `want` behind b->next are known, or there are no more: 0 or -EPROTO. `receive`,
+ * a constant, is b->receive.
+ */
+RW_ALWAYS_INLINE int burst_look(struct fe_burst *b, uint32_t want, const bool receive)
 {
 	if (b->seen - b->next >= want)
 		return 0;
-	return b->packed ? burst_look_packed(b, want) : burst_look_split(b, want);
+	return b->packed ? burst_look_packed(b, want, receive) : burst_look_split(b, want, receive);
 }

@@ -8,6 +8,12 @@ static const uint8_t *buf_data(const struct fe_burst *b, uint32_t pos)
 	return burst_line(b, b->ids[pos & b->mask]) + FE_BURST_FRAME_AT - b->hdr_len;
 }
 
+/* How many buffers the frame has whose first buffer's first line that is. */
+RW_ALWAYS_INLINE uint16_t nbufs_of(const uint8_t *line)
+{
+	return __atomic_load_n((const uint16_t *)(line + 10), __ATOMIC_RELAXED);
+}
+
 /* A frame in several buffers: -EAGAIN when the last ones are not used yet. */
 static RW_NOINLINE int frame_join(struct fe_burst *b, struct fe_burst_frame *f, uint16_t nbufs)
 {
@@ -17,7 +23,7 @@ static RW_NOINLINE int frame_join(struct fe_burst *b, struct fe_burst_frame *f, 
 
 	if (nbufs == 0 || nbufs > b->mask + 1)
 		return -EPROTO;
-	err = burst_look(b, nbufs);
+	err = burst_look(b, nbufs, true);
 	if (err)
 		return err;
 	if (b->seen - b->next < nbufs)
@@ -35,38 +41,73 @@ int fe_burst_peek(struct fe_burst *b)
 {
 	if (b->seen != b->next)
 		return 0;
-	return b->packed ? burst_look_packed(b, 2 * FE_BURST_MAX) : burst_refresh(b);
+	return b->packed ? burst_look_packed(b, 2 * FE_BURST_MAX, true) : burst_refresh(b, true);
+}
+
+/* Frames from b->next on that lie in one buffer each, up to the first that does not: their number. */
+RW_ALWAYS_INLINE unsigned frames_whole(
+	struct fe_burst *b, struct fe_burst_frame *frames, unsigned max, const bool mergeable)
+{
+	const struct fe_burst c = *b;
+	uint32_t pos = c.next, end = pos + RW_MIN(c.seen - pos, max);
+
+	for (; pos != end; pos++, frames++) {
+		uint32_t slot = pos & c.mask;
+		uint8_t *line = burst_line(&c, c.ids[slot]);
+
+		if (rw_unlikely(c.lens[slot] < c.hdr_len))
+			break;
+		if (mergeable && rw_unlikely(nbufs_of(line) != 1))
+			break;
+		frames->data = line + FE_BURST_FRAME_AT;
+		frames->len = c.lens[slot] - c.hdr_len;
+		frames->at = pos;
+		frames->nbufs = 1;
+	}
+	b->next = pos;
+	return pos - c.next;
+}
+
+/* The frame at b->next, whatever it is: 0, -EAGAIN, -EPROTO. */
+static RW_NOINLINE int frame_any(struct fe_burst *b, struct fe_burst_frame *f)
+{
+	uint32_t slot = b->next & b->mask;
+	uint8_t *line = burst_line(b, b->ids[slot]);
+	uint16_t nbufs = b->mergeable ? nbufs_of(line) : 1;
+	int err;
+
+	if (b->lens[slot] < b->hdr_len)
+		return -EPROTO;
+	*f = (struct fe_burst_frame){
+		.data = line + FE_BURST_FRAME_AT,
+		.len = b->lens[slot] - b->hdr_len,
+		.at = b->next,
+		.nbufs = 1,
+	};
+	err = nbufs == 1 ? 0 : frame_join(b, f, nbufs);
+	if (!err)
+		b->next += nbufs;
+	return err;
 }
 
 int fe_burst_recv(struct fe_burst *b, struct fe_burst_frame *frames, unsigned max)
 {
-	unsigned n;
-	int err;
+	unsigned n = 0;
+	int err, odd;
 
 	/* More than one burst: the lines of the next are on their way while this one is looked at. */
-	err = b->seen == b->next ? burst_look(b, 2 * FE_BURST_MAX) : 0;
-	for (n = 0; n < max && b->next != b->seen; n++) {
-		uint32_t slot = b->next & b->mask;
-		uint8_t *line = burst_line(b, b->ids[slot]);
-		uint16_t nbufs = 1;
-
-		if (rw_unlikely(b->lens[slot] < b->hdr_len))
-			return -EPROTO;
-		frames[n].data = line + FE_BURST_FRAME_AT;
-		frames[n].len = b->lens[slot] - b->hdr_len;
-		frames[n].at = b->next;
-		frames[n].nbufs = 1;
-		if (b->mergeable)
-			nbufs = __atomic_load_n((uint16_t *)(line + 10), __ATOMIC_RELAXED);
-		if (rw_unlikely(nbufs != 1)) {
-			int joined = frame_join(b, &frames[n], nbufs);
-
-			if (joined == -EAGAIN)
-				break;
-			if (joined)
-				return joined;
-		}
-		b->next += nbufs;
+	err = b->seen == b->next ? burst_look(b, 2 * FE_BURST_MAX, true) : 0;
+	for (;;) {
+		n += b->mergeable ? frames_whole(b, frames + n, max - n, true)
+				  : frames_whole(b, frames + n, max - n, false);
+		if (rw_likely(n == max || b->next == b->seen))
+			break;
+		odd = frame_any(b, &frames[n]);
+		if (odd == -EAGAIN)
+			break;
+		if (odd)
+			return odd;
+		n++;
 	}
 	/* What was good before the nonsense is not worth having. */
 	return err ? err : (int)n;

@@ -2,21 +2,9 @@
 /* Sending in bursts. */
 #include "burst_priv.h"
 
-/* Fetch buffers up to position `end` for writing. */
-static void warm_up(struct fe_burst *b, uint32_t end)
-{
-	uint32_t pos = b->warm;
-
-	if ((int32_t)(b->posted - pos) > 0)
-		pos = b->posted;
-	for (; (int32_t)(end - pos) > 0; pos++)
-		rw_prefetch_write(burst_line(b, b->ids[pos & b->mask]));
-	b->warm = pos;
-}
-
 int fe_burst_reap(struct fe_burst *b)
 {
-	int err = burst_look(b, b->mask + 1);
+	int err = burst_look(b, b->mask + 1, false);
 
 	if (rw_likely(!err))
 		b->next = b->seen;
@@ -35,8 +23,6 @@ int fe_burst_room(struct fe_burst *b, unsigned want)
 			return err;
 		room = num - (b->posted - b->next);
 	}
-	/* One burst ahead. */
-	warm_up(b, b->posted + RW_MIN(room, want + FE_BURST_MAX / 2));
 	return (int)RW_MIN(room, want);
 }
 

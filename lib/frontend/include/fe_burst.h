@@ -76,7 +76,6 @@ struct fe_burst {
 	uint32_t ready; /* split: the device's index when last read */
 	uint32_t seen;
 	uint32_t next;
-	uint32_t warm;  /* transmit: buffers before this position were fetched for writing */
 	uint16_t *ids;  /* by slot: the buffer that goes there next, resp. is there */
 	uint32_t *lens; /* receive: by slot, bytes written; transmit: by buffer, header included */
 	bool *busy;     /* loose: by buffer, the device has it */
@@ -88,7 +87,7 @@ struct fe_burst_frame {
 	uint8_t *data; /* its first byte, behind the virtio-net header */
 	uint32_t len;  /* of the frame, all of its buffers together */
 	uint32_t at;   /* position of its first buffer */
-	uint16_t nbufs;
+	uint32_t nbufs;
 };
 
 /*
