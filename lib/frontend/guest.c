@@ -126,8 +126,8 @@ int fe_guest_new(const struct fe_guest_config *config, struct fe_guest **out)
 	uint32_t i;
 	int err;
 
-	if (config->pairs > FE_MAX_PAIRS || config->rx_size > FE_RING_MAX ||
-		config->tx_size > FE_RING_MAX)
+	if (config->pairs > FE_MAX_PAIRS || config->rx_lead > RW_CACHE_LINE ||
+		config->rx_size > FE_RING_MAX || config->tx_size > FE_RING_MAX)
 		return -EINVAL;
 	g = calloc(1, sizeof(*g));
 	if (!g)

@@ -20,7 +20,7 @@ static uint64_t buf_align(const struct fe_guest *g)
 
 static uint32_t stride(const struct fe_guest *g, uint32_t size)
 {
-	return (uint32_t)rw_align_up(size + FE_MAX_SEGS * FE_GAP, buf_align(g));
+	return (uint32_t)rw_align_up(size + g->config.rx_lead + FE_MAX_SEGS * FE_GAP, buf_align(g));
 }
 
 static uint16_t resting(const struct fe_guest *g, uint32_t i)

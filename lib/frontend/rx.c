@@ -6,6 +6,17 @@
 #include "guest.h"
 #include "hdr.h"
 
+/* The pieces of a receive buffer: their number. */
+static uint16_t rx_pieces(const struct fe_queue *q, struct fe_piece *out)
+{
+	const struct fe_guest_config *c = &q->g->config;
+	uint16_t n = fe_cut_pieces(&c->rx_cut, fe_guest_hdr_len(q->g), q->bufs.size, out);
+
+	for (uint16_t i = 0; i < n; i++)
+		out[i].off += c->rx_lead;
+	return n;
+}
+
 int fe_rx_give(struct fe_guest *g, struct fe_queue *q, uint16_t b)
 {
 	const struct fe_cut *cut = &g->config.rx_cut;
@@ -16,7 +27,7 @@ int fe_rx_give(struct fe_guest *g, struct fe_queue *q, uint16_t b)
 	err = fe_buf_check(q, b);
 	if (err)
 		return err;
-	chain.n_in = fe_cut_pieces(cut, fe_guest_hdr_len(g), q->bufs.size, pieces);
+	chain.n_in = rx_pieces(q, pieces);
 	if (cut->indirect)
 		chain.table = q->tables;
 	return fe_buf_add(q, b, pieces, chain);
@@ -60,7 +71,7 @@ static int rx_take(struct fe_guest *g, struct fe_queue *q, struct sink *s)
 	if (err)
 		return err;
 	b = (uint16_t)used.token;
-	npieces = fe_cut_pieces(&g->config.rx_cut, s->hdr_len, q->bufs.size, pieces);
+	npieces = rx_pieces(q, pieces);
 	left = used.len;
 	for (i = 0; i < npieces && left; i++, left -= n) {
 		n = RW_MIN(left, pieces[i].len);

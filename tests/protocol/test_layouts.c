@@ -96,7 +96,7 @@ static const struct {
 	{12 + TSO_LEN, {3, 1, true}, false},
 };
 
-static struct peer *receiver_up(struct rig *r, size_t i, uint64_t features)
+static struct peer *receiver_up(struct rig *r, size_t i, uint64_t features, uint8_t lead)
 {
 	struct fe_guest_config c = sender(features);
 
@@ -104,6 +104,7 @@ static struct peer *receiver_up(struct rig *r, size_t i, uint64_t features)
 		c.features &= ~FE_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	c.rx_buf_size = receivers[i].size;
 	c.rx_cut = receivers[i].cut;
+	c.rx_lead = lead;
 	/* Room for a few of the largest frames. */
 	c.rx_size = 1024;
 	if (receivers[i].mergeable && receivers[i].size < 1000)
@@ -111,7 +112,8 @@ static struct peer *receiver_up(struct rig *r, size_t i, uint64_t features)
 	return peer_up(r, "b", &c);
 }
 
-static void integrity_at_all_sizes(struct rig *r, uint64_t features)
+/* `lead`: bytes before each receive buffer. */
+static void integrity_at_all_sizes(struct rig *r, uint64_t features, uint8_t lead)
 {
 	static const uint32_t lens[] = {14, 60, 63, 64, 65, 128, 1514, 1518, 9018, TSO_LEN};
 	struct fe_guest_config c = sender(features);
@@ -120,7 +122,7 @@ static void integrity_at_all_sizes(struct rig *r, uint64_t features)
 
 	for (i = 0; i < RW_ARRAY_SIZE(receivers); i++) {
 		a = peer_up(r, "a", &c);
-		b = receiver_up(r, i, features);
+		b = receiver_up(r, i, features, lead);
 		for (k = 0; k < RW_ARRAY_SIZE(lens); k++) {
 			const bool large = lens[k] > 1518;
 			const struct stream s = {.n = large ? 6 : 40,
@@ -139,12 +141,19 @@ static void integrity_at_all_sizes(struct rig *r, uint64_t features)
 
 static void frames_of_all_sizes_arrive_intact_on_split_rings(void **state)
 {
-	integrity_at_all_sizes(*state, 0);
+	integrity_at_all_sizes(*state, 0, 0);
 }
 
 static void frames_of_all_sizes_arrive_intact_on_packed_rings(void **state)
 {
-	integrity_at_all_sizes(*state, PACKED);
+	integrity_at_all_sizes(*state, PACKED, 0);
+}
+
+/* The frame begins with a line of the cache and the header is in the one before, as DPDK's drivers have it. */
+static void frames_behind_a_header_with_a_line_apart_arrive_intact(void **state)
+{
+	integrity_at_all_sizes(*state, 0, RW_CACHE_LINE - 12);
+	integrity_at_all_sizes(*state, PACKED, RW_CACHE_LINE - 12);
 }
 
 static void formats_mix(void **state)
@@ -152,7 +161,7 @@ static void formats_mix(void **state)
 	const struct stream s = {.n = 100, .len = 1514};
 	struct fe_guest_config c = sender(PACKED);
 	struct peer *a = peer_up(*state, "a", &c);
-	struct peer *b = receiver_up(*state, 0, 0);
+	struct peer *b = receiver_up(*state, 0, 0, 0);
 
 	stream_check(*state, a, b, &s);
 	stream_check(*state, b, a, &s);
@@ -207,6 +216,7 @@ int main(void)
 		rig_test(every_cut_of_a_sent_frame_works),
 		rig_test(frames_of_all_sizes_arrive_intact_on_split_rings),
 		rig_test(frames_of_all_sizes_arrive_intact_on_packed_rings),
+		rig_test(frames_behind_a_header_with_a_line_apart_arrive_intact),
 		rig_test(formats_mix),
 		rig_test(every_length_up_to_a_page_arrives_intact),
 		rig_test(the_longest_tagged_frame_passes_and_a_longer_one_does_not),

@@ -100,6 +100,40 @@ static void what_both_negotiated_passes_unchanged(void **state)
 	}
 }
 
+/* Buffers are used again and again, with and without a line of the cache that has nothing but the header. */
+static void a_header_is_right_whatever_the_buffer_held_before(void **state)
+{
+	static const uint64_t formats[] = {0, PACKED};
+	const struct virtio_net_hdr_mrg_rxbuf hdrs[] = {{.hdr = {0}}, csum_hdr(34, 16),
+		csum_hdr(54, 6), gso_hdr(VIRTIO_NET_HDR_GSO_TCPV4), {.hdr = {0}}};
+	const struct stream in_two_buffers = {.n = 5, .len = 3000, .window = 2};
+	const struct stream in_one = {.n = 7, .len = 60, .window = 4};
+
+	for (size_t f = 0; f < 2 * RW_ARRAY_SIZE(formats); f++) {
+		struct fe_guest_config c = with(FEATURES_OFFLOAD | formats[f / 2]);
+		struct peer *a, *b;
+
+		c.rx_size = 8;
+		c.rx_buf_size = 2048;
+		c.rx_lead = f % 2 ? RW_CACHE_LINE - sizeof(hdrs[0]) : 0;
+		a = peer_up(*state, "a", &c);
+		b = peer_up(*state, "b", &c);
+		/* Each of the 8 buffers gets each header twice. */
+		for (uint32_t i = 0; i < 16 * RW_ARRAY_SIZE(hdrs); i++) {
+			const struct virtio_net_hdr_mrg_rxbuf *hdr =
+				&hdrs[i / 16 % RW_ARRAY_SIZE(hdrs)];
+
+			send(*state, a, b->mac, hdr, i);
+			next_is(*state, b, b->mac, a->mac, hdr, i);
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			stream_check(*state, a, b, &in_two_buffers);
+			stream_check(*state, a, b, &in_one);
+		}
+		rig_clean(state);
+	}
+}
+
 /* A frame of `hdr` is refused by a receiver without `missing`, with that reason. */
 static void is_refused(struct rig *r, uint64_t missing, const struct virtio_net_hdr_mrg_rxbuf *hdr,
 	const char *reason)
@@ -220,6 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		rig_test(what_both_negotiated_passes_unchanged),
+		rig_test(a_header_is_right_whatever_the_buffer_held_before),
 		rig_test(a_receiver_gets_nothing_it_did_not_negotiate),
 		rig_test(of_two_receivers_each_gets_what_it_takes),
 		rig_test(impossible_headers_are_dropped),

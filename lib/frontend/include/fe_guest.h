@@ -81,6 +81,7 @@ struct fe_guest_config {
 	uint32_t rx_buf_size; /* bytes with header; 0 means 2048 */
 	uint32_t tx_buf_size;
 	struct fe_cut rx_cut; /* of every receive buffer */
+	uint8_t rx_lead;      /* bytes before a receive buffer's first piece; 64 at most */
 	uint16_t ring_start;  /* start of each ring: see fe_ring_config */
 	bool scatter;         /* see fe_ring_scatter */
 
