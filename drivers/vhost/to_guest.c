@@ -416,7 +416,8 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	uint64_t bytes = tally->bytes;
 	bool apart;
 
-	m = vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true);
+	/* An empty ring is the driver's to write: its lines are left there. */
+	m = m ? vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true) : 0;
 	apart = m && header_is_apart(segs[0].data, hdr_len);
 	for (i = 0; i < n; i++) {
 		const struct frame *f = frames[i];

@@ -152,7 +152,8 @@ static inline bool run_key_same(struct run_key a, struct run_key b)
 
 /*
  * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
- * i-th begins, have what the FDB knows of them fetched, and count it. How many there are.
+ * i-th begins, have what the FDB knows of them fetched, and count it. How many there are. To remember
+ * a queue's last run for its next burst was tried in two ways: 0.3 to 2 % more instructions.
  */
 static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned n)
 {
