@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "net_hdr.h"
 #include "queue.h"
 #include "vq_ops.h"
 
@@ -220,59 +221,6 @@ static inline void put(struct cursor *c, const void *src, uint32_t n)
 	}
 }
 
-_Static_assert(sizeof(struct frame_offload) == NET_HDR_SHORT &&
-		offsetof(struct frame_offload, csum_offset) ==
-			offsetof(struct virtio_net_hdr, csum_offset),
-	"the header is the frame's offload state and, if it is the long one, num_buffers");
-
-/*
- * The header of a frame in `num_buffers` buffers, field by field to where it belongs. By way of a structure
- * on the stack, fields would be read back as one word, and that waits until every store before them has
- * reached the cache, those to other guest memory among them.
- */
-static inline void put_header(
-	uint8_t *at, const struct frame *f, uint16_t num_buffers, uint32_t hdr_len)
-{
-	memcpy(at, &f->offload, NET_HDR_SHORT);
-	if (rw_likely(hdr_len == NET_HDR_LONG))
-		memcpy(at + NET_HDR_SHORT, &num_buffers, sizeof(num_buffers));
-}
-
-/*
- * The same for a header that may be there already, as in most buffers that a driver uses again: it is written
- * only if not. That pays where the header has a line apart, which then stays in the caches of both CPUs.
- * That a device SHOULD NOT read what it may write (virtio 1.2, 2.7.5.1) is for devices that this costs
- * something; nothing depends on what is read. virtio-user, 64-byte frames, with and without in turn every
- * 10 ms of one run: 115 -> 107 busy cycles each with split rings, 133 -> 126 and 8 % more frames with packed ones.
- */
-static inline void put_header_if_new(uint8_t *at, const struct frame *f, uint32_t hdr_len)
-{
-	const uint16_t one = 1;
-
-	if (rw_unlikely(memcmp(at, &f->offload, NET_HDR_SHORT) ||
-		    (hdr_len == NET_HDR_LONG && memcmp(at + NET_HDR_SHORT, &one, sizeof(one)))))
-		put_header(at, f, 1, hdr_len);
-}
-
-/*
- * Whether the header at `at` has a line apart: the frame begins with the next one. DPDK's drivers have it so,
- * in all of their buffers.
- */
-static inline bool header_is_apart(const uint8_t *at, uint32_t hdr_len)
-{
-	return !((uintptr_t)(at + hdr_len) % RW_CACHE_LINE);
-}
-
-/* For a legacy guest with the other byte order. */
-static RW_NOINLINE void swap_header(struct virtio_net_hdr_mrg_rxbuf *h)
-{
-	h->hdr.hdr_len = __builtin_bswap16(h->hdr.hdr_len);
-	h->hdr.gso_size = __builtin_bswap16(h->hdr.gso_size);
-	h->hdr.csum_start = __builtin_bswap16(h->hdr.csum_start);
-	h->hdr.csum_offset = __builtin_bswap16(h->hdr.csum_offset);
-	h->num_buffers = __builtin_bswap16(h->num_buffers);
-}
-
 /* The header and the frame into the slot's buffers. */
 RW_ALWAYS_INLINE void fill(
 	const struct vhost_queue *q, const struct slot *slot, const unsigned mode)
@@ -286,16 +234,16 @@ RW_ALWAYS_INLINE void fill(
 	const uint32_t hdr_len = q->hdr_len;
 
 	if (rw_likely(!swap && f->len >= FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
-		put_header(c.at, f, slot->num_buffers, hdr_len);
+		net_hdr_put(c.at, f, slot->num_buffers, hdr_len);
 		rw_copy_line(c.at + hdr_len, f->head, mode & VHOST_WIDE);
 		c.at += hdr_len + FRAME_HEAD;
 		c.left -= hdr_len + FRAME_HEAD;
 	} else {
 		struct virtio_net_hdr_mrg_rxbuf hdr;
 
-		put_header((uint8_t *)&hdr, f, slot->num_buffers, NET_HDR_LONG);
+		net_hdr_put((uint8_t *)&hdr, f, slot->num_buffers, NET_HDR_LONG);
 		if (swap)
-			swap_header(&hdr);
+			net_hdr_swap(&hdr);
 		put(&c, &hdr, hdr_len);
 		put(&c, f->head, frame_head_len(f));
 	}
@@ -343,9 +291,9 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint3
 	rw_copy_fn copy, const bool apart, const bool wide)
 {
 	if (apart)
-		put_header_if_new(at, f, hdr_len);
+		net_hdr_put_if_new(at, f, hdr_len);
 	else
-		put_header(at, f, 1, hdr_len);
+		net_hdr_put(at, f, 1, hdr_len);
 	at += hdr_len;
 	if (rw_unlikely(f->len < FRAME_HEAD)) {
 		memcpy(at, f->head, f->len);
@@ -418,7 +366,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 
 	/* An empty ring is the driver's to write: its lines are left there. */
 	m = m ? vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true) : 0;
-	apart = m && header_is_apart(segs[0].data, hdr_len);
+	apart = m && net_hdr_is_apart(segs[0].data, hdr_len);
 	for (i = 0; i < n; i++) {
 		const struct frame *f = frames[i];
 		uint32_t need = hdr_len + f->len;
