@@ -81,6 +81,13 @@ RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b, const bool receive)
 	return 0;
 }
 
+/* Whether a used entry names the buffer whose turn it is, and a length that it can have. */
+RW_ALWAYS_INLINE bool burst_is_in_turn(
+	const struct fe_burst *b, uint32_t slot, uint32_t id, uint32_t len, const bool receive)
+{
+	return id == slot && (!receive || len <= b->size);
+}
+
 /*
  * Take note of the used entries [pos, end) up to the first that does not name the buffer whose turn it is, or
  * says nonsense: where that is.
@@ -89,20 +96,17 @@ RW_ALWAYS_INLINE uint32_t burst_in_turn_split(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
 {
 	const struct vring_used_elem *ring = b->used->ring;
-	const uint32_t mask = b->mask, size = b->size;
-	uint32_t *lens = b->lens;
+	const struct fe_burst c = *b;
 
 	for (; pos != end; pos++) {
-		uint32_t slot = pos & mask;
+		uint32_t slot = pos & c.mask;
+		uint32_t id = __atomic_load_n(&ring[slot].id, __ATOMIC_RELAXED);
 		uint32_t len = __atomic_load_n(&ring[slot].len, __ATOMIC_RELAXED);
 
-		if (rw_unlikely(__atomic_load_n(&ring[slot].id, __ATOMIC_RELAXED) != slot))
+		if (rw_unlikely(!burst_is_in_turn(&c, slot, id, len, receive)))
 			break;
-		if (!receive)
-			continue;
-		if (rw_unlikely(len > size))
-			break;
-		lens[slot] = len;
+		if (receive)
+			c.lens[slot] = len;
 	}
 	return pos;
 }
@@ -156,27 +160,24 @@ RW_ALWAYS_INLINE uint32_t burst_in_turn_packed(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
 {
 	const uint16_t used = burst_used_flags(b, pos);
-	const uint32_t first = pos & b->mask, stop = first + (end - pos), size = b->size;
-	struct vring_packed_desc *const ring = b->pdesc;
-	uint8_t *const host = b->host;
-	const size_t stride = b->stride;
-	uint32_t *const lens = b->lens;
+	const uint32_t first = pos & b->mask, stop = first + (end - pos);
+	const struct fe_burst c = *b;
 	uint32_t slot;
 
-	for (slot = first; slot != stop && burst_is_used(&ring[slot], used); slot++) {
-		uint32_t len = __atomic_load_n(&ring[slot].len, __ATOMIC_RELAXED);
+	for (slot = first; slot != stop && burst_is_used(&c.pdesc[slot], used); slot++) {
+		struct vring_packed_desc *d = &c.pdesc[slot];
+		uint32_t id = __atomic_load_n(&d->id, __ATOMIC_RELAXED);
+		uint32_t len = __atomic_load_n(&d->len, __ATOMIC_RELAXED);
 
-		if (rw_unlikely(__atomic_load_n(&ring[slot].id, __ATOMIC_RELAXED) != slot))
+		if (rw_unlikely(!burst_is_in_turn(&c, slot, id, len, receive)))
 			break;
 		if (!receive)
 			continue;
-		if (rw_unlikely(len > size))
-			break;
 		/* It will be written to when its buffers are posted again. */
 		if (slot % 4 == 0)
-			rw_prefetch_write(&ring[slot]);
-		lens[slot] = len;
-		__builtin_prefetch(host + slot * stride);
+			rw_prefetch_write(d);
+		c.lens[slot] = len;
+		__builtin_prefetch(burst_line(&c, (uint16_t)slot));
 	}
 	return pos + (slot - first);
 }
