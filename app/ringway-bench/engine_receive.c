@@ -84,12 +84,13 @@ struct run {
 
 #define RUN_SRC_MASK 0xffff000000ffffffull
 
-/* Whether the frames that follow this one may be its run: it has to be in turn, and nothing missing. */
-RW_ALWAYS_INLINE bool run_begin(const struct judge *j, const struct fe_burst_frame *f,
+/*
+ * Whether the frames that follow this one, which came from lane `from`, may be its run: it has to be in turn, and
+ * nothing missing.
+ */
+RW_ALWAYS_INLINE bool run_begin(const struct judge *j, const struct fe_burst_frame *f, size_t from,
 	const struct frame_seen *s, struct run *run, const struct frame_format *format)
 {
-	size_t from = (size_t)s->port * j->pairs + s->queue;
-
 	/* Several queues: a stream's frames overtake each other. Segments: more is to be looked at. */
 	if (format->tcp || j->pairs > 1)
 		return false;
@@ -137,7 +138,7 @@ RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *
 {
 	struct frame_seen s;
 	enum stream_seen seen;
-	size_t stream;
+	size_t from, stream;
 	bool counts;
 
 	if (rw_unlikely(!is_ours(j, f, &s, format))) {
@@ -152,12 +153,12 @@ RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *
 		t->misplaced += counts;
 		return false;
 	}
-	stream = (size_t)s.port * j->pairs + s.queue;
-	j->lanes[stream].back++;
-	stream = stream * j->nports + j->port;
+	from = (size_t)s.port * j->pairs + s.queue;
+	j->lanes[from].back++;
+	stream = from * j->nports + j->port;
 	seen = stream_note(&j->streams[stream], s.seq);
 	if (rw_unlikely(seen == STREAM_AGAIN)) {
-		j->lanes[stream / j->nports].back--;
+		j->lanes[from].back--;
 		t->duplicated += counts;
 		return false;
 	}
@@ -169,7 +170,7 @@ RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *
 	}
 	t->received += counts;
 	t->bytes += counts ? f->len : 0;
-	return run_begin(j, f, &s, run, format);
+	return run_begin(j, f, from, &s, run, format);
 }
 
 /* All frames of a burst. */

@@ -108,7 +108,11 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 	return bytes;
 }
 
-/* The same where all have one receiver, one address and one flow: they differ in their numbers alone. */
+/*
+ * The same where all have one receiver, one address and one flow: they differ in their numbers alone. With the loop
+ * above, and one for its counts, the counters in memory are written for each frame: 75 cycles for 53, packed 94
+ * for 60, builds in turn.
+ */
 RW_ALWAYS_INLINE uint64_t burst_number(struct engine *e, struct lane *l, unsigned n,
 	struct frame_head h, const enum bench_pattern pattern)
 {

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "net_hdr.h"
 #include "queue.h"
 #include "vq_ops.h"
 
@@ -113,15 +114,6 @@ static inline bool is_plain(const struct virtio_net_hdr *hdr)
 	return !(hdr->flags | hdr->gso_type);
 }
 
-/* A header of a legacy guest with the other byte order, in ours. */
-static RW_NOINLINE void swap_header(struct virtio_net_hdr *hdr)
-{
-	hdr->hdr_len = __builtin_bswap16(hdr->hdr_len);
-	hdr->gso_size = __builtin_bswap16(hdr->gso_size);
-	hdr->csum_start = __builtin_bswap16(hdr->csum_start);
-	hdr->csum_offset = __builtin_bswap16(hdr->csum_offset);
-}
-
 /* Make a frame of a chain. False: dropped and counted. */
 RW_ALWAYS_INLINE bool frame_open(
 	struct vhost_queue *q, struct loan *loan, struct frame *f, const unsigned mode)
@@ -146,7 +138,7 @@ RW_ALWAYS_INLINE bool frame_open(
 		memcpy(&hdr, bytes, sizeof(hdr));
 	}
 	if ((mode & VQ_EXTRAS) && q->vq.swap)
-		swap_header(&hdr);
+		net_hdr_swap(&hdr);
 	f->len = loan->len;
 	f->offload = (struct frame_offload){0};
 	if (rw_unlikely(!is_plain(&hdr)) && !open_offload(q, &hdr, f)) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The virtio-net header of a frame that is given to a guest (virtio 1.2, 5.1.6). Where a bare pointer is
- * written to, the caller knows that the buffer has room.
+ * The virtio-net header (virtio 1.2, 5.1.6), mostly as a guest gets it. Where a bare pointer is written to, the
+ * caller knows that the buffer has room.
  *
  * Thread: the worker's that has the queue in hand.
  */
@@ -29,36 +29,35 @@ static inline void net_hdr_put(
 }
 
 /*
- * The same for a header that may be there already, as in most buffers that a driver uses again: it is written
- * only if not. That pays where the header has a line apart, which then stays in the caches of both CPUs.
+ * The long one of a frame in one buffer, where it may be already, as in most buffers that a driver uses again: it
+ * is written only if not. That pays where the header has a line apart, which then stays in the caches of both CPUs.
  * That a device SHOULD NOT read what it may write (virtio 1.2, 2.7.5.1) is for devices that this costs
  * something; nothing depends on what is read. virtio-user, 64-byte frames, with and without in turn every
  * 10 ms of one run: 115 -> 107 busy cycles each with split rings, 133 -> 126 and 8 % more frames with packed ones.
  */
-static inline void net_hdr_put_if_new(uint8_t *at, const struct frame *f, uint32_t hdr_len)
+static inline void net_hdr_put_if_new(uint8_t *at, const struct frame *f)
 {
 	const uint16_t one = 1;
 
 	if (rw_unlikely(memcmp(at, &f->offload, NET_HDR_SHORT) ||
-		    (hdr_len == NET_HDR_LONG && memcmp(at + NET_HDR_SHORT, &one, sizeof(one)))))
-		net_hdr_put(at, f, 1, hdr_len);
+		    memcmp(at + NET_HDR_SHORT, &one, sizeof(one))))
+		net_hdr_put(at, f, one, NET_HDR_LONG);
 }
 
 /*
- * Whether the header at `at` has a line apart: the frame begins with the next one. DPDK's drivers have it so,
+ * Whether a long header at `at` has a line apart: the frame begins with the next one. DPDK's drivers have it so,
  * in all of their buffers.
  */
-static inline bool net_hdr_is_apart(const uint8_t *at, uint32_t hdr_len)
+static inline bool net_hdr_is_apart(const uint8_t *at)
 {
-	return !((uintptr_t)(at + hdr_len) % RW_CACHE_LINE);
+	return !((uintptr_t)(at + NET_HDR_LONG) % RW_CACHE_LINE);
 }
 
-/* For a legacy guest with the other byte order. */
-static inline void net_hdr_swap(struct virtio_net_hdr_mrg_rxbuf *h)
+/* Change all fields between our byte order and that of a legacy guest with the other one. */
+static inline void net_hdr_swap(struct virtio_net_hdr *h)
 {
-	h->hdr.hdr_len = __builtin_bswap16(h->hdr.hdr_len);
-	h->hdr.gso_size = __builtin_bswap16(h->hdr.gso_size);
-	h->hdr.csum_start = __builtin_bswap16(h->hdr.csum_start);
-	h->hdr.csum_offset = __builtin_bswap16(h->hdr.csum_offset);
-	h->num_buffers = __builtin_bswap16(h->num_buffers);
+	h->hdr_len = __builtin_bswap16(h->hdr_len);
+	h->gso_size = __builtin_bswap16(h->gso_size);
+	h->csum_start = __builtin_bswap16(h->csum_start);
+	h->csum_offset = __builtin_bswap16(h->csum_offset);
 }

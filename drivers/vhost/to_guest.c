@@ -242,8 +242,10 @@ RW_ALWAYS_INLINE void fill(
 		struct virtio_net_hdr_mrg_rxbuf hdr;
 
 		net_hdr_put((uint8_t *)&hdr, f, slot->num_buffers, NET_HDR_LONG);
-		if (swap)
-			net_hdr_swap(&hdr);
+		if (swap) {
+			net_hdr_swap(&hdr.hdr);
+			hdr.num_buffers = __builtin_bswap16(hdr.num_buffers);
+		}
 		put(&c, &hdr, hdr_len);
 		put(&c, f->head, frame_head_len(f));
 	}
@@ -291,7 +293,7 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint3
 	rw_copy_fn copy, const bool apart, const bool wide)
 {
 	if (apart)
-		net_hdr_put_if_new(at, f, hdr_len);
+		net_hdr_put_if_new(at, f);
 	else
 		net_hdr_put(at, f, 1, hdr_len);
 	at += hdr_len;
@@ -366,7 +368,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 
 	/* An empty ring is the driver's to write: its lines are left there. */
 	m = m ? vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true) : 0;
-	apart = m && net_hdr_is_apart(segs[0].data, hdr_len);
+	apart = m && hdr_len == NET_HDR_LONG && net_hdr_is_apart(segs[0].data);
 	for (i = 0; i < n; i++) {
 		const struct frame *f = frames[i];
 		uint32_t need = hdr_len + f->len;
@@ -387,12 +389,12 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	/* Where most are short, it would cost more than it saves. */
 	whole.ahead = bytes > k * BUFFER_LINES * RW_CACHE_LINE;
 	whole.n = k;
-	if (rw_unlikely(hdr_len != NET_HDR_LONG))
-		fill_burst(&whole, NET_HDR_SHORT, q->copy, false, mode & VHOST_WIDE);
-	else if (apart)
+	if (apart)
 		fill_burst(&whole, NET_HDR_LONG, q->copy, true, mode & VHOST_WIDE);
-	else
+	else if (rw_likely(hdr_len == NET_HDR_LONG))
 		fill_burst(&whole, NET_HDR_LONG, q->copy, false, mode & VHOST_WIDE);
+	else
+		fill_burst(&whole, NET_HDR_SHORT, q->copy, false, mode & VHOST_WIDE);
 	return i;
 }
 
