@@ -101,7 +101,7 @@ class Switch:
         """All drop counters that are not zero, as {"port direction reason": frames}."""
         found = {}
         for row in self.cli('port', 'stats'):
-            for direction in 'from_guest', 'to_guest':
+            for direction in 'rx', 'tx':
                 for reason, frames in row[direction]['drops'].items():
                     if frames:
                         found[f'{row["name"]} {direction} {reason}'] = frames

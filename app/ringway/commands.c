@@ -143,14 +143,14 @@ static void port_stats_print(const struct cli *cli, const json_t *ports)
 	char label[32];
 
 	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
-		direction_rows(t, text_of(port, "name"), "", "from_guest", port);
-		direction_rows(t, "", "", "to_guest", port);
+		direction_rows(t, text_of(port, "name"), "", "rx", port);
+		direction_rows(t, "", "", "tx", port);
 		queues = cli->queues ? json_object_get(port, "queues") : NULL;
 		for (size_t j = 0; (queue = json_array_get(queues, j)); j++) {
 			snprintf(label, sizeof(label), "pair %" JSON_INTEGER_FORMAT " ",
 				number_of(queue, "pair"));
-			direction_rows(t, "", label, "from_guest", queue);
-			direction_rows(t, "", label, "to_guest", queue);
+			direction_rows(t, "", label, "rx", queue);
+			direction_rows(t, "", label, "tx", queue);
 		}
 	}
 	table_print(t, stdout);

@@ -105,9 +105,9 @@ static json_t *ports_rate(const json_t *before, const json_t *after)
 	for (size_t i = 0; (row = json_array_get(ports, i)); i++) {
 		old = row_like(json_object_get(before, "ports"), row, "name");
 		json_array_append_new(list,
-			json_pack("{s:s, s:o, s:o}", "name", text_of(row, "name"), "from_guest",
-				direction_rate(old, row, "from_guest", s), "to_guest",
-				direction_rate(old, row, "to_guest", s)));
+			json_pack("{s:s, s:o, s:o}", "name", text_of(row, "name"), "rx",
+				direction_rate(old, row, "rx", s), "tx",
+				direction_rate(old, row, "tx", s)));
 	}
 	return list;
 }
@@ -186,8 +186,8 @@ static void ports_print(const json_t *ports)
 	const json_t *port;
 
 	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
-		direction_row(t, text_of(port, "name"), port, "from_guest");
-		direction_row(t, "", port, "to_guest");
+		direction_row(t, text_of(port, "name"), port, "rx");
+		direction_row(t, "", port, "tx");
 	}
 	table_print(t, stdout);
 	table_free(t);

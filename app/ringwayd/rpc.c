@@ -78,14 +78,12 @@ static json_t *stats_json(const struct port *port)
 			continue;
 		port_read_pair(port, i, &pair);
 		json_array_append_new(queues,
-			json_pack("{s:i, s:o, s:o}", "pair", i, "from_guest",
-				counters_json(&pair.from_guest), "to_guest",
-				counters_json(&pair.to_guest)));
+			json_pack("{s:i, s:o, s:o}", "pair", i, "rx", counters_json(&pair.rx), "tx",
+				counters_json(&pair.tx)));
 	}
 	port_read(port, &sum);
-	return json_pack("{s:s, s:o, s:o, s:o}", "name", port->name, "from_guest",
-		counters_json(&sum.from_guest), "to_guest", counters_json(&sum.to_guest), "queues",
-		queues);
+	return json_pack("{s:s, s:o, s:o, s:o}", "name", port->name, "rx", counters_json(&sum.rx),
+		"tx", counters_json(&sum.tx), "queues", queues);
 }
 
 static json_t *rpc_port_stats(void *ctx, const json_t *params, struct ctl_failure *fail)

@@ -131,10 +131,10 @@ static json_t *ring_json(const struct vhost_port *vp, unsigned i, bool packed)
 
 	vhost_port_ring(vp, i, &r);
 	ring = json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:b, s:b, s:b}", "index", (int)i,
-		"direction", r.from_guest ? "from_guest" : "to_guest", "format",
-		packed ? "packed" : "split", "size", (json_int_t)r.size, "state", r.state, "call",
-		r.call, "events", r.event_idx ? "index" : "flags", "big_endian", r.big_endian,
-		"logged", r.logged, "inflight", r.inflight);
+		"direction", r.rx ? "rx" : "tx", "format", packed ? "packed" : "split", "size",
+		(json_int_t)r.size, "state", r.state, "call", r.call, "events",
+		r.event_idx ? "index" : "flags", "big_endian", r.big_endian, "logged", r.logged,
+		"inflight", r.inflight);
 	place_set(&r, ring);
 	position_set(ring, "avail", "avail_wrap", &r.avail, packed);
 	position_set(ring, "used", "used_wrap", r.used_known ? &r.used : NULL, packed);

@@ -15,10 +15,10 @@
 /* The stand-in for a ring. */
 struct vhost_relay {
 	uint32_t state;   /* postcopy.c */
-	uint32_t lock;    /* to_guest: workers that fill the fifo */
-	uint32_t full;    /* to_guest: frames that found no room; under the lock */
+	uint32_t lock;    /* tx: workers that fill the fifo */
+	uint32_t full;    /* tx: frames that found no room; under the lock */
 	uint32_t counted; /* ... of which the thread has counted so many */
-	unsigned lent;    /* from_guest: frames of the burst on loan */
+	unsigned lent;    /* rx: frames of the burst on loan */
 	struct vhost_fifo *fifo;
 	/* The bodies that move the ring, for the thread. */
 	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);

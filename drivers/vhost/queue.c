@@ -204,7 +204,7 @@ int vhost_queue_new(
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
 	q->shared = cfg->shared;
 	q->wake_fd = cfg->wake_fd;
-	q->counters = from ? &cfg->counters->from_guest : &cfg->counters->to_guest;
+	q->counters = from ? &cfg->counters->rx : &cfg->counters->tx;
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
 	q->backlog = from || !s->iotlb ? NULL : vhost_fifo_new();

@@ -54,7 +54,7 @@ struct vhost_queue {
 	struct port_counters *counters;
 	struct rw_seg *segs; /* scratch of one burst: queue.c says how many */
 	uint32_t hdr_len;
-	/* Offloads that the guest negotiated to send (from_guest) or to take (to_guest). */
+	/* Offloads that the guest negotiated to send (rx) or to take (tx). */
 	bool csum;
 	bool ecn;
 	bool tso4;
@@ -64,31 +64,31 @@ struct vhost_queue {
 	bool shared;     /* several workers may fill it: take the lock */
 	uint32_t lock;   /* 1: held, for one burst */
 	uint32_t broken; /* set by a worker for control to see */
-	bool discards;   /* from_guest: of a disabled ring */
+	bool discards;   /* rx: of a disabled ring */
 	bool armed;      /* the guest was asked for kicks: kick.c */
-	int kick_fd;     /* from_guest: the session's eventfd, or PORT_KICK_* */
+	int kick_fd;     /* rx: the session's eventfd, or PORT_KICK_* */
 
 	/* The body, specialised for the ring's format and features. */
 	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
 	void (*give_back)(struct vhost_queue *q);
 	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n);
-	rw_copy_fn copy; /* to_guest: the best of this CPU for payload */
-	bool demotes; /* to_guest: this CPU can pass lines on to where the guest finds them sooner */
+	rw_copy_fn copy; /* tx: the best of this CPU for payload */
+	bool demotes;    /* tx: this CPU can pass lines on to where the guest finds them sooner */
 
-	/* from_guest: chains of the burst on loan, in ring order. */
+	/* rx: chains of the burst on loan, in ring order. */
 	uint32_t ndone;
 	struct vq_chain done[FRAME_BURST];
-	/* to_guest: the first so many of `segs` hold the short frames of the latest burst. */
+	/* tx: the first so many of `segs` hold the short frames of the latest burst. */
 	unsigned nfresh;
-	/* to_guest: chains of the frame in hand; as many as the ring has. */
+	/* tx: chains of the frame in hand; as many as the ring has. */
 	struct vq_chain *taken;
 
 	/* Extras: for bodies compiled with VQ_EXTRAS. */
-	bool log_buffers; /* to_guest: mark what is written to buffers */
+	bool log_buffers; /* tx: mark what is written to buffers */
 	uint32_t log_hint;
 	struct dl_batch batch;
 	struct vhost_asks asks;
-	struct vhost_fifo *backlog; /* to_guest behind an IOMMU: frames that wait for buffers */
+	struct vhost_fifo *backlog; /* tx behind an IOMMU: frames that wait for buffers */
 	uint32_t wants_service;     /* 1: look at the backlog although no frame comes */
 	int wake_fd;                /* eventfd by which control learns of `asks` */
 	struct vhost_relay *relay;  /* NULL but in a postcopy migration */
@@ -139,12 +139,12 @@ static inline unsigned vhost_mode_of(const struct vhost_queue *q)
 	return (q->packed ? VQ_PACKED : 0) | (q->extras ? VQ_EXTRAS : usual);
 }
 
-/* Choose the functions for a from_guest (`discard`: of a disabled ring) or to_guest queue. */
+/* Choose the functions for a rx (`discard`: of a disabled ring) or transmit queue. */
 void vhost_from_init(struct vhost_queue *q, bool discard);
 void vhost_to_init(struct vhost_queue *q, bool mergeable);
 
 /*
- * To a to_guest queue that was given frames lately: the worker has time to spare. Thread: worker.
+ * To a transmit queue that was given frames lately: the worker has time to spare. Thread: worker.
  */
 void vhost_settle(struct vhost_queue *q);
 
@@ -165,7 +165,7 @@ static inline bool vhost_asks_open(const struct vhost_queue *q)
 }
 
 /*
- * Let a to_guest queue see, by its body `to`, whether its backlog can go on. Thread: a worker that polls
+ * Let a transmit queue see, by its body `to`, whether its backlog can go on. Thread: a worker that polls
  * the pair, or the one that stands in for it.
  */
 static inline void vhost_service(struct vhost_queue *q,

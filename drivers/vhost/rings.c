@@ -7,8 +7,7 @@
 
 static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
 {
-	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_FROM_GUEST : SW_TO_GUEST,
-		(uint16_t)(ring / 2), run);
+	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_RX : SW_TX, (uint16_t)(ring / 2), run);
 }
 
 static void service_set(struct vhost_port *vp, unsigned ring, struct vhost_queue *q)
@@ -25,7 +24,7 @@ static void poll_set(struct vhost_port *vp, unsigned pair)
 {
 	const struct vhost_pair *p = &vp->pairs[pair];
 
-	sw_queue_set(vp->sw, &vp->port, SW_FROM_GUEST, (uint16_t)pair, p->from || p->service);
+	sw_queue_set(vp->sw, &vp->port, SW_RX, (uint16_t)pair, p->from || p->service);
 }
 
 bool vhost_quiesce(void *dev)
@@ -98,7 +97,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	uint64_t missing = 0;
 	int ret;
 
-	/* A disabled to_guest ring supplies nothing; a disabled from_guest ring is drained. */
+	/* A disabled transmit ring supplies nothing; a disabled receive ring is drained. */
 	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vp->session->rings[i].enabled))
 		return 0;
 	ret = port_pair_prepare(&vp->port, pair);

@@ -165,7 +165,7 @@ void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_
 
 	*out = (struct vhost_ring_info){
 		.size = r->num,
-		.from_guest = i & 1,
+		.rx = i & 1,
 		.state = ring_state(vp, i, q, broken),
 		.call = ring_call(r),
 		.event_idx = vu_has_feature(s, VIRTIO_RING_F_EVENT_IDX),

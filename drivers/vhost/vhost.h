@@ -73,7 +73,7 @@ struct vhost_port {
 	struct vhost_postcopy *postcopy; /* NULL: the workers run the queues */
 };
 
-/* Ring 2k is pair k's receiveq, to_guest; 2k + 1 its transmitq, from_guest (virtio 1.2, 5.1.2). */
+/* Ring 2k is pair k's receiveq, tx; 2k + 1 its transmitq, rx (virtio 1.2, 5.1.2). */
 static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsigned ring)
 {
 	struct vhost_pair *pair = &vp->pairs[ring / 2];

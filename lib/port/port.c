@@ -55,8 +55,8 @@ void port_read_pair(const struct port *port, uint16_t queue, struct port_pair *o
 	*out = (struct port_pair){0};
 	if (!port->pairs[queue])
 		return;
-	counters_add(&out->from_guest, &port->pairs[queue]->from_guest);
-	counters_add(&out->to_guest, &port->pairs[queue]->to_guest);
+	counters_add(&out->rx, &port->pairs[queue]->rx);
+	counters_add(&out->tx, &port->pairs[queue]->tx);
 }
 
 void port_read(const struct port *port, struct port_pair *out)
@@ -65,9 +65,9 @@ void port_read(const struct port *port, struct port_pair *out)
 	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++) {
 		if (!port->pairs[i])
 			continue;
-		counters_add(&out->from_guest, &port->pairs[i]->from_guest);
-		counters_add(&out->to_guest, &port->pairs[i]->to_guest);
+		counters_add(&out->rx, &port->pairs[i]->rx);
+		counters_add(&out->tx, &port->pairs[i]->tx);
 	}
 	for (unsigned w = 0; w < port->nworkers; w++)
-		counters_add(&out->to_guest, &port->unqueued[w]);
+		counters_add(&out->tx, &port->unqueued[w]);
 }

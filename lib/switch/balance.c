@@ -11,7 +11,7 @@
 #include "rw_numa.h"
 #include "sw_place.h"
 
-/* Call `fn` for each from_guest queue that runs. */
+/* Call `fn` for each receive queue that runs. */
 static void queues_each(const struct sw *sw,
 	void (*fn)(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg),
 	void *arg)
@@ -31,7 +31,7 @@ static void queues_each(const struct sw *sw,
 static void read_counters(
 	const struct sw_port_state *state, uint16_t queue, uint64_t *frames, uint64_t *bytes)
 {
-	const struct port_counters *c = &state->port->pairs[queue]->from_guest;
+	const struct port_counters *c = &state->port->pairs[queue]->rx;
 
 	*frames = __atomic_load_n(&c->frames, __ATOMIC_RELAXED);
 	*bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED);
@@ -181,7 +181,7 @@ static void moves_make(struct sw *sw, const struct move *moves, unsigned n)
 	if (!n)
 		return;
 	for (unsigned i = 0; i < n; i++)
-		sw_queue_set(sw, moves[i].state->port, SW_FROM_GUEST, moves[i].queue, false);
+		sw_queue_set(sw, moves[i].state->port, SW_RX, moves[i].queue, false);
 	sw_commit(sw); /* now they rest */
 	for (unsigned i = 0; i < n; i++) {
 		moves[i].state->from_run[moves[i].queue] = true;

@@ -44,7 +44,7 @@ static void count_taken(struct sw_worker *w, const struct sw_poll *from, unsigne
 
 	for (unsigned i = 0; i < n; i++)
 		port_tally_add(&tally, &w->frames[i]);
-	port_tally_commit(&tally, &from->port->pairs[from->queue]->from_guest);
+	port_tally_commit(&tally, &from->port->pairs[from->queue]->rx);
 }
 
 /* A burst to the partner, every head edited by `edit`, a constant. */
@@ -124,7 +124,7 @@ static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
 /* A burst of new frames for one queue. How many it took: a full ring refuses the rest. */
 static unsigned make(struct sw_worker *w, const struct sw_target *t, uint16_t queue)
 {
-	const uint64_t *taken = &t->port->pairs[queue]->to_guest.frames;
+	const uint64_t *taken = &t->port->pairs[queue]->tx.frames;
 	uint64_t before = __atomic_load_n(taken, __ATOMIC_RELAXED);
 	struct frame **frames = w->outs[0].frames;
 

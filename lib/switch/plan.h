@@ -16,7 +16,7 @@ struct sw_poll {
 struct sw_target {
 	struct port *port;              /* NULL: no such port */
 	struct port_steer *steer;       /* NULL: a single pair ever */
-	uint16_t nqueues;               /* running to_guest queues; 0: link down */
+	uint16_t nqueues;               /* running transmit queues; 0: link down */
 	uint8_t queues[PORT_MAX_PAIRS]; /* their numbers */
 	bool running[PORT_MAX_PAIRS];   /* the same, by number */
 };
@@ -111,7 +111,7 @@ struct sw_worker {
 	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */
 } RW_CACHE_ALIGNED;
 
-/* What control knows of a from_guest queue that runs. */
+/* What control knows of a receive queue that runs. */
 struct sw_place {
 	uint64_t frames, bytes; /* its counters when it was measured last... */
 	uint64_t weight;        /* ...and what they had grown by */
@@ -150,7 +150,7 @@ struct sw {
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	unsigned nworkers;
-	unsigned load[SW_MAX_WORKERS]; /* from_guest queues assigned */
+	unsigned load[SW_MAX_WORKERS]; /* receive queues assigned */
 	struct sw_plan *spare;
 	struct sw_worker *workers[SW_MAX_WORKERS];
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
@@ -177,11 +177,11 @@ static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
 }
 
 /*
- * balance.c: give a from_guest queue, which rests, to a worker; the only way a queue gets one. It is polled
+ * balance.c: give a receive queue, which rests, to a worker; the only way a queue gets one. It is polled
  * there with the next sw_commit.
  */
 void sw_queue_own(struct sw *sw, struct sw_port_state *state, uint16_t queue, unsigned worker);
-/* Choose a worker for a from_guest queue that starts, and give it to that one. */
+/* Choose a worker for a receive queue that starts, and give it to that one. */
 void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue);
 
 /* The thread of a worker: polls until sw->stop. */

@@ -200,12 +200,12 @@ struct port *sw_port_by_name(const struct sw *sw, const char *name)
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
-	bool *running = dir == SW_TO_GUEST ? &state->to_run[queue] : &state->from_run[queue];
+	bool *running = dir == SW_TX ? &state->to_run[queue] : &state->from_run[queue];
 
 	if (*running == run)
 		return;
 	sw->changed = true;
-	if (dir == SW_FROM_GUEST) {
+	if (dir == SW_RX) {
 		if (!run)
 			sw->load[state->from_worker[queue]]--;
 		else if (state->places[queue].planned)

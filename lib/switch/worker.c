@@ -121,7 +121,7 @@ static void flood(struct sw_worker *w, const struct sw_plan *plan, const struct 
 		reached = true;
 	}
 	if (!reached)
-		port_count(&from->port->pairs[from->queue]->from_guest.drops[PORT_DROP_NO_PORT], n);
+		port_count(&from->port->pairs[from->queue]->rx.drops[PORT_DROP_NO_PORT], n);
 }
 
 /* What tells a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
@@ -197,7 +197,7 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 static RW_NOINLINE void forward_other(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_poll *from, uint16_t dst, struct frame *frames, unsigned n)
 {
-	struct port_counters *c = &from->port->pairs[from->queue]->from_guest;
+	struct port_counters *c = &from->port->pairs[from->queue]->rx;
 
 	if (dst == from->port->id)
 		port_count(&c->drops[PORT_DROP_HAIRPIN], n);
@@ -234,7 +234,7 @@ static void distribute(
 static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_poll *from, unsigned n)
 {
-	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->from_guest, n);
+	unsigned nruns = runs_find(w, &from->port->pairs[from->queue]->rx, n);
 
 	learn(w, plan, from, nruns, n);
 	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);

@@ -165,7 +165,7 @@ def test_rings_are_shown_with_state_and_position(daemon, connect, packed):
     assert port['link'] is True
     rings = port['rings']
     assert [ring['index'] for ring in rings] == [0, 1, 2, 3]
-    assert [ring['direction'] for ring in rings] == ['to_guest', 'from_guest'] * 2
+    assert [ring['direction'] for ring in rings] == ['tx', 'rx'] * 2
     assert states(port) == ['enabled', 'enabled', 'disabled', 'stopped']
     assert [ring['call'] for ring in rings] == ['eventfd', 'none', 'eventfd', 'eventfd']
     assert {ring['format'] for ring in rings} == {'packed' if packed else 'split'}
@@ -290,9 +290,9 @@ def test_the_page_has_a_row_for_each_ring(daemon, connect):
     for name in 'MAC', 'back-end channel', 'IOTLB entries', 'dirty log', 'in-flight bytes':
         assert facts[name] == '-'
     assert rings[0][:5] == ['RING', 'DIRECTION', 'FORMAT', 'SIZE', 'STATE']
-    assert rings[1] == ['0', 'to_guest', 'packed', '256', 'enabled', '0/1', '0/1', 'eventfd',
+    assert rings[1] == ['0', 'tx', 'packed', '256', 'enabled', '0/1', '0/1', 'eventfd',
                         'flags', 'little', 'no', '-']
-    assert [row[1] for row in rings[1:]] == ['to_guest', 'from_guest']
+    assert [row[1] for row in rings[1:]] == ['tx', 'rx']
 
 
 def test_what_was_shown_is_gone_with_the_front_end(daemon, connect):

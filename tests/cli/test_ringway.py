@@ -86,7 +86,7 @@ PORTS = [
      'connected': False, 'link': False, 'pairs': 0, 'ring_format': None, 'features': None,
      'mtu': None},
 ]
-RING = {'index': 0, 'direction': 'to_guest', 'format': 'packed', 'size': 256, 'state': 'enabled',
+RING = {'index': 0, 'direction': 'tx', 'format': 'packed', 'size': 256, 'state': 'enabled',
         'avail': 12, 'avail_wrap': 1, 'used': 7, 'used_wrap': 0, 'call': 'eventfd',
         'events': 'index', 'big_endian': False, 'logged': True, 'inflight': True}
 PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/tmp/vm1.sock',
@@ -98,7 +98,7 @@ PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/t
         'memory': [{'gpa': '0x0', 'size': 655360, 'uva': '0x7f0000000000'},
                    {'gpa': '0x100000000', 'size': 3 << 30, 'uva': '0x7f0040000000'},
                    {'gpa': '0x200000000', 'size': 1537, 'uva': '0x7f0140000000'}],
-        'rings': [RING, {**RING, 'index': 1, 'direction': 'from_guest', 'format': 'split',
+        'rings': [RING, {**RING, 'index': 1, 'direction': 'rx', 'format': 'split',
                          'state': 'stopped', 'avail': 3, 'avail_wrap': None, 'used': None,
                          'used_wrap': None, 'call': 'none', 'events': 'flags', 'big_endian': True,
                          'logged': False, 'inflight': False}],
@@ -106,10 +106,10 @@ PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/t
         'log': {'active': True, 'size': 4096, 'buffers': True, 'rings': 1},
         'inflight': {'size': 8192, 'rings': 2, 'ring_size': 256}, 'postcopy': 'advised'}
 STATS = [
-    {'name': 'vm1', 'from_guest': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
-     'to_guest': counters(5, 300),
-     'queues': [{'pair': 0, 'from_guest': counters(1234567, 88, bad_chain=3),
-                 'to_guest': counters(5, 300)}]},
+    {'name': 'vm1', 'rx': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
+     'tx': counters(5, 300),
+     'queues': [{'pair': 0, 'rx': counters(1234567, 88, bad_chain=3),
+                 'tx': counters(5, 300)}]},
 ]
 ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1, 'age_s': 7 * i}
            for i in range(3)]
@@ -164,11 +164,11 @@ def test_port_show_is_a_page(switch):
         '0x100000000    3 GiB    0x7f0040000000\n'
         '0x200000000   1537 B    0x7f0140000000\n'
         '\n'
-        'RING  DIRECTION   FORMAT  SIZE  STATE    AVAIL  USED  CALL     EVENTS  BYTE ORDER  LOGGED'
+        'RING  DIRECTION  FORMAT  SIZE  STATE    AVAIL  USED  CALL     EVENTS  BYTE ORDER  LOGGED'
         '  IN FLIGHT\n'
-        '   0  to_guest    packed   256  enabled   12/1   7/0  eventfd  index   little      yes   '
+        '   0  tx         packed   256  enabled   12/1   7/0  eventfd  index   little      yes   '
         '  recorded\n'
-        '   1  from_guest  split    256  stopped      3     -  none     flags   big         no    '
+        '   1  rx         split    256  stopped      3     -  none     flags   big         no    '
         '  -\n')
     assert json.loads(succeed('-s', server.path, 'port', 'show', 'vm1', '--json')) == PORT
     assert server.asked == [('port.show', {'name': 'vm1'})] * 2
@@ -185,19 +185,19 @@ def test_port_stats_name_the_reasons_that_occurred(switch):
     server = switch({'port.stats': STATS})
     assert succeed('-s', server.path, 'port', 'stats') == (
         'PORT  DIRECTION     FRAMES  BYTES  DROPS\n'
-        'vm1   from_guest   1234567     88      7\n'
+        'vm1   rx           1234567     88      7\n'
         '        bad_chain                      3\n'
         '        no_link                        4\n'
-        '      to_guest           5    300      0\n')
+        '      tx                 5    300      0\n')
     assert succeed('-s', server.path, 'port', 'stats', 'vm1', '--queues') == (
         'PORT  DIRECTION            FRAMES  BYTES  DROPS\n'
-        'vm1   from_guest          1234567     88      7\n'
+        'vm1   rx                  1234567     88      7\n'
         '        bad_chain                             3\n'
         '        no_link                               4\n'
-        '      to_guest                  5    300      0\n'
-        '      pair 0 from_guest   1234567     88      3\n'
+        '      tx                        5    300      0\n'
+        '      pair 0 rx           1234567     88      3\n'
         '               bad_chain                      3\n'
-        '      pair 0 to_guest           5    300      0\n')
+        '      pair 0 tx                 5    300      0\n')
     assert server.asked == [('port.stats', None), ('port.stats', {'name': 'vm1'})]
 
 
@@ -277,9 +277,9 @@ def test_rate_is_what_happened_in_a_second(switch):
     seconds = answer['interval_s']
     assert 0.5 <= seconds < 5
     port, = answer['ports']
-    rates = {key: round(value * seconds) for key, value in port['from_guest'].items()}
+    rates = {key: round(value * seconds) for key, value in port['rx'].items()}
     assert rates == {'frames_per_s': 1234567, 'bits_per_s': 8 * 88, 'drops_per_s': 7}
-    rates = {key: round(value * seconds) for key, value in port['to_guest'].items()}
+    rates = {key: round(value * seconds) for key, value in port['tx'].items()}
     assert rates == {'frames_per_s': 5, 'bits_per_s': 8 * 300, 'drops_per_s': 0}
     busy, idle = answer['workers']
     assert (busy['cpu'], busy['queues'], busy['busy'], busy['cycles_per_frame']) == (3, 4, 0.25, 50)
@@ -291,24 +291,24 @@ def test_rate_is_what_happened_in_a_second(switch):
 
 
 def test_rate_counts_from_where_a_counter_began_anew(switch):
-    stats = [[{**STATS[0], 'to_guest': counters(n, 0)}] for n in (100, 40, 41)]
+    stats = [[{**STATS[0], 'tx': counters(n, 0)}] for n in (100, 40, 41)]
     stats[0].append({**STATS[0], 'name': 'gone'})
     stats[2].append({**STATS[0], 'name': 'new'})
     server = switch({'port.stats': lambda _: stats.pop(0), 'worker.list': []})
     text = succeed('-s', server.path, 'rate', '--interval=0.2', '--count', '2', '--json')
     first, length = json.JSONDecoder().raw_decode(text)
     second = json.loads(text[length:])
-    assert [round(answer['ports'][0]['to_guest']['frames_per_s'] * answer['interval_s'])
+    assert [round(answer['ports'][0]['tx']['frames_per_s'] * answer['interval_s'])
             for answer in (first, second)] == [40, 1]
     assert [port['name'] for port in second['ports']] == ['vm1', 'new']
 
 
 def test_rate_is_two_tables(switch):
-    calm = [{**STATS[0], 'from_guest': counters(0, 0), 'to_guest': counters(0, 0, no_buffer=0)}]
+    calm = [{**STATS[0], 'rx': counters(0, 0), 'tx': counters(0, 0, no_buffer=0)}]
     server = switch({'port.stats': calm, 'worker.list': WORKERS})
-    once = ('PORT  DIRECTION   FRAMES/S  BITS/S  DROPS/S\n'
-            'vm1   from_guest         0       0        0\n'
-            '      to_guest           0       0        0\n'
+    once = ('PORT  DIRECTION  FRAMES/S  BITS/S  DROPS/S\n'
+            'vm1   rx                0       0        0\n'
+            '      tx                0       0        0\n'
             '\n'
             'CPU  QUEUES  FRAMES/S   BUSY  ASLEEP  CYCLES/FRAME\n'
             '  3       4         0  0.0 %   0.0 %             -\n'

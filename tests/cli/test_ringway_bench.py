@@ -111,8 +111,8 @@ def test_idle_guests_are_there_and_say_nothing(switch, words):
     assert process.returncode == 0 and err == ''
     assert [port['link'] for port in ports] == [True] * 5
     # Both active ports' addresses were flooded to them, and they took neither.
-    assert [port['from_guest']['frames'] > 0 for port in counts] == [True] * 2 + [False] * 3
-    assert [port['to_guest']['frames'] for port in counts[2:]] == [2] * 3
+    assert [port['rx']['frames'] > 0 for port in counts] == [True] * 2 + [False] * 3
+    assert [port['tx']['frames'] for port in counts[2:]] == [2] * 3
     found = json.loads(out)
     assert found['setup']['idle'] == 3
     assert len(found['setup']['sockets']) == len(found['result']['ports']) == 2
@@ -240,7 +240,7 @@ def wait_for_traffic(daemon):
     """Until more went to the first two ports than what teaches addresses."""
     for _ in range(2000):
         ports = json.loads(daemon.cli('port', 'stats', '--json').stdout)
-        if all(port['to_guest']['frames'] > 1000 for port in ports[:2]):
+        if all(port['tx']['frames'] > 1000 for port in ports[:2]):
             return
         time.sleep(0.01)
     pytest.fail('no traffic')

@@ -55,7 +55,7 @@ def test_port_stats(daemon):
     rows = ask(daemon, 'port', 'stats')
     assert [row['name'] for row in rows] == ['vm1', 'vm2']
     for row in rows:
-        for direction in 'from_guest', 'to_guest':
+        for direction in 'rx', 'tx':
             counters = row[direction]
             assert counters['frames'] == 0
             assert counters['bytes'] == 0
@@ -63,8 +63,8 @@ def test_port_stats(daemon):
     assert [row['name'] for row in ask(daemon, 'port', 'stats', 'vm2')] == ['vm2']
     table = show(daemon, 'port', 'stats', 'vm1', '--queues')
     assert table[0] == ['PORT', 'DIRECTION', 'FRAMES', 'BYTES', 'DROPS']
-    assert table[1] == ['vm1', 'from_guest', '0', '0', '0']
-    assert table[2] == ['to_guest', '0', '0', '0']
+    assert table[1] == ['vm1', 'rx', '0', '0', '0']
+    assert table[2] == ['tx', '0', '0', '0']
 
 
 def test_port_stats_of_an_unknown_port_is_a_failure(daemon):
@@ -157,14 +157,14 @@ def test_rate(daemon):
     answer = ask(daemon, 'rate', '--interval', '0.05')
     assert answer['interval_s'] >= 0.05
     still = {'frames_per_s': 0, 'bits_per_s': 0, 'drops_per_s': 0}
-    assert answer['ports'] == [{'name': name, 'from_guest': still, 'to_guest': still}
+    assert answer['ports'] == [{'name': name, 'rx': still, 'tx': still}
                                for name in ('vm1', 'vm2')]
     worker, = answer['workers']
     assert (worker['busy'], worker['frames_per_s'], worker['cycles_per_frame']) == (0, 0, None)
     assert worker['cpu'] == ask(daemon, 'worker', 'list')[0]['cpu']
     lines = show(daemon, 'rate', '--interval=0.05', '--count=2')
     assert [line[0] for line in lines if line] == 2 * [
-        'PORT', 'vm1', 'to_guest', 'vm2', 'to_guest', 'CPU', str(worker['cpu'])]
+        'PORT', 'vm1', 'tx', 'vm2', 'tx', 'CPU', str(worker['cpu'])]
 
 
 def test_version(daemon):

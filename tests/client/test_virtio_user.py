@@ -151,11 +151,11 @@ def test_closed_loop(ringwayd, testpmd, kind, pairs, frame_bytes):
     assert switch.drops() == {}
     for name, port in ('g0', 0), ('g1', 1):
         stats = switch.stats(name)
-        assert stats['from_guest']['frames'] == sent[port]
-        assert stats['to_guest']['frames'] == received[port]
-        assert stats['to_guest']['bytes'] == received[port] * frame_bytes
+        assert stats['rx']['frames'] == sent[port]
+        assert stats['tx']['frames'] == received[port]
+        assert stats['tx']['bytes'] == received[port] * frame_bytes
         if pairs == 2:
-            used = [(queue['from_guest']['frames'], queue['to_guest']['frames'])
+            used = [(queue['rx']['frames'], queue['tx']['frames'])
                     for queue in stats['queues']]
             assert len(used) == 2 and all(min(frames) > 0 for frames in used), used
 

@@ -95,7 +95,7 @@ void rig_nap(void);
 /* Call a method of the control socket: a new reference. */
 json_t *rig_call(struct rig *r, const char *method, json_t *params);
 
-/* A counter of a port: "frames", ..., or "drops.NAME". Direction "from_guest" or "to_guest". */
+/* A counter of a port: "frames", ..., or "drops.NAME". Direction "rx" or "tx". */
 uint64_t rig_counter(struct rig *r, const char *port, const char *direction, const char *name);
 
 /* An integer or boolean of a port's row in port.list. */

@@ -244,7 +244,7 @@ static uint64_t drops_of(struct rig *r, const char *port, const char *direction)
 
 static uint64_t drops_on_the_way(struct rig *r, const char *from, const char *to)
 {
-	return drops_of(r, from, "from_guest") + drops_of(r, to, "to_guest");
+	return drops_of(r, from, "rx") + drops_of(r, to, "tx");
 }
 
 static bool all_is_accounted_for(struct rig *r, struct churn *c, const uint64_t before[2])

@@ -197,7 +197,7 @@ static void a_legacy_driver_may_set_its_address(void **state)
 	assert_int_equal(fe_guest_stop_ring(a->g, 0, NULL), 0);
 	assert_int_equal(fe_guest_start_ring(a->g, 0), 0);
 	duplex_check(*state, a, b);
-	assert_int_equal(rig_counter(*state, "b", "to_guest", "broadcast"), 0);
+	assert_int_equal(rig_counter(*state, "b", "tx", "broadcast"), 0);
 	/* The next guest at this port has no address yet. */
 	peer_down(*state, a);
 	peer_start(*state, a);

@@ -204,7 +204,7 @@ static void a_broken_ring_is_found_out(void **state)
 	/* A buffer of a little-endian driver: its address and length are nonsense. */
 	peers_meet(*state, a, b);
 	rig_wait(*state, fe_guest_reap(a->g, 0) >= 0 && !tx->ring.in_flight);
-	bad = rig_counter(*state, "a", "from_guest", "drops.bad_address");
+	bad = rig_counter(*state, "a", "rx", "drops.bad_address");
 	tx->ring.swap = false;
 	assert_int_equal(fe_ring_add(&tx->ring,
 				 &(struct fe_chain){
@@ -216,7 +216,7 @@ static void a_broken_ring_is_found_out(void **state)
 		tx->ring.avail->ring[(uint16_t)(tx->ring.avail_idx - 1) % tx->ring.num]);
 	fe_ring_publish(&tx->ring);
 	fe_queue_kick(tx); /* the worker may sleep */
-	rig_wait(*state, rig_counter(*state, "a", "from_guest", "drops.bad_address") == bad + 1);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "drops.bad_address") == bad + 1);
 	/* An index of one as well. */
 	__atomic_store_n(
 		&tx->ring.avail->idx, __builtin_bswap16(tx->ring.avail->idx) + 1, __ATOMIC_RELEASE);

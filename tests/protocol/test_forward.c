@@ -95,9 +95,9 @@ static void io_passes_a_frame_unchanged_to_the_partner_and_to_nobody_else(void *
 		up(*state, "d", 0);
 		up(*state, "e", 0);
 		forward_set(*state, "io");
-		c_got = seen_by(*state, "c", "to_guest");
-		d_got = seen_by(*state, "d", "to_guest");
-		e_got = seen_by(*state, "e", "to_guest");
+		c_got = seen_by(*state, "c", "tx");
+		d_got = seen_by(*state, "d", "tx");
+		e_got = seen_by(*state, "e", "tx");
 		for (uint32_t i = 0; i < RW_ARRAY_SIZE(to); i++) {
 			frame_make(frame, sizeof(frame), to[i], a->mac, i);
 			peer_send_to(*state, a, to[i], sizeof(frame), i);
@@ -105,9 +105,9 @@ static void io_passes_a_frame_unchanged_to_the_partner_and_to_nobody_else(void *
 		}
 		stream_check(*state, a, b, &large);
 		stream_check(*state, b, a, &large);
-		assert_int_equal(seen_by(*state, "c", "to_guest"), c_got);
-		assert_int_equal(seen_by(*state, "d", "to_guest"), d_got);
-		assert_int_equal(seen_by(*state, "e", "to_guest"), e_got);
+		assert_int_equal(seen_by(*state, "c", "tx"), c_got);
+		assert_int_equal(seen_by(*state, "d", "tx"), d_got);
+		assert_int_equal(seen_by(*state, "e", "tx"), e_got);
 		assert_int_equal(stations_behind(*state, "a"), 0); /* nothing is learned */
 		clean(state);
 	}
@@ -180,13 +180,13 @@ static void macswap_exchanges_the_addresses(void **state)
 
 static void a_frame_for_a_partner_without_a_guest_is_a_counted_drop(void **state)
 {
-	uint64_t before = rig_counter(*state, "d", "to_guest", "drops.link_down");
+	uint64_t before = rig_counter(*state, "d", "tx", "drops.link_down");
 	struct peer *c = up(*state, "c", 0);
 
 	forward_set(*state, "io");
 	for (uint32_t i = 0; i < 300; i++)
 		peer_send_to(*state, c, mac_broadcast, 60, i);
-	rig_wait(*state, rig_counter(*state, "d", "to_guest", "drops.link_down") == before + 300);
+	rig_wait(*state, rig_counter(*state, "d", "tx", "drops.link_down") == before + 300);
 }
 
 static void what_is_no_frame_is_dropped_in_every_mode(void **state)
@@ -199,10 +199,9 @@ static void what_is_no_frame_is_dropped_in_every_mode(void **state)
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(modes); i++) {
 		forward_set(*state, modes[i]);
-		before = rig_counter(*state, "a", "from_guest", "drops.too_short");
+		before = rig_counter(*state, "a", "rx", "drops.too_short");
 		peer_send(*state, a, 0, &stub);
-		rig_wait(*state,
-			rig_counter(*state, "a", "from_guest", "drops.too_short") == before + 1);
+		rig_wait(*state, rig_counter(*state, "a", "rx", "drops.too_short") == before + 1);
 	}
 	forward_set(*state, "io");
 	peer_send_to(*state, a, b->mac, 60, 7);
@@ -258,15 +257,15 @@ static void rxonly_takes_all_and_sends_none(void **state)
 		up(*state, "b", 0);
 		up(*state, "c", 0);
 		forward_set(*state, "rxonly");
-		sent = seen_by(*state, "a", "from_guest");
+		sent = seen_by(*state, "a", "rx");
 		for (size_t i = 0; i < RW_ARRAY_SIZE(others); i++)
-			got[i] = seen_by(*state, others[i], "to_guest");
+			got[i] = seen_by(*state, others[i], "tx");
 		for (uint32_t i = 0; i < 1000; i++)
 			peer_send_to(*state, a, i % 2 ? mac_broadcast : a->mac, 60, i);
 		rig_wait(*state, all_taken(a));
-		rig_wait(*state, seen_by(*state, "a", "from_guest") == sent + 1000);
+		rig_wait(*state, seen_by(*state, "a", "rx") == sent + 1000);
 		for (size_t i = 0; i < RW_ARRAY_SIZE(others); i++)
-			assert_int_equal(seen_by(*state, others[i], "to_guest"), got[i]);
+			assert_int_equal(seen_by(*state, others[i], "tx"), got[i]);
 		clean(state);
 	}
 }
@@ -330,13 +329,13 @@ static void txonly_takes_nothing_from_guests(void **state)
 		uint64_t before;
 
 		forward_set(*state, "txonly");
-		before = seen_by(*state, "a", "from_guest");
+		before = seen_by(*state, "a", "rx");
 		for (uint32_t i = 0; i < 10; i++)
 			peer_send_to(*state, a, mac_broadcast, 60, i);
 		for (uint32_t i = 0; i < 1000; i++)
 			made_frame(*state, a, 0, 0);
 		assert_int_equal(fe_guest_reap(a->g, 0), 0);
-		assert_int_equal(seen_by(*state, "a", "from_guest"), before);
+		assert_int_equal(seen_by(*state, "a", "rx"), before);
 		clean(state);
 	}
 }
@@ -353,14 +352,14 @@ static void stop_takes_nothing_and_start_goes_on_without_a_loss(void **state)
 		peers_meet(*state, a, b);
 		forward_set(*state, modes[round % 2]);
 		forward_run(*state, false);
-		before = seen_by(*state, "a", "from_guest");
+		before = seen_by(*state, "a", "rx");
 		for (uint32_t i = 0; i < 200; i++)
 			peer_send_to(*state, a, b->mac, 60, i);
 		/* Ten answers of control are some thousand rounds of a worker. */
 		for (uint32_t i = 0; i < 10; i++) {
 			rig_nap();
 			assert_int_equal(fe_guest_reap(a->g, 0), 0);
-			assert_int_equal(seen_by(*state, "a", "from_guest"), before);
+			assert_int_equal(seen_by(*state, "a", "rx"), before);
 		}
 		forward_run(*state, true);
 		for (uint32_t i = 0; i < 200; i++)
@@ -380,7 +379,7 @@ static void the_mode_changes_while_frames_flow_and_none_is_lost(void **state)
 		uint64_t before;
 
 		peers_meet(*state, a, b);
-		before = seen_by(*state, "b", "to_guest");
+		before = seen_by(*state, "b", "tx");
 		for (uint32_t sent = 0, got = 0; got < n; got++) {
 			for (; sent < n && sent - got < window; sent++) {
 				peer_send_to(*state, a, b->mac, 60, sent);
@@ -389,7 +388,7 @@ static void the_mode_changes_while_frames_flow_and_none_is_lost(void **state)
 			}
 			peer_expect(*state, b, b->mac, a->mac, 60, got);
 		}
-		rig_wait(*state, seen_by(*state, "b", "to_guest") == before + n);
+		rig_wait(*state, seen_by(*state, "b", "tx") == before + n);
 		clean(state);
 	}
 }

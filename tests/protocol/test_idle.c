@@ -274,7 +274,7 @@ static void a_disabled_ring_is_emptied_and_enabled_again(void **state)
 	struct peer *a = up(*state, "a", 2), *b = up(*state, "b", 3);
 
 	for (uint32_t n = 0; n < 10; n++) {
-		uint64_t dropped = rig_counter(*state, "a", "from_guest", "drops.queue_disabled");
+		uint64_t dropped = rig_counter(*state, "a", "rx", "drops.queue_disabled");
 
 		frame_wakes(*state, a, b, n);
 		fall_asleep(*state);
@@ -282,8 +282,7 @@ static void a_disabled_ring_is_emptied_and_enabled_again(void **state)
 		fall_asleep(*state);
 		peer_send_to(*state, a, b->mac, 100, n);
 		rig_wait(*state,
-			rig_counter(*state, "a", "from_guest", "drops.queue_disabled") ==
-				dropped + 1);
+			rig_counter(*state, "a", "rx", "drops.queue_disabled") == dropped + 1);
 		fall_asleep(*state);
 		assert_int_equal(fe_guest_enable(a->g, 1, true), 0);
 		frame_wakes(*state, a, b, n);
@@ -359,9 +358,9 @@ static void every_mode_sleeps_but_the_one_that_makes_frames(void **state)
 	}
 	forward(*state, "forward.set", "rxonly");
 	fall_asleep(*state);
-	taken = rig_counter(*state, "a", "from_guest", "frames");
+	taken = rig_counter(*state, "a", "rx", "frames");
 	peer_send_to(*state, a, b->mac, 100, 1);
-	rig_wait(*state, rig_counter(*state, "a", "from_guest", "frames") == taken + 1);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "frames") == taken + 1);
 	/* What waits in the rings while all is stopped keeps nobody awake. */
 	forward(*state, "forward.stop", NULL);
 	forward(*state, "forward.set", "switch");

@@ -183,16 +183,16 @@ static bool all_arrived(struct flow *f)
 /* As many frames as the ring has buffers arrive though nobody looks: none was lost. */
 static void every_buffer_is_there(struct rig *r, struct flow *f)
 {
-	uint64_t before = rig_counter(r, f->to->port, "to_guest", "frames");
-	uint64_t drops = rig_counter(r, f->to->port, "to_guest", "drops.no_buffer");
+	uint64_t before = rig_counter(r, f->to->port, "tx", "frames");
+	uint64_t drops = rig_counter(r, f->to->port, "tx", "drops.no_buffer");
 	uint32_t till = f->sent + RX_SIZE;
 
 	while (f->sent < till) {
 		flow_send(f, till - f->sent);
 		rig_nap();
 	}
-	rig_wait(r, rig_counter(r, f->to->port, "to_guest", "frames") == before + RX_SIZE);
-	assert_int_equal(rig_counter(r, f->to->port, "to_guest", "drops.no_buffer"), drops);
+	rig_wait(r, rig_counter(r, f->to->port, "tx", "frames") == before + RX_SIZE);
+	assert_int_equal(rig_counter(r, f->to->port, "tx", "drops.no_buffer"), drops);
 	rig_wait(r, all_arrived(f));
 }
 

@@ -193,7 +193,7 @@ static void the_longest_tagged_frame_passes_and_a_longer_one_does_not(void **sta
 	c.tx_buf_size = 12 + FRAME_MAX + 1;
 	a = peer_up(*state, "a", &c);
 	b = peer_up(*state, "b", &c);
-	before = rig_counter(*state, "a", "from_guest", "drops.too_long");
+	before = rig_counter(*state, "a", "rx", "drops.too_long");
 	peers_meet(*state, a, b);
 	{
 		static uint8_t frame[FRAME_MAX + 1];
@@ -202,7 +202,7 @@ static void the_longest_tagged_frame_passes_and_a_longer_one_does_not(void **sta
 		frame_make(frame, sizeof(frame), b->mac, a->mac, 1);
 		peer_send(*state, a, 0, &f);
 	}
-	rig_wait(*state, rig_counter(*state, "a", "from_guest", "drops.too_long") == before + 1);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "drops.too_long") == before + 1);
 	{
 		const struct stream s = {.n = 1, .len = FRAME_MAX, .hdr = &tso_hdr};
 

@@ -81,14 +81,14 @@ static void chain_is_dropped(const struct scene *s, uint64_t before, const char 
 	fe_queue_kick(fe_guest_tx(s->a->g, 0)); /* the worker may sleep */
 	rig_wait(s->r, !fe_ring_pop(tx_ring(s), &u));
 	assert_int_equal(u.len, 0);
-	rig_wait(s->r, rig_counter(s->r, "a", "from_guest", why) == before + 1);
+	rig_wait(s->r, rig_counter(s->r, "a", "rx", why) == before + 1);
 	duplex_check(s->r, s->a, s->b);
 }
 
 /* Send a chain as it is; it must be dropped for `why`. */
 static void drops(const struct scene *s, const struct fe_chain *c, const char *why)
 {
-	uint64_t before = rig_counter(s->r, "a", "from_guest", why);
+	uint64_t before = rig_counter(s->r, "a", "rx", why);
 
 	tx_settle(s);
 	assert_int_equal(fe_ring_add(tx_ring(s), c), 0);
@@ -177,7 +177,7 @@ static void a_split_chain_that_loops_or_leaves_the_table_is_a_bad_chain(void **s
 		const struct fe_seg seg = {good_gpa(&s), bends[i].len};
 		const struct fe_seg segs[3] = {seg, seg, seg};
 		struct fe_ring *ring = tx_ring(&s);
-		uint64_t before = rig_counter(s.r, "a", "from_guest", "drops.bad_chain");
+		uint64_t before = rig_counter(s.r, "a", "rx", "drops.bad_chain");
 		uint16_t d[3];
 
 		tx_settle(&s);
@@ -289,7 +289,7 @@ static void a_bad_indirect_table_is_counted_and_given_back(void **state)
 		for (how = 0; how < NUM_SPOILS; how++) {
 			const char *why = how >= TABLE_OUTSIDE ? "drops.bad_address"
 							       : "drops.bad_chain";
-			uint64_t before = rig_counter(s.r, "a", "from_guest", why);
+			uint64_t before = rig_counter(s.r, "a", "rx", why);
 
 			tx_settle(&s);
 			assert_int_equal(fe_ring_add(tx_ring(&s), &c), 0);
@@ -416,13 +416,13 @@ static void spoilt_receive_buffer_is_skipped(struct rig *r, uint64_t features, b
 	assert_int_equal(fe_guest_share_memory(b->g), 0);
 	for (i = 0; i < 2; i++)
 		assert_int_equal(fe_guest_start_ring(b->g, i), 0);
-	before = rig_counter(r, "b", "to_guest", why);
+	before = rig_counter(r, "b", "tx", why);
 	peer_send_to(r, a, b->mac, 100, 1);
 	rig_wait(r, !fe_ring_pop(ring, &u));
 	assert_int_equal(u.token, 0);
 	assert_int_equal(u.len, 0);
 	peer_expect(r, b, b->mac, a->mac, 100, 1);
-	rig_wait(r, rig_counter(r, "b", "to_guest", why) == before + 1);
+	rig_wait(r, rig_counter(r, "b", "tx", why) == before + 1);
 	duplex_check(r, a, b);
 	rig_clean((void **)&(struct rig *){r});
 }
@@ -450,12 +450,11 @@ static void a_frame_that_fits_no_buffer_is_too_long(void **state)
 	for (f = 0; f < RW_ARRAY_SIZE(formats); f++) {
 		c.features |= formats[f];
 		b = peer_up(*state, "b", &c);
-		before = rig_counter(*state, "b", "to_guest", "drops.too_long");
+		before = rig_counter(*state, "b", "tx", "drops.too_long");
 		peer_send_to(*state, a, b->mac, 101, 1);
 		rig_wait(*state, !fe_ring_pop(&fe_guest_rx(b->g, 0)->ring, &u));
 		assert_int_equal(u.len, 0);
-		rig_wait(*state,
-			rig_counter(*state, "b", "to_guest", "drops.too_long") == before + 1);
+		rig_wait(*state, rig_counter(*state, "b", "tx", "drops.too_long") == before + 1);
 		peer_send_to(*state, a, b->mac, 100, 2);
 		peer_expect(*state, b, b->mac, a->mac, 100, 2);
 		peer_down(*state, b);

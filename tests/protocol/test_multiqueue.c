@@ -219,16 +219,16 @@ static void a_flood_reaches_a_guest_once_whatever_its_pairs(void **state)
 	struct fe_guest_config c = with_pairs(8, 0);
 	struct peer *a = peer_up(*state, "a", &c);
 	struct peer *b = peer_up(*state, "b", NULL);
-	uint64_t before = rig_counter(*state, "a", "to_guest", "broadcast");
+	uint64_t before = rig_counter(*state, "a", "tx", "broadcast");
 	uint32_t i;
 
 	for (i = 0; i < 20; i++)
 		peer_send_to(*state, b, mac_broadcast, 60, i);
-	rig_wait(*state, rig_counter(*state, "a", "to_guest", "broadcast") >= before + 20);
+	rig_wait(*state, rig_counter(*state, "a", "tx", "broadcast") >= before + 20);
 	/* It is done with them when it delivers what is sent now. */
 	peer_send_to(*state, a, b->mac, 60, 0);
 	peer_expect(*state, b, b->mac, a->mac, 60, 0);
-	assert_int_equal(rig_counter(*state, "a", "to_guest", "broadcast"), before + 20);
+	assert_int_equal(rig_counter(*state, "a", "tx", "broadcast"), before + 20);
 }
 
 int main(void)

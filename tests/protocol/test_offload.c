@@ -146,11 +146,11 @@ static void is_refused(struct rig *r, uint64_t missing, const struct virtio_net_
 	a = peer_up(r, "a", &c);
 	c.features &= ~missing;
 	b = peer_up(r, "b", &c);
-	before = rig_counter(r, "b", "to_guest", reason);
+	before = rig_counter(r, "b", "tx", reason);
 	send(r, a, b->mac, hdr, 1);
 	send(r, a, b->mac, &plain, 2);
 	next_is(r, b, b->mac, a->mac, &plain, 2);
-	rig_wait(r, rig_counter(r, "b", "to_guest", reason) == before + 1);
+	rig_wait(r, rig_counter(r, "b", "tx", reason) == before + 1);
 	rig_clean((void **)&(struct rig *){r});
 }
 
@@ -183,11 +183,10 @@ static void of_two_receivers_each_gets_what_it_takes(void **state)
 	b = peer_up(*state, "b", &c);
 	c = with(0);
 	peer_up(*state, "c", &c);
-	before = rig_counter(*state, "c", "to_guest", "drops.csum_not_negotiated");
+	before = rig_counter(*state, "c", "tx", "drops.csum_not_negotiated");
 	send(*state, a, mac_broadcast, &v4, 1);
 	next_is(*state, b, mac_broadcast, a->mac, &v4, 1);
-	rig_wait(*state,
-		rig_counter(*state, "c", "to_guest", "drops.csum_not_negotiated") == before + 1);
+	rig_wait(*state, rig_counter(*state, "c", "tx", "drops.csum_not_negotiated") == before + 1);
 }
 
 static void impossible_headers_are_dropped(void **state)
@@ -217,12 +216,11 @@ static void impossible_headers_are_dropped(void **state)
 	bad[n - 2].hdr.gso_size = 0;
 	bad[n - 1].hdr.flags = 0; /* segmentation without checksum */
 	for (i = 0; i < n; i++) {
-		before = rig_counter(*state, "a", "from_guest", "drops.bad_header");
+		before = rig_counter(*state, "a", "rx", "drops.bad_header");
 		send(*state, a, b->mac, &bad[i], 1);
 		send(*state, a, b->mac, &plain, 2);
 		next_is(*state, b, b->mac, a->mac, &plain, 2);
-		rig_wait(*state,
-			rig_counter(*state, "a", "from_guest", "drops.bad_header") == before + 1);
+		rig_wait(*state, rig_counter(*state, "a", "rx", "drops.bad_header") == before + 1);
 	}
 }
 
@@ -240,12 +238,11 @@ static void a_sender_may_use_only_what_it_negotiated(void **state)
 	for (i = 0; i < RW_ARRAY_SIZE(hdrs); i++) {
 		c = with(FEATURES_OFFLOAD & ~host[i]);
 		a = peer_up(*state, "a", &c);
-		before = rig_counter(*state, "a", "from_guest", "drops.bad_header");
+		before = rig_counter(*state, "a", "rx", "drops.bad_header");
 		send(*state, a, b->mac, &hdrs[i], 1);
 		send(*state, a, b->mac, &plain, 2);
 		next_is(*state, b, b->mac, a->mac, &plain, 2);
-		rig_wait(*state,
-			rig_counter(*state, "a", "from_guest", "drops.bad_header") == before + 1);
+		rig_wait(*state, rig_counter(*state, "a", "rx", "drops.bad_header") == before + 1);
 		peer_down(*state, a);
 	}
 }

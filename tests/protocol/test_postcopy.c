@@ -284,7 +284,7 @@ static void the_end_loses_nothing(void **state)
 		moved_here(*state, a);
 		peers_meet(*state, a, b);
 		assert_int_equal(fe_postcopy_fill(a->g->postcopy), 0);
-		down = rig_counter(*state, "a", "to_guest", "drops.link_down");
+		down = rig_counter(*state, "a", "tx", "drops.link_down");
 		/* All at once, and the end with them. */
 		frames_put(a, b, 200);
 		frames_put(b, a, 200);
@@ -297,7 +297,7 @@ static void the_end_loses_nothing(void **state)
 		i = 0;
 		rig_wait(*state,
 			(i += frames_taken(a)) +
-					rig_counter(*state, "a", "to_guest", "drops.link_down") ==
+					rig_counter(*state, "a", "tx", "drops.link_down") ==
 				down + 200);
 		duplex_check(*state, a, b);
 		peer_down(*state, a);

@@ -90,12 +90,12 @@ static bool page_is_there(const struct stuck *s)
 static void others_notice_nothing(struct rig *r, const struct stuck *s)
 {
 	const struct stream many = {.n = 2000 / (uint32_t)r->slow, .len = 300};
-	uint64_t drops = rig_counter(r, "z", "to_guest", "drops.no_buffer");
+	uint64_t drops = rig_counter(r, "z", "tx", "drops.no_buffer");
 	uint32_t i;
 
 	stream_check(r, s->y, s->z, &many);
 	stream_check(r, s->z, s->y, &many);
-	assert_int_equal(rig_counter(r, "z", "to_guest", "drops.no_buffer"), drops);
+	assert_int_equal(rig_counter(r, "z", "tx", "drops.no_buffer"), drops);
 	for (i = 0; i < 20; i++) {
 		assert_true(rig_port_info(r, "a", "connected"));
 		peer_sync(s->y);
@@ -156,15 +156,14 @@ static void frames_for_a_guest_that_waits_too_long_are_counted(void **state)
 	uint32_t i, got = 0;
 
 	stick(*state, &s, &c);
-	drops = rig_counter(*state, "a", "to_guest", "drops.no_buffer");
-	sent = rig_counter(*state, "b", "from_guest", "frames");
+	drops = rig_counter(*state, "a", "tx", "drops.no_buffer");
+	sent = rig_counter(*state, "b", "rx", "frames");
 	for (i = 0; i < n; i++)
 		peer_send_to(*state, s.b, s.a->mac, 200, i);
-	rig_wait(*state, rig_counter(*state, "b", "from_guest", "frames") == sent + n);
+	rig_wait(*state, rig_counter(*state, "b", "rx", "frames") == sent + n);
 	fe_postcopy_release(s.a->g->postcopy, s.page);
 	rig_wait(*state,
-		(got += receive_all(s.a)) +
-				rig_counter(*state, "a", "to_guest", "drops.no_buffer") ==
+		(got += receive_all(s.a)) + rig_counter(*state, "a", "tx", "drops.no_buffer") ==
 			drops + n);
 	assert_in_range(got, 100, n - 100);
 	frames_arrive(*state, &s, 0, WAITING);
@@ -241,10 +240,10 @@ static void a_stop_of_the_receive_ring_waits_for_what_is_under_way(void **state)
 		c.features ^= PACKED;
 		stick(*state, &s, &c);
 		base = s.a->g->queues[0].base;
-		sent = rig_counter(*state, "b", "from_guest", "frames");
+		sent = rig_counter(*state, "b", "rx", "frames");
 		for (i = 0; i < 100; i++)
 			peer_send_to(*state, s.b, s.a->mac, 100, i);
-		rig_wait(*state, rig_counter(*state, "b", "from_guest", "frames") == sent + 100);
+		rig_wait(*state, rig_counter(*state, "b", "rx", "frames") == sent + 100);
 		send_only(s.a, VU_GET_VRING_BASE, 0, NULL);
 		others_notice_nothing(*state, &s);
 		assert_false(is_answered(s.a));

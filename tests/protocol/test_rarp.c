@@ -72,20 +72,19 @@ static void only_those_who_receive_it_count_it(void **state)
 	uint8_t mac[6];
 	size_t i;
 
-	sent = rig_counter(*state, "a", "from_guest", "frames");
+	sent = rig_counter(*state, "a", "rx", "frames");
 	for (i = 0; i < RW_ARRAY_SIZE(ports); i++) {
-		before[i] = rig_counter(*state, ports[i], "to_guest", "broadcast");
-		bytes[i] = rig_counter(*state, ports[i], "to_guest", "bytes");
+		before[i] = rig_counter(*state, ports[i], "tx", "broadcast");
+		bytes[i] = rig_counter(*state, ports[i], "tx", "bytes");
 	}
 	station_make(mac, 2);
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	for (i = 0; i < RW_ARRAY_SIZE(ports); i++) {
-		rig_wait(*state,
-			rig_counter(*state, ports[i], "to_guest", "broadcast") == before[i] + 1);
-		assert_int_equal(rig_counter(*state, ports[i], "to_guest", "bytes"), bytes[i] + 60);
+		rig_wait(*state, rig_counter(*state, ports[i], "tx", "broadcast") == before[i] + 1);
+		assert_int_equal(rig_counter(*state, ports[i], "tx", "bytes"), bytes[i] + 60);
 	}
-	assert_int_equal(rig_counter(*state, "a", "from_guest", "frames"), sent);
+	assert_int_equal(rig_counter(*state, "a", "rx", "frames"), sent);
 }
 
 static void a_station_moves_to_the_port_that_announces_it(void **state)
@@ -203,7 +202,7 @@ static void those_who_do_not_listen_lose_them_and_the_table_does_not(void **stat
 {
 	const uint32_t n = 700; /* more than a receive ring has buffers */
 	const struct scene s = scene_up(*state);
-	uint64_t lost = rig_counter(*state, "b", "to_guest", "drops.no_buffer");
+	uint64_t lost = rig_counter(*state, "b", "tx", "drops.no_buffer");
 	uint8_t mac[6];
 	uint32_t i;
 
@@ -212,7 +211,7 @@ static void those_who_do_not_listen_lose_them_and_the_table_does_not(void **stat
 		assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	}
 	rig_wait(*state, stations_behind(*state, "a") == n);
-	rig_wait(*state, rig_counter(*state, "b", "to_guest", "drops.no_buffer") == lost + n - 256);
+	rig_wait(*state, rig_counter(*state, "b", "tx", "drops.no_buffer") == lost + n - 256);
 	for (i = 0; i < 256; i++) {
 		station_make(mac, 5000 + i);
 		peer_expect_rarp(*state, s.b, mac, 0);

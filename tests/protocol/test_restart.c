@@ -145,10 +145,10 @@ static void frames_for_a_guest_without_receive_ring_are_counted(void **state)
 
 	peers_meet(*state, a, b);
 	assert_int_equal(fe_guest_stop_ring(b->g, 0, NULL), 0);
-	before = rig_counter(*state, "b", "to_guest", "drops.link_down");
+	before = rig_counter(*state, "b", "tx", "drops.link_down");
 	for (i = 0; i < 10; i++)
 		peer_send_to(*state, a, b->mac, 60, (uint32_t)i);
-	rig_wait(*state, rig_counter(*state, "b", "to_guest", "drops.link_down") == before + 10);
+	rig_wait(*state, rig_counter(*state, "b", "tx", "drops.link_down") == before + 10);
 	assert_int_equal(fe_guest_start_ring(b->g, 0), 0);
 	peers_meet(*state, a, b);
 }
@@ -164,13 +164,12 @@ static void a_disabled_transmit_ring_is_consumed_and_discarded(void **state)
 		c.features ^= PACKED;
 		a = peer_up(*state, "a", &c);
 		peers_meet(*state, a, b);
-		before = rig_counter(*state, "a", "from_guest", "drops.queue_disabled");
+		before = rig_counter(*state, "a", "rx", "drops.queue_disabled");
 		assert_int_equal(fe_guest_enable(a->g, 1, false), 0);
 		for (i = 0; i < 1000; i++)
 			peer_send_to(*state, a, b->mac, 60, i);
 		rig_wait(*state,
-			rig_counter(*state, "a", "from_guest", "drops.queue_disabled") ==
-				before + 1000);
+			rig_counter(*state, "a", "rx", "drops.queue_disabled") == before + 1000);
 		assert_int_equal(fe_guest_enable(a->g, 1, true), 0);
 		peer_send_to(*state, a, b->mac, 60, 4711);
 		peer_expect(*state, b, b->mac, a->mac, 60, 4711);
@@ -189,12 +188,11 @@ static void a_disabled_receive_ring_is_supplied_with_nothing(void **state)
 		c.features ^= PACKED;
 		b = peer_up(*state, "b", &c);
 		peers_meet(*state, a, b);
-		before = rig_counter(*state, "b", "to_guest", "drops.link_down");
+		before = rig_counter(*state, "b", "tx", "drops.link_down");
 		assert_int_equal(fe_guest_enable(b->g, 0, false), 0);
 		for (i = 0; i < 100; i++)
 			peer_send_to(*state, a, b->mac, 60, i);
-		rig_wait(*state,
-			rig_counter(*state, "b", "to_guest", "drops.link_down") == before + 100);
+		rig_wait(*state, rig_counter(*state, "b", "tx", "drops.link_down") == before + 100);
 		assert_false(fe_ring_has_used(&b->g->queues[0].ring));
 		assert_int_equal(fe_guest_enable(b->g, 0, true), 0);
 		peer_send_to(*state, a, b->mac, 60, 4711);

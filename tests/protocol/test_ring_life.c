@@ -123,9 +123,9 @@ static void reset_owner_does_nothing(void **state)
 static void a_device_is_reset_under_traffic(void **state)
 {
 	struct peer *a = peer_new(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
-	uint64_t drops = rig_counter(*state, "a", "to_guest", "drops.link_down");
-	uint64_t frames = rig_counter(*state, "a", "to_guest", "frames");
-	uint64_t full = rig_counter(*state, "a", "to_guest", "drops.no_buffer");
+	uint64_t drops = rig_counter(*state, "a", "tx", "drops.link_down");
+	uint64_t frames = rig_counter(*state, "a", "tx", "frames");
+	uint64_t full = rig_counter(*state, "a", "tx", "drops.no_buffer");
 	uint32_t round, i;
 
 	peer_start(*state, a);
@@ -143,9 +143,9 @@ static void a_device_is_reset_under_traffic(void **state)
 	}
 	/* Each frame either came or is counted: 80 and 10 a round, and one of peers_meet. */
 	rig_wait(*state,
-		rig_counter(*state, "a", "to_guest", "frames") - frames +
-				rig_counter(*state, "a", "to_guest", "drops.link_down") - drops +
-				rig_counter(*state, "a", "to_guest", "drops.no_buffer") - full ==
+		rig_counter(*state, "a", "tx", "frames") - frames +
+				rig_counter(*state, "a", "tx", "drops.link_down") - drops +
+				rig_counter(*state, "a", "tx", "drops.no_buffer") - full ==
 			50u * 90 + 1);
 }
 

@@ -142,12 +142,12 @@ static void a_frame_never_returns_to_the_port_it_came_from(void **state)
 	next_is(*state, p.b, mac_broadcast, inner);
 	next_is(*state, p.c, mac_broadcast, inner);
 	next_is(*state, p.d, mac_broadcast, inner);
-	before = rig_counter(*state, "a", "from_guest", "drops.hairpin");
+	before = rig_counter(*state, "a", "rx", "drops.hairpin");
 	send(*state, p.a, inner, p.a->mac, -1);
 	send(*state, p.a, p.a->mac, inner, -1);
 	nothing_else_came(*state, &p, p.a);
 	nothing_else_came(*state, &p, p.b);
-	rig_wait(*state, rig_counter(*state, "a", "from_guest", "drops.hairpin") == before + 2);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "drops.hairpin") == before + 2);
 }
 
 /* Frames in one burst, each with its place in it as content. */
@@ -306,7 +306,7 @@ static void link_local_addresses_stay_on_the_link(void **state)
 {
 	const struct four p = four_up(*state);
 	uint8_t dst[6] = {0x01, 0x80, 0xc2, 0, 0, 0};
-	uint64_t before = rig_counter(*state, "a", "from_guest", "drops.reserved_address");
+	uint64_t before = rig_counter(*state, "a", "rx", "drops.reserved_address");
 	int i;
 
 	for (i = 0; i < 16; i++) {
@@ -314,8 +314,7 @@ static void link_local_addresses_stay_on_the_link(void **state)
 		send(*state, p.a, dst, p.a->mac, -1);
 	}
 	nothing_else_came(*state, &p, p.a);
-	rig_wait(*state,
-		rig_counter(*state, "a", "from_guest", "drops.reserved_address") == before + 16);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "drops.reserved_address") == before + 16);
 	dst[5] = 16; /* an ordinary multicast address */
 	send(*state, p.a, dst, p.a->mac, -1);
 	next_is(*state, p.b, dst, p.a->mac);
@@ -358,12 +357,11 @@ static void a_port_that_goes_down_takes_its_addresses_along(void **state)
 static void a_lonely_guest_talks_to_nobody(void **state)
 {
 	struct peer *a = peer_up(*state, "a", NULL);
-	uint64_t before = rig_counter(*state, "a", "from_guest", "drops.no_destination");
+	uint64_t before = rig_counter(*state, "a", "rx", "drops.no_destination");
 
 	send(*state, a, mac_broadcast, a->mac, -1);
 	send(*state, a, multicast, a->mac, -1);
-	rig_wait(*state,
-		rig_counter(*state, "a", "from_guest", "drops.no_destination") == before + 2);
+	rig_wait(*state, rig_counter(*state, "a", "rx", "drops.no_destination") == before + 2);
 }
 
 /* The six counters of a direction. */
@@ -404,8 +402,8 @@ static void frames_and_bytes_are_counted_at_both_ends(void **state)
 
 	peers_meet(*state, a, b);
 	peers_meet(*state, a, b); /* the counters of the first round are settled by now */
-	from = counts_of(*state, "a", "from_guest");
-	to = counts_of(*state, "b", "to_guest");
+	from = counts_of(*state, "a", "rx");
+	to = counts_of(*state, "b", "tx");
 	for (i = 0; i < 10; i++)
 		peer_send_to(*state, a, b->mac, 100 + i, i);
 	for (i = 0; i < 4; i++)
@@ -421,8 +419,8 @@ static void frames_and_bytes_are_counted_at_both_ends(void **state)
 			.multicast = 4,
 			.broadcast = 3};
 
-		counts_grew_by(*state, "a", "from_guest", from, by);
-		counts_grew_by(*state, "b", "to_guest", to, by);
+		counts_grew_by(*state, "a", "rx", from, by);
+		counts_grew_by(*state, "b", "tx", to, by);
 	}
 }
 
@@ -437,12 +435,11 @@ static void frames_without_a_buffer_are_counted_as_such(void **state)
 	for (round = 0; round < 2; round++) {
 		c.features ^= PACKED;
 		b = peer_up(*state, "b", &c);
-		before = rig_counter(*state, "b", "to_guest", "drops.no_buffer");
+		before = rig_counter(*state, "b", "tx", "drops.no_buffer");
 		/* Nobody gives buffers back: the first four arrive. */
 		for (i = 0; i < 100; i++)
 			peer_send_to(*state, a, mac_broadcast, 60, i);
-		rig_wait(*state,
-			rig_counter(*state, "b", "to_guest", "drops.no_buffer") == before + 96);
+		rig_wait(*state, rig_counter(*state, "b", "tx", "drops.no_buffer") == before + 96);
 		for (i = 0; i < 4; i++)
 			peer_expect(*state, b, mac_broadcast, a->mac, 60, i);
 		peers_meet(*state, a, b);

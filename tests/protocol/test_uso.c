@@ -131,7 +131,7 @@ static void a_receiver_gets_only_what_it_negotiated(void **state)
 			uint64_t want = d->v6 ? HAS(GUEST_USO6) : HAS(GUEST_USO4);
 
 			hdr = uso_hdr(d);
-			before = rig_counter(*state, "b", "to_guest", "drops.gso_not_negotiated");
+			before = rig_counter(*state, "b", "tx", "drops.gso_not_negotiated");
 			datagram_send(*state, a, b->mac, d, &hdr);
 			if (takes[k] & want)
 				datagram_arrives(*state, b, a->mac, d, &hdr);
@@ -141,7 +141,7 @@ static void a_receiver_gets_only_what_it_negotiated(void **state)
 			peer_send_to(*state, a, b->mac, 100, (uint32_t)i);
 			peer_expect(*state, b, b->mac, a->mac, 100, (uint32_t)i);
 			rig_wait(*state,
-				rig_counter(*state, "b", "to_guest", "drops.gso_not_negotiated") ==
+				rig_counter(*state, "b", "tx", "drops.gso_not_negotiated") ==
 					before);
 		}
 		rig_clean(state);
@@ -152,12 +152,12 @@ static void a_receiver_gets_only_what_it_negotiated(void **state)
 static void is_bad(struct rig *r, struct peer *a, struct peer *b, const struct datagram *d,
 	const struct virtio_net_hdr_mrg_rxbuf *hdr)
 {
-	uint64_t before = rig_counter(r, "a", "from_guest", "drops.bad_header");
+	uint64_t before = rig_counter(r, "a", "rx", "drops.bad_header");
 
 	datagram_send(r, a, b->mac, d, hdr);
 	peer_send_to(r, a, b->mac, 100, 1);
 	peer_expect(r, b, b->mac, a->mac, 100, 1);
-	rig_wait(r, rig_counter(r, "a", "from_guest", "drops.bad_header") == before + 1);
+	rig_wait(r, rig_counter(r, "a", "rx", "drops.bad_header") == before + 1);
 }
 
 static void a_sender_may_use_only_what_it_negotiated(void **state)

@@ -222,8 +222,8 @@ static uint64_t drops_of(const char *port)
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++)
-		n += rig_counter(&rig, port, "from_guest", names[i]) +
-			rig_counter(&rig, port, "to_guest", names[i]);
+		n += rig_counter(&rig, port, "rx", names[i]) +
+			rig_counter(&rig, port, "tx", names[i]);
 	return n;
 }
 
@@ -451,7 +451,7 @@ static void every_busy_port_gets_its_share(void **state)
 		const char port[2] = {ports[i], 0};
 
 		p[i] = peer_up(&rig, port, &config);
-		before[i] = rig_counter(&rig, port, "from_guest", "frames");
+		before[i] = rig_counter(&rig, port, "rx", "frames");
 	}
 	for (int i = 0; i < 6; i += 2)
 		peers_meet(&rig, p[i], p[i + 1]);
@@ -462,7 +462,7 @@ static void every_busy_port_gets_its_share(void **state)
 		rig_nap();
 		sum = 0;
 		for (int i = 0; i < 6; i++) {
-			got[i] = rig_counter(&rig, p[i]->port, "from_guest", "frames") - before[i];
+			got[i] = rig_counter(&rig, p[i]->port, "rx", "frames") - before[i];
 			sum += got[i];
 		}
 	}

@@ -54,7 +54,7 @@ static uint64_t sum_of(const json_t *counts)
 
 uint64_t port_drops(struct rig *r, const char *port)
 {
-	static const char *const directions[] = {"from_guest", "to_guest"};
+	static const char *const directions[] = {"rx", "tx"};
 	json_t *rows = rig_call(r, "port.stats", NULL);
 	const json_t *row;
 	uint64_t n = 0;

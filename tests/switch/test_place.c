@@ -173,7 +173,7 @@ static struct fake *fake_up(const char *name, int node, unsigned n)
 	assert_int_equal(sw_port_add(sw, &f->port), 0);
 	for (unsigned q = 0; q < n; q++) {
 		assert_int_equal(port_pair_prepare(&f->port, (uint16_t)q), 0);
-		sw_queue_set(sw, &f->port, SW_FROM_GUEST, (uint16_t)q, true);
+		sw_queue_set(sw, &f->port, SW_RX, (uint16_t)q, true);
 	}
 	sw_commit(sw);
 	return f;
@@ -182,7 +182,7 @@ static struct fake *fake_up(const char *name, int node, unsigned n)
 static void fake_down(struct fake *f)
 {
 	for (uint16_t q = 0; q < 4; q++)
-		sw_queue_set(sw, &f->port, SW_FROM_GUEST, q, false);
+		sw_queue_set(sw, &f->port, SW_RX, q, false);
 	sw_commit(sw);
 	sw_port_del(sw, &f->port);
 	port_fini(&f->port);
@@ -305,7 +305,7 @@ static void what_does_not_run_or_exist_is_not_moved(void **state)
 	assert_int_equal(sw_queue_move(sw, &f->port, 1, 1), -ENOENT);
 	assert_int_equal(sw_queue_move(sw, &f->port, UINT16_MAX, 1), -ENOENT);
 	assert_int_equal(sw_queue_move(sw, &f->port, 0, NWORKERS), -EINVAL);
-	sw_queue_set(sw, &f->port, SW_FROM_GUEST, 0, false);
+	sw_queue_set(sw, &f->port, SW_RX, 0, false);
 	sw_commit(sw);
 	assert_int_equal(sw_queue_move(sw, &f->port, 0, 1), -ENOENT);
 	fake_down(f);
@@ -320,14 +320,14 @@ static void a_queue_that_stops_and_starts_in_one_commit_keeps_its_worker(void **
 	/* Now another one would be the better choice, but the first has not let go. */
 	f->node = 1;
 	f->places = 0;
-	sw_queue_set(sw, &f->port, SW_FROM_GUEST, 0, false);
-	sw_queue_set(sw, &f->port, SW_FROM_GUEST, 0, true);
+	sw_queue_set(sw, &f->port, SW_RX, 0, false);
+	sw_queue_set(sw, &f->port, SW_RX, 0, true);
 	sw_commit(sw);
 	assert_int_equal(info_of(f, 0).worker, worker);
 	assert_int_equal(f->places, 0);
-	sw_queue_set(sw, &f->port, SW_FROM_GUEST, 0, false);
+	sw_queue_set(sw, &f->port, SW_RX, 0, false);
 	sw_commit(sw);
-	sw_queue_set(sw, &f->port, SW_FROM_GUEST, 0, true);
+	sw_queue_set(sw, &f->port, SW_RX, 0, true);
 	sw_commit(sw);
 	assert_int_equal(info_of(f, 0).worker, 2);
 	fake_down(f);
@@ -429,7 +429,7 @@ static void who_got_frames_is_settled_when_no_more_come(void **state)
 	struct fake *from = fake_up("a", 0, 1), *to = fake_up("b", 0, 1);
 
 	(void)state;
-	sw_queue_set(sw, &to->port, SW_TO_GUEST, 0, true);
+	sw_queue_set(sw, &to->port, SW_TX, 0, true);
 	sw_commit(sw);
 	round_of_all();
 	assert_int_equal(to->settled, 0);
@@ -450,7 +450,7 @@ static void who_got_frames_is_settled_when_no_more_come(void **state)
 	from->busy[0] = 1;
 	round_of_all();
 	from->busy[0] = 0;
-	sw_queue_set(sw, &to->port, SW_TO_GUEST, 0, false);
+	sw_queue_set(sw, &to->port, SW_TX, 0, false);
 	sw_commit(sw);
 	round_of_all();
 	assert_int_equal(to->got, 3);

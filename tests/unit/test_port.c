@@ -43,19 +43,19 @@ static void a_port_sums_its_pairs_and_what_no_queue_counted(void **state)
 	assert_int_equal(port_init(&port, "p", &no_ops, 2), 0);
 	assert_int_equal(port_pair_prepare(&port, 0), 0);
 	assert_int_equal(port_pair_prepare(&port, 127), 0);
-	port_count(&port.pairs[0]->from_guest.frames, 3);
-	port_count(&port.pairs[127]->from_guest.frames, 4);
-	port_count_drop(&port.pairs[127]->to_guest, PORT_DROP_NO_BUFFER);
+	port_count(&port.pairs[0]->rx.frames, 3);
+	port_count(&port.pairs[127]->rx.frames, 4);
+	port_count_drop(&port.pairs[127]->tx, PORT_DROP_NO_BUFFER);
 	port_count_drop(&port.unqueued[0], PORT_DROP_LINK_DOWN);
 	port_count_drop(&port.unqueued[1], PORT_DROP_LINK_DOWN);
 	port_read(&port, &sum);
-	assert_int_equal(sum.from_guest.frames, 7);
-	assert_int_equal(sum.to_guest.drops[PORT_DROP_NO_BUFFER], 1);
-	assert_int_equal(sum.to_guest.drops[PORT_DROP_LINK_DOWN], 2);
+	assert_int_equal(sum.rx.frames, 7);
+	assert_int_equal(sum.tx.drops[PORT_DROP_NO_BUFFER], 1);
+	assert_int_equal(sum.tx.drops[PORT_DROP_LINK_DOWN], 2);
 	port_read_pair(&port, 127, &one);
-	assert_int_equal(one.from_guest.frames, 4);
+	assert_int_equal(one.rx.frames, 4);
 	port_read_pair(&port, 5, &one); /* never ran */
-	assert_int_equal(one.from_guest.frames, 0);
+	assert_int_equal(one.rx.frames, 0);
 	port_fini(&port);
 }
 
@@ -66,9 +66,9 @@ static void counters_survive_a_queue_that_comes_back(void **state)
 	(void)state;
 	assert_int_equal(port_init(&port, "p", &no_ops, 1), 0);
 	assert_int_equal(port_pair_prepare(&port, 0), 0);
-	port_count(&port.pairs[0]->from_guest.frames, 3);
+	port_count(&port.pairs[0]->rx.frames, 3);
 	assert_int_equal(port_pair_prepare(&port, 0), 0);
-	assert_int_equal(port.pairs[0]->from_guest.frames, 3);
+	assert_int_equal(port.pairs[0]->rx.frames, 3);
 	assert_null(port.steer); /* one pair needs no steering */
 	port_fini(&port);
 }

@@ -25,12 +25,12 @@ REST_READINGS = 8
 # announces itself, and the network is empty. And Linux starts its device some time before it
 # posts receive buffers, so what other guests send to all finds none. And its first frames on a
 # further queue pair may overtake QEMU's message that enables it.
-BOOT_DROPS = {('from_guest', 'no_destination'), ('to_guest', 'no_buffer'),
-              ('from_guest', 'queue_disabled')}
+BOOT_DROPS = {('rx', 'no_destination'), ('tx', 'no_buffer'),
+              ('rx', 'queue_disabled')}
 # What may be lost while guests talk. A TCP sender knows the receiver's window, not how many of
 # its buffers are left: without large segments a ring of 256 buffers is full in 0.4 MB, when QEMU
 # does not get the CPU for a moment. TCP sends it again.
-TALK_DROPS = {('to_guest', 'no_buffer')}
+TALK_DROPS = {('tx', 'no_buffer')}
 # The share of it that no guest reaches. Behind an IOMMU in strict mode, where it posts buffers more
 # slowly, 1 % and 3 % were seen on a quiet machine, and up to 7 % on a busy one.
 TALK_LOSS = 0.05
@@ -158,7 +158,7 @@ class Network:
     def check_moved(self, before, sender, receiver):
         """The payload that was sent one way since then is in the counters of both ports."""
         after = self.counters()
-        for guest, direction in (sender, 'from_guest'), (receiver, 'to_guest'):
+        for guest, direction in (sender, 'rx'), (receiver, 'tx'):
             new, old = after[guest.name][direction], before[guest.name][direction]
             assert new['bytes'] - old['bytes'] > MEBIBYTES << 20, (guest.name, direction)
             assert new['unicast'] > old['unicast'], (guest.name, direction)
@@ -175,9 +175,9 @@ class Network:
         limit = IOMMU_TALK_LOSS if any(guest.iommu for guest in self.guests) else TALK_LOSS
 
         def arrived():
-            sent = total('from_guest', lambda counters: counters['unicast'])
-            received = total('to_guest', lambda counters: counters['unicast'])
-            lost = total('to_guest', lambda counters: counters['drops']['no_buffer'])
+            sent = total('rx', lambda counters: counters['unicast'])
+            received = total('tx', lambda counters: counters['unicast'])
+            lost = total('tx', lambda counters: counters['drops']['no_buffer'])
             found[:] = sent, received, lost
             return sent == received + lost and lost < limit * sent
 

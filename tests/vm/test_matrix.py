@@ -49,7 +49,7 @@ def test_two_guests_talk(network, row):
     network.check_port(right, ring_format(right_device), without)
     network.exchange(left, right)
     assert network.learned() == {left.mac: 'g0', right.mac: 'g1'}
-    average = average_length(network.switch.stats('g0')['from_guest'])
+    average = average_length(network.switch.stats('g0')['rx'])
     if 'host_tso4' in without:
         assert average <= LONGEST_WITHOUT_OFFLOADS
     else:

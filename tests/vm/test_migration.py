@@ -171,11 +171,11 @@ def test_the_switch_learns_at_once_where_a_silent_guest_is(network):
     moving, listener, moved = network.start({'device': f'{SPLIT},guest_announce=off'},
                                             {'device': PACKED}, {'twin_of': 0})
     moving.ping(listener)
-    before = network.switch.stats(listener.name)['to_guest']['broadcast']
+    before = network.switch.stats(listener.name)['tx']['broadcast']
     Migration(moving, moved).finish()
     wait_until(lambda: network.learned().get(moved.mac) == moved.name, SOON_S,
                f'{moved.mac} is not learned behind {moved.name}: {network.learned()}')
-    assert network.switch.stats(listener.name)['to_guest']['broadcast'] > before
+    assert network.switch.stats(listener.name)['tx']['broadcast'] > before
     assert 'VIRTIO_NET_F_GUEST_ANNOUNCE' not in network.show(moved)['features']
     assert f'{moved.name}: SEND_RARP' in network.switch.log()
     listener.ping(moved)
@@ -201,7 +201,7 @@ def ping_all(sender):
 
 
 def frames_to(network, guest):
-    return network.switch.stats(guest.name)['to_guest']['frames']
+    return network.switch.stats(guest.name)['tx']['frames']
 
 
 @FORMATS

@@ -64,7 +64,7 @@ def test_qemu_is_killed_and_started_again(network, device, server):
     network.check_port(other)
     # Nobody is left to hear it: all of it is counted as such, and the guest is none the worse.
     assert other.run(f'ping -c 2 -i 0.2 -W 1 {killed.ip}')[0]
-    assert network.switch.drops().get(f'{other.name} from_guest no_destination')
+    assert network.switch.drops().get(f'{other.name} rx no_destination')
     network.boot(killed)
     network.check_port(killed, 'split' if device is SPLIT else 'packed')
     network.exchange(killed, other)

@@ -99,7 +99,7 @@ struct vhost_position {
 
 struct vhost_ring_info {
 	uint32_t size; /* entries; 0: not said yet */
-	bool from_guest;
+	bool rx;
 	/*
 	 * "stopped"; "incomplete": started, but something is missing or does not fit; "disabled";
 	 * "waiting": for the IOTLB to know the ring itself; "enabled"; "failed": the log says why;
@@ -114,7 +114,7 @@ struct vhost_ring_info {
 	bool big_endian;
 	bool logged;     /* writes to the ring itself go to the dirty log */
 	bool inflight;   /* what is taken is recorded in the in-flight buffer */
-	int worker;      /* that polls it; -1: none, and for to_guest rings */
+	int worker;      /* that polls it; -1: none, and for transmit rings */
 	int memory_node; /* with a worker: NUMA, of the guest's memory; -1: unknown */
 	bool far_off;    /* no worker is on that node */
 };

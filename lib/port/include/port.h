@@ -4,10 +4,10 @@
  * A port of the switch, whatever is behind it: a table of operations, counters, and the memory of
  * which queue pair each flow uses. Drivers embed `struct port` in a structure of their own.
  *
- * Directions are named from the guest: from_guest is what it sent, to_guest what it receives.
+ * Directions are seen from the switch: rx is what the guest sent, tx what it receives.
  *
  * Threads: the control thread creates and frees ports; workers call the operations of running
- * queues. A from_guest queue belongs to one worker. A to_guest queue is locked by its driver for one
+ * queues. A receive queue belongs to one worker. A transmit queue is locked by its driver for one
  * burst. So each counter has one writer at a time; readers (control) see each counter whole, and
  * different counters a moment apart.
  */
@@ -54,8 +54,8 @@ struct port_counters {
 
 /* Both directions of a queue pair. */
 struct port_pair {
-	struct port_counters from_guest;
-	struct port_counters to_guest;
+	struct port_counters rx;
+	struct port_counters tx;
 };
 
 struct port;
@@ -106,7 +106,7 @@ struct port_ops {
 	 */
 	void (*disarm)(struct port *port, uint16_t queue);
 
-	/* Control calls these, while the from_guest queue rests. Both may be NULL: all nodes are near. */
+	/* Control calls these, while the receive queue rests. Both may be NULL: all nodes are near. */
 
 	/* The NUMA node of the guest's memory, or -1. */
 	int (*node)(const struct port *port, uint16_t queue);
@@ -122,7 +122,7 @@ struct port {
 	char name[PORT_NAME_MAX + 1];
 	struct port_steer *steer;                /* NULL until the port has a second pair */
 	struct port_pair *pairs[PORT_MAX_PAIRS]; /* counters; allocated at first use, kept */
-	/* to_guest drops outside any queue, one for each worker. */
+	/* tx drops outside any queue, one for each worker. */
 	struct port_counters *unqueued;
 	unsigned nworkers;
 };

@@ -66,10 +66,10 @@ struct port *sw_port(const struct sw *sw, uint16_t id);
 struct port *sw_port_by_name(const struct sw *sw, const char *name);
 
 /* Whose frames a queue carries. */
-enum sw_dir { SW_FROM_GUEST, SW_TO_GUEST };
+enum sw_dir { SW_RX, SW_TX };
 
 /*
- * Note that a queue shall run, or rest. It takes effect with the next sw_commit; a from_guest queue
+ * Note that a queue shall run, or rest. It takes effect with the next sw_commit; a receive queue
  * that starts goes to the worker that has least to do (sw_place.h).
  */
 void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run);
@@ -107,7 +107,7 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
  */
 void sw_port_flush(struct sw *sw, const struct port *port);
 
-/* Whether the port has a running to_guest queue. */
+/* Whether the port has a running transmit queue. */
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 
 /*
@@ -130,7 +130,7 @@ uint32_t sw_now_s(const struct sw *sw);
 
 struct sw_worker_stats {
 	unsigned cpu;
-	unsigned queues;      /* from_guest queues it polls now */
+	unsigned queues;      /* receive queues it polls now */
 	uint64_t polls;       /* rounds over all its queues */
 	uint64_t busy_polls;  /* rounds that found a frame */
 	uint64_t busy_cycles; /* TSC cycles of those rounds */

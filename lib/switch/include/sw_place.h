@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Which worker polls which from_guest queue: how busy each queue keeps its worker, and how one moves to
+ * Which worker polls which receive queue: how busy each queue keeps its worker, and how one moves to
  * another while traffic flows.
  *
  * The load of a queue costs workers nothing: they count their busy cycles and each queue's frames and

@@ -3,7 +3,7 @@
 /*
  * The hot functions of a virtqueue. `mode` and `writable` are constants of the caller: `mode` is
  * the ring format and whether the extras of vq.h are compiled in; `writable` is true for a queue
- * whose buffers we fill (to_guest) and false for one we read (from_guest).
+ * whose buffers we fill (tx) and false for one we read (rx).
  *
  * A burst: vq_peek, vq_prefetch, then vq_fetch for each chain; vq_complete for each in the same
  * order, vq_flush once, vq_signal once. vq_batch.h takes and completes many usual chains at a time.

@@ -493,7 +493,7 @@ RW_ALWAYS_INLINE void put_in_turn(struct vhost_queue *q, struct frame *const *fr
 	look_ahead(q, mode);
 }
 
-RW_ALWAYS_INLINE void to_guest(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+RW_ALWAYS_INLINE void tx_burst(struct vhost_queue *q, struct frame *const *frames, unsigned n,
 	const unsigned mode, const bool mergeable)
 {
 	struct port_tally tally = {0};
@@ -529,12 +529,12 @@ void vhost_settle(struct vhost_queue *q)
 	target static void to_##name(                                           \
 		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
 	{                                                                       \
-		to_guest(q, frames, n, mode, false);                            \
+		tx_burst(q, frames, n, mode, false);                            \
 	}                                                                       \
 	target static void to_##name##_mergeable(                               \
 		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
 	{                                                                       \
-		to_guest(q, frames, n, mode, true);                             \
+		tx_burst(q, frames, n, mode, true);                             \
 	}
 
 BODIES(split, 0, )
