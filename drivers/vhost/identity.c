@@ -170,7 +170,7 @@ uint32_t vhost_config_read(void *dev, void *out)
 	struct net_config config = {
 		.status = VIRTIO_NET_S_LINK_UP,
 		.max_virtqueue_pairs = PORT_MAX_PAIRS,
-		.mtu = vp->session->mtu ? vp->session->mtu : UINT16_MAX,
+		.mtu = vu_mtu(vp->session) ? vu_mtu(vp->session) : UINT16_MAX,
 		.speed = SPEED_UNKNOWN,
 		.duplex = DUPLEX_UNKNOWN,
 	};

@@ -23,7 +23,7 @@
 static bool is_known(const struct vhost_port *vp, const struct vq_miss *miss)
 {
 	const struct gm_iotlb_entry *e = gm_iotlb_find(
-		gm_iotlb_view(vp->session->iotlb), miss->iova);
+		gm_iotlb_view(vu_iotlb(vp->session)), miss->iova);
 
 	return e && (e->perm & miss->perm) == miss->perm;
 }
@@ -92,7 +92,7 @@ static void asks_go_on(struct vhost_port *vp, struct vhost_queue *q)
 /* For all queues. */
 static void all_go_on(struct vhost_port *vp)
 {
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		struct vhost_queue *q = asking(vp, i);
 
 		if (q)
@@ -108,7 +108,7 @@ static void wake_ready(void *arg, uint32_t events)
 	(void)events;
 	if (read(vp->wake_fd, &n, sizeof(n)) < 0)
 		return;
-	if (!vp->session || !vp->session->iotlb)
+	if (!vp->session || !vu_iotlb(vp->session))
 		return;
 	all_go_on(vp);
 	vhost_kick_services(vp);
@@ -159,7 +159,7 @@ void vhost_iommu_wait(struct vhost_port *vp, unsigned ring, uint64_t missing)
 /* Try again to start the rings that wait. */
 static void rings_go_on(struct vhost_port *vp)
 {
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		if (vp->waiting[i] && vhost_rings_resume(vp, i, 1))
 			vp->waiting[i] = false; /* logged; nothing will make it start */
 	}
@@ -170,9 +170,9 @@ void vhost_iommu_tick(struct vhost_port *vp)
 	/* Without acknowledgements nobody says that a question was lost, or is to be repeated. */
 	bool acked = vp->session && vu_has_protocol_feature(vp->session, VU_PF_REPLY_ACK);
 
-	if (!vp->session || !vp->session->iotlb)
+	if (!vp->session || !vu_iotlb(vp->session))
 		return;
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		struct vhost_queue *q = asking(vp, i);
 
 		if (!q)
@@ -201,8 +201,8 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 /* Whether a part of the running ring lies in the range. */
 static bool ring_in(const struct vhost_port *vp, unsigned i, uint64_t iova, uint64_t size)
 {
-	const struct vu_ring *r = &vp->session->rings[i];
-	struct vq_areas bytes = vq_area_bytes(vp->session->features, (uint16_t)r->num);
+	const struct vu_ring *r = vu_ring(vp->session, i);
+	struct vq_areas bytes = vq_area_bytes(vu_features(vp->session), (uint16_t)r->num);
 
 	return overlap(iova, size, r->addr.desc, bytes.desc) ||
 		overlap(iova, size, r->addr.avail, bytes.driver) ||
@@ -215,7 +215,7 @@ bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size)
 
 	if (rw_range_wraps(iova, size))
 		size = 0;
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		if (!*vhost_ring_queue(vp, i) || !ring_in(vp, i, iova, size))
 			continue;
 		/* The guest pulls the ring itself away: it waits until it is mapped again. */
@@ -265,7 +265,7 @@ void vhost_iotlb_answered(void *dev, uint64_t cookie, bool ok)
 {
 	struct vhost_port *vp = dev;
 
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		struct vhost_queue *q = asking(vp, i);
 
 		if (!q)

@@ -17,13 +17,13 @@ static bool wants_service(const struct vhost_pair *pair)
 
 int vhost_kick_of(const struct vu_session *s, unsigned i)
 {
-	const struct vu_ring *r = &s->rings[i];
+	const struct vu_ring *r = vu_ring(s, i);
 
 	/*
 	 * Going to sleep is a write to the ring. While a guest migrates, none is made that is not for a
 	 * frame: each one is a page to be sent again.
 	 */
-	if (s->log && (vu_logs_buffers(s) || vu_logs_ring(s, i)))
+	if (vu_log(s) && (vu_logs_buffers(s) || vu_logs_ring(s, i)))
 		return PORT_KICK_NONE;
 	if (r->kick_fd >= 0)
 		return r->kick_fd;
@@ -41,7 +41,7 @@ void vhost_ring_kicked(void *dev, unsigned ring)
 
 void vhost_kick_services(struct vhost_port *vp)
 {
-	for (unsigned i = 0; i < (vp->session->nrings + 1) / 2; i++) {
+	for (unsigned i = 0; i < (vu_nrings(vp->session) + 1) / 2; i++) {
 		if (wants_service(&vp->pairs[i]))
 			sw_kick(vp->sw, &vp->port, (uint16_t)i);
 	}

@@ -111,7 +111,7 @@ static const struct port_ops port_ops = {
 /* A worker found a ring that lies: say so, here and to the front-end. */
 static void watch_rings(struct vhost_port *vp)
 {
-	for (unsigned i = 0; i < vp->session->nrings; i++) {
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
 		const struct vhost_queue *q = *vhost_ring_queue(vp, i);
 
 		if (!q || vp->broken_told[i] || !__atomic_load_n(&q->broken, __ATOMIC_RELAXED))
@@ -125,25 +125,13 @@ static void watch_rings(struct vhost_port *vp)
 	}
 }
 
-/* SET_LOG_FD: the bitmap may have changed. When exactly is nothing a worker should spend time on. */
-static void signal_log(const struct vhost_port *vp)
-{
-	const struct vu_session *s = vp->session;
-	uint64_t one = 1;
-
-	if (!s->log || s->log_fd < 0)
-		return;
-	/* EAGAIN: it has not been read since. */
-	if (write(s->log_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		rw_debug("port %s: log eventfd: %s", vp->port.name, strerror(errno));
-}
-
 static void watch_due(void *arg)
 {
 	struct vhost_port *vp = arg;
 
 	watch_rings(vp);
-	signal_log(vp);
+	/* When exactly is nothing that a worker should spend time on. */
+	vu_log_signal(vp->session);
 	vhost_iommu_tick(vp);
 }
 
@@ -160,7 +148,7 @@ static uint64_t inflight_bytes(void *dev, uint16_t num)
 {
 	const struct vhost_port *vp = dev;
 
-	return vq_inflight_bytes(vp->session->features, num);
+	return vq_inflight_bytes(vu_features(vp->session), num);
 }
 
 static void session_closed(void *dev, int reason)
@@ -406,8 +394,8 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.connected = s,
 		.link = sw_port_is_up(vp->sw, &vp->port),
 		.packed = s && vu_has_feature(s, VIRTIO_F_RING_PACKED),
-		.features = s ? s->features : 0,
-		.mtu = s ? s->mtu : 0,
+		.features = s ? vu_features(s) : 0,
+		.mtu = s ? vu_mtu(s) : 0,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
 		const struct vhost_queue *from = vp->pairs[i].from, *to = vp->pairs[i].to;

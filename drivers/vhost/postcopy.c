@@ -93,7 +93,11 @@ static void touch(const struct gm_map *map, uint64_t gpa)
  */
 static void prefault(const struct vhost_queue *q, enum vhost_area area, uint64_t len)
 {
-	struct gm_space space = vu_ring_space(q->session);
+	struct gm_space space = {
+		.kind = q->space,
+		.map = q->init.mem,
+		.view = q->init.tlb ? gm_iotlb_view(q->init.tlb) : NULL,
+	};
 	const struct gm_linear *lin = &q->area[area];
 	struct gm_piece piece;
 
@@ -111,7 +115,7 @@ static void prefault(const struct vhost_queue *q, enum vhost_area area, uint64_t
 
 static bool start(struct vhost_queue *q)
 {
-	struct vq_areas bytes = vq_area_bytes(q->session->features, q->init.num);
+	struct vq_areas bytes = vq_area_bytes(q->init.features, q->init.num);
 	uint32_t expected = RELAY_NEW;
 
 	prefault(q, VHOST_AREA_DESC, bytes.desc);
@@ -327,7 +331,7 @@ static bool wait_for(struct vhost_port *vp, bool (*done)(struct vhost_port *, un
 	if (vp->postcopy && !vp->postcopy->retrying)
 		until += PATIENCE_NS;
 	while (!done(vp, first, n)) {
-		if (vp->session->postcopy == VU_POSTCOPY_LISTENING && now_ns() > until) {
+		if (vu_postcopy_state(vp->session) == VU_POSTCOPY_LISTENING && now_ns() > until) {
 			rw_timer_start(vp->loop, &vp->postcopy->again, AGAIN_MS, 0);
 			return false;
 		}
@@ -397,10 +401,10 @@ bool vhost_postcopy_drain(struct vhost_port *vp, unsigned first, unsigned n)
 	static const struct timespec nap = {.tv_nsec = IDLE_NS};
 
 	/* Once the memory is cut off, what the thread has in hand is worth nothing. */
-	if (!vp->postcopy || vp->session->postcopy != VU_POSTCOPY_LISTENING)
+	if (!vp->postcopy || vu_postcopy_state(vp->session) != VU_POSTCOPY_LISTENING)
 		return true;
 	ask_all_to_stop(vp, first, n, true);
-	if (!wait_for(vp, all_from_stopped, first, n) && !vp->session->over)
+	if (!wait_for(vp, all_from_stopped, first, n) && !vu_is_over(vp->session))
 		return false;
 	/* Workers never wait; when they take nothing, what is left is counted as dropped. */
 	while (sw_forward_takes(vp->sw) && !all_sent(vp, first, n))

@@ -31,7 +31,7 @@ static inline bool vhost_postcopy_wanted(const struct vhost_port *vp)
 {
 	const struct vu_session *s = vp->session;
 
-	return s && s->postcopy == VU_POSTCOPY_LISTENING && !s->over;
+	return s && vu_postcopy_state(s) == VU_POSTCOPY_LISTENING && !vu_is_over(s);
 }
 
 /*

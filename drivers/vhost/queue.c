@@ -13,8 +13,8 @@
 static int areas_get(struct vhost_queue *q, const struct vhost_queue_config *cfg, uint64_t *missing)
 {
 	const struct vu_session *s = cfg->session;
-	const struct vu_ring *ring = &s->rings[cfg->ring];
-	struct vq_areas bytes = vq_area_bytes(s->features, (uint16_t)ring->num);
+	const struct vu_ring *ring = vu_ring(s, cfg->ring);
+	struct vq_areas bytes = vq_area_bytes(vu_features(s), (uint16_t)ring->num);
 	struct gm_space space = vu_ring_space(s);
 	int ret = gm_linear_get(
 		&space, ring->addr.desc, bytes.desc, &q->area[VHOST_AREA_DESC], missing);
@@ -64,8 +64,8 @@ static int pieces_add(struct vhost_queue *q, const struct gm_space *space, uint6
 static int pieces_init(struct vhost_queue *q, const struct vhost_queue_config *cfg, unsigned *n)
 {
 	const struct vu_session *s = cfg->session;
-	const struct vu_ring *ring = &s->rings[cfg->ring];
-	struct vq_areas bytes = vq_area_bytes(s->features, (uint16_t)ring->num);
+	const struct vu_ring *ring = vu_ring(s, cfg->ring);
+	struct vq_areas bytes = vq_area_bytes(vu_features(s), (uint16_t)ring->num);
 	const struct gm_linear *device = &q->area[VHOST_AREA_DEVICE];
 	struct gm_space space = vu_ring_space(s);
 	struct gm_piece *to;
@@ -97,7 +97,7 @@ static int log_init(
 	q->log_buffers = !from && vu_logs_buffers(s);
 	if (!q->log_buffers && !ring)
 		return 0;
-	dl_batch_init(&q->batch, s->log);
+	dl_batch_init(&q->batch, vu_log(s));
 	vq->log = &q->batch;
 	if (ring)
 		ret = pieces_init(q, cfg, &n);
@@ -121,7 +121,7 @@ static int ring_prepare(
 	struct vhost_queue *q, const struct vhost_queue_config *cfg, uint64_t *missing)
 {
 	const struct vu_session *s = cfg->session;
-	const struct vu_ring *ring = &s->rings[cfg->ring];
+	const struct vu_ring *ring = vu_ring(s, cfg->ring);
 	int ret = areas_get(q, cfg, missing);
 
 	if (ret)
@@ -130,15 +130,15 @@ static int ring_prepare(
 	q->area_addr[VHOST_AREA_DRIVER] = ring->addr.avail;
 	q->area_addr[VHOST_AREA_DEVICE] = ring->addr.used;
 	q->init = (struct vq_config){
-		.mem = s->mem,
+		.mem = vu_mem(s),
 		.desc = q->area[VHOST_AREA_DESC].host,
 		.driver = q->area[VHOST_AREA_DRIVER].host,
 		.device = q->area[VHOST_AREA_DEVICE].host,
-		.features = s->features,
+		.features = vu_features(s),
 		.base = ring->base,
 		.num = (uint16_t)ring->num,
 		.call_fd = ring->call_fd,
-		.tlb = s->iotlb,
+		.tlb = vu_iotlb(s),
 		/* Modern devices are little-endian, and packed rings are modern. */
 		.swap = ring->swap && !q->packed && !vu_has_feature(s, VIRTIO_F_VERSION_1),
 		.inflight = vu_ring_inflight(s, cfg->ring),
@@ -193,22 +193,22 @@ int vhost_queue_new(
 	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing)
 {
 	const struct vu_session *s = cfg->session;
-	const struct vu_ring *ring = &s->rings[cfg->ring];
+	const struct vu_ring *ring = vu_ring(s, cfg->ring);
 	bool from = cfg->ring & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
 	struct vhost_queue *q = queue_alloc(ring->num, from);
 	int ret = -ENOMEM;
 
 	if (!q)
 		return -ENOMEM;
-	q->session = s;
+	q->space = vu_ring_space(s).kind;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
 	q->shared = cfg->shared;
 	q->wake_fd = cfg->wake_fd;
 	q->counters = from ? &cfg->counters->rx : &cfg->counters->tx;
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
-	q->backlog = from || !s->iotlb ? NULL : vhost_fifo_new();
-	if (!from && s->iotlb && !q->backlog)
+	q->backlog = from || !vu_iotlb(s) ? NULL : vhost_fifo_new();
+	if (!from && vu_iotlb(s) && !q->backlog)
 		goto err;
 	/* The buffers that were posted before the ring started are asked for at once. */
 	q->wants_service = q->backlog != NULL;

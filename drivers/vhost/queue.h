@@ -12,7 +12,6 @@
 #include "rw_numa.h"
 #include "rw_virtio_net.h"
 #include "vq.h"
-#include "vu_session.h"
 
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
@@ -48,6 +47,7 @@ struct vhost_asks {
 enum vhost_area { VHOST_AREA_DESC, VHOST_AREA_DRIVER, VHOST_AREA_DEVICE };
 
 struct vhost_relay; /* postcopy.h */
+struct vu_session;  /* vu_session.h */
 
 struct vhost_queue {
 	struct vq vq;
@@ -94,8 +94,8 @@ struct vhost_queue {
 	struct vhost_relay *relay;  /* NULL but in a postcopy migration */
 
 	/* Control only, and the thread that sets the ring up. */
-	const struct vu_session *session;
 	struct vq_config init;
+	enum gm_kind space;    /* how the addresses below are meant */
 	uint64_t area_addr[3]; /* as the front-end gave them */
 	struct gm_linear area[3];
 	struct gm_piece *pieces; /* for the dirty log of the ring */

@@ -59,7 +59,7 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		if (!*q)
 			continue;
 		if ((*q)->ready)
-			vp->session->rings[i].base = vq_base(&(*q)->vq, (*q)->packed);
+			vu_ring_rested(vp->session, i, vq_base(&(*q)->vq, (*q)->packed));
 		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
 		if ((*q)->backlog)
 			port_count(&(*q)->counters->drops[PORT_DROP_NO_BUFFER],
@@ -98,7 +98,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	int ret;
 
 	/* A disabled transmit ring supplies nothing; a disabled receive ring is drained. */
-	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vp->session->rings[i].enabled))
+	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vu_ring(vp->session, i)->enabled))
 		return 0;
 	ret = port_pair_prepare(&vp->port, pair);
 	if (!ret) {

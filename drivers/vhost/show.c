@@ -52,34 +52,36 @@ bool vhost_port_session(const struct vhost_port *vp, struct vhost_session_info *
 		[VU_POSTCOPY_LISTENING] = "listening",
 	};
 	const struct vu_session *s = vp->session;
+	struct vu_inflight_size inflight;
 
 	if (!s)
 		return false;
+	inflight = vu_inflight_size(s);
 	*out = (struct vhost_session_info){
-		.protocol_features = s->protocol_features,
+		.protocol_features = vu_protocol_features(s),
 		.mac_set = vp->mac_set,
-		.status = s->status,
-		.channel = s->channel,
-		.iotlb = s->iotlb,
-		.entries = s->iotlb ? gm_iotlb_view(s->iotlb)->n : 0,
-		.log_size = s->log ? dl_size(s->log) : 0,
+		.status = vu_status(s),
+		.channel = vu_has_channel(s),
+		.iotlb = vu_iotlb(s),
+		.entries = vu_iotlb(s) ? gm_iotlb_view(vu_iotlb(s))->n : 0,
+		.log_size = vu_log(s) ? dl_size(vu_log(s)) : 0,
 		.log_buffers = vu_logs_buffers(s),
-		.inflight = s->inflight.size,
-		.in_rings = s->inflight.nrings,
-		.in_entries = s->inflight.num,
-		.postcopy = postcopy[s->postcopy],
-		.nregions = s->mem ? s->mem->nregions : 0,
-		.nrings = s->nrings,
+		.inflight = inflight.bytes,
+		.in_rings = inflight.nrings,
+		.in_entries = inflight.num,
+		.postcopy = postcopy[vu_postcopy_state(s)],
+		.nregions = vu_mem(s) ? vu_mem(s)->nregions : 0,
+		.nrings = vu_nrings(s),
 	};
 	memcpy(out->mac, vp->mac, sizeof(out->mac));
-	for (unsigned i = 0; i < s->nrings; i++)
+	for (unsigned i = 0; i < vu_nrings(s); i++)
 		out->log_rings += vu_logs_ring(s, i);
 	return true;
 }
 
 void vhost_port_region(const struct vhost_port *vp, unsigned i, struct vhost_region_info *out)
 {
-	const struct gm_region *r = &vp->session->mem->regions[i];
+	const struct gm_region *r = &vu_mem(vp->session)->regions[i];
 
 	*out = (struct vhost_region_info){.gpa = r->gpa, .uva = r->uva, .size = r->size};
 }
@@ -119,7 +121,7 @@ RW_NOINLINE __attribute__((no_sanitize("thread"))) static bool glance(
 static const char *ring_state(
 	const struct vhost_port *vp, unsigned i, const struct vhost_queue *q, bool broken)
 {
-	const struct vu_ring *r = &vp->session->rings[i];
+	const struct vu_ring *r = vu_ring(vp->session, i);
 
 	if (!r->started)
 		return "stopped";
@@ -157,7 +159,7 @@ static void place_fill(const struct vhost_port *vp, unsigned i, struct vhost_rin
 void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out)
 {
 	const struct vu_session *s = vp->session;
-	const struct vu_ring *r = &s->rings[i];
+	const struct vu_ring *r = vu_ring(s, i);
 	const struct vhost_pair *pair = &vp->pairs[i / 2];
 	const struct vhost_queue *q = i & 1 ? pair->from : pair->to;
 	bool packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);

@@ -11,6 +11,7 @@
 #include "queue.h"
 #include "rw_log.h"
 #include "vhost_port.h"
+#include "vu_session.h"
 
 struct vhost_postcopy;
 

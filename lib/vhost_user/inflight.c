@@ -156,3 +156,12 @@ void *vu_ring_inflight(const struct vu_session *s, unsigned i)
 		return NULL;
 	return b->base + i * b->stride;
 }
+
+struct vu_inflight_size vu_inflight_size(const struct vu_session *s)
+{
+	return (struct vu_inflight_size){
+		.bytes = s->inflight.size,
+		.nrings = s->inflight.nrings,
+		.num = s->inflight.num,
+	};
+}

@@ -14,6 +14,50 @@
 
 #include "vu_session.h"
 
+struct vu_conn;    /* partial messages and their descriptors: conn.c */
+struct vu_channel; /* messages to the front-end and their answers: channel.c */
+struct vu_state;   /* a transfer of device state that is under way: state.c */
+
+/* The in-flight buffer: a region for each ring, `stride` bytes apart. */
+struct vu_inflight {
+	int fd;        /* -1: there is none */
+	uint8_t *base; /* mapped */
+	uint64_t size; /* bytes at `base` */
+	uint64_t stride;
+	uint16_t nrings;
+	uint16_t num; /* entries of each ring it has room for */
+};
+
+struct vu_session {
+	const struct vu_ops *ops;
+	void *dev;
+	struct vu_offer offer;
+	const char *name; /* for log lines; the owner's */
+
+	struct rw_loop *loop;
+	struct vu_conn *conn;
+	uint64_t features;          /* acknowledged by SET_FEATURES */
+	uint64_t protocol_features; /* acknowledged by SET_PROTOCOL_FEATURES */
+	struct gm_map *mem;         /* NULL before the first SET_MEM_TABLE */
+	struct gm_iotlb *iotlb;     /* NULL until SET_FEATURES acknowledged ACCESS_PLATFORM */
+	struct dl_log *log;         /* NULL: no SET_LOG_BASE */
+	int log_fd;                 /* eventfd of SET_LOG_FD, -1: none */
+	struct vu_inflight inflight;
+	struct vu_channel *channel; /* NULL: no SET_BACKEND_REQ_FD */
+	struct vu_state *state;     /* NULL: no transfer */
+	enum vu_postcopy postcopy;
+	int ufd;               /* userfaultfd, -1: none */
+	bool mem_unacked;      /* postcopy: the front-end has yet to confirm the table */
+	uint16_t mtu;          /* 0: not said */
+	uint8_t status;        /* virtio device status, as last set */
+	uint32_t nrings;       /* one more than the highest ring index ever named */
+	bool features_set;     /* SET_FEATURES was seen */
+	bool features_refused; /* ... and the last one was not acceptable */
+	bool waiting;          /* the present message waits for vu_session_retry */
+	bool over;             /* it ends: what is still under way is of no interest to anybody */
+	struct vu_ring rings[VU_MAX_RINGS];
+};
+
 /* Longer payloads than VU_MAX_PAYLOAD are read over up to here, so that refusing one keeps pace. */
 #define VU_MAX_DRAIN 4096
 

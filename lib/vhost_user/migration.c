@@ -2,6 +2,7 @@
 /* Live migration: the dirty log, the announcement of the guest's move, postcopy. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <linux/userfaultfd.h>
 
 #include "internal.h"
+#include "rw_log.h"
 
 /* Linux 5.11; older headers lack it. */
 #ifndef UFFD_USER_MODE_ONLY
@@ -51,6 +53,17 @@ int vu_on_set_log_fd(struct vu_session *s, struct vu_msg *m)
 		close(s->log_fd);
 	s->log_fd = fd;
 	return 0;
+}
+
+void vu_log_signal(const struct vu_session *s)
+{
+	const uint64_t one = 1;
+
+	if (!s->log || s->log_fd < 0)
+		return;
+	/* EAGAIN: the front-end has not read it since the last time. */
+	if (write(s->log_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		rw_debug("%s: log eventfd: %s", s->name, strerror(errno));
 }
 
 int vu_on_send_rarp(struct vu_session *s, struct vu_msg *m)

@@ -140,6 +140,11 @@ void vu_ring_error(struct vu_session *s, unsigned i)
 	}
 }
 
+void vu_ring_rested(struct vu_session *s, unsigned i, uint32_t base)
+{
+	s->rings[i].base = base;
+}
+
 /* The messages. */
 
 int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m)

@@ -178,3 +178,80 @@ void vu_session_free(struct vu_session *s)
 		session_release(s);
 	free(s);
 }
+
+/* What the owner may read. */
+
+uint64_t vu_features(const struct vu_session *s)
+{
+	return s->features;
+}
+
+uint64_t vu_protocol_features(const struct vu_session *s)
+{
+	return s->protocol_features;
+}
+
+bool vu_has_feature(const struct vu_session *s, unsigned bit)
+{
+	return s->features >> bit & 1;
+}
+
+bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit)
+{
+	return s->protocol_features >> bit & 1;
+}
+
+const struct gm_map *vu_mem(const struct vu_session *s)
+{
+	return s->mem;
+}
+
+const struct gm_iotlb *vu_iotlb(const struct vu_session *s)
+{
+	return s->iotlb;
+}
+
+struct dl_log *vu_log(const struct vu_session *s)
+{
+	return s->log;
+}
+
+unsigned vu_nrings(const struct vu_session *s)
+{
+	return s->nrings;
+}
+
+const struct vu_ring *vu_ring(const struct vu_session *s, unsigned i)
+{
+	return &s->rings[i];
+}
+
+uint16_t vu_mtu(const struct vu_session *s)
+{
+	return s->mtu;
+}
+
+uint8_t vu_status(const struct vu_session *s)
+{
+	return s->status;
+}
+
+enum vu_postcopy vu_postcopy_state(const struct vu_session *s)
+{
+	return s->postcopy;
+}
+
+bool vu_has_channel(const struct vu_session *s)
+{
+	return s->channel;
+}
+
+bool vu_is_waiting(const struct vu_session *s)
+{
+	return s->waiting;
+}
+
+bool vu_is_over(const struct vu_session *s)
+{
+	return s->over;
+}

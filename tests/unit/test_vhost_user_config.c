@@ -104,7 +104,7 @@ static void some_protocol_features_need_others(void **state)
 		uint64_t bad = (ALL_PF | rules[i].bit) & ~rules[i].needs;
 
 		assert_int_equal(ask_u64(f, VU_SET_PROTOCOL_FEATURES, bad), ACK_BAD);
-		assert_int_equal(f->s->protocol_features, ALL_PF);
+		assert_int_equal(vu_protocol_features(f->s), ALL_PF);
 	}
 	assert_int_equal(ask_u64(f, VU_SET_PROTOCOL_FEATURES, OFFERED_PF), ACK_OK);
 }

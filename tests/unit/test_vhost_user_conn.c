@@ -88,7 +88,7 @@ static void messages_in_one_write_are_told_apart(void **state)
 	assert_int_equal(receive(f, VU_SET_VRING_ENABLE), REPLY);
 	assert_int_equal(f->reply, 0);
 	assert_true(f->running[0]);
-	assert_true(f->s->rings[0].call_fd >= 0);
+	assert_true(vu_ring(f->s, 0)->call_fd >= 0);
 	close(fd);
 }
 

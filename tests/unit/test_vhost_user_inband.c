@@ -25,7 +25,7 @@ static void call(const struct front *f, unsigned ring)
 {
 	uint64_t one = 1;
 
-	assert_int_equal(write(f->s->rings[ring].call_fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(write(vu_ring(f->s, ring)->call_fd, &one, sizeof(one)), sizeof(one));
 }
 
 /* The next message on the channel is this one about the ring, and no other. */
@@ -48,7 +48,7 @@ static void a_kick_may_be_a_message(void **state)
 	int ch = begin_inband(f);
 
 	assert_int_equal(ask_state(f, VU_VRING_KICK, 1, 1), ACK_BAD);
-	assert_false(f->s->rings[1].started);
+	assert_false(vu_ring(f->s, 1)->started);
 	/* Each buffer may be announced so: a ring that runs goes on, and its owner is told. */
 	f->pauses = 0;
 	assert_int_equal(f->kicks[0], 0);
@@ -69,8 +69,8 @@ static void calls_of_a_worker_become_messages(void **state)
 	struct front *f = front_of(state);
 	int ch = begin_inband(f);
 
-	assert_true(fcntl(f->s->rings[0].call_fd, F_GETFL) & O_NONBLOCK);
-	assert_int_equal(f->s->rings[1].call_fd, -1);
+	assert_true(fcntl(vu_ring(f->s, 0)->call_fd, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(vu_ring(f->s, 1)->call_fd, -1);
 	for (int i = 0; i < 3; i++) {
 		call(f, 0);
 		call(f, 0); /* two at once say no more */
@@ -93,12 +93,12 @@ static void an_eventfd_or_polling_is_preferred_to_messages(void **state)
 
 	assert_int_equal(ask_fd(f, VU_SET_VRING_CALL, 0), ACK_OK);
 	assert_int_equal(count_fds(), before);
-	assert_null(f->s->rings[0].call);
+	assert_null(vu_ring(f->s, 0)->call);
 	call(f, 0);
 	pump(f);
 	assert_false(next(ch, &n));
 	assert_int_equal(ask_u64(f, VU_SET_VRING_CALL, VU_VRING_NOFD), ACK_OK);
-	assert_int_equal(f->s->rings[0].call_fd, -1);
+	assert_int_equal(vu_ring(f->s, 0)->call_fd, -1);
 	assert_int_equal(count_fds(), before - 1);
 	close(ch);
 }
@@ -117,7 +117,7 @@ static void the_last_call_precedes_the_answer_that_the_ring_is_stopped(void **st
 	while (receive(f, hdr.request) == SILENCE)
 		assert_int_equal(rw_loop_once(f->loop, 0), 0);
 	assert_notice(ch, VU_BACKEND_VRING_CALL, 0);
-	assert_int_equal(f->s->rings[0].call_fd, -1);
+	assert_int_equal(vu_ring(f->s, 0)->call_fd, -1);
 	close(ch);
 }
 
@@ -196,13 +196,13 @@ static void a_reset_or_another_choice_ends_in_band_calls(void **state)
 	unsigned before = count_fds();
 
 	set_protocol_features(f, ALL_PF);
-	assert_int_equal(f->s->rings[0].call_fd, -1);
+	assert_int_equal(vu_ring(f->s, 0)->call_fd, -1);
 	assert_int_equal(count_fds(), before - 1);
 	set_protocol_features(f, ALL_PF | INBAND);
-	assert_true(f->s->rings[0].call_fd >= 0);
+	assert_true(vu_ring(f->s, 0)->call_fd >= 0);
 	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
 	assert_int_equal(count_fds(), before - 1);
-	assert_int_equal(f->s->rings[0].call_fd, -1);
+	assert_int_equal(vu_ring(f->s, 0)->call_fd, -1);
 	close(ch);
 }
 

@@ -27,13 +27,13 @@ static void there_are_509_memory_slots(void **state)
 	assert_int_equal(get(f, (struct request){.request = VU_GET_MAX_MEM_SLOTS}), 509);
 	for (uint64_t i = 1; i < 509; i++)
 		assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, page(i))), ACK_OK);
-	assert_int_equal(f->s->mem->nregions, 509);
+	assert_int_equal(vu_mem(f->s)->nregions, 509);
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, page(509))), ACK_BAD);
 	assert_int_equal(ask(f, slot(f, VU_REM_MEM_REG, page(77))), ACK_OK);
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, page(509))), ACK_OK);
 	/* A table takes the place of all of them. */
 	assert_int_equal(ask_mem(f), ACK_OK);
-	assert_int_equal(f->s->mem->nregions, 1);
+	assert_int_equal(vu_mem(f->s)->nregions, 1);
 }
 
 static void a_region_is_removed_whatever_offset_is_said(void **state)
@@ -51,7 +51,7 @@ static void a_region_is_removed_whatever_offset_is_said(void **state)
 	region.mmap_offset = 0; /* QEMU's habit */
 	assert_int_equal(ask(f, slot(f, VU_REM_MEM_REG, region)), ACK_OK);
 	assert_int_equal(ask(f, slot(f, VU_REM_MEM_REG, region)), ACK_BAD);
-	assert_int_equal(f->s->mem->nregions, 1);
+	assert_int_equal(vu_mem(f->s)->nregions, 1);
 }
 
 /* Older QEMU sends one. */
@@ -76,18 +76,18 @@ static void a_region_that_cannot_be_added_leaves_the_others(void **state)
 {
 	struct front *f = front_of(state);
 	struct vu_mem_region past_the_end = page(1), nothing = page(2), overlap = {.size = 0x1000};
-	struct gm_map *old;
+	const struct gm_map *old;
 
 	negotiate(f, PROTOCOL | VERSION1);
 	start_ring(f, 0);
-	old = f->s->mem;
+	old = vu_mem(f->s);
 	past_the_end.mmap_offset = MEM_SIZE;
 	nothing.size = 0;
 	overlap.gpa = MEM_SIZE - 0x1000;
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, past_the_end)), ACK_BAD);
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, nothing)), ACK_BAD);
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, overlap)), ACK_BAD);
-	assert_ptr_equal(f->s->mem, old);
+	assert_ptr_equal(vu_mem(f->s), old);
 	assert_true(f->running[0]);
 }
 
@@ -102,7 +102,7 @@ static void without_memory_rings_rest(void **state)
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1), ACK_OK);
 	start_ring(f, 0);
 	assert_int_equal(ask(f, slot(f, VU_REM_MEM_REG, all)), ACK_OK);
-	assert_int_equal(f->s->mem->nregions, 0);
+	assert_int_equal(vu_mem(f->s)->nregions, 0);
 	assert_false(f->running[0]);
 	assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, all)), ACK_OK);
 	assert_true(f->running[0]);
@@ -136,7 +136,7 @@ static void addresses_may_be_guest_physical(void **state)
 	table.payload.mem.regions[0].uva = 0x7777000; /* means nothing */
 	assert_int_equal(ask(f, table), ACK_OK);
 	assert_int_equal(vu_ring_space(f->s).kind, GM_GPA);
-	assert_ptr_equal(vu_ring_space(f->s).map, f->s->mem);
+	assert_ptr_equal(vu_ring_space(f->s).map, vu_mem(f->s));
 	assert_int_equal(ask_addr(f, a), ACK_OK);
 	a.used = MEM_SIZE;
 	assert_int_equal(ask_addr(f, a), ACK_BAD);
@@ -157,7 +157,7 @@ static void addresses_are_the_front_end_s_unless_negotiated_otherwise(void **sta
 
 	negotiate(f, PROTOCOL | VERSION1);
 	assert_int_equal(vu_ring_space(f->s).kind, GM_UVA);
-	assert_ptr_equal(vu_ring_space(f->s).map, f->s->mem);
+	assert_ptr_equal(vu_ring_space(f->s).map, vu_mem(f->s));
 	assert_null(vu_ring_space(f->s).view);
 }
 
@@ -198,9 +198,9 @@ static void an_update_is_answered_when_it_can_be_used(void **state)
 	negotiate(f, FEATURES | IOMMU);
 	assert_true(update(f, IOVA, 0x3000, MEM_UVA + 0x5000));
 	assert_int_equal(f->updates, 1);
-	e = gm_iotlb_find(gm_iotlb_view(f->s->iotlb), IOVA + 0x2fff);
+	e = gm_iotlb_find(gm_iotlb_view(vu_iotlb(f->s)), IOVA + 0x2fff);
 	assert_non_null(e);
-	assert_ptr_equal(e->host, f->s->mem->regions[0].host + 0x5000);
+	assert_ptr_equal(e->host, vu_mem(f->s)->regions[0].host + 0x5000);
 	assert_int_equal(e->perm, 3);
 	assert_false(translates(f, IOVA + 0x3000));
 	assert_false(translates(f, IOVA - 1));
@@ -282,7 +282,7 @@ static void an_invalidation_is_answered_when_nobody_uses_the_range(void **state)
 	assert_true(f->retired > 0); /* workers still had the view before */
 	assert_true(translates(f, IOVA) && translates(f, IOVA + 0x2000));
 	assert_false(translates(f, IOVA + 0x1000));
-	assert_int_equal(gm_iotlb_retired(f->s->iotlb), 0);
+	assert_int_equal(gm_iotlb_retired(vu_iotlb(f->s)), 0);
 }
 
 /* QEMU invalidates all of the address space with a size that became 0. */
@@ -308,7 +308,7 @@ static void views_do_not_gather_without_bound(void **state)
 	negotiate(f, FEATURES | IOMMU);
 	for (uint64_t i = 0; i < 200; i++) {
 		assert_true(update(f, IOVA + i * 0x1000, 0x1000, MEM_UVA));
-		most = RW_MAX(most, gm_iotlb_retired(f->s->iotlb));
+		most = RW_MAX(most, gm_iotlb_retired(vu_iotlb(f->s)));
 	}
 	assert_true(f->quiesces > 5 && f->quiesces < 20);
 	assert_int_equal(most, 16);
@@ -326,10 +326,10 @@ static void what_a_thread_still_uses_is_given_back_later(void **state)
 	assert_true(update(f, IOVA, 0x2000, MEM_UVA));
 	f->quiesce_later = true;
 	assert_int_equal(exchange(f, &gone), SILENCE);
-	assert_true(f->s->waiting);
-	assert_true(gm_iotlb_retired(f->s->iotlb) > 0);
+	assert_true(vu_is_waiting(f->s));
+	assert_true(gm_iotlb_retired(vu_iotlb(f->s)) > 0);
 	vu_session_retry(f->s);
-	assert_true(f->s->waiting);
+	assert_true(vu_is_waiting(f->s));
 	f->quiesce_later = false;
 	vu_session_retry(f->s);
 	assert_int_equal(receive(f, VU_IOTLB_MSG), REPLY);
@@ -337,15 +337,15 @@ static void what_a_thread_still_uses_is_given_back_later(void **state)
 	assert_int_equal(f->invalidations, 3);
 	assert_false(translates(f, IOVA));
 	assert_true(translates(f, IOVA + 0x1000));
-	assert_int_equal(gm_iotlb_retired(f->s->iotlb), 0);
+	assert_int_equal(gm_iotlb_retired(vu_iotlb(f->s)), 0);
 	/* Nor do updates make more of them while it lasts. */
-	for (i = 0; gm_iotlb_retired(f->s->iotlb) < 16; i++)
+	for (i = 0; gm_iotlb_retired(vu_iotlb(f->s)) < 16; i++)
 		assert_true(update(f, IOVA + i * 0x1000, 0x1000, MEM_UVA));
 	f->quiesce_later = true;
 	assert_int_equal(exchange(f, &come), SILENCE);
 	for (i = 0; i < 5; i++)
 		vu_session_retry(f->s);
-	assert_int_equal(gm_iotlb_retired(f->s->iotlb), 16);
+	assert_int_equal(gm_iotlb_retired(vu_iotlb(f->s)), 16);
 	assert_false(translates(f, IOVA - 0x1000));
 	f->quiesce_later = false;
 	vu_session_retry(f->s);
@@ -366,7 +366,7 @@ static void entries_follow_their_memory(void **state)
 	assert_int_equal(ask(f, slot(f, VU_REM_MEM_REG, other)), ACK_OK);
 	assert_true(translates(f, IOVA));
 	assert_false(translates(f, IOVA + 0x1000));
-	assert_int_equal(gm_iotlb_retired(f->s->iotlb), 0);
+	assert_int_equal(gm_iotlb_retired(vu_iotlb(f->s)), 0);
 }
 
 static void a_ring_behind_an_iommu_may_lie_anywhere(void **state)
@@ -382,7 +382,7 @@ static void a_ring_behind_an_iommu_may_lie_anywhere(void **state)
 	assert_int_equal(ask_addr(f, a), ACK_BAD);
 	assert_int_equal(ask_mem(f), ACK_OK);
 	assert_int_equal(vu_ring_space(f->s).kind, GM_IOVA);
-	assert_ptr_equal(vu_ring_space(f->s).view, gm_iotlb_view(f->s->iotlb));
+	assert_ptr_equal(vu_ring_space(f->s).view, gm_iotlb_view(vu_iotlb(f->s)));
 	assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 1, 256), ACK_OK);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 1), ACK_OK);
 	/* Whether it is mapped is the owner's affair: it waits. */
@@ -399,12 +399,12 @@ static void an_iotlb_lives_as_long_as_its_feature(void **state)
 		ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1 | IOMMU | LOG_ALL), ACK_OK);
 	assert_true(translates(f, IOVA));
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1), ACK_OK);
-	assert_null(f->s->iotlb);
+	assert_null(vu_iotlb(f->s));
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1 | IOMMU), ACK_OK);
 	assert_false(translates(f, IOVA));
 	assert_true(update(f, IOVA, 0x1000, MEM_UVA));
 	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
-	assert_null(f->s->iotlb);
+	assert_null(vu_iotlb(f->s));
 }
 
 static void updates_name_guest_physical_addresses_if_negotiated(void **state)
@@ -417,8 +417,8 @@ static void updates_name_guest_physical_addresses_if_negotiated(void **state)
 	assert_int_equal(ask(f, table), ACK_OK);
 	assert_int_equal(vu_ring_space(f->s).kind, GM_IOVA);
 	assert_true(update(f, IOVA, 0x1000, 0x3000));
-	assert_ptr_equal(gm_iotlb_find(gm_iotlb_view(f->s->iotlb), IOVA)->host,
-		f->s->mem->regions[0].host + 0x3000);
+	assert_ptr_equal(gm_iotlb_find(gm_iotlb_view(vu_iotlb(f->s)), IOVA)->host,
+		vu_mem(f->s)->regions[0].host + 0x3000);
 	assert_false(update(f, IOVA, 0x1000, MEM_UVA));
 }
 

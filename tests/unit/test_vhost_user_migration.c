@@ -29,7 +29,7 @@ static void a_log_is_answered_with_an_echo_of_its_description(void **state)
 		assert_int_equal(f->reply_payload.log.offset, 0x1000);
 		assert_int_equal(f->reply_fd, -1);
 	}
-	assert_int_equal(dl_size(f->s->log), 0x2000);
+	assert_int_equal(dl_size(vu_log(f->s)), 0x2000);
 }
 
 static void a_log_begins_anywhere_in_its_file(void **state)
@@ -41,7 +41,7 @@ static void a_log_begins_anywhere_in_its_file(void **state)
 
 	negotiate(f, FEATURES);
 	assert_int_equal(exchange(f, &r), REPLY);
-	dl_batch_init(&batch, f->s->log);
+	dl_batch_init(&batch, vu_log(f->s));
 	dl_mark(&batch, 0x9000, 1);
 	dl_flush(&batch);
 	assert_int_equal(pread(f->memfd, &byte, 1, 0x1235), 1);
@@ -58,7 +58,7 @@ static void a_log_that_is_not_all_there_is_refused(void **state)
 	negotiate(f, FEATURES);
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(wrong); i++)
 		assert_int_equal(ask(f, log_base(f, wrong[i].size, wrong[i].offset)), ACK_BAD);
-	assert_null(f->s->log);
+	assert_null(vu_log(f->s));
 }
 
 static void a_log_is_replaced_while_rings_rest(void **state)
@@ -100,7 +100,7 @@ static void logging_goes_on_and_off_while_a_ring_runs(void **state)
 		assert_true(f->running[0]);
 		assert_true(vu_logs_buffers(f->s));
 		assert_true(vu_logs_ring(f->s, 0));
-		assert_int_equal(f->s->rings[0].addr.log, 0x5000);
+		assert_int_equal(vu_ring(f->s, 0)->addr.log, 0x5000);
 		assert_false(vu_logs_ring(f->s, 1));
 		/* Nothing else may come along with it. */
 		assert_int_equal(ask_u64(f, VU_SET_FEATURES, features | LOG_ALL | MRG), ACK_BAD);
@@ -136,10 +136,10 @@ static void the_log_eventfd_is_an_eventfd(void **state)
 	assert_int_equal(ask(f, r), ACK_OK);
 	assert_int_equal(ask(f, r), ACK_OK);
 	assert_int_equal(count_fds(), before + 1);
-	assert_true(fcntl(f->s->log_fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	r.fds = &f->memfd;
 	assert_int_equal(ask(f, r), ACK_BAD);
-	assert_true(f->s->log_fd >= 0);
+	assert_int_equal(count_fds(), before + 1);
 	close(fd);
 }
 
@@ -152,7 +152,7 @@ static void a_reset_ends_logging(void **state)
 	assert_int_equal(exchange(f, &r), REPLY);
 	assert_true(vu_logs_buffers(f->s));
 	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
-	assert_null(f->s->log);
+	assert_null(vu_log(f->s));
 }
 
 static void a_rarp_carries_the_address_of_the_guest(void **state)
@@ -208,13 +208,13 @@ static void an_advice_is_answered_with_nothing_but_a_userfaultfd(void **state)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", f->reply_fd);
 		assert_true(readlink(path, what, sizeof(what) - 1) > 0);
 		assert_string_equal(what, want);
-		assert_int_equal(f->s->postcopy, VU_POSTCOPY_ADVISED);
+		assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_ADVISED);
 	}
 	/* Nothing has changed yet. */
 	start_ring(f, 0);
 	assert_int_equal(exchange(f, &end), REPLY);
 	assert_int_equal(f->reply, 0);
-	assert_int_equal(f->s->ufd, -1);
+	assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_NONE);
 	assert_true(f->running[0]);
 }
 
@@ -228,7 +228,7 @@ static void listening_follows_an_advice_and_precedes_the_memory(void **state)
 	assert_int_equal(ask_mem(f), ACK_OK);
 	assert_int_equal(exchange(f, &advise), REPLY);
 	assert_int_equal(ask(f, listen_now), ACK_BAD);
-	assert_int_equal(f->s->postcopy, VU_POSTCOPY_ADVISED);
+	assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_ADVISED);
 }
 
 static void an_advice_during_a_migration_is_refused(void **state)
@@ -240,7 +240,7 @@ static void an_advice_during_a_migration_is_refused(void **state)
 	assert_int_equal(f->reply_size, 0);
 	assert_int_equal(f->reply_fd, -1);
 	assert_int_equal(ask(f, listen_now), ACK_BAD);
-	assert_int_equal(f->s->postcopy, VU_POSTCOPY_LISTENING);
+	assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_LISTENING);
 }
 
 static void a_table_is_answered_with_our_addresses_and_rings_wait(void **state)
@@ -255,7 +255,7 @@ static void a_table_is_answered_with_our_addresses_and_rings_wait(void **state)
 	assert_int_equal(f->reply_payload.mem.regions[0].gpa, 0);
 	assert_int_equal(f->reply_payload.mem.regions[0].size, MEM_SIZE);
 	assert_int_equal(
-		f->reply_payload.mem.regions[0].uva, (uintptr_t)f->s->mem->regions[0].host);
+		f->reply_payload.mem.regions[0].uva, (uintptr_t)vu_mem(f->s)->regions[0].host);
 	describe_ring(f, 0);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
 	assert_false(f->running[0]);
@@ -271,7 +271,7 @@ static void a_table_is_answered_with_our_addresses_and_rings_wait(void **state)
 	assert_int_equal(exchange(f, &end), REPLY);
 	assert_int_equal(f->reply, 0);
 	assert_true(f->running[0]);
-	assert_int_equal(f->s->postcopy, VU_POSTCOPY_NONE);
+	assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_NONE);
 }
 
 /* In the order of the message, whatever the order of the map. */
@@ -295,7 +295,7 @@ static void every_region_of_a_table_has_its_address(void **state)
 
 		assert_int_equal(got->gpa, (3 - i) * 0x100000);
 		assert_int_equal(got->mmap_offset, i * 0x1000);
-		assert_ptr_equal((void *)got->uva, gm_region_find(f->s->mem, got->gpa)->host);
+		assert_ptr_equal((void *)got->uva, gm_region_find(vu_mem(f->s), got->gpa)->host);
 	}
 }
 
@@ -313,7 +313,7 @@ static void a_region_that_is_added_is_answered_in_the_same_way(void **state)
 		assert_int_equal(exchange(f, &add), REPLY);
 		assert_int_equal(f->reply_size, 40);
 		assert_ptr_equal((void *)f->reply_payload.slot.region.uva,
-			gm_region_find(f->s->mem, add.payload.slot.region.gpa)->host);
+			gm_region_find(vu_mem(f->s), add.payload.slot.region.gpa)->host);
 		if (!i) {
 			describe_ring(f, 0);
 			assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
@@ -427,13 +427,13 @@ static void nobody_waits_for_a_front_end_that_has_gone(void **state)
 		assert_int_equal(exchange(&f, &r), REPLY);
 		assert_int_equal(confirm(&f, VU_SET_MEM_TABLE, 0), SILENCE);
 		describe_ring(&f, 0);
-		t.page = f.s->mem->regions[0].host;
+		t.page = vu_mem(f.s)->regions[0].host;
 		assert_int_equal(pthread_create(&thread, NULL, touch, &t), 0);
 		wait_for_fault(ufd);
 		if (in_message) {
 			f.pause_later = true;
 			assert_int_equal(exchange(&f, &r), SILENCE);
-			assert_true(f.s->waiting);
+			assert_true(vu_is_waiting(f.s));
 			f.pause_later = false;
 		}
 		f.on_pause = join;

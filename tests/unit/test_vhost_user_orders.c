@@ -68,7 +68,7 @@ static void qemu_starts(struct front *f, bool slots, uint32_t base, uint64_t spa
 		mem.size = 40;
 		mem.payload = (union vu_payload){.slot.region = {0, MEM_SIZE, MEM_UVA, 0}};
 	}
-	if (!slots || !f->s->mem)
+	if (!slots || !vu_mem(f->s))
 		assert_int_equal(ask(f, mem), ACK_OK);
 	for (uint32_t i = 0; i < 2; i++) {
 		struct vu_vring_addr a = addr_at(i, 0x10000 * i - MEM_UVA + space);
@@ -82,7 +82,7 @@ static void qemu_starts(struct front *f, bool slots, uint32_t base, uint64_t spa
 	for (uint32_t i = 0; i < 2; i++)
 		say_state(f, VU_SET_VRING_ENABLE, i, 1);
 	for (uint32_t i = 0; i < 2; i++)
-		assert_true(f->running[i] && f->s->rings[i].enabled);
+		assert_true(f->running[i] && vu_ring(f->s, i)->enabled);
 }
 
 static void qemu_stops(struct front *f, uint32_t position)
@@ -237,7 +237,7 @@ static void the_order_of_a_big_endian_legacy_guest(void **state)
 	for (uint32_t i = 0; i < 2; i++)
 		say_state(f, VU_SET_VRING_ENDIAN, i, 1);
 	start_ring(f, 0);
-	assert_true(f->s->rings[0].swap);
+	assert_true(vu_ring(f->s, 0)->swap);
 	/* It stays so while the ring runs. */
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENDIAN, 0, 1), ACK_OK);
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENDIAN, 0, 0), ACK_BAD);

@@ -17,7 +17,7 @@ static void a_ring_size_is_a_power_of_two_within_the_offer(void **state)
 		assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 0, num), ACK_OK);
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(wrong); i++)
 		assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 0, wrong[i]), ACK_BAD);
-	assert_int_equal(f->s->rings[0].num, MAX_RING_SIZE);
+	assert_int_equal(vu_ring(f->s, 0)->num, MAX_RING_SIZE);
 }
 
 static void a_packed_ring_has_any_size(void **state)
@@ -71,7 +71,7 @@ static void addresses_lie_in_guest_memory(void **state)
 		assert_int_equal(ask_addr(f, b), ACK_BAD);
 		assert_int_equal(ask_addr(f, c), ACK_BAD);
 	}
-	assert_false(f->s->rings[0].addr_set);
+	assert_false(vu_ring(f->s, 0)->addr_set);
 }
 
 /* SET_VRING_ADDR with each of the three moved by that many bytes. */
@@ -114,12 +114,17 @@ static void what_does_not_suit_the_format_fails_with_the_last_part(void **state)
 	assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1), ACK_BAD);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_CALL, 0), ACK_BAD);
-	assert_int_equal(f->s->rings[0].base, 0x80008000);
-	/* One of the three at a time, put there by hand: now each message would be refused. */
+	assert_int_equal(vu_ring(f->s, 0)->base, 0x80008000);
+	/* One of the three at a time, said before the format is known. */
 	for (unsigned last = 0; last < 3; last++) {
-		f->s->rings[0].num = last == 0 ? 255 : 256;
-		f->s->rings[0].base = last == 1 ? 0x10000 : 0;
-		f->s->rings[0].addr = last == 2 ? misaligned : addr_at(0, 0);
+		uint32_t num = last == 0 ? 255 : 256, base = last == 1 ? 0x10000 : 0;
+
+		assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+		assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 0, num), ACK_OK);
+		assert_int_equal(ask_state(f, VU_SET_VRING_BASE, 0, base), ACK_OK);
+		assert_int_equal(ask_addr(f, last == 2 ? misaligned : addr_at(0, 0)), ACK_OK);
+		assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
+		assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1), ACK_BAD);
 		assert_int_equal(ask_fd(f, VU_SET_VRING_CALL, 0), ACK_BAD);
 		assert_false(f->running[0]);
 	}
@@ -248,7 +253,7 @@ static void a_stopped_ring_starts_again_with_a_kick_only(void **state)
 	start_ring(f, 0);
 	f->position = 33;
 	stop_ring(f, 0);
-	assert_int_equal(f->s->rings[0].kick_fd, -1);
+	assert_int_equal(vu_ring(f->s, 0)->kick_fd, -1);
 	assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 0, 256), ACK_OK);
 	assert_int_equal(ask_addr(f, addr_at(0, 0)), ACK_OK);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_CALL, 0), ACK_OK);
@@ -257,7 +262,7 @@ static void a_stopped_ring_starts_again_with_a_kick_only(void **state)
 	assert_false(f->running[0]);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
 	assert_true(f->running[0]);
-	assert_int_equal(f->s->rings[0].base, 33);
+	assert_int_equal(vu_ring(f->s, 0)->base, 33);
 }
 
 static void a_paused_ring_goes_on_where_it_was(void **state)
@@ -281,18 +286,18 @@ static void enabling_is_independent_of_starting(void **state)
 	/* QEMU enables rings before it sets features. */
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, 1), ACK_OK);
 	negotiate(f, PROTOCOL | VERSION1);
-	assert_true(f->s->rings[0].enabled);
-	assert_false(f->s->rings[1].enabled);
+	assert_true(vu_ring(f->s, 0)->enabled);
+	assert_false(vu_ring(f->s, 1)->enabled);
 	start_ring(f, 0);
 	start_ring(f, 1);
-	assert_true(f->s->rings[0].enabled);
-	assert_false(f->s->rings[1].enabled);
+	assert_true(vu_ring(f->s, 0)->enabled);
+	assert_false(vu_ring(f->s, 1)->enabled);
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, 0), ACK_OK);
-	assert_false(f->s->rings[0].enabled);
+	assert_false(vu_ring(f->s, 0)->enabled);
 	assert_true(f->running[0]);
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, 2), ACK_BAD);
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, UINT32_MAX), ACK_BAD);
-	assert_false(f->s->rings[0].enabled);
+	assert_false(vu_ring(f->s, 0)->enabled);
 }
 
 static void without_protocol_features_all_rings_are_enabled(void **state)
@@ -301,9 +306,9 @@ static void without_protocol_features_all_rings_are_enabled(void **state)
 
 	negotiate(f, VERSION1);
 	start_ring(f, 1);
-	assert_true(f->s->rings[1].enabled);
+	assert_true(vu_ring(f->s, 1)->enabled);
 	start_ring(f, 7);
-	assert_true(f->s->rings[7].enabled);
+	assert_true(vu_ring(f->s, 7)->enabled);
 	/* They were declined, so there is no message to disable one. */
 	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 1, 0), ACK_BAD);
 }
@@ -330,16 +335,16 @@ static void a_descriptor_replaces_the_one_before(void **state)
 		assert_int_equal(count_fds(), before);
 		assert_int_equal(ask_u64(f, requests[i], 2), ACK_BAD);
 	}
-	assert_true(f->s->rings[2].started);
-	assert_int_equal(f->s->rings[2].kick_fd, -1);
-	assert_int_equal(f->s->rings[2].call_fd, -1);
-	assert_int_equal(f->s->rings[2].err_fd, -1);
+	assert_true(vu_ring(f->s, 2)->started);
+	assert_int_equal(vu_ring(f->s, 2)->kick_fd, -1);
+	assert_int_equal(vu_ring(f->s, 2)->call_fd, -1);
+	assert_int_equal(vu_ring(f->s, 2)->err_fd, -1);
 }
 
 static void descriptors_are_made_non_blocking(void **state)
 {
 	struct front *f = front_of(state);
-	const struct vu_ring *r = &f->s->rings[0];
+	const struct vu_ring *r = vu_ring(f->s, 0);
 
 	set_protocol_features(f, ALL_PF);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_KICK, 0), ACK_OK);
@@ -374,7 +379,7 @@ static void only_eventfds_are_accepted(void **state)
 		r.fds = &f->memfd;
 		assert_int_equal(ask(f, r), ACK_BAD);
 	}
-	assert_false(f->s->rings[0].started);
+	assert_false(vu_ring(f->s, 0)->started);
 	assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
 	for (unsigned k = 0; k < RW_ARRAY_SIZE(fds); k++)
 		close(fds[k]);

@@ -64,6 +64,20 @@
 /* What became of a message. */
 enum outcome { SILENCE, ACK_OK, ACK_BAD, REPLY, CLOSED };
 
+/* All that a session shows. */
+struct snapshot {
+	uint64_t features, protocol_features;
+	const struct gm_map *mem;
+	const struct gm_iotlb *iotlb;
+	const struct dl_log *log;
+	uint64_t inflight; /* bytes */
+	unsigned nrings;
+	enum vu_postcopy postcopy;
+	uint32_t mtu, status;
+	bool channel, waiting, over;
+	struct vu_ring rings[MAX_PAIRS * 2];
+};
+
 struct front {
 	struct rw_loop *loop;
 	int fd;    /* the front-end's end of the socket */
@@ -79,9 +93,9 @@ struct front {
 	uint32_t kicks[VU_MAX_RINGS];
 	bool running[VU_MAX_RINGS];
 	unsigned pauses, resumes, first, n;
-	struct vu_session at_pause;  /* the session as the last pause found it */
-	struct vu_session at_resume; /* ... and as the last resume did */
-	uint32_t position;           /* where rings that are paused have got to */
+	struct snapshot at_pause;  /* the session as the last pause found it */
+	struct snapshot at_resume; /* and as the last resume found it */
+	uint32_t position;         /* where rings that are paused have got to */
 	int resume_ret;
 	bool pause_later;            /* rings_pause says "not yet" */
 	bool quiesce_later;          /* ... what waits for workers does */
@@ -138,12 +152,32 @@ static inline unsigned count_fds(void)
 	return n;
 }
 
+static inline void snapshot_take(struct snapshot *to, const struct vu_session *s)
+{
+	memset(to, 0, sizeof(*to)); /* padding is compared, too */
+	to->features = vu_features(s);
+	to->protocol_features = vu_protocol_features(s);
+	to->mem = vu_mem(s);
+	to->iotlb = vu_iotlb(s);
+	to->log = vu_log(s);
+	to->inflight = vu_inflight_size(s).bytes;
+	to->nrings = vu_nrings(s);
+	to->postcopy = vu_postcopy_state(s);
+	to->mtu = vu_mtu(s);
+	to->status = vu_status(s);
+	to->channel = vu_has_channel(s);
+	to->waiting = vu_is_waiting(s);
+	to->over = vu_is_over(s);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(to->rings); i++)
+		memcpy(&to->rings[i], vu_ring(s, i), sizeof(to->rings[i]));
+}
+
 static inline bool owner_pause(void *dev, unsigned first, unsigned n)
 {
 	struct front *f = dev;
 
 	/* `on_pause` waits for a thread that may wait for a page. */
-	if (f->pause_later || (f->on_pause && f->s->postcopy == VU_POSTCOPY_LISTENING))
+	if (f->pause_later || (f->on_pause && vu_postcopy_state(f->s) == VU_POSTCOPY_LISTENING))
 		return false;
 	if (f->on_pause)
 		f->on_pause(f->pause_arg);
@@ -151,10 +185,10 @@ static inline bool owner_pause(void *dev, unsigned first, unsigned n)
 	f->pauses++;
 	f->first = first;
 	f->n = n;
-	memcpy(&f->at_pause, f->s, sizeof(f->at_pause));
+	snapshot_take(&f->at_pause, f->s);
 	for (unsigned i = first; i < first + n; i++) {
 		if (f->running[i])
-			f->s->rings[i].base = f->position;
+			vu_ring_rested(f->s, i, f->position);
 		f->running[i] = false;
 		f->paused[i] = true;
 	}
@@ -168,7 +202,7 @@ static inline int owner_resume(void *dev, unsigned first, unsigned n)
 	assert_int_equal(first, f->first);
 	assert_int_equal(n, f->n);
 	f->resumes++;
-	memcpy(&f->at_resume, f->s, sizeof(f->at_resume));
+	snapshot_take(&f->at_resume, f->s);
 	for (unsigned i = first; i < first + n; i++) {
 		assert_true(f->paused[i]);
 		f->paused[i] = false;
@@ -198,7 +232,7 @@ static inline void owner_iotlb_updated(void *dev)
 /* Whether `iova` is in the IOTLB. */
 static inline bool translates(const struct front *f, uint64_t iova)
 {
-	return f->s->iotlb && gm_iotlb_find(gm_iotlb_view(f->s->iotlb), iova);
+	return vu_iotlb(f->s) && gm_iotlb_find(gm_iotlb_view(vu_iotlb(f->s)), iova);
 }
 
 static inline bool owner_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size)
@@ -209,7 +243,7 @@ static inline bool owner_iotlb_invalidated(void *dev, uint64_t iova, uint64_t si
 	f->gone_iova = iova;
 	f->gone_size = size;
 	assert_false(translates(f, iova));
-	f->retired = gm_iotlb_retired(f->s->iotlb);
+	f->retired = gm_iotlb_retired(vu_iotlb(f->s));
 	return !f->quiesce_later;
 }
 
@@ -242,7 +276,7 @@ static inline uint64_t owner_inflight_bytes(void *dev, uint16_t num)
 {
 	const struct front *f = dev;
 
-	return INFLIGHT_STRIDE * num * (f->s->features & PACKED ? 2u : 1u);
+	return INFLIGHT_STRIDE * num * (vu_features(f->s) & PACKED ? 2u : 1u);
 }
 
 static inline uint32_t owner_config_read(void *dev, void *out)
@@ -313,12 +347,12 @@ static inline void owner_closed(void *dev, int reason)
 	f->reason = reason;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
 		assert_false(f->running[i]);
-		assert_int_equal(f->s->rings[i].kick_fd, -1);
+		assert_int_equal(vu_ring(f->s, i)->kick_fd, -1);
 	}
-	assert_null(f->s->mem);
-	assert_null(f->s->iotlb);
-	assert_null(f->s->log);
-	assert_int_equal(f->s->ufd, -1);
+	assert_null(vu_mem(f->s));
+	assert_null(vu_iotlb(f->s));
+	assert_null(vu_log(f->s));
+	assert_int_equal(vu_postcopy_state(f->s), VU_POSTCOPY_NONE);
 	if (f->free_when_closed) {
 		vu_session_free(f->s);
 		f->s = NULL;

@@ -49,7 +49,7 @@ struct vu_call; /* an eventfd of ours that stands for BACKEND_VRING_CALL: call.c
 /* How far a postcopy migration of this guest has come. */
 enum vu_postcopy {
 	VU_POSTCOPY_NONE,
-	VU_POSTCOPY_ADVISED,   /* s->ufd is open; nothing changes yet */
+	VU_POSTCOPY_ADVISED,   /* the userfaultfd is open; nothing changes yet */
 	VU_POSTCOPY_LISTENING, /* guest memory may be missing: an access may wait for the source */
 };
 
@@ -61,7 +61,7 @@ enum vu_postcopy {
 struct vu_ops {
 	/*
 	 * Let go of rings [first, first + n): when it returns no thread touches them, nothing of
-	 * theirs is mapped, and session->rings[i].base of each that ran says where to go on.
+	 * theirs is mapped, and the owner has called vu_ring_rested for each that ran.
 	 * Harmless on resting rings. Descriptors and, when all rings are paused, memory that the
 	 * session held before may be gone at the following rings_resume.
 	 *
@@ -152,50 +152,6 @@ struct vu_offer {
 	uint16_t max_ring_size;     /* entries; at most 32768 */
 };
 
-struct vu_conn;    /* partial messages and their descriptors: conn.c */
-struct vu_channel; /* messages to the front-end and their answers: channel.c */
-struct vu_state;   /* a transfer of device state that is under way: state.c */
-
-/* The in-flight buffer: a region for each ring, `stride` bytes apart. */
-struct vu_inflight {
-	int fd;        /* -1: there is none */
-	uint8_t *base; /* mapped */
-	uint64_t size; /* bytes at `base` */
-	uint64_t stride;
-	uint16_t nrings;
-	uint16_t num; /* entries of each ring it has room for */
-};
-
-struct vu_session {
-	const struct vu_ops *ops;
-	void *dev;
-	struct vu_offer offer;
-	const char *name; /* for log lines; the owner's */
-
-	struct rw_loop *loop;
-	struct vu_conn *conn;
-	uint64_t features;          /* acknowledged by SET_FEATURES */
-	uint64_t protocol_features; /* acknowledged by SET_PROTOCOL_FEATURES */
-	struct gm_map *mem;         /* NULL before the first SET_MEM_TABLE */
-	struct gm_iotlb *iotlb;     /* NULL until SET_FEATURES acknowledged ACCESS_PLATFORM */
-	struct dl_log *log;         /* NULL: no SET_LOG_BASE */
-	int log_fd;                 /* eventfd of SET_LOG_FD, -1: none */
-	struct vu_inflight inflight;
-	struct vu_channel *channel; /* NULL: no SET_BACKEND_REQ_FD */
-	struct vu_state *state;     /* NULL: no transfer */
-	enum vu_postcopy postcopy;
-	int ufd;               /* userfaultfd, -1: none */
-	bool mem_unacked;      /* postcopy: the front-end has yet to confirm the table */
-	uint16_t mtu;          /* 0: not said */
-	uint8_t status;        /* virtio device status, as last set */
-	uint32_t nrings;       /* one more than the highest ring index ever named */
-	bool features_set;     /* SET_FEATURES was seen */
-	bool features_refused; /* ... and the last one was not acceptable */
-	bool waiting;          /* the present message waits for vu_session_retry */
-	bool over;             /* it ends: what is still under way is of no interest to anybody */
-	struct vu_ring rings[VU_MAX_RINGS];
-};
-
 /*
  * A session on the connected Unix stream socket `fd`, which it takes over (closed on failure too),
  * served by `loop` from now on. `name` must outlive it. NULL with errno set.
@@ -225,6 +181,50 @@ int vu_config_changed(struct vu_session *s);
 /* Ring `i` cannot go on: tell the front-end by its error eventfd, or in-band. */
 void vu_ring_error(struct vu_session *s, unsigned i);
 
+/*
+ * In vu_ops.rings_pause, for a ring that moved: it rests, and `base` says where to go on. Coded as in
+ * SET_VRING_BASE.
+ */
+void vu_ring_rested(struct vu_session *s, unsigned i, uint32_t base);
+
+/*
+ * What the front-end said so far. Pointers are valid until control returns to the loop; what is
+ * behind them belongs to the session.
+ */
+uint64_t vu_features(const struct vu_session *s);          /* acknowledged by SET_FEATURES */
+uint64_t vu_protocol_features(const struct vu_session *s); /* by SET_PROTOCOL_FEATURES */
+bool vu_has_feature(const struct vu_session *s, unsigned bit);
+bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit);
+/* The memory table; NULL before the first SET_MEM_TABLE. */
+const struct gm_map *vu_mem(const struct vu_session *s);
+/* NULL unless ACCESS_PLATFORM was acknowledged. */
+const struct gm_iotlb *vu_iotlb(const struct vu_session *s);
+/* The dirty log, for batches to mark in; NULL before SET_LOG_BASE. */
+struct dl_log *vu_log(const struct vu_session *s);
+/* One more than the highest ring index that the front-end has named. */
+unsigned vu_nrings(const struct vu_session *s);
+const struct vu_ring *vu_ring(const struct vu_session *s, unsigned i);
+uint16_t vu_mtu(const struct vu_session *s);   /* 0: not said */
+uint8_t vu_status(const struct vu_session *s); /* virtio device status */
+enum vu_postcopy vu_postcopy_state(const struct vu_session *s);
+/* The front-end has given us a back-end channel, which may be broken by now. */
+bool vu_has_channel(const struct vu_session *s);
+/* A message waits for vu_session_retry. */
+bool vu_is_waiting(const struct vu_session *s);
+/* The session ends: nobody is interested in what is still under way. */
+bool vu_is_over(const struct vu_session *s);
+
+/* The in-flight buffer, all zero when there is none. */
+struct vu_inflight_size {
+	uint64_t bytes;
+	uint16_t nrings;
+	uint16_t num; /* entries of each ring that it has room for */
+};
+struct vu_inflight_size vu_inflight_size(const struct vu_session *s);
+
+/* Write to the eventfd of SET_LOG_FD, if there is one: the dirty log may have changed. */
+void vu_log_signal(const struct vu_session *s);
+
 /* How addresses of rings are meant: by IOTLB, guest-physical, or front-end's user addresses. */
 struct gm_space vu_ring_space(const struct vu_session *s);
 /* Ring `i`'s region of the in-flight buffer, or NULL. */
@@ -232,11 +232,6 @@ void *vu_ring_inflight(const struct vu_session *s, unsigned i);
 /* Whether writes to buffers are logged (VHOST_F_LOG_ALL), and to ring `i`. */
 bool vu_logs_buffers(const struct vu_session *s);
 bool vu_logs_ring(const struct vu_session *s, unsigned i);
-
-static inline bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit)
-{
-	return s->protocol_features >> bit & 1;
-}
 
 /* "REPLY_ACK" and so on; NULL: no protocol feature has that bit. */
 const char *vu_protocol_feature_name(unsigned bit);
@@ -247,11 +242,6 @@ const char *vu_protocol_feature_name(unsigned bit);
  * that a packed ring's indices are below its size, shows when it is mapped.
  */
 bool vu_ring_ready(const struct vu_session *s, unsigned i);
-
-static inline bool vu_has_feature(const struct vu_session *s, unsigned bit)
-{
-	return s->features >> bit & 1;
-}
 
 /* The name of a request ("SET_VRING_ADDR"), or NULL when it is unknown. */
 const char *vu_request_name(uint32_t request);
