@@ -325,7 +325,8 @@ int engine_run(struct engine *e, const struct bench_trial *t, struct bench_resul
 	counted = e->phase == ENGINE_COUNT;
 	until = tsc_now();
 	if (!err || err == -EINTR) {
-		int late = phase_run(e, ENGINE_DRAIN, until + ticks(e, QUIET_MAX_S), until, out);
+		int late = phase_run(e, ENGINE_DRAIN, until + ticks(e, QUIET_MAX_S),
+			counted ? from : until, out);
 
 		err = err ? err : late;
 	}

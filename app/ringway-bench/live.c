@@ -7,12 +7,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TERMINAL_S 0.2 /* from one line to the next on a terminal, */
-#define LOG_S      2.0 /* and elsewhere */
+/* Seconds from one line to the next. */
+#define TERMINAL_S 0.2
+#define LOG_S      2.0 /* where standard error is not a terminal */
 
 static struct {
 	bool on, terminal, shown;
-	double next; /* time of the next line */
+	double interval; /* seconds */
+	double next;     /* time of the next line */
 	char label[64];
 	struct live_seen seen;
 } live;
@@ -44,17 +46,21 @@ void live_line(
 		snprintf(line + len, size - (size_t)len, "  WRONG %" PRIu64, sum->wrong);
 }
 
-void live_begin(bool on)
+void live_begin(bool on, double interval)
 {
 	live.on = on;
 	live.terminal = on && isatty(STDERR_FILENO);
-	live.next = now_s() + (live.terminal ? TERMINAL_S : LOG_S);
+	if (interval < 0)
+		interval = live.terminal ? TERMINAL_S : LOG_S;
+	live.interval = interval;
+	live.next = now_s() + interval;
 }
 
-void live_label(const char *fmt, ...)
+void live_trial(const char *fmt, ...)
 {
 	va_list ap;
 
+	live.seen = (struct live_seen){0};
 	va_start(ap, fmt);
 	vsnprintf(live.label, sizeof(live.label), fmt, ap);
 	va_end(ap);
@@ -77,10 +83,7 @@ void bench_tick(const struct bench_result *so_far)
 	now = now_s();
 	if (now < live.next)
 		return;
-	live.next = now + (live.terminal ? TERMINAL_S : LOG_S);
-	/* A new trial counts from 0 again. */
-	if (so_far->seconds < live.seen.seconds)
-		live.seen = (struct live_seen){0};
+	live.next = now + live.interval;
 	live_line(line, sizeof(line), &live.seen, so_far);
 	live.seen = (struct live_seen){.sum = so_far->sum, .seconds = so_far->seconds};
 	fprintf(stderr, live.terminal ? "\r%s%s%s\033[K" : "%s%s%s\n", live.label,

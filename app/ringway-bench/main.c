@@ -97,7 +97,7 @@ static int begin(struct bench *b)
 	}
 	signals_begin();
 	raise_fd_limit();
-	live_begin(o->progress);
+	live_begin(o->progress, LIVE_AUTO);
 	return 0;
 }
 
@@ -109,10 +109,12 @@ static int trial_run(void *arg, const struct bench_trial *t, struct bench_result
 	int ret;
 
 	b->trials++;
-	if (b->opt.measure == BENCH_SEARCH && t->rate > 0)
-		live_label("trial %u, %.3f Mpps", b->trials, t->rate / 1e6);
-	else if (b->opt.measure == BENCH_SEARCH)
-		live_label("trial %u, max", b->trials);
+	if (b->opt.measure != BENCH_SEARCH)
+		live_trial("%s", "");
+	else if (t->rate > 0)
+		live_trial("trial %u, %.3f Mpps", b->trials, t->rate / 1e6);
+	else
+		live_trial("trial %u, max", b->trials);
 	ret = engine_run(b->engine, t, out);
 	live_end();
 	if (ret && ret != -EINTR)

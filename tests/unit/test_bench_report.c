@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "live.h"
 #include "report.h"
@@ -374,6 +375,54 @@ static void the_live_line_has_the_rates_since_the_last_one(void **state)
 	assert_string_equal(line, "warming up");
 }
 
+/* What `show` writes to standard error. The caller frees it. */
+static char *stderr_of(void (*show)(void))
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	char *text = calloc(1, 4096);
+
+	assert_non_null(file);
+	assert_non_null(text);
+	dup2(fileno(file), STDERR_FILENO);
+	show();
+	fflush(stderr);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	assert_true(fread(text, 1, 4095, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void show_two_trials(void)
+{
+	struct bench_result now = result;
+
+	live_begin(true, 0);
+	live_trial("trial %d", 1);
+	bench_tick(&now);
+	live_end();
+	/* The second trial has come further, and fewer frames did. */
+	now.seconds = 1.5;
+	now.sum.sent = now.sum.received = 1500000;
+	now.sum.received_bytes = 150000000;
+	live_trial("trial %d", 2);
+	bench_tick(&now);
+	live_end();
+}
+
+static void the_live_line_of_a_trial_knows_nothing_of_the_one_before(void **state)
+{
+	char *text = stderr_of(show_two_trials);
+
+	(void)state;
+	assert_string_equal(text,
+		"trial 1     1.0 s  sent    3.000  received    2.970 Mpps    2.376 Gbit/s\n"
+		"trial 2     1.5 s  sent    1.000  received    1.000 Mpps    0.800 Gbit/s\n");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +439,8 @@ int main(void)
 		cmocka_unit_test_setup(json_has_stations, known),
 		cmocka_unit_test_setup(each_measurement_has_its_picture, known),
 		cmocka_unit_test_setup(the_live_line_has_the_rates_since_the_last_one, known),
+		cmocka_unit_test_setup(
+			the_live_line_of_a_trial_knows_nothing_of_the_one_before, known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
