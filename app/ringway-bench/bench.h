@@ -96,6 +96,7 @@ struct bench_port_result {
 
 struct bench_result {
 	double seconds; /* measured */
+	double asked;   /* frames a second that the load was told to send; 0: as many as possible */
 	unsigned nports;
 	struct bench_port_result ports[BENCH_MAX_PORTS];
 	struct bench_port_result sum;

@@ -331,6 +331,7 @@ int engine_run(struct engine *e, const struct bench_trial *t, struct bench_resul
 		err = err ? err : late;
 	}
 	result_fill(e, counted ? (double)(until - from) / e->hz : 0, out);
+	out->asked = t->rate;
 	out->latency = *e->latency;
 	e->phase = ENGINE_WARM;
 	return err;

@@ -63,17 +63,24 @@ static json_t *latency_json(const struct histogram *h)
 	return object;
 }
 
+/* A rate that was asked for; null: as many frames as possible. */
+static json_t *rate_json(double rate)
+{
+	return rate > 0 ? json_real(rate) : json_null();
+}
+
 static json_t *run_json(const struct bench_result *r)
 {
 	json_t *ports = json_array();
 
 	for (unsigned i = 0; i < r->nports; i++)
 		json_array_append_new(ports, port_json(&r->ports[i]));
-	return json_pack("{s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:o, s:o, s:o}", "seconds",
+	return json_pack("{s:f, s:f, s:f, s:o, s:f, s:b, s:I, s:f, s:f, s:o, s:o, s:o}", "seconds",
 		r->seconds, "frames_per_s", report_rate(r), "bits_per_s", report_bits(r),
-		"offered_per_s", r->offered, "lost", (json_int_t)r->lost, "loss", search_loss(r),
-		"own_cycles_per_frame", r->own_cycles, "latency_ns", latency_json(&r->latency),
-		"sum", port_json(&r->sum), "ports", ports);
+		"asked_per_s", rate_json(r->asked), "offered_per_s", r->offered, "fell_short",
+		search_fell_short(r->asked, r->offered, r->seconds), "lost", (json_int_t)r->lost,
+		"loss", search_loss(r), "own_cycles_per_frame", r->own_cycles, "latency_ns",
+		latency_json(&r->latency), "sum", port_json(&r->sum), "ports", ports);
 }
 
 static json_t *search_json(const struct search_outcome *s)
@@ -84,13 +91,14 @@ static json_t *search_json(const struct search_outcome *s)
 		const struct search_step *step = &s->steps[i];
 
 		json_array_append_new(steps,
-			json_pack("{s:o, s:f, s:f, s:f, s:f, s:b}", "asked_per_s",
-				step->asked > 0 ? json_real(step->asked) : json_null(),
-				"offered_per_s", step->offered, "frames_per_s", step->received,
-				"seconds", step->seconds, "loss", step->loss, "good", step->good));
+			json_pack("{s:o, s:f, s:f, s:f, s:f, s:b, s:b}", "asked_per_s",
+				rate_json(step->asked), "offered_per_s", step->offered,
+				"frames_per_s", step->received, "seconds", step->seconds, "loss",
+				step->loss, "good", step->good, "fell_short", step->fell_short));
 	}
-	return json_pack("{s:f, s:b, s:b, s:o}", "frames_per_s", s->rate, "verified", s->verified,
-		"load_limited", s->load_limited, "steps", steps);
+	return json_pack("{s:f, s:b, s:b, s:i, s:o}", "frames_per_s", s->rate, "verified",
+		s->verified, "load_limited", s->load_limited, "fell_short", s->fell_short, "steps",
+		steps);
 }
 
 static json_t *stations_json(const struct report *r)

@@ -132,9 +132,28 @@ static void run_print(const struct bench_options *o, const struct bench_result *
 		r->sum.expected, 100 * search_loss(r), r->seconds);
 	if (!o->in_flight)
 		fprintf(to, ", sent %.3f M frames/s", r->offered / 1e6);
+	if (r->asked > 0)
+		fprintf(to, " of the %.3f M asked for", r->asked / 1e6);
 	fprintf(to, "; the load needed %.0f cycles for a frame\n", r->own_cycles);
+	if (search_fell_short(r->asked, r->offered, r->seconds))
+		fprintf(to,
+			"the load fell short of the rate: this is not what the back-end does "
+			"with %.3f M frames/s\n",
+			r->asked / 1e6);
 	if (r->latency.count)
 		latency_print(&r->latency, to);
+}
+
+/* What is to be thought of the rate that was found. */
+static const char *search_verdict(const struct search_outcome *s)
+{
+	if (!s->verified && s->nsteps && s->steps[s->nsteps - 1].fell_short)
+		return "not confirmed: in the longer trial the load fell short";
+	if (!s->verified)
+		return "not confirmed by a longer trial";
+	if (s->load_limited)
+		return "confirmed; the load cannot send faster";
+	return "confirmed by a longer trial";
 }
 
 static void search_print(const struct report *r, FILE *to)
@@ -165,12 +184,12 @@ static void search_print(const struct report *r, FILE *to)
 	else
 		fprintf(to, "without loss");
 	if (s->rate > 0)
-		fprintf(to, ": %.6f Mpps, %s\n", s->rate / 1e6,
-			!s->verified              ? "not confirmed by a longer trial"
-				: s->load_limited ? "confirmed; the load cannot send faster"
-						  : "confirmed by a longer trial");
+		fprintf(to, ": %.6f Mpps, %s\n", s->rate / 1e6, search_verdict(s));
 	else
 		fprintf(to, ": none was found\n");
+	if (s->fell_short)
+		fprintf(to, "the load fell short of the rate asked for in %u of %u trials\n",
+			s->fell_short, s->nsteps);
 }
 
 static void stations_print(const struct report *r, FILE *to)

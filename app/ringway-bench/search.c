@@ -9,16 +9,19 @@
 
 /* A trial of fewer frames tells nothing: below, a back-end counts as losing at any rate. */
 #define LEAST_FRAMES 50
-/* Of the rate asked for: what was offered less tells nothing about it. */
-#define FELL_SHORT 0.9
+/* A load that sent less than this fraction of a rate fell short of it, if a burst or more is missing. */
+#define FELL_SHORT        0.95
+#define FELL_SHORT_FRAMES 32
 
 struct search {
 	const struct search_config *cfg;
 	struct search_outcome *out;
-	struct bench_result *scratch, *last;
-	double good;    /* the highest rate that lost nothing */
-	double bad;     /* the lowest that lost something, or the first offered */
-	double seconds; /* of a trial */
+	struct bench_result *last;       /* the trial of `good` */
+	struct bench_result *now;        /* the trial that has just ended */
+	struct bench_result *repetition; /* scratch of step_run */
+	double good;                     /* the highest rate that lost nothing */
+	double bad;                      /* the lowest that lost something, or the first offered */
+	double seconds;                  /* of a trial */
 };
 
 double search_loss(const struct bench_result *r)
@@ -26,13 +29,19 @@ double search_loss(const struct bench_result *r)
 	return r->sum.expected ? (double)r->lost / (double)r->sum.expected : 0;
 }
 
-/* One trial of `rate`. 0 and *step, or what run() returned. */
-static int step_once(struct search *s, double rate, struct search_step **step)
+bool search_fell_short(double asked, double offered, double seconds)
+{
+	return asked > 0 && offered < asked * FELL_SHORT &&
+		(asked - offered) * seconds > FELL_SHORT_FRAMES;
+}
+
+/* Run one trial of `rate` into `r`. 0 and *step, or what run() returned. */
+static int step_once(
+	struct search *s, double rate, struct bench_result *r, struct search_step **step)
 {
 	struct bench_trial trial = {
 		.rate = rate, .seconds = s->seconds, .warm_up = s->cfg->warm_up};
 	struct search_step *now = &s->out->steps[s->out->nsteps];
-	struct bench_result *r = s->scratch;
 	int ret;
 
 	memset(r, 0, sizeof(*r));
@@ -46,19 +55,33 @@ static int step_once(struct search *s, double rate, struct search_step **step)
 		.seconds = s->seconds,
 		.loss = search_loss(r),
 		.good = r->sum.sent && search_loss(r) <= s->cfg->loss,
+		.fell_short = search_fell_short(rate, r->offered, r->seconds),
 	};
 	s->out->nsteps++;
 	*step = now;
 	return 0;
 }
 
-/* The same; where the load fell short of the rate, as when its CPU was taken away, once more. */
+/*
+ * The same into s->now. Where the load fell short of the rate, as when its CPU was taken away, the trial
+ * is repeated once, and the one that came closer to the rate counts.
+ */
 static int step_run(struct search *s, double rate, struct search_step **step)
 {
-	int ret = step_once(s, rate, step);
+	struct search_step *again;
+	int ret;
 
-	if (!ret && (*step)->offered < rate * FELL_SHORT && s->out->nsteps < SEARCH_MAX_STEPS - 1)
-		ret = step_once(s, rate, step);
+	ret = step_once(s, rate, s->now, step);
+	if (ret || !(*step)->fell_short || s->out->nsteps >= SEARCH_MAX_STEPS - 1)
+		return ret;
+	ret = step_once(s, rate, s->repetition, &again);
+	if (!ret && again->offered > (*step)->offered) {
+		struct bench_result *other = s->now;
+
+		s->now = s->repetition;
+		s->repetition = other;
+		*step = again;
+	}
 	return ret;
 }
 
@@ -68,11 +91,11 @@ static double step_rate(const struct search_step *step)
 	return step->asked > 0 ? RW_MIN(step->asked, step->offered) : step->offered;
 }
 
-/* The trial that was just run is the best yet. */
+/* The trial that has just ended is the best yet. */
 static void keep(struct search *s, const struct search_step *step)
 {
 	s->good = step_rate(step);
-	*s->last = *s->scratch;
+	*s->last = *s->now;
 }
 
 /*
@@ -116,7 +139,8 @@ static int narrow(struct search *s, double guess)
 
 /*
  * Narrow and verify. Where a longer trial does lose, the short ones were not to be trusted: search again
- * below, with long ones. 0 or what run() returned.
+ * below, with long ones. Where the load falls short in the longer trial, that trial says nothing about
+ * the rate that was found, which stays unverified. 0 or what run() returned.
  */
 static int settle(struct search *s, double guess)
 {
@@ -132,6 +156,8 @@ static int settle(struct search *s, double guess)
 	ret = step_run(s, s->good, &step);
 	if (ret)
 		return ret;
+	if (step->good && step->fell_short)
+		return 0;
 	if (step->good) {
 		keep(s, step);
 	} else {
@@ -145,29 +171,40 @@ static int settle(struct search *s, double guess)
 	return ret;
 }
 
+/* The search itself; search_run has the memory. */
+static int search_all(struct search *s)
+{
+	struct search_step *step;
+	int ret;
+
+	ret = step_run(s, s->cfg->highest, &step);
+	if (ret)
+		return ret;
+	s->bad = step_rate(step);
+	if (step->good)
+		keep(s, step);
+	ret = settle(s, step->received);
+	s->out->load_limited = s->out->nsteps > 0;
+	for (unsigned i = 0; i < s->out->nsteps; i++) {
+		s->out->load_limited &= s->out->steps[i].good;
+		s->out->fell_short += s->out->steps[i].fell_short;
+	}
+	return ret;
+}
+
 int search_run(
 	const struct search_config *cfg, struct search_outcome *out, struct bench_result *last)
 {
 	struct search s = {.cfg = cfg, .out = out, .last = last, .seconds = cfg->seconds};
-	struct search_step *step;
-	int ret;
+	int ret = -ENOMEM;
 
 	memset(out, 0, sizeof(*out));
 	memset(last, 0, sizeof(*last));
-	s.scratch = malloc(sizeof(*s.scratch));
-	if (!s.scratch)
-		return -ENOMEM;
-	ret = step_run(&s, cfg->highest, &step);
-	if (ret)
-		goto out;
-	s.bad = step_rate(step);
-	if (step->good)
-		keep(&s, step);
-	ret = settle(&s, step->received);
-	out->load_limited = out->nsteps > 0;
-	for (unsigned i = 0; i < out->nsteps; i++)
-		out->load_limited &= out->steps[i].good;
-out:
-	free(s.scratch);
+	s.now = malloc(sizeof(*s.now));
+	s.repetition = malloc(sizeof(*s.repetition));
+	if (s.now && s.repetition)
+		ret = search_all(&s);
+	free(s.now);
+	free(s.repetition);
 	return ret;
 }

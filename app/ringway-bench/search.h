@@ -4,7 +4,8 @@
  * The highest rate without loss, as RFC 2544 (26.1) wants it: trials at one rate after the other, each
  * time halfway between the highest that lost nothing and the lowest that lost something, until those
  * are close. What was found must then hold for a longer trial; if it does not, the search goes on below
- * with longer ones.
+ * with longer ones. A trial in which the load fell short of its rate is repeated once; it says little about
+ * the back-end, and is no confirmation.
  *
  * The trials themselves are the caller's, so that a test can stand in for the back-end.
  *
@@ -23,8 +24,9 @@ struct search_step {
 	double offered;  /* that the load could send */
 	double received; /* frames a second that arrived */
 	double seconds;
-	double loss; /* fraction of what was expected */
-	bool good;   /* within the tolerance */
+	double loss;     /* fraction of what was expected */
+	bool good;       /* within the tolerance */
+	bool fell_short; /* the load could not send what was asked for */
 };
 
 struct search_config {
@@ -37,9 +39,10 @@ struct search_config {
 };
 
 struct search_outcome {
-	double rate;       /* frames a second; 0: frames are lost at any rate */
-	bool verified;     /* a longer trial lost nothing at this rate */
-	bool load_limited; /* nothing was lost at the highest rate that was offered */
+	double rate;         /* frames a second; 0: frames are lost at any rate */
+	bool verified;       /* a longer trial lost nothing at this rate */
+	bool load_limited;   /* nothing was lost at the highest rate that was offered */
+	unsigned fell_short; /* steps in which the load fell short */
 	struct search_step steps[SEARCH_MAX_STEPS];
 	unsigned nsteps;
 };
@@ -51,5 +54,10 @@ struct search_outcome {
 int search_run(
 	const struct search_config *cfg, struct search_outcome *out, struct bench_result *last);
 
+/*
+ * Whether a load that sent `offered` frames a second for so long fell short of the rate that was asked
+ * for: more than 5 % and more than a burst are missing. A load without a rate (0) never falls short.
+ */
+bool search_fell_short(double asked, double offered, double seconds);
 /* The fraction of what was expected that did not arrive. */
 double search_loss(const struct bench_result *r);

@@ -136,9 +136,21 @@ def test_a_low_rate_is_kept_and_loses_nothing(switch):
     result = measured('--rate=500', *SHORT, *switch(2))['result']
     assert result['sum']['sent'] > 0
     assert result['lost'] == 0 and result['loss'] == 0
+    assert result['asked_per_s'] == 500
     assert result['sum']['received'] == result['sum']['sent'] == result['sum']['expected']
     # At most what was asked for, however slow the machine is.
     assert result['sum']['sent'] <= 500 * (result['seconds'] + 0.1)
+
+
+def test_a_rate_that_the_load_cannot_send_is_said_so(switch):
+    words = ['--rate=1e9', '--seconds=.2', '--warm-up=0', *switch(2)]
+    result = measured(*words)['result']
+    assert result['asked_per_s'] == 1e9 and result['offered_per_s'] < 0.95e9
+    assert result['fell_short'] is True
+    done = bench(*words)
+    assert done.returncode == 0
+    assert 'of the 1000.000 M asked for' in done.stdout
+    assert 'the load fell short of the rate' in done.stdout
 
 
 def test_latency_is_recorded_for_what_arrived(switch):

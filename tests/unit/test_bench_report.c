@@ -57,7 +57,8 @@ static int known(void **state)
 	}
 	search = (struct search_outcome){.rate = 2.5e6,
 		.verified = true,
-		.steps = {{0, 3e6, 2.97e6, 1, 0.01, false}, {2.5e6, 2.5e6, 2.5e6, 1, 0, true}},
+		.steps = {{0, 3e6, 2.97e6, 1, 0.01, false, false},
+			{2.5e6, 2.5e6, 2.5e6, 1, 0, true, false}},
 		.nsteps = 2};
 	stations = (struct stations_outcome){
 		.capacity = 1000, .steps = {{1000, 1000, 5e5}, {2000, 1500, 5e5}}, .nsteps = 2};
@@ -161,10 +162,35 @@ static void a_search_shows_its_steps_and_what_it_found(void **state)
 	search.verified = false;
 	text = text_of(print, &r);
 	holds(text, "not confirmed");
+	assert_null(strstr(text, "fell short"));
+	free(text);
+	search.steps[1].fell_short = true;
+	search.fell_short = 1;
+	text = text_of(print, &r);
+	holds(text, "2.500000 Mpps, not confirmed: in the longer trial the load fell short\n");
+	holds(text, "the load fell short of the rate asked for in 1 of 2 trials\n");
 	free(text);
 	search.rate = 0;
 	text = text_of(print, &r);
 	holds(text, "none was found");
+	free(text);
+}
+
+static void a_load_that_falls_short_of_its_rate_says_so(void **state)
+{
+	const struct report r = {.opt = &opt, .run = &result};
+	char *text;
+
+	(void)state;
+	result.asked = 3.1e6;
+	text = text_of(print, &r);
+	holds(text, "sent 3.000 M frames/s of the 3.100 M asked for");
+	assert_null(strstr(text, "fell short"));
+	free(text);
+	result.asked = 5e6;
+	text = text_of(print, &r);
+	holds(text, "sent 3.000 M frames/s of the 5.000 M asked for");
+	holds(text, "\nthe load fell short of the rate: ");
 	free(text);
 }
 
@@ -250,6 +276,29 @@ static void json_has_numbers_not_words(void **state)
 	assert_int_equal(lost, 30000);
 	assert_int_equal(sent, 3000000);
 	assert_true(json_is_null(latency));
+	json_decref(root);
+}
+
+static void json_says_whether_the_load_fell_short(void **state)
+{
+	const struct report r = {.opt = &opt, .run = &result};
+	json_t *root, *asked;
+	double rate;
+	int fell_short;
+
+	(void)state;
+	root = json_of(&r);
+	assert_int_equal(json_unpack(root, "{s:{s:o, s:b}}", "result", "asked_per_s", &asked,
+				 "fell_short", &fell_short),
+		0);
+	assert_true(json_is_null(asked) && !fell_short);
+	json_decref(root);
+	result.asked = 5e6;
+	root = json_of(&r);
+	assert_int_equal(json_unpack(root, "{s:{s:F, s:b}}", "result", "asked_per_s", &rate,
+				 "fell_short", &fell_short),
+		0);
+	assert_true(rate == 5e6 && fell_short);
 	json_decref(root);
 }
 
@@ -431,9 +480,11 @@ int main(void)
 		cmocka_unit_test_setup(latency_is_shown_when_there_is_some, known),
 		cmocka_unit_test_setup(a_rate_that_is_small_is_not_rounded_away, known),
 		cmocka_unit_test_setup(a_search_shows_its_steps_and_what_it_found, known),
+		cmocka_unit_test_setup(a_load_that_falls_short_of_its_rate_says_so, known),
 		cmocka_unit_test_setup(stations_are_shown, known),
 		cmocka_unit_test_setup(what_is_wrong_is_one_line_and_losses_are_not, known),
 		cmocka_unit_test_setup(json_has_numbers_not_words, known),
+		cmocka_unit_test_setup(json_says_whether_the_load_fell_short, known),
 		cmocka_unit_test_setup(json_has_the_percentiles, known),
 		cmocka_unit_test_setup(json_has_the_steps_of_a_search, known),
 		cmocka_unit_test_setup(json_has_stations, known),

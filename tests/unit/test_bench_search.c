@@ -23,6 +23,7 @@ struct back_end {
 	double worse_at;  /* ...from this rate on */
 	int fail_at;      /* number of the trial that fails; 0: none */
 	int stall_at;     /* number of the trial in which the load hardly runs; 0: none */
+	int stalls;       /* trials that stall, from that one on */
 	int trials;
 };
 
@@ -37,7 +38,8 @@ static int trial(void *arg, const struct bench_trial *t, struct bench_result *r)
 
 	if (++b->trials == b->fail_at)
 		return -ECONNRESET;
-	if (b->trials == b->stall_at) {
+	if (b->trials == b->stall_at ||
+		(b->trials > b->stall_at && b->trials < b->stall_at + b->stalls)) {
 		rate /= 100;
 		got = rate / 2;
 	}
@@ -183,6 +185,57 @@ static void a_trial_in_which_the_load_stalled_is_repeated(void **state)
 		assert_true(found.verified);
 		assert_true(found.rate <= 7.3e6 && found.rate >= 7.3e6 * 0.985);
 	}
+}
+
+static void a_longer_trial_in_which_the_load_stalled_confirms_nothing(void **state)
+{
+	/* The first trial is the short one, both longer ones stall. */
+	struct back_end b = {.capacity = 30e6, .load = 20e6, .stall_at = 2, .stalls = 2};
+
+	(void)state;
+	assert_int_equal(search(&b, 0.6, 0.01), 0);
+	assert_int_equal(found.nsteps, 3);
+	assert_true(found.rate == 20e6);
+	assert_false(found.verified);
+	assert_int_equal(found.fell_short, 2);
+	assert_true(found.steps[1].fell_short && found.steps[1].good);
+	assert_true(last.offered == 20e6 && last.seconds == 1);
+}
+
+/* What the load can send fades from trial to trial; the back-end forwards half of the first. */
+static int fading_trial(void *arg, const struct bench_trial *t, struct bench_result *r)
+{
+	static const double loads[] = {20e6, 9e6, 2e6};
+	struct back_end b = {.capacity = 10e6};
+	unsigned *trials = arg;
+
+	b.load = loads[RW_MIN(*trials, 2u)];
+	++*trials;
+	return trial(&b, t, r);
+}
+
+static void of_two_trials_the_one_that_came_closer_to_the_rate_counts(void **state)
+{
+	unsigned trials = 0;
+	const struct search_config cfg = {
+		.seconds = 1, .precision = 0.01, .run = fading_trial, .arg = &trials};
+
+	(void)state;
+	assert_int_equal(search_run(&cfg, &found, &last), 0);
+	assert_true(found.steps[0].loss > 0 && found.steps[1].fell_short);
+	assert_true(found.rate == 9e6 && last.offered == 9e6);
+	assert_false(found.verified);
+}
+
+static void a_load_falls_short_by_a_burst_and_five_percent(void **state)
+{
+	(void)state;
+	assert_false(search_fell_short(0, 1, 1));
+	assert_false(search_fell_short(1e6, 0.96e6, 1));
+	assert_true(search_fell_short(1e6, 0.94e6, 1));
+	assert_false(search_fell_short(100, 70, 1)); /* 30 frames are missing */
+	assert_true(search_fell_short(100, 60, 1));
+	assert_true(search_fell_short(100, 70, 2));
 }
 
 static void a_failed_trial_ends_it_with_the_steps_so_far(void **state)
@@ -382,6 +435,9 @@ int main(void)
 		cmocka_unit_test(the_number_of_trials_is_bounded),
 		cmocka_unit_test(a_noisy_back_end_does_not_keep_it_busy),
 		cmocka_unit_test(a_trial_in_which_the_load_stalled_is_repeated),
+		cmocka_unit_test(a_longer_trial_in_which_the_load_stalled_confirms_nothing),
+		cmocka_unit_test(of_two_trials_the_one_that_came_closer_to_the_rate_counts),
+		cmocka_unit_test(a_load_falls_short_by_a_burst_and_five_percent),
 		cmocka_unit_test(a_failed_trial_ends_it_with_the_steps_so_far),
 		cmocka_unit_test(a_load_that_sends_nothing_finds_nothing),
 		cmocka_unit_test(the_room_of_a_table_is_found),
