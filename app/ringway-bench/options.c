@@ -159,7 +159,8 @@ static int set_rate(struct parse *p, const char *value)
 {
 	if (!options_rate(value, &p->opt.rate))
 		return options_mistake(p,
-			"--rate=%s: give frames a second, such as 250000, 250k or 2.5M, or max",
+			"--rate=%s: give frames a second, such as 250000, 250k, 2.5M or 1e6, or "
+			"max",
 			value);
 	return 0;
 }

@@ -19,7 +19,7 @@ void options_print_help(FILE *to)
 	      "  --in-flight=N       N frames of each port circulate (default: 384, or as many\n"
 	      "                      as have room in a ring)\n"
 	      "  --rate=PPS          one way: frames a second of all ports together, such as\n"
-	      "                      250k, 2.5M or max\n"
+	      "                      250k, 2.5M, 1e6 or max\n"
 	      "  --size=LIST         sizes without FCS, 64 or 64,1518 or, with weights,\n"
 	      "                      64:7,1518:1, or imix, which is 64:7,594:4,1518:1\n"
 	      "                      (default: 64)\n"

@@ -16,7 +16,7 @@ struct parse {
 /* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
 int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
 
-/* As rw_text_number, for one with decimals, such as 0.25; no exponent, sign, blank or "nan". */
+/* As rw_text_number, for a decimal number such as 0.25, .25 or 1e-2; no sign, blank or "nan". */
 bool options_decimal(const char *text, double min, double max, double *out);
 /* A fraction below 1, as 0.001 or 0.1%. */
 bool options_fraction(const char *text, double *out);

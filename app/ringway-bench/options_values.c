@@ -12,20 +12,34 @@
 /* The usual mix for the Internet: 7 small ones, 4 middle ones, 1 large one. */
 #define IMIX "64:7,594:4,1518:1"
 
-/* The number with decimals at `*s`, which moves behind it. False: none there. */
+/*
+ * The decimal number at `*s`, such as 5, 0.25, .25 or 1e6, which moves behind it. False: none there. What
+ * else strtod takes (a sign, a blank, "0x", "inf") is none.
+ */
 static bool scan_decimal(const char **s, double *out)
 {
-	size_t whole = strspn(*s, "0123456789"), len = whole;
+	static const char digits[] = "0123456789";
+	size_t whole = strspn(*s, digits), len = whole, part = 0;
+	const char *exponent;
+	char *end;
 
-	if (!whole)
+	if ((*s)[len] == '.') {
+		part = strspn(*s + len + 1, digits);
+		len += 1 + part;
+	}
+	if (!whole && !part)
 		return false;
-	if ((*s)[len] == '.')
-		len += 1 + strspn(*s + len + 1, "0123456789");
-	/* Nothing else that strtod would take: no exponent, no "0x", no "inf". */
-	if ((*s)[len] && strchr("eExX.", (*s)[len]))
+	if ((*s)[len] == 'e' || (*s)[len] == 'E') {
+		exponent = *s + len + 1;
+		exponent += *exponent == '+' || *exponent == '-';
+		if (!strspn(exponent, digits))
+			return false;
+		len = (size_t)(exponent - *s) + strspn(exponent, digits);
+	}
+	*out = strtod(*s, &end);
+	if (end != *s + len)
 		return false;
-	*out = strtod(*s, NULL);
-	*s += len;
+	*s = end;
 	return true;
 }
 

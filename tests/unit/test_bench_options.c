@@ -158,7 +158,15 @@ static void rates_have_suffixes(void **state)
 	assert_true(got.rate == 0);
 	assert_int_equal(got.in_flight, 0);
 	refuses("a b --rate=0", "--rate=0");
-	refuses("a b --rate=1e6", "--rate=1e6");
+	takes("a b --rate=1e6");
+	assert_true(got.rate == 1e6);
+	takes("a b --rate=1.5E+3k");
+	assert_true(got.rate == 1.5e6);
+	refuses("a b --rate=1e", "--rate=1e");
+	refuses("a b --rate=e6", "--rate=e6");
+	refuses("a b --rate=1e-6", "--rate=1e-6");
+	refuses("a b --rate=1e400", "--rate=1e400");
+	refuses("a b --rate=1e6x", "--rate=1e6x");
 	refuses("a b --rate=0x10", "--rate=0x10");
 	refuses("a b --rate=5G", "--rate=5G");
 	refuses("a b --rate=-5", "--rate=-5");
@@ -175,6 +183,9 @@ static void fractions_may_be_percentages(void **state)
 	assert_int_equal(got.in_flight, 0);
 	assert_true(got.loss > 0.00099 && got.loss < 0.00101);
 	assert_true(got.precision == 0.05);
+	takes("a b --search --loss=1e-3 --precision=.5%");
+	assert_true(got.loss == 0.001);
+	assert_true(got.precision == 0.005);
 	refuses("a b --search --loss=1", "--loss=1");
 	refuses("a b --search --loss=100%", "--loss=100%");
 	refuses("a b --search --loss=nan", "--loss=nan");
@@ -202,6 +213,12 @@ static void numbers_have_bounds(void **state)
 	takes("a b --seconds=0.05 --warm-up=0");
 	assert_true(got.seconds == 0.05);
 	assert_true(got.warm_up == 0);
+	takes("a b --seconds=.2 --warm-up=1.");
+	assert_true(got.seconds == 0.2);
+	assert_true(got.warm_up == 1);
+	refuses("a b --seconds=.", "--seconds=.");
+	refuses("a b --seconds=+1", "--seconds=+1");
+	refuses("a b --seconds=1e9", "--seconds=1e9");
 }
 
 static void words_that_are_no_options_are_named(void **state)
