@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdio.h>
+#include <string.h>
 
 #include "rw_text.h"
+
+/* Longer words are nobody's slip of the finger. */
+#define NEAREST_MAX 63
 
 void rw_text_line(char *out, size_t len, const char *fmt, va_list ap)
 {
@@ -37,6 +41,55 @@ bool rw_text_number(const char *s, uint32_t min, uint32_t max, uint32_t *out)
 		return false;
 	*out = v;
 	return true;
+}
+
+/*
+ * How many letters are wrong, missing, too many, or swapped with the next one (optimal string alignment);
+ * rows of the table are prefixes of `a`, columns those of `b`. Both have at most NEAREST_MAX letters.
+ */
+static size_t text_distance(const char *a, size_t alen, const char *b, size_t blen)
+{
+	size_t rows[3][NEAREST_MAX + 1];
+	size_t *before = rows[0], *last = rows[1], *now = rows[2], *oldest;
+
+	for (size_t j = 0; j <= blen; j++)
+		last[j] = j;
+	for (size_t i = 1; i <= alen; i++) {
+		now[0] = i;
+		for (size_t j = 1; j <= blen; j++) {
+			bool same = a[i - 1] == b[j - 1];
+
+			now[j] = RW_MIN(last[j - 1] + !same, RW_MIN(last[j], now[j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				now[j] = RW_MIN(now[j], before[j - 2] + 1);
+		}
+		oldest = before;
+		before = last;
+		last = now;
+		now = oldest;
+	}
+	return last[blen];
+}
+
+const char *rw_text_nearest(const char *word, const char *const names[], size_t n)
+{
+	size_t wlen = strlen(word), least = SIZE_MAX;
+	const char *nearest = NULL;
+
+	if (wlen > NEAREST_MAX)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(names[i]), distance;
+
+		if (len > NEAREST_MAX)
+			continue;
+		distance = text_distance(word, wlen, names[i], len);
+		if (distance < least && distance * 3 <= RW_MAX(wlen, len)) {
+			least = distance;
+			nearest = names[i];
+		}
+	}
+	return nearest;
 }
 
 bool rw_stdout_close(void)

@@ -160,6 +160,40 @@ static void a_message_is_one_line_whatever_the_words(void **state)
 	assert_string_equal(out, "more than there");
 }
 
+static void means(const char *word, const char *name)
+{
+	static const char *const names[] = {"packed", "pairs", "size", "loss", "in-order", "cpu"};
+	const char *nearest = rw_text_nearest(word, names, RW_ARRAY_SIZE(names));
+
+	if (!name && nearest)
+		fail_msg("%s: %s", word, nearest);
+	if (name)
+		assert_string_equal(nearest ? nearest : "(none)", name);
+}
+
+static void a_slip_of_the_finger_finds_the_word_that_was_meant(void **state)
+{
+	char endless[1000];
+
+	(void)state;
+	means("size", "size");
+	means("sizw", "size");
+	means("isze", "size");
+	means("pakced", "packed");
+	means("pcked", "packed");
+	means("pairss", "pairs");
+	means("inorder", "in-order");
+	means("cp", "cpu");
+	means("order", NULL);
+	means("nonsense", NULL);
+	means("x", NULL);
+	means("", NULL);
+	memset(endless, 'e', sizeof(endless) - 1);
+	endless[sizeof(endless) - 1] = '\0';
+	means(endless, NULL);
+	assert_null(rw_text_nearest("size", NULL, 0));
+}
+
 /* ---- log ---- */
 
 /* Run `fn` with standard error in a file; its text in `out`. */
@@ -440,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_number_is_digits_within_its_bounds),
 		cmocka_unit_test(scanning_ends_behind_the_digits),
 		cmocka_unit_test(a_message_is_one_line_whatever_the_words),
+		cmocka_unit_test(a_slip_of_the_finger_finds_the_word_that_was_meant),
 		cmocka_unit_test(impossible_allocations_fail),
 		cmocka_unit_test(lines_above_the_level_are_dropped),
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),

@@ -19,5 +19,11 @@ bool rw_text_scan(const char **s, uint32_t max, uint32_t *out);
 /* Whether `s` is a decimal number from `min` to `max` and nothing else. */
 bool rw_text_number(const char *s, uint32_t min, uint32_t max, uint32_t *out);
 
+/*
+ * The one of `n` names that a user who wrote `word` is likely to have meant: at most a third of its
+ * letters is wrong, missing, too many, or swapped with the next one. NULL: none of them.
+ */
+const char *rw_text_nearest(const char *word, const char *const names[], size_t n);
+
 /* Close standard output. False, and errno: not all that was written to it arrived. */
 bool rw_stdout_close(void);
