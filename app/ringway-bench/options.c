@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "options_internal.h"
@@ -57,34 +58,6 @@ int options_mistake(struct parse *p, const char *fmt, ...)
 	return -EINVAL;
 }
 
-static int set_packed(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.packed = true;
-	return 0;
-}
-
-static int set_no_mergeable(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.mergeable = false;
-	return 0;
-}
-
-static int set_in_order(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.in_order = true;
-	return 0;
-}
-
-static int set_tso(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.tso = true;
-	return 0;
-}
-
 static int set_pairs(struct parse *p, const char *value)
 {
 	if (!rw_text_number(value, 1, PAIRS_MOST, &p->opt.pairs))
@@ -133,6 +106,16 @@ static int set_flows(struct parse *p, const char *value)
 		return options_mistake(p, "--flows=%s: give 1 to %d flows between two stations",
 			value, FLOWS_MOST);
 	return 0;
+}
+
+static int set_size(struct parse *p, const char *value)
+{
+	return options_sizes(p, "size", value, 0);
+}
+
+static int set_size_with_fcs(struct parse *p, const char *value)
+{
+	return options_sizes(p, "size-with-fcs", value, BENCH_FCS);
 }
 
 static int set_pattern(struct parse *p, const char *value)
@@ -227,13 +210,6 @@ static int set_precision(struct parse *p, const char *value)
 	return 0;
 }
 
-static int set_latency(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.latency = true;
-	return 0;
-}
-
 static int set_cpu(struct parse *p, const char *value)
 {
 	uint32_t cpu;
@@ -244,30 +220,9 @@ static int set_cpu(struct parse *p, const char *value)
 	return 0;
 }
 
-static int set_no_huge(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.hugetlb = false;
-	return 0;
-}
-
-static int set_json(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.json = true;
-	return 0;
-}
-
 static int set_plot(struct parse *p, const char *value)
 {
 	p->opt.plot = value;
-	return 0;
-}
-
-static int set_quiet(struct parse *p, const char *value)
-{
-	(void)value;
-	p->opt.progress = false;
 	return 0;
 }
 
@@ -285,42 +240,48 @@ static int set_version(struct parse *p, const char *value)
 	return OPTIONS_VERSION;
 }
 
+/* The member of struct bench_options that a switch sets. */
+#define SWITCH(member) offsetof(struct bench_options, member)
+
 static const struct row {
 	const char *name;
 	const char *value; /* what it wants; NULL: nothing */
 	unsigned fits;     /* the measures it says something about */
-	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
+	/* Returns 0, OPTIONS_HELP, OPTIONS_VERSION or a mistake. NULL: the option is a switch. */
 	int (*set)(struct parse *p, const char *value);
+	size_t at; /* of a switch: the offset of its bool */
+	bool on;   /* of a switch: the value that it sets */
 } rows[] = {
-	{"packed", NULL, ALL, set_packed},
-	{"no-mergeable", NULL, ALL, set_no_mergeable},
-	{"in-order", NULL, ALL, set_in_order},
-	{"tso", NULL, RATES, set_tso},
-	{"pairs", "N", ALL, set_pairs},
-	{"idle", "N", ALL, set_idle},
-	{"ring-size", "N", ALL, set_ring_size},
-	{"tx-ring-size", "N", ALL, set_tx_ring_size},
-	{"size", "LIST", RATES, options_sizes},
-	{"macs", "N", ALL, set_macs},
-	{"flows", "N", RATES, set_flows},
-	{"pattern", "PATTERN", RATES, set_pattern},
-	{"in-flight", "N", 1u << BENCH_RATE, set_in_flight},
-	{"rate", "PPS", ALL, set_rate},
-	{"seconds", "S", RATES, set_seconds},
-	{"warm-up", "S", RATES, set_warm_up},
-	{"search", NULL, ALL, set_search},
-	{"capacity", NULL, ALL, set_capacity},
-	{"learning", NULL, ALL, set_learning},
-	{"loss", "F", 1u << BENCH_SEARCH, set_loss},
-	{"precision", "F", 1u << BENCH_SEARCH | STATIONS, set_precision},
-	{"latency", NULL, RATES, set_latency},
-	{"cpu", "CPU", ALL, set_cpu},
-	{"no-huge", NULL, ALL, set_no_huge},
-	{"json", NULL, ALL, set_json},
-	{"plot", "FILE", RATES, set_plot},
-	{"quiet", NULL, ALL, set_quiet},
-	{"help", NULL, ALL, set_help},
-	{"version", NULL, ALL, set_version},
+	{"packed", NULL, ALL, NULL, SWITCH(packed), true},
+	{"no-mergeable", NULL, ALL, NULL, SWITCH(mergeable), false},
+	{"in-order", NULL, ALL, NULL, SWITCH(in_order), true},
+	{"tso", NULL, RATES, NULL, SWITCH(tso), true},
+	{"pairs", "N", ALL, set_pairs, 0, false},
+	{"idle", "N", ALL, set_idle, 0, false},
+	{"ring-size", "N", ALL, set_ring_size, 0, false},
+	{"tx-ring-size", "N", ALL, set_tx_ring_size, 0, false},
+	{"size", "LIST", RATES, set_size, 0, false},
+	{"size-with-fcs", "LIST", RATES, set_size_with_fcs, 0, false},
+	{"macs", "N", ALL, set_macs, 0, false},
+	{"flows", "N", RATES, set_flows, 0, false},
+	{"pattern", "PATTERN", RATES, set_pattern, 0, false},
+	{"in-flight", "N", 1u << BENCH_RATE, set_in_flight, 0, false},
+	{"rate", "PPS", ALL, set_rate, 0, false},
+	{"seconds", "S", RATES, set_seconds, 0, false},
+	{"warm-up", "S", RATES, set_warm_up, 0, false},
+	{"search", NULL, ALL, set_search, 0, false},
+	{"capacity", NULL, ALL, set_capacity, 0, false},
+	{"learning", NULL, ALL, set_learning, 0, false},
+	{"loss", "F", 1u << BENCH_SEARCH, set_loss, 0, false},
+	{"precision", "F", 1u << BENCH_SEARCH | STATIONS, set_precision, 0, false},
+	{"latency", NULL, RATES, NULL, SWITCH(latency), true},
+	{"cpu", "CPU", ALL, set_cpu, 0, false},
+	{"no-huge", NULL, ALL, NULL, SWITCH(hugetlb), false},
+	{"json", NULL, ALL, NULL, SWITCH(json), true},
+	{"plot", "FILE", RATES, set_plot, 0, false},
+	{"quiet", NULL, ALL, NULL, SWITCH(progress), false},
+	{"help", NULL, ALL, set_help, 0, false},
+	{"version", NULL, ALL, set_version, 0, false},
 };
 
 static bool was_seen(const struct parse *p, const char *name)
@@ -385,12 +346,16 @@ static int sizes_check(struct parse *p)
 {
 	struct bench_options *o = &p->opt;
 
+	if (was_seen(p, "size") && was_seen(p, "size-with-fcs"))
+		return options_mistake(
+			p, "--size and --size-with-fcs name the same sizes: choose one");
 	if (!o->nsizes)
 		o->sizes[o->nsizes++] = (struct bench_size){.len = 64, .weight = 1};
 	for (unsigned i = 0; i < o->nsizes; i++) {
 		if (o->sizes[i].len > FRAME_MOST && !o->tso)
 			return options_mistake(p,
-				"--size: frames of %u bytes need --tso (without it at most %d)",
+				"--size: frames of %u bytes without FCS need --tso (without it at "
+				"most %d)",
 				o->sizes[i].len, FRAME_MOST);
 	}
 	if (o->tso && !o->mergeable)
@@ -461,11 +426,49 @@ static int whole_check(struct parse *p)
 	return ret;
 }
 
+/* `word` begins like several options: name them. */
+static int refuse_ambiguous(struct parse *p, const char *word, size_t len)
+{
+	char names[256] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		if (!strncmp(rows[i].name, word + 2, len - 2) && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
+				used ? ", " : "", rows[i].name);
+	}
+	return options_mistake(p, "%.*s is ambiguous: %s", (int)len, word, names);
+}
+
+/* `word`, as the user wrote it, is no option. */
+static int refuse_unknown(struct parse *p, const char *word)
+{
+	const char *names[RW_ARRAY_SIZE(rows)], *nearest;
+	size_t len = strcspn(word, "=");
+	char name[64] = "";
+	unsigned begin = 0;
+
+	if (strncmp(word, "--", 2) || len - 2 >= sizeof(name))
+		return options_mistake(p, "unknown option %s (see --help)", word);
+	memcpy(name, word + 2, len - 2);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		names[i] = rows[i].name;
+		begin += !strncmp(names[i], name, len - 2);
+	}
+	if (begin > 1)
+		return refuse_ambiguous(p, word, len);
+	nearest = rw_text_nearest(name, names, RW_ARRAY_SIZE(names));
+	if (nearest)
+		return options_mistake(
+			p, "unknown option %s: did you mean --%s? (see --help)", word, nearest);
+	return options_mistake(p, "unknown option %s (see --help)", word);
+}
+
 /* What getopt_long does not take: `word` as the user wrote it, `opt` and `row` from it. */
 static int refuse(struct parse *p, int opt, unsigned row, const char *word)
 {
 	if (row >= RW_ARRAY_SIZE(rows))
-		return options_mistake(p, "unknown option %s (see --help)", word);
+		return refuse_unknown(p, word);
 	if (opt == ':')
 		return options_mistake(p, "--%s wants a value: --%s=%s", rows[row].name,
 			rows[row].name, rows[row].value);
@@ -482,14 +485,34 @@ static int option_take(struct parse *p, unsigned i, const char *value)
 	if (row->value && (p->seen >> i & 1))
 		return options_mistake(p, "--%s is given twice", row->name);
 	p->seen |= UINT64_C(1) << i;
-	return row->set(p, value);
+	if (row->set)
+		return row->set(p, value);
+	*(bool *)((char *)&p->opt + row->at) = row->on;
+	return 0;
 }
 
-/* Read options and sockets, in any order. */
+/* Take one answer of getopt_long for the word at argv[at]. 0, > 0 or a mistake. */
+static int answer_take(struct parse *p, int opt, const char *word)
+{
+	if (opt == 1)
+		return socket_add(p, optarg);
+	if (opt == 'h')
+		return OPTIONS_HELP;
+	if (opt == '?' || opt == ':')
+		return refuse(p, opt, (unsigned)optopt - FIRST_LONG, word);
+	return option_take(p, (unsigned)opt - FIRST_LONG, optarg);
+}
+
+static bool is_help(int opt)
+{
+	return opt == 'h' || (opt >= FIRST_LONG && rows[opt - FIRST_LONG].set == set_help);
+}
+
+/* Read options and sockets, in any order. Help is given whatever else is wrong. */
 static int words_read(struct parse *p, int argc, char **argv)
 {
 	struct option longs[RW_ARRAY_SIZE(rows) + 1] = {0};
-	int opt = 0, at, ret = 0;
+	int opt, at, ret = 0;
 
 	for (int i = 0; i < (int)RW_ARRAY_SIZE(rows); i++) {
 		longs[i] = (struct option){.name = rows[i].name,
@@ -498,19 +521,15 @@ static int words_read(struct parse *p, int argc, char **argv)
 	}
 	opterr = 0;
 	optind = 0; /* glibc: forget what was read before */
-	/* "-": words come as option 1, wherever they stand. */
-	while (!ret && opt != -1) {
+	do {
 		at = RW_MAX(optind, 1);
+		/* "-": words come as option 1, wherever they stand. */
 		opt = getopt_long(argc, argv, "-:h", longs, NULL);
-		if (opt == 1)
-			ret = socket_add(p, optarg);
-		else if (opt == 'h')
+		if (!ret && opt != -1)
+			ret = answer_take(p, opt, argv[at]);
+		else if (is_help(opt))
 			ret = OPTIONS_HELP;
-		else if (opt == '?' || opt == ':')
-			ret = refuse(p, opt, (unsigned)optopt - FIRST_LONG, argv[at]);
-		else if (opt != -1)
-			ret = option_take(p, (unsigned)opt - FIRST_LONG, optarg);
-	}
+	} while (opt != -1 && ret <= 0);
 	for (; !ret && optind < argc; optind++)
 		ret = socket_add(p, argv[optind]);
 	return ret;

@@ -22,5 +22,8 @@ bool options_decimal(const char *text, double min, double max, double *out);
 bool options_fraction(const char *text, double *out);
 /* Frames a second: 2500000, 2500k or 2.5M; "max" is 0. */
 bool options_rate(const char *text, double *out);
-/* --size: 64 | 64,512,1518 | 64:7,594:4,1518:1 | imix. 0 or a mistake. */
-int options_sizes(struct parse *p, const char *text);
+/*
+ * --size and --size-with-fcs: 64 | 64,512,1518 | 64:7,594:4,1518:1 | imix. `more` bytes of each size are
+ * no part of the frame. 0 or a mistake, which names the option.
+ */
+int options_sizes(struct parse *p, const char *option, const char *text, uint32_t more);

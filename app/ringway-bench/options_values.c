@@ -4,8 +4,8 @@
 
 #include "options_internal.h"
 
-#define SIZE_LEAST   60    /* Ethernet's 64 less FCS */
-#define SIZE_LARGEST 65549 /* an Ethernet header and the largest IPv4 packet */
+#define SIZE_LEAST   60u    /* Ethernet's 64 less FCS */
+#define SIZE_LARGEST 65549u /* an Ethernet header and the largest IPv4 packet */
 #define WEIGHT_MAX   1000
 #define RATE_MAX     1e9
 
@@ -91,7 +91,7 @@ bool options_rate(const char *text, double *out)
 	return true;
 }
 
-int options_sizes(struct parse *p, const char *text)
+int options_sizes(struct parse *p, const char *option, const char *text, uint32_t more)
 {
 	const char *s = strcmp(text, "imix") ? text : IMIX;
 	struct bench_size sizes[BENCH_MAX_SIZES];
@@ -100,25 +100,26 @@ int options_sizes(struct parse *p, const char *text)
 	do {
 		uint32_t len, weight = 1;
 
-		if (!rw_text_scan(&s, SIZE_LARGEST, &len) || len < SIZE_LEAST)
+		if (!rw_text_scan(&s, SIZE_LARGEST + more, &len) || len < SIZE_LEAST + more)
 			return options_mistake(p,
-				"--size=%s: give sizes from %d to %d bytes (without FCS), such as "
+				"--%s=%s: give sizes from %u to %u bytes (%s FCS), such as "
 				"64 or 64,1518 or, with weights, 64:7,1518:1, or imix",
-				text, SIZE_LEAST, SIZE_LARGEST);
+				option, text, SIZE_LEAST + more, SIZE_LARGEST + more,
+				more ? "with" : "without");
 		if (*s == ':') {
 			s++;
 			if (!rw_text_scan(&s, WEIGHT_MAX, &weight) || !weight)
 				return options_mistake(p,
-					"--size=%s: a weight is a number from 1 to %d", text,
+					"--%s=%s: a weight is a number from 1 to %d", option, text,
 					WEIGHT_MAX);
 		}
 		if (*s && *s != ',')
-			return options_mistake(
-				p, "--size=%s: \"%s\" is neither a size nor a weight", text, s);
+			return options_mistake(p, "--%s=%s: \"%s\" is neither a size nor a weight",
+				option, text, s);
 		if (n == BENCH_MAX_SIZES)
 			return options_mistake(
-				p, "--size: there are more than %d sizes", BENCH_MAX_SIZES);
-		sizes[n++] = (struct bench_size){.len = len, .weight = weight};
+				p, "--%s: there are more than %d sizes", option, BENCH_MAX_SIZES);
+		sizes[n++] = (struct bench_size){.len = len - more, .weight = weight};
 	} while (*s++ == ',');
 	memcpy(p->opt.sizes, sizes, n * sizeof(*sizes));
 	p->opt.nsizes = n;

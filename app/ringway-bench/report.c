@@ -44,10 +44,11 @@ bool report_fault(const struct bench_result *r, char *line, size_t size)
 	return false;
 }
 
-static void sizes_print(const struct bench_options *o, FILE *to)
+/* The list of sizes; `more` bytes are added to each. */
+static void sizes_print(const struct bench_options *o, uint32_t more, FILE *to)
 {
 	for (unsigned i = 0; i < o->nsizes; i++) {
-		fprintf(to, "%s%" PRIu32, i ? "," : "", o->sizes[i].len);
+		fprintf(to, "%s%" PRIu32, i ? "," : "", o->sizes[i].len + more);
 		if (o->sizes[i].weight > 1)
 			fprintf(to, ":%" PRIu32, o->sizes[i].weight);
 	}
@@ -67,8 +68,10 @@ static void setup_print(const struct bench_options *o, FILE *to)
 		o->in_order ? ", in order" : "", o->tso ? ", TSO" : "");
 	if (o->measure == BENCH_RATE || o->measure == BENCH_SEARCH) {
 		fprintf(to, "; frames of ");
-		sizes_print(o, to);
-		fprintf(to, " bytes, %s", options_pattern_name(o->pattern));
+		sizes_print(o, 0, to);
+		fprintf(to, " bytes without FCS (");
+		sizes_print(o, BENCH_FCS, to);
+		fprintf(to, " with it), %s", options_pattern_name(o->pattern));
 		if (o->in_flight)
 			fprintf(to, ", %u in flight for each port", o->in_flight);
 		else if (o->measure == BENCH_RATE)

@@ -44,6 +44,7 @@ def switch(launch, place):
     (['a', 'a'], 'a is given twice'),
     (['a', 'b', 'c'], 'even number'),
     (['a', 'b', '--nonsense'], '--nonsense'),
+    (['a', 'b', '--pakced'], 'did you mean --packed?'),
     (['a', 'b', '--size=17'], '--size=17'),
     (['a', 'b', '--size=9000'], '--tso'),
     (['a', 'b', '--rate=fast'], '--rate=fast'),
@@ -66,6 +67,26 @@ def test_help_and_version():
     assert shown.returncode == 0 and '--search' in shown.stdout and shown.stderr == ''
     shown = run(RINGWAY_BENCH, '--version')
     assert shown.returncode == 0 and the_line(shown.stdout).startswith('ringway-bench ')
+
+
+def test_help_wins_over_mistakes():
+    shown = run(RINGWAY_BENCH, '--bogus', '--help')
+    assert shown.returncode == 0 and '--search' in shown.stdout and shown.stderr == ''
+
+
+def test_help_that_cannot_be_written_says_why():
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        done = run(RINGWAY_BENCH, '--help', stdout=full)
+    assert done.returncode == 1
+    assert the_line(done.stderr) == ('ringway-bench: cannot write the output: '
+                                     'No space left on device')
+
+
+def test_sizes_are_named_without_and_with_fcs(switch):
+    words = ['--size-with-fcs=64,128', *SHORT, *switch(2)]
+    assert '60,124 bytes without FCS (64,128 with it)' in bench(*words).stdout
+    sizes = measured(*words)['setup']['sizes']
+    assert [(size['bytes'], size['bytes_with_fcs']) for size in sizes] == [(60, 64), (124, 128)]
 
 
 def test_a_socket_that_does_not_exist_gets_one_line(place):

@@ -101,6 +101,15 @@ static void help_and_version_end_it(void **state)
 	assert_int_equal(parse("--help"), OPTIONS_HELP);
 	assert_int_equal(parse("a b -h"), OPTIONS_HELP);
 	assert_int_equal(parse("--version"), OPTIONS_VERSION);
+	assert_int_equal(parse("--he"), OPTIONS_HELP);
+	assert_int_equal(parse("--version --help"), OPTIONS_VERSION);
+	/* Whatever else is wrong. */
+	assert_int_equal(parse("--bogus --help"), OPTIONS_HELP);
+	assert_int_equal(parse("a a --rate=fast --pakced -h"), OPTIONS_HELP);
+	assert_int_equal(parse("-x --he"), OPTIONS_HELP);
+	refuses("--bogus -- --help", "--bogus");
+	refuses("--bogus --version", "--bogus");
+	refuses("a b --rate=fast --nonsense", "--rate=fast");
 }
 
 static void sizes_are_one_some_or_a_mix(void **state)
@@ -142,6 +151,26 @@ static void wrong_sizes_are_named(void **state)
 	refuses("a b --size=1519", "--tso");
 	refuses("a b --size=64,9000", "9000");
 	refuses("a b --tso --no-mergeable", "mergeable");
+}
+
+static void sizes_may_count_the_fcs(void **state)
+{
+	(void)state;
+	takes("a b --size-with-fcs=64,1518:3");
+	assert_int_equal(got.nsizes, 2);
+	assert_int_equal(got.sizes[0].len, 60);
+	assert_int_equal(got.sizes[1].len, 1514);
+	assert_int_equal(got.sizes[1].weight, 3);
+	takes("a b --size-with-fcs=imix");
+	assert_int_equal(got.sizes[1].len, 590);
+	takes("a b --size-with-fcs=1522");
+	refuses("a b --size-with-fcs=63",
+		"--size-with-fcs=63: give sizes from 64 to 65553 bytes (with FCS)");
+	refuses("a b --size=59", "give sizes from 60 to 65549 bytes (without FCS)");
+	refuses("a b --size-with-fcs=64:0", "--size-with-fcs=64:0: a weight");
+	refuses("a b --size-with-fcs=1523", "--tso");
+	refuses("a b --size=64 --size-with-fcs=64", "--size and --size-with-fcs");
+	refuses("a b c --capacity --size-with-fcs=64", "--size-with-fcs says nothing about");
 }
 
 static void rates_have_suffixes(void **state)
@@ -232,6 +261,29 @@ static void words_that_are_no_options_are_named(void **state)
 	refuses("a b --size=64 --size=128", "--size is given twice");
 	refuses("a b --pattern=ring", "--pattern=ring");
 	refuses("a b --size=6\n4", "--size=6?4");
+}
+
+static void near_misses_are_suggested(void **state)
+{
+	(void)state;
+	refuses("a b --pakced", "unknown option --pakced: did you mean --packed?");
+	refuses("a b --sizes=64", "unknown option --sizes=64: did you mean --size?");
+	refuses("a b --capcity", "did you mean --capacity?");
+	refuses("a b --nonsense", "unknown option --nonsense (see --help)");
+	refuses("a b ---", "unknown option ---");
+}
+
+static void beginnings_of_options_are_enough_unless_several_begin_so(void **state)
+{
+	(void)state;
+	takes("a b --pack --in-o --sec=1 --tx=128");
+	assert_true(got.packed && got.in_order);
+	assert_true(got.seconds == 1);
+	assert_int_equal(got.tx_ring_size, 128);
+	takes("a b --size=128");
+	assert_int_equal(got.sizes[0].len, 128);
+	refuses("a b --pa=2", "--pa is ambiguous: --packed, --pairs, --pattern");
+	refuses("a b --in", "--in is ambiguous: --in-order, --in-flight");
 }
 
 static void sockets_are_checked(void **state)
@@ -332,10 +384,13 @@ int main(void)
 		cmocka_unit_test(help_and_version_end_it),
 		cmocka_unit_test(sizes_are_one_some_or_a_mix),
 		cmocka_unit_test(wrong_sizes_are_named),
+		cmocka_unit_test(sizes_may_count_the_fcs),
 		cmocka_unit_test(rates_have_suffixes),
 		cmocka_unit_test(fractions_may_be_percentages),
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(words_that_are_no_options_are_named),
+		cmocka_unit_test(near_misses_are_suggested),
+		cmocka_unit_test(beginnings_of_options_are_enough_unless_several_begin_so),
 		cmocka_unit_test(sockets_are_checked),
 		cmocka_unit_test(at_most_256_sockets),
 		cmocka_unit_test(the_last_sockets_are_of_idle_guests),

@@ -103,6 +103,7 @@ static void the_table_has_each_port_and_the_sum(void **state)
 	holds(text, "lost 30000 of 3000000 frames (1 %)");
 	holds(text, "55 cycles");
 	holds(text, "packed rings of 256 (128 to send), mergeable");
+	holds(text, "frames of 100 bytes without FCS (104 with it), pairs");
 	assert_null(strstr(text, "LATENCY"));
 	free(text);
 }
