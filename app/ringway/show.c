@@ -6,6 +6,7 @@
 
 #include "answer.h"
 #include "commands.h"
+#include "rw_text.h"
 
 #define LABEL_WIDTH 18
 #define PAGE_WIDTH  80
@@ -26,10 +27,7 @@ static void fact(const char *name, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *c = line; *c; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
+	rw_printable(line);
 	label(name);
 	puts(line);
 }
@@ -56,7 +54,7 @@ static void fact_names(const char *name, const json_t *names)
 			putchar(' ');
 		}
 		for (size_t c = 0; c < len; c++)
-			putchar(text[c] < ' ' || text[c] > '~' ? '?' : text[c]);
+			putchar(rw_printable_char(text[c]));
 		at += 1 + len;
 	}
 	putchar('\n');

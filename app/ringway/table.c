@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rw_text.h"
+
 struct table {
 	const struct table_column *columns;
 	size_t ncolumns;
@@ -56,10 +58,7 @@ void table_cell(struct table *t, const char *fmt, ...)
 	len = vasprintf(&cell, fmt, ap);
 	va_end(ap);
 	have(len < 0 ? NULL : cell);
-	for (char *c = cell; *c; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
+	rw_printable(cell);
 	if (t->ncells == t->cap) {
 		t->cap = RW_MAX(2 * t->cap, (size_t)64);
 		t->cells = have(reallocarray(t->cells, t->cap, sizeof(*t->cells)));

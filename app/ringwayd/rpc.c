@@ -8,6 +8,7 @@
 
 #include "daemon.h"
 #include "rpc.h"
+#include "rw_text.h"
 #include "version.h"
 
 /* Entries in one answer of fdb.list, unless the caller wants fewer. */
@@ -109,13 +110,12 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 	const struct port *port = sw_port(d->sw, e->port);
 	uint32_t now = sw_now_s(d->sw);
 	uint8_t m[6];
-	char mac[18];
+	char mac[RW_MAC_TEXT];
 
 	fdb_key_mac(e->key, m);
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
-		m[5]);
-	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", mac, "vlan", fdb_key_vlan(e->key),
-		"port", port ? port->name : NULL, "static", e->is_static, "age_s",
+	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
+		fdb_key_vlan(e->key), "port", port ? port->name : NULL, "static", e->is_static,
+		"age_s",
 		(json_int_t)(e->is_static || e->last_seen_s > now ? 0 : now - e->last_seen_s));
 }
 
@@ -163,12 +163,8 @@ static bool param_key(const json_t *params, struct ctl_failure *fail, fdb_key *o
 	const char *text = json_string_value(json_object_get(params, "mac"));
 	uint8_t m[6];
 	uint32_t vlan;
-	int end = 0;
 
-	if (!text ||
-		sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &m[0], &m[1], &m[2], &m[3],
-			&m[4], &m[5], &end) != 6 ||
-		end != 17 || text[end]) {
+	if (!text || !rw_mac_parse(text, m)) {
 		ctl_fail(fail, CTL_ERR_PARAMS, "\"mac\" must be like 52:54:00:00:00:01");
 		return false;
 	}

@@ -7,6 +7,7 @@
 
 #include "daemon.h"
 #include "rpc.h"
+#include "rw_text.h"
 #include "vu_session.h"
 
 static const char *mode_name(enum vhost_mode mode)
@@ -81,11 +82,9 @@ static const char *status_name(unsigned bit)
 
 static json_t *mac_json(const struct vhost_session_info *s)
 {
-	const uint8_t *m = s->mac;
+	char mac[RW_MAC_TEXT];
 
-	if (!s->mac_set)
-		return json_null();
-	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+	return s->mac_set ? json_string(rw_mac_text(s->mac, mac)) : json_null();
 }
 
 static json_t *memory_json(const struct vhost_port *vp, unsigned n)

@@ -7,6 +7,7 @@
 #include "kick.h"
 #include "postcopy.h"
 #include "rw_log.h"
+#include "rw_sys.h"
 #include "vq_ops.h"
 
 /* Find the three areas of the ring in our memory. */
@@ -260,10 +261,7 @@ void vhost_queue_place(struct vhost_queue *q, int node)
 
 static void wake_control(struct vhost_queue *q)
 {
-	const uint64_t one = 1;
-
-	/* EAGAIN: control is about to look anyway. */
-	if (write(q->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (rw_eventfd_signal(q->wake_fd))
 		vhost_queue_broke(q);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rw_numa.h"
+#include "rw_sys.h"
 
 #if __has_include(<sanitizer/asan_interface.h>)
 #include <sanitizer/asan_interface.h>
@@ -14,9 +15,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, len) ((void)(p), (void)(len))
 #endif
 
-#define PAGE 4096u
-
-/* Blocks begin at 32 different lines of their pages. Odd in pairs of lines: all come in turn. */
+/* Blocks begin at different lines of their pages, 32 of 4 KiB. Odd in pairs of lines: all come in turn. */
 #define COLOUR_STEP (5 * 2 * RW_CACHE_LINE)
 
 static int kernel_node_of_cpu(unsigned cpu)
@@ -28,7 +27,7 @@ static int kernel_node_of_cpu(unsigned cpu)
 
 static int kernel_node_of(const void *p)
 {
-	void *page = (void *)((uintptr_t)p & ~(uintptr_t)(PAGE - 1));
+	void *page = (void *)((uintptr_t)p & ~(uintptr_t)(rw_page_size() - 1));
 	int status = -ENOENT;
 
 	/* Without target nodes it only tells. Unlike get_mempolicy it leaves absent pages absent. */
@@ -117,14 +116,15 @@ int rw_numa_node_of(const void *p)
 void *rw_pages_alloc(size_t size, struct rw_pages *pages)
 {
 	static uint32_t blocks;
-	size_t first = __atomic_fetch_add(&blocks, 1, __ATOMIC_RELAXED) * COLOUR_STEP % PAGE;
+	const size_t page = rw_page_size();
+	size_t first = __atomic_fetch_add(&blocks, 1, __ATOMIC_RELAXED) * COLOUR_STEP % page;
 	size_t len;
 	void *map;
 
-	if (!size || size > SIZE_MAX - 2 * PAGE)
+	if (!size || size > SIZE_MAX - 2 * page)
 		return NULL;
-	len = rw_align_up(first + size, PAGE);
-	if (posix_memalign(&map, PAGE, len))
+	len = rw_align_up(first + size, page);
+	if (posix_memalign(&map, page, len))
 		return NULL;
 	memset(map, 0, len);
 	*pages = (struct rw_pages){.map = map, .len = len};

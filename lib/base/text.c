@@ -92,6 +92,45 @@ const char *rw_text_nearest(const char *word, const char *const names[], size_t 
 	return nearest;
 }
 
+void rw_printable(char *s)
+{
+	for (; *s; s++)
+		*s = rw_printable_char(*s);
+}
+
+const char *rw_mac_text(const uint8_t mac[RW_MAC_LEN], char out[RW_MAC_TEXT])
+{
+	snprintf(out, RW_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		mac[4], mac[5]);
+	return out;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool rw_mac_parse(const char *s, uint8_t mac[RW_MAC_LEN])
+{
+	uint8_t read[RW_MAC_LEN];
+
+	for (unsigned i = 0; i < RW_MAC_LEN; i++, s += 3) {
+		int high = hex_digit(s[0]), low = high < 0 ? -1 : hex_digit(s[1]);
+
+		if (low < 0 || s[2] != (i < RW_MAC_LEN - 1 ? ':' : '\0'))
+			return false;
+		read[i] = (uint8_t)(high << 4 | low);
+	}
+	memcpy(mac, read, sizeof(read));
+	return true;
+}
+
 bool rw_stdout_close(void)
 {
 	bool lost = ferror(stdout);

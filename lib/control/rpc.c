@@ -5,21 +5,13 @@
 #include <string.h>
 
 #include "internal.h"
+#include "rw_text.h"
 
 struct table {
 	const struct ctl_method *methods;
 	size_t nmethods;
 	void *ctx;
 };
-
-/* A message may quote a client's bytes: keep it one line, and JSON must accept it. */
-static void make_printable(char *s)
-{
-	for (; *s; s++) {
-		if (*s < ' ' || *s > '~')
-			*s = '?';
-	}
-}
 
 json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 {
@@ -29,7 +21,8 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(fail->message, sizeof(fail->message), fmt, ap);
 	va_end(ap);
-	make_printable(fail->message);
+	/* It may quote a client's bytes: keep it one line that JSON accepts. */
+	rw_printable(fail->message);
 	return NULL;
 }
 
@@ -98,7 +91,7 @@ static json_t *method_call(const struct table *t, const json_t *req, struct ctl_
 	if (!result && !fail->code)
 		return ctl_fail(fail, CTL_ERR_INTERNAL, "Internal error: %s gave no result", name);
 	if (!result)
-		make_printable(fail->message);
+		rw_printable(fail->message);
 	return result;
 }
 

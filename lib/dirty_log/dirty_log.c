@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "dirty_log.h"
+#include "rw_sys.h"
 
 struct dl_log {
 	uint8_t *bits;
@@ -16,7 +16,7 @@ struct dl_log {
 
 int dl_open(int fd, uint64_t size, uint64_t offset, struct dl_log **out)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), lead = offset & (page - 1);
+	uint64_t page = rw_page_size(), lead = offset & (page - 1);
 	struct dl_log *log;
 	struct stat st;
 

@@ -9,6 +9,7 @@
 #include <linux/magic.h>
 
 #include "internal.h"
+#include "rw_sys.h"
 
 /* The unit in which `fd` can be mapped, bytes. */
 static uint64_t file_page_size(int fd)
@@ -18,7 +19,7 @@ static uint64_t file_page_size(int fd)
 	/* On hugetlbfs, and so for a memfd with huge pages, f_bsize is the huge page size. */
 	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0)
 		return (uint64_t)fs.f_bsize;
-	return (uint64_t)sysconf(_SC_PAGESIZE);
+	return rw_page_size();
 }
 
 static void backing_put(struct gm_backing *b)

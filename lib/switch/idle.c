@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 
 #include "idle.h"
+#include "rw_sys.h"
 
 /*
  * A worker sleeps when it has found no frame for so long. A sleep delays the next frame by some 20 us
@@ -263,8 +264,8 @@ void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old)
 /* Wake it if it sleeps. Its turn, as it was. */
 static uint32_t wake(struct sleeper *s)
 {
-	const uint64_t one = 1;
 	uint32_t turn;
+	int ret;
 
 	/* Pairs with the fence in sw_idle_sleep: it sees what was published, or we see that it sleeps. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -272,9 +273,9 @@ static uint32_t wake(struct sleeper *s)
 	if (!(turn & 1) || s->called == turn)
 		return turn;
 	s->called = turn;
-	/* EAGAIN alone can happen, and not before the counter is full: then it has been woken. */
-	if (write(s->wake_fd, &one, sizeof(one)) < 0)
-		assert(errno == EAGAIN);
+	ret = rw_eventfd_signal(s->wake_fd);
+	assert(!ret);
+	(void)ret;
 	return turn;
 }
 

@@ -13,6 +13,7 @@
 #include <linux/magic.h>
 
 #include "internal.h"
+#include "rw_sys.h"
 
 /* Alignment of the first region, bytes: the others follow in multiples of 64. */
 #define REGION_ALIGN 8
@@ -20,7 +21,7 @@
 void vu_inflight_release(struct vu_session *s)
 {
 	struct vu_inflight *b = &s->inflight;
-	uintptr_t lead = (uintptr_t)b->base & ((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+	uintptr_t lead = (uintptr_t)b->base & (rw_page_size() - 1);
 
 	if (b->base)
 		munmap(b->base - lead, lead + b->size);
@@ -51,7 +52,7 @@ static int layout(struct vu_session *s, struct vu_msg *m, struct vu_inflight *ou
 /* Map it from `offset` of `fd`, which becomes the buffer's. */
 static int buffer_map(struct vu_inflight *b, int fd, uint64_t offset)
 {
-	uint64_t lead = offset & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+	uint64_t lead = offset & (rw_page_size() - 1);
 	uint8_t *p = mmap(NULL, lead + b->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 		(off_t)(offset - lead));
 

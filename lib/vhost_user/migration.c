@@ -11,6 +11,7 @@
 
 #include "internal.h"
 #include "rw_log.h"
+#include "rw_sys.h"
 
 /* Linux 5.11; older headers lack it. */
 #ifndef UFFD_USER_MODE_ONLY
@@ -57,13 +58,13 @@ int vu_on_set_log_fd(struct vu_session *s, struct vu_msg *m)
 
 void vu_log_signal(const struct vu_session *s)
 {
-	const uint64_t one = 1;
+	int ret;
 
 	if (!s->log || s->log_fd < 0)
 		return;
-	/* EAGAIN: the front-end has not read it since the last time. */
-	if (write(s->log_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		rw_debug("%s: log eventfd: %s", s->name, strerror(errno));
+	ret = rw_eventfd_signal(s->log_fd);
+	if (ret)
+		rw_debug("%s: log eventfd: %s", s->name, strerror(-ret));
 }
 
 int vu_on_send_rarp(struct vu_session *s, struct vu_msg *m)

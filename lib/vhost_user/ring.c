@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "rw_log.h"
+#include "rw_sys.h"
 
 /*
  * Alignment of the parts of a ring, bytes (virtio 1.2, 2.7 and 2.8): "avail" is the driver's event
@@ -129,14 +130,12 @@ bool vu_logs_ring(const struct vu_session *s, unsigned i)
 void vu_ring_error(struct vu_session *s, unsigned i)
 {
 	int fd = s->rings[i].err_fd;
-	uint64_t one = 1;
 
 	if (fd < 0) {
 		if (vu_has_protocol_feature(s, VU_PF_INBAND_NOTIFICATIONS))
 			vu_channel_error(s, i);
-	} else if (write(fd, &one, sizeof(one)) < 0) {
-		/* Full: the front-end has not looked at those before it. */
-		rw_debug("%s: ring %u: the error eventfd is full", s->name, i);
+	} else if (rw_eventfd_signal(fd)) {
+		rw_debug("%s: ring %u: the error eventfd cannot be written", s->name, i);
 	}
 }
 

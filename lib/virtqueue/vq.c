@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <unistd.h>
 
+#include "rw_sys.h"
 #include "vq_ops.h"
 
 /* SET_VRING_BASE of a packed ring: index in bits 0..14, wrap counter in bit 15, twice. */
@@ -182,11 +182,6 @@ uint32_t vq_base(const struct vq *vq, const bool packed)
 
 void vq_call(struct vq *vq)
 {
-	uint64_t one = 1;
-
-	if (vq->call_fd < 0)
-		return;
-	/* EAGAIN: the counter is full, so the driver has an interrupt pending anyway. */
-	if (write(vq->call_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (vq->call_fd >= 0 && rw_eventfd_signal(vq->call_fd))
 		vq->call_fd = -1;
 }

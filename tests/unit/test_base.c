@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,9 +16,11 @@
 
 #include "rw_base.h"
 #include "rw_copy.h"
+#include "rw_lock.h"
 #include "rw_log.h"
 #include "rw_loop.h"
 #include "rw_sock.h"
+#include "rw_sys.h"
 #include "rw_text.h"
 
 /* ---- memory ---- */
@@ -465,6 +468,87 @@ static void bad_paths_have_their_own_errors(void **state)
 	assert_string_equal(rw_sock_strerror(-EPERM), strerror(EPERM));
 }
 
+static void a_mac_address_is_written_and_read_back(void **state)
+{
+	static const char *const wrong[] = {"", "52:54:00:00:00", "52:54:00:00:00:01:02",
+		"52:54:00:00:00:0g", "52:54:00:00:00:1", "52-54-00-00-00-01", "52:54:00:00:00:01 ",
+		" 2:54:00:00:00:01", "+2:54:00:00:00:01"};
+	const uint8_t mac[RW_MAC_LEN] = {0x52, 0x54, 0x00, 0xab, 0xcd, 0xef};
+	uint8_t read[RW_MAC_LEN];
+	char text[RW_MAC_TEXT];
+
+	(void)state;
+	assert_string_equal(rw_mac_text(mac, text), "52:54:00:ab:cd:ef");
+	assert_true(rw_mac_parse(text, read));
+	assert_memory_equal(read, mac, sizeof(mac));
+	assert_true(rw_mac_parse("52:54:00:AB:CD:EF", read));
+	assert_memory_equal(read, mac, sizeof(mac));
+	for (size_t i = 0; i < RW_ARRAY_SIZE(wrong); i++)
+		assert_false(rw_mac_parse(wrong[i], read));
+	assert_memory_equal(read, mac, sizeof(mac));
+}
+
+static void what_is_not_printable_becomes_a_question_mark(void **state)
+{
+	char text[] = "a\n\x1b[m~ \x7f\xc3\xa4";
+
+	(void)state;
+	rw_printable(text);
+	assert_string_equal(text, "a??[m~ ???");
+}
+
+static void a_signal_reaches_the_eventfd_and_a_full_one_is_fine(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	eventfd_t value;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(rw_eventfd_signal(fd), 0);
+	assert_int_equal(rw_eventfd_signal(fd), 0);
+	assert_int_equal(eventfd_read(fd, &value), 0);
+	assert_int_equal(value, 2);
+	assert_int_equal(eventfd_write(fd, UINT64_MAX - 1), 0);
+	assert_int_equal(rw_eventfd_signal(fd), 0);
+	close(fd);
+	assert_int_equal(rw_eventfd_signal(fd), -EBADF);
+	assert_true(rw_is_power_of_2(rw_page_size()));
+}
+
+#define ADDERS 4
+#define ADDS   20000
+
+static struct {
+	struct rw_spinlock lock;
+	unsigned long count;
+} shared;
+
+static void *add(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < ADDS; i++) {
+		rw_spin_lock(&shared.lock);
+		shared.count++;
+		rw_spin_unlock(&shared.lock);
+	}
+	return NULL;
+}
+
+static void a_spinlock_has_one_holder(void **state)
+{
+	pthread_t threads[ADDERS];
+
+	(void)state;
+	for (unsigned i = 0; i < ADDERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, add, NULL), 0);
+	for (unsigned i = 0; i < ADDERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(shared.count, ADDERS * ADDS);
+	assert_true(rw_spin_trylock(&shared.lock));
+	assert_false(rw_spin_trylock(&shared.lock));
+	rw_spin_unlock(&shared.lock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +559,10 @@ int main(void)
 		cmocka_unit_test(scanning_ends_behind_the_digits),
 		cmocka_unit_test(a_message_is_one_line_whatever_the_words),
 		cmocka_unit_test(a_slip_of_the_finger_finds_the_word_that_was_meant),
+		cmocka_unit_test(a_mac_address_is_written_and_read_back),
+		cmocka_unit_test(what_is_not_printable_becomes_a_question_mark),
+		cmocka_unit_test(a_signal_reaches_the_eventfd_and_a_full_one_is_fine),
+		cmocka_unit_test(a_spinlock_has_one_holder),
 		cmocka_unit_test(impossible_allocations_fail),
 		cmocka_unit_test(lines_above_the_level_are_dropped),
 		cmocka_unit_test(a_long_line_is_cut_and_still_ends),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "rw_sys.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include "rw_base.h"
+#include <unistd.h>
 
 #define HUGE_PAGE (2u << 20)
 
@@ -18,7 +20,7 @@ void *rw_zalloc(size_t size)
 	if (posix_memalign(&p, align, size))
 		return NULL;
 	if (align == HUGE_PAGE)
-		madvise(p, size, MADV_HUGEPAGE); /* advice: without it the block is only slower */
+		madvise(p, size, MADV_HUGEPAGE); /* a hint: without it the block is only slower */
 	memset(p, 0, size);
 	return p;
 }
@@ -26,4 +28,16 @@ void *rw_zalloc(size_t size)
 void rw_free(void *p)
 {
 	free(p);
+}
+
+size_t rw_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int rw_eventfd_signal(int fd)
+{
+	const uint64_t one = 1;
+
+	return write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
 }
