@@ -67,7 +67,7 @@ bool vhost_arm(struct port *port, uint16_t queue, bool takes)
 	if (!q || !(takes || q->discards))
 		return true;
 	q->armed = true;
-	return vq_await_kick(&q->vq, q->packed);
+	return vq_enable_notify(&q->vq, q->packed);
 }
 
 void vhost_disarm(struct port *port, uint16_t queue)
@@ -77,5 +77,5 @@ void vhost_disarm(struct port *port, uint16_t queue)
 	if (!q || !q->armed)
 		return;
 	q->armed = false;
-	vq_refuse_kicks(&q->vq, q->packed);
+	vq_disable_notify(&q->vq, q->packed);
 }

@@ -145,7 +145,7 @@ static int ring_prepare(
 		.inflight = vu_ring_inflight(s, cfg->ring),
 	};
 	ret = log_init(q, cfg, &q->init);
-	q->extras = q->init.tlb || q->init.swap || q->init.log || q->init.inflight;
+	q->slow = vq_mode(&q->init) & VQ_SLOW;
 	return ret;
 }
 

@@ -16,9 +16,9 @@
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
 
-/* Beside VQ_PACKED or alone: bodies that are RW_WIDE functions. With VQ_EXTRAS it would not matter. */
+/* Beside VQ_PACKED or alone: bodies that are RW_WIDE functions. With VQ_SLOW it would not matter. */
 #define VHOST_WIDE 0x4u
-_Static_assert(!(VHOST_WIDE & (VQ_PACKED | VQ_EXTRAS)), "modes are told apart by their bits");
+_Static_assert(!(VHOST_WIDE & (VQ_PACKED | VQ_SLOW)), "modes are told apart by their bits");
 
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10
@@ -83,7 +83,7 @@ struct vhost_queue {
 	/* tx: chains of the frame in hand; as many as the ring has. */
 	struct vq_chain *taken;
 
-	/* Extras: for bodies compiled with VQ_EXTRAS. */
+	/* Slow-path features. */
 	bool log_buffers; /* tx: mark what is written to buffers */
 	uint32_t log_hint;
 	struct dl_batch batch;
@@ -100,7 +100,7 @@ struct vhost_queue {
 	struct gm_linear area[3];
 	struct gm_piece *pieces; /* for the dirty log of the ring */
 	bool packed;
-	bool extras;
+	bool slow;
 	bool ready;            /* the ring was set up: vq is valid */
 	struct rw_pages pages; /* what this structure, `segs` and `taken` lie in */
 } RW_CACHE_ALIGNED;
@@ -136,7 +136,7 @@ static inline unsigned vhost_mode_of(const struct vhost_queue *q)
 {
 	unsigned usual = rw_is_wide() ? VHOST_WIDE : 0;
 
-	return (q->packed ? VQ_PACKED : 0) | (q->extras ? VQ_EXTRAS : usual);
+	return (q->packed ? VQ_PACKED : 0) | (q->slow ? VQ_SLOW : usual);
 }
 
 /* Choose the functions for a rx (`discard`: of a disabled ring) or transmit queue. */

@@ -137,7 +137,7 @@ RW_ALWAYS_INLINE bool frame_open(
 		take_bytes(loan, bytes, q->hdr_len);
 		memcpy(&hdr, bytes, sizeof(hdr));
 	}
-	if ((mode & VQ_EXTRAS) && q->vq.swap)
+	if ((mode & VQ_SLOW) && q->vq.swap)
 		net_hdr_swap(&hdr);
 	f->len = loan->len;
 	f->offload = (struct frame_offload){0};
@@ -183,7 +183,7 @@ RW_ALWAYS_INLINE bool frame_open_whole(
 
 RW_ALWAYS_INLINE void give_back(struct vhost_queue *q, const unsigned mode)
 {
-	if (!(mode & VQ_EXTRAS)) {
+	if (!(mode & VQ_SLOW)) {
 		vq_complete_batch(&q->vq, q->done, q->ndone, mode, false);
 	} else {
 		for (uint32_t i = 0; i < q->ndone; i++)
@@ -228,11 +228,11 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 		enum vq_status status = vq_fetch(&q->vq, seg, chain, mode, false);
 
 		/* A refusal is for the chain it is about, which may be whole by now. */
-		if (mode & VQ_EXTRAS)
+		if (mode & VQ_SLOW)
 			q->vq.deny = false;
 		if (status == VQ_EMPTY)
 			break;
-		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+		if ((mode & VQ_SLOW) && status == VQ_MISS) {
 			if (wait_for_chain(q, seg, at, mode))
 				continue;
 			break;
@@ -263,7 +263,7 @@ RW_ALWAYS_INLINE unsigned lend(
 	struct loan loans[FRAME_BURST];
 	unsigned got = 0, whole = 0, good;
 
-	if (mode & VQ_EXTRAS)
+	if (mode & VQ_SLOW)
 		vq_prefetch(&q->vq, (uint16_t)n, mode);
 	else
 		whole = vq_fetch_batch(&q->vq, q->segs, q->done, n, mode, false);
@@ -327,8 +327,8 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 
 BODIES(split, 0)
 BODIES(packed, VQ_PACKED)
-BODIES(split_extras, VQ_EXTRAS)
-BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS)
+BODIES(split_slow, VQ_SLOW)
+BODIES(packed_slow, VQ_PACKED | VQ_SLOW)
 LEND(split_wide, VHOST_WIDE, RW_WIDE)
 LEND(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
@@ -341,9 +341,9 @@ void vhost_from_init(struct vhost_queue *q, bool discarding)
 	} bodies[] = {
 		[0] = {from_split, discard_split, give_back_split},
 		[VQ_PACKED] = {from_packed, discard_packed, give_back_packed},
-		[VQ_EXTRAS] = {from_split_extras, discard_split_extras, give_back_split_extras},
-		[VQ_PACKED | VQ_EXTRAS] = {from_packed_extras, discard_packed_extras,
-			give_back_packed_extras},
+		[VQ_SLOW] = {from_split_slow, discard_split_slow, give_back_split_slow},
+		[VQ_PACKED |
+			VQ_SLOW] = {from_packed_slow, discard_packed_slow, give_back_packed_slow},
 		/* Neither of the others copies anything. */
 		[VHOST_WIDE] = {from_split_wide, discard_split, give_back_split},
 		[VHOST_WIDE | VQ_PACKED] = {from_packed_wide, discard_packed, give_back_packed},

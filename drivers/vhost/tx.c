@@ -95,7 +95,7 @@ RW_ALWAYS_INLINE enum placed first_chain(
 		status = vq_fetch(&q->vq, segs, &q->taken[0], mode, true);
 		if (rw_likely(status == VQ_CHAIN))
 			return PLACED;
-		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+		if ((mode & VQ_SLOW) && status == VQ_MISS) {
 			if (vhost_missed(q, *at, mode))
 				continue;
 			return MISSED;
@@ -130,7 +130,7 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 			return DROPPED;
 		}
 		status = vq_fetch(&q->vq, slot->segs + *nsegs, chain, mode, true);
-		if ((mode & VQ_EXTRAS) && status == VQ_MISS) {
+		if ((mode & VQ_SLOW) && status == VQ_MISS) {
 			/* Hopeless or not, the frame begins again: now, or when more is known. */
 			vhost_missed(q, start, mode);
 			return MISSED;
@@ -162,7 +162,7 @@ RW_ALWAYS_INLINE enum placed place(struct vhost_queue *q, const struct frame *f,
 	enum placed result;
 
 	/* A refusal is for the frame it was meant for, which may have found its buffers all the same. */
-	if (mode & VQ_EXTRAS)
+	if (mode & VQ_SLOW)
 		q->vq.deny = false;
 again:
 	result = first_chain(q, slot->segs, &start, mode);
@@ -177,7 +177,7 @@ again:
 			return DROPPED;
 		}
 		result = more_chains(q, slot, need, nsegs, start, mode);
-		if ((mode & VQ_EXTRAS) && result == MISSED && q->vq.deny)
+		if ((mode & VQ_SLOW) && result == MISSED && q->vq.deny)
 			goto again;
 		if (result != PLACED)
 			return result;
@@ -230,7 +230,7 @@ RW_ALWAYS_INLINE void fill(
 		.at = slot->segs->data,
 		.left = slot->segs->len,
 		.copy = q->copy};
-	const bool swap = (mode & VQ_EXTRAS) && q->vq.swap;
+	const bool swap = (mode & VQ_SLOW) && q->vq.swap;
 	const uint32_t hdr_len = q->hdr_len;
 
 	if (rw_likely(!swap && f->len >= FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
@@ -351,7 +351,7 @@ static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
 }
 
 /*
- * The usual case, without extras: each frame goes to one buffer of one descriptor. How many frames are
+ * The usual case, without slow-path features: each frame goes to one buffer of one descriptor. How many frames are
  * dealt with; the next one does not fit this, or the ring has no more.
  */
 RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *frames, unsigned n,
@@ -402,7 +402,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const *frames, unsigned n,
 	struct port_tally *tally, const unsigned mode, const bool mergeable)
 {
-	unsigned i = mode & VQ_EXTRAS ? 0 : put_whole(q, frames, n, tally, mode);
+	unsigned i = mode & VQ_SLOW ? 0 : put_whole(q, frames, n, tally, mode);
 	struct slot slots[FRAME_BURST];
 	bool missed = false;
 
@@ -422,7 +422,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const 
 			if (!offload_fits(q, frames[i]))
 				continue;
 			placed = place(q, frames[i], slot, &nsegs, mode, mergeable);
-			if ((mode & VQ_EXTRAS) && placed == MISSED) {
+			if ((mode & VQ_SLOW) && placed == MISSED) {
 				missed = true;
 				break;
 			}
@@ -435,7 +435,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const 
 		}
 		for (unsigned k = 0; k < nslots; k++) {
 			fill(q, &slots[k], mode);
-			if ((mode & VQ_EXTRAS) && q->log_buffers)
+			if ((mode & VQ_SLOW) && q->log_buffers)
 				log_slot(q, &slots[k]);
 		}
 	}
@@ -499,9 +499,9 @@ RW_ALWAYS_INLINE void tx_burst(struct vhost_queue *q, struct frame *const *frame
 	struct port_tally tally = {0};
 
 	lock(q);
-	if (mode & VQ_EXTRAS)
+	if (mode & VQ_SLOW)
 		vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, mode), mode);
-	if ((mode & VQ_EXTRAS) && q->backlog)
+	if ((mode & VQ_SLOW) && q->backlog)
 		put_in_turn(q, frames, n, &tally, mode, mergeable);
 	else
 		put_frames(q, frames, n, &tally, mode, mergeable);
@@ -539,8 +539,8 @@ void vhost_settle(struct vhost_queue *q)
 
 BODIES(split, 0, )
 BODIES(packed, VQ_PACKED, )
-BODIES(split_extras, VQ_EXTRAS, )
-BODIES(packed_extras, VQ_PACKED | VQ_EXTRAS, )
+BODIES(split_slow, VQ_SLOW, )
+BODIES(packed_slow, VQ_PACKED | VQ_SLOW, )
 BODIES(split_wide, VHOST_WIDE, RW_WIDE)
 BODIES(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
@@ -550,8 +550,8 @@ void vhost_to_init(struct vhost_queue *q, bool mergeable)
 		struct vhost_queue * q, struct frame *const *frames, unsigned n) = {
 		[0] = {to_split, to_split_mergeable},
 		[VQ_PACKED] = {to_packed, to_packed_mergeable},
-		[VQ_EXTRAS] = {to_split_extras, to_split_extras_mergeable},
-		[VQ_PACKED | VQ_EXTRAS] = {to_packed_extras, to_packed_extras_mergeable},
+		[VQ_SLOW] = {to_split_slow, to_split_slow_mergeable},
+		[VQ_PACKED | VQ_SLOW] = {to_packed_slow, to_packed_slow_mergeable},
 		[VHOST_WIDE] = {to_split_wide, to_split_wide_mergeable},
 		[VHOST_WIDE | VQ_PACKED] = {to_packed_wide, to_packed_wide_mergeable},
 	};

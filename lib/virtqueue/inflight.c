@@ -85,7 +85,7 @@ enum vq_status vq_inflight_walk_packed(struct vq_walk *w, struct vq_chain *out)
 {
 	struct vq *vq = w->vq;
 	const struct vq_inflight *fl = vq->inflight;
-	const unsigned mode = VQ_PACKED | VQ_EXTRAS;
+	const unsigned mode = VQ_PACKED | VQ_SLOW;
 	uint16_t head = fl->place[vq->next.idx], at = head, n = fl->entries[head].num;
 	enum vq_status status = VQ_CHAIN;
 

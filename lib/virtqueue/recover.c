@@ -91,7 +91,7 @@ static int split_last_batch(const struct vq *vq, struct reading *rd)
 static int split_read(const struct vq *vq, struct reading *rd)
 {
 	struct inflight_split *r = vq->inflight->split;
-	uint16_t avail = vq_split_16(vq, vq_load_acquire(&vq->avail->idx), VQ_EXTRAS);
+	uint16_t avail = vq_split_16(vq, vq_load_acquire(&vq->avail->idx), VQ_SLOW);
 	uint16_t marked = 0;
 	int ret;
 

@@ -64,7 +64,7 @@ static int split_position(struct vq *vq, uint32_t base)
 		return -EINVAL;
 	vq->next.idx = (uint16_t)base;
 	/* The used index lives in the ring: there it survives a back-end that was killed. */
-	vq->done.idx = vq_split_16(vq, vq_load(&vq->used->idx), VQ_EXTRAS);
+	vq->done.idx = vq_split_16(vq, vq_load(&vq->used->idx), VQ_SLOW);
 	return 0;
 }
 
@@ -76,25 +76,25 @@ static void kicks_set(struct vq *vq, bool packed, uint16_t flags, uint16_t at)
 {
 	uint16_t *to = packed ? &vq->device->flags : &vq->used->flags;
 
-	vq_store(to, packed ? flags : vq_split_16(vq, flags, VQ_EXTRAS));
+	vq_store(to, packed ? flags : vq_split_16(vq, flags, VQ_SLOW));
 	vq_log_written(vq, to, sizeof(*to));
 	if (!packed && vq->event_idx) {
 		uint16_t *event = vq_split_avail_event(vq);
 
-		vq_store(event, vq_split_16(vq, at, VQ_EXTRAS));
+		vq_store(event, vq_split_16(vq, at, VQ_SLOW));
 		vq_log_written(vq, event, sizeof(*event));
 	}
 	vq_log_flush(vq);
 }
 
 /* The index just passed comes round again after 65536 buffers. */
-void vq_refuse_kicks(struct vq *vq, bool packed)
+void vq_disable_notify(struct vq *vq, bool packed)
 {
 	kicks_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_DISABLE : VRING_USED_F_NO_NOTIFY,
 		(uint16_t)(vq->next.idx - 1));
 }
 
-bool vq_await_kick(struct vq *vq, bool packed)
+bool vq_enable_notify(struct vq *vq, bool packed)
 {
 	if (vq->broken)
 		return true;
@@ -105,8 +105,8 @@ bool vq_await_kick(struct vq *vq, bool packed)
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (packed)
-		return !vq_peek(vq, 1, VQ_PACKED | VQ_EXTRAS);
-	return !vq_peek(vq, 1, VQ_EXTRAS) && !vq->broken;
+		return !vq_peek(vq, 1, VQ_PACKED | VQ_SLOW);
+	return !vq_peek(vq, 1, VQ_SLOW) && !vq->broken;
 }
 
 /* Indices, flags and whole descriptors are accessed at once, so they must not straddle words. */
@@ -116,6 +116,13 @@ static bool aligned(const struct vq_config *cfg)
 
 	return !((uintptr_t)cfg->desc & 15) && !((uintptr_t)cfg->driver & (packed ? 3 : 1)) &&
 		!((uintptr_t)cfg->device & 3) && !((uintptr_t)cfg->inflight & 7);
+}
+
+unsigned vq_mode(const struct vq_config *cfg)
+{
+	bool slow = cfg->tlb || cfg->swap || cfg->log || cfg->inflight;
+
+	return (has(cfg->features, VIRTIO_F_RING_PACKED) ? VQ_PACKED : 0) | (slow ? VQ_SLOW : 0);
 }
 
 static void vq_set(struct vq *vq, const struct vq_config *cfg)
@@ -136,6 +143,24 @@ static void vq_set(struct vq *vq, const struct vq_config *cfg)
 		.nlog_pieces = cfg->log ? cfg->nlog_pieces : 0,
 		.swap = cfg->swap,
 	};
+}
+
+/* The ring's areas are few pieces as a rule: one each, unless they cross regions or IOMMU pages. */
+void vq_log_ring(struct vq *vq, const void *p, uint64_t len)
+{
+	const uint8_t *first = p;
+
+	for (unsigned i = 0; i < vq->nlog_pieces && len; i++) {
+		const struct gm_piece *piece = &vq->log_pieces[i];
+		uint64_t skip = (uint64_t)(first - piece->host), part;
+
+		if (first < piece->host || skip >= piece->len)
+			continue;
+		part = RW_MIN(len, piece->len - skip);
+		dl_mark(vq->log, piece->gpa + skip, part);
+		first += part;
+		len -= part;
+	}
 }
 
 int vq_init(struct vq *vq, const struct vq_config *cfg)
@@ -161,7 +186,7 @@ int vq_init(struct vq *vq, const struct vq_config *cfg)
 		vq->avail_seen = vq->next.idx;
 		vq->last_signal = vq->done.idx;
 	}
-	vq_refuse_kicks(vq, packed);
+	vq_disable_notify(vq, packed);
 	/* The predecessor may have died between the used entries and the interrupt. */
 	if (recorded)
 		vq_call(vq);

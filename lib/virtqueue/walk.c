@@ -113,7 +113,7 @@ static enum vq_status table_ok(struct vq_walk *w, struct vq_desc d, const unsign
 {
 	if (!indirect_ok(w->vq, d))
 		return VQ_BAD_FORM;
-	if (!(mode & VQ_EXTRAS) || !w->vq->tlb)
+	if (!(mode & VQ_SLOW) || !w->vq->tlb)
 		return VQ_CHAIN;
 	if (d.addr + (d.len - 1) < d.addr)
 		return VQ_BAD_ADDR;
@@ -123,7 +123,7 @@ static enum vq_status table_ok(struct vq_walk *w, struct vq_desc d, const unsign
 /* Where `addr` of a table is. */
 static const void *table_at(struct vq *vq, uint64_t addr, uint64_t *len, const unsigned mode)
 {
-	if ((mode & VQ_EXTRAS) && vq->tlb)
+	if ((mode & VQ_SLOW) && vq->tlb)
 		return gm_iotlb_at(vq->view, &vq->tlb_table_cache, addr, GM_READ, len);
 	return gm_at(vq->mem, &vq->cache, addr, len);
 }
@@ -210,11 +210,11 @@ enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d)
 	return indirect_packed(w, d, VQ_PACKED);
 }
 
-enum vq_status vq_walk_indirect_extras(struct vq_walk *w, struct vq_desc d, bool packed)
+enum vq_status vq_walk_indirect_slow(struct vq_walk *w, struct vq_desc d, bool packed)
 {
 	if (packed)
-		return indirect_packed(w, d, VQ_PACKED | VQ_EXTRAS);
-	return indirect_split(w, d, VQ_EXTRAS);
+		return indirect_packed(w, d, VQ_PACKED | VQ_SLOW);
+	return indirect_split(w, d, VQ_SLOW);
 }
 
 enum vq_status vq_packed_fetch_other(

@@ -6,18 +6,17 @@ static const struct setup split = {.format = FE_SPLIT, .num = 256};
 static const struct setup packed = {.format = FE_PACKED, .num = 256, .wrap = true};
 
 /* The same with everything that costs a plain ring nothing. */
-static const struct setup split_extras = {.format = FE_SPLIT, .num = 256, .extras = X_ALL};
-static const struct setup packed_extras = {
-	.format = FE_PACKED, .num = 256, .wrap = true, .extras = X_ALL};
-static const struct setup split_idle = {.format = FE_SPLIT, .num = 256, .extras = X_BODY};
+static const struct setup split_slow = {.format = FE_SPLIT, .num = 256, .slow = X_ALL};
+static const struct setup packed_slow = {
+	.format = FE_PACKED, .num = 256, .wrap = true, .slow = X_ALL};
+static const struct setup split_idle = {.format = FE_SPLIT, .num = 256, .slow = X_BODY};
 static const struct setup packed_idle = {
-	.format = FE_PACKED, .num = 256, .wrap = true, .extras = X_BODY};
-static const struct setup split_big = {.format = FE_SPLIT, .num = 256, .extras = X_BIG};
-static const struct setup split_big_extras = {
-	.format = FE_SPLIT, .num = 256, .extras = X_BIG | X_ALL};
-#define EVERY(fn)                                                               \
-	BOTH(fn), T(fn, split_extras), T(fn, packed_extras), T(fn, split_idle), \
-		T(fn, packed_idle), T(fn, split_big), T(fn, split_big_extras)
+	.format = FE_PACKED, .num = 256, .wrap = true, .slow = X_BODY};
+static const struct setup split_big = {.format = FE_SPLIT, .num = 256, .slow = X_BIG};
+static const struct setup split_big_slow = {.format = FE_SPLIT, .num = 256, .slow = X_BIG | X_ALL};
+#define EVERY(fn)                                                                               \
+	BOTH(fn), T(fn, split_slow), T(fn, packed_slow), T(fn, split_idle), T(fn, packed_idle), \
+		T(fn, split_big), T(fn, split_big_slow)
 
 static void an_empty_ring_yields_nothing(void **state)
 {
@@ -404,34 +403,30 @@ static const struct setup split_in_order = {
 	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_F_IN_ORDER)};
 static const struct setup packed_in_order = {
 	.format = FE_PACKED, .num = 256, .wrap = true, .features = F(VIRTIO_F_IN_ORDER)};
-static const struct setup split_at_65530_extras = {
-	.format = FE_SPLIT, .num = 64, .start = 65530, .extras = X_ALL};
-static const struct setup packed_1_extras = {
-	.format = FE_PACKED, .num = 1, .wrap = true, .extras = X_ALL};
-static const struct setup packed_257_extras = {
-	.format = FE_PACKED, .num = 257, .wrap = true, .extras = X_ALL};
-static const struct setup split_event_extras = {
-	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_ALL};
-static const struct setup packed_event_extras = {.format = FE_PACKED,
+static const struct setup split_at_65530_slow = {
+	.format = FE_SPLIT, .num = 64, .start = 65530, .slow = X_ALL};
+static const struct setup packed_1_slow = {
+	.format = FE_PACKED, .num = 1, .wrap = true, .slow = X_ALL};
+static const struct setup packed_257_slow = {
+	.format = FE_PACKED, .num = 257, .wrap = true, .slow = X_ALL};
+static const struct setup split_event_slow = {
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .slow = X_ALL};
+static const struct setup packed_event_slow = {.format = FE_PACKED,
 	.num = 256,
 	.wrap = true,
 	.features = F(VIRTIO_RING_F_EVENT_IDX),
-	.extras = X_ALL};
+	.slow = X_ALL};
 static const struct setup split_event_big = {
-	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_BIG};
-static const struct setup split_indirect_extras = {.format = FE_SPLIT,
-	.num = 256,
-	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_ALL};
-static const struct setup packed_indirect_extras = {.format = FE_PACKED,
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_EVENT_IDX), .slow = X_BIG};
+static const struct setup split_indirect_slow = {
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_INDIRECT_DESC), .slow = X_ALL};
+static const struct setup packed_indirect_slow = {.format = FE_PACKED,
 	.num = 256,
 	.wrap = true,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_ALL};
-static const struct setup split_indirect_big = {.format = FE_SPLIT,
-	.num = 256,
-	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_BIG};
+	.slow = X_ALL};
+static const struct setup split_indirect_big = {
+	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_RING_F_INDIRECT_DESC), .slow = X_BIG};
 static const struct setup split_on_empty = {
 	.format = FE_SPLIT, .num = 256, .features = F(VIRTIO_F_NOTIFY_ON_EMPTY)};
 
@@ -466,16 +461,16 @@ int main(void)
 		EVERY(a_queue_goes_on_where_its_predecessor_stopped),
 		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect),
 		T(an_indirect_table_is_followed_wherever_it_lies, packed_indirect),
-		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect_extras),
-		T(an_indirect_table_is_followed_wherever_it_lies, packed_indirect_extras),
+		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect_slow),
+		T(an_indirect_table_is_followed_wherever_it_lies, packed_indirect_slow),
 		T(an_indirect_table_is_followed_wherever_it_lies, split_indirect_big),
 		T(an_interrupt_comes_when_wanted_and_not_otherwise, split_event),
 		T(an_interrupt_comes_when_wanted_and_not_otherwise, packed_event),
 		T(an_event_index_names_the_buffer_to_wait_for, split_event),
 		T(an_event_index_names_the_buffer_to_wait_for, packed_event),
 		T(an_event_index_names_the_buffer_to_wait_for, packed_event_100),
-		T(an_event_index_names_the_buffer_to_wait_for, split_event_extras),
-		T(an_event_index_names_the_buffer_to_wait_for, packed_event_extras),
+		T(an_event_index_names_the_buffer_to_wait_for, split_event_slow),
+		T(an_event_index_names_the_buffer_to_wait_for, packed_event_slow),
 		T(an_event_index_names_the_buffer_to_wait_for, split_event_big),
 		T(kicks_are_not_wanted, split_event),
 		T(kicks_are_not_wanted, split_event_big),
@@ -485,10 +480,10 @@ int main(void)
 		T(buffers_come_and_go_in_order_through_many_rounds, packed_in_order),
 		T(small_bursts, split_2),
 		T(small_bursts, split_at_65530),
-		T(small_bursts, split_at_65530_extras),
+		T(small_bursts, split_at_65530_slow),
 		T(small_bursts, packed_1),
-		T(small_bursts, packed_1_extras),
-		T(small_bursts, packed_257_extras),
+		T(small_bursts, packed_1_slow),
+		T(small_bursts, packed_257_slow),
 		T(small_bursts, packed_3),
 		T(small_bursts, packed_257),
 		T(small_bursts, packed_odd_round),

@@ -86,13 +86,13 @@ static int device_init(const struct world *w, struct vq *vq, struct shared *s)
 	return vq_init(vq, &cfg);
 }
 
-#define PACKED_MODE (VQ_PACKED | VQ_EXTRAS)
+#define PACKED_MODE (VQ_PACKED | VQ_SLOW)
 
 static enum vq_status device_fetch(
 	const struct world *w, struct vq *vq, struct rw_seg *segs, struct vq_chain *c)
 {
 	return w->v->packed ? vq_fetch(vq, segs, c, PACKED_MODE, true)
-			    : vq_fetch(vq, segs, c, VQ_EXTRAS, true);
+			    : vq_fetch(vq, segs, c, VQ_SLOW, true);
 }
 
 static void device_complete(const struct world *w, struct vq *vq, const struct vq_chain *c)
@@ -100,7 +100,7 @@ static void device_complete(const struct world *w, struct vq *vq, const struct v
 	if (w->v->packed)
 		vq_complete(vq, c, BUF_BYTES, PACKED_MODE, true);
 	else
-		vq_complete(vq, c, BUF_BYTES, VQ_EXTRAS, true);
+		vq_complete(vq, c, BUF_BYTES, VQ_SLOW, true);
 }
 
 static void device_flush(const struct world *w, struct vq *vq)
@@ -108,7 +108,7 @@ static void device_flush(const struct world *w, struct vq *vq)
 	if (w->v->packed)
 		vq_flush(vq, PACKED_MODE);
 	else
-		vq_flush(vq, VQ_EXTRAS);
+		vq_flush(vq, VQ_SLOW);
 }
 
 /* Chains that the device holds, in order, and where each began. */
@@ -151,7 +151,7 @@ static void device_op(const struct world *w, struct vq *vq, struct held *held)
 		if (w->v->packed)
 			vq_rewind(vq, held->at[held->n], PACKED_MODE);
 		else
-			vq_rewind(vq, held->at[held->n], VQ_EXTRAS);
+			vq_rewind(vq, held->at[held->n], VQ_SLOW);
 		break;
 	}
 }

@@ -7,16 +7,16 @@ static const struct setup split = {
 static const struct setup packed = {
 	.format = FE_PACKED, .num = 8, .wrap = true, .features = F(VIRTIO_RING_F_INDIRECT_DESC)};
 static const struct setup split_direct = {.format = FE_SPLIT, .num = 8};
-static const struct setup split_extras = {.format = FE_SPLIT,
+static const struct setup split_slow = {.format = FE_SPLIT,
 	.num = 8,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_LOG | X_RECORD};
-static const struct setup packed_extras = {.format = FE_PACKED,
+	.slow = X_LOG | X_RECORD};
+static const struct setup packed_slow = {.format = FE_PACKED,
 	.num = 8,
 	.wrap = true,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_LOG | X_RECORD};
-#define EVERY(fn) BOTH(fn), T(fn, split_extras), T(fn, packed_extras)
+	.slow = X_LOG | X_RECORD};
+#define EVERY(fn) BOTH(fn), T(fn, split_slow), T(fn, packed_slow)
 static const struct setup packed_direct = {.format = FE_PACKED, .num = 8, .wrap = true};
 
 /* Write descriptor `i` of either ring; packed: `next` is the id. */
@@ -485,29 +485,29 @@ int main(void)
 		EVERY(an_indirect_table_with_a_successor),
 		EVERY(an_indirect_table_inside_an_indirect_table),
 		T(an_indirect_chain_that_loops, split),
-		T(an_indirect_chain_that_loops, split_extras),
+		T(an_indirect_chain_that_loops, split_slow),
 		T(an_indirect_chain_that_leaves_its_table, split),
-		T(an_indirect_chain_that_leaves_its_table, split_extras),
+		T(an_indirect_chain_that_leaves_its_table, split_slow),
 		T(next_flags_in_a_packed_indirect_table_mean_nothing, packed),
-		T(next_flags_in_a_packed_indirect_table_mean_nothing, packed_extras),
+		T(next_flags_in_a_packed_indirect_table_mean_nothing, packed_slow),
 		T(a_chain_that_points_to_itself, split),
-		T(a_chain_that_points_to_itself, split_extras),
+		T(a_chain_that_points_to_itself, split_slow),
 		T(a_chain_of_two_that_loops, split),
-		T(a_chain_of_two_that_loops, split_extras),
+		T(a_chain_of_two_that_loops, split_slow),
 		T(a_chain_that_leaves_the_table, split),
-		T(a_chain_that_leaves_the_table, split_extras),
+		T(a_chain_that_leaves_the_table, split_slow),
 		T(an_available_index_that_jumps_breaks_the_ring, split),
-		T(an_available_index_that_jumps_breaks_the_ring, split_extras),
+		T(an_available_index_that_jumps_breaks_the_ring, split_slow),
 		T(a_head_that_leaves_the_table_breaks_the_ring, split),
-		T(a_head_that_leaves_the_table_breaks_the_ring, split_extras),
+		T(a_head_that_leaves_the_table_breaks_the_ring, split_slow),
 		T(a_head_offered_twice_is_returned_twice, split),
-		T(a_head_offered_twice_is_returned_twice, split_extras),
+		T(a_head_offered_twice_is_returned_twice, split_slow),
 		T(a_packed_chain_without_end_breaks_the_ring, packed),
-		T(a_packed_chain_without_end_breaks_the_ring, packed_extras),
+		T(a_packed_chain_without_end_breaks_the_ring, packed_slow),
 		T(a_bad_packed_chain_is_skipped_as_a_whole, packed),
-		T(a_bad_packed_chain_is_skipped_as_a_whole, packed_extras),
+		T(a_bad_packed_chain_is_skipped_as_a_whole, packed_slow),
 		T(garbage_in_the_event_structure_asks_for_interrupts, packed),
-		T(garbage_in_the_event_structure_asks_for_interrupts, packed_extras),
+		T(garbage_in_the_event_structure_asks_for_interrupts, packed_slow),
 		BOTH(impossible_rings_are_refused),
 		T(positions_that_contradict_each_other_are_refused, packed),
 		T(a_base_without_a_used_position_means_nothing_is_in_flight, packed),

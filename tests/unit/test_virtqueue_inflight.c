@@ -2,15 +2,13 @@
 /* The in-flight record: what it says after each step, and what becomes of it after a restart. */
 #include "vq_fixture.h"
 
-static const struct setup split = {.format = FE_SPLIT, .num = 8, .extras = X_RECORD};
-static const struct setup packed = {
-	.format = FE_PACKED, .num = 8, .wrap = true, .extras = X_RECORD};
-static const struct setup split_all = {.format = FE_SPLIT, .num = 8, .extras = X_ALL};
-static const struct setup packed_all = {
-	.format = FE_PACKED, .num = 8, .wrap = true, .extras = X_ALL};
-static const struct setup split_big = {.format = FE_SPLIT, .num = 8, .extras = X_ALL | X_BIG};
+static const struct setup split = {.format = FE_SPLIT, .num = 8, .slow = X_RECORD};
+static const struct setup packed = {.format = FE_PACKED, .num = 8, .wrap = true, .slow = X_RECORD};
+static const struct setup split_all = {.format = FE_SPLIT, .num = 8, .slow = X_ALL};
+static const struct setup packed_all = {.format = FE_PACKED, .num = 8, .wrap = true, .slow = X_ALL};
+static const struct setup split_big = {.format = FE_SPLIT, .num = 8, .slow = X_ALL | X_BIG};
 static const struct setup split_event = {
-	.format = FE_SPLIT, .num = 8, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_RECORD};
+	.format = FE_SPLIT, .num = 8, .features = F(VIRTIO_RING_F_EVENT_IDX), .slow = X_RECORD};
 #define EVERY(fn) BOTH(fn), T(fn, split_all), T(fn, packed_all), T(fn, split_big)
 
 /* The layouts, by the text of vhost-user. */

@@ -5,9 +5,8 @@
  */
 #include "vq_fixture.h"
 
-static const struct setup split = {.format = FE_SPLIT, .num = 8, .extras = X_RECORD};
-static const struct setup packed = {
-	.format = FE_PACKED, .num = 8, .wrap = true, .extras = X_RECORD};
+static const struct setup split = {.format = FE_SPLIT, .num = 8, .slow = X_RECORD};
+static const struct setup packed = {.format = FE_PACKED, .num = 8, .wrap = true, .slow = X_RECORD};
 
 /* Where the fields are, by the text of vhost-user. */
 #define FEATURES        0u

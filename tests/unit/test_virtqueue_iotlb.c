@@ -5,26 +5,24 @@
 #define PAGE 4096u
 #define RW   (GM_READ | GM_WRITE)
 
-static const struct setup split = {.format = FE_SPLIT,
-	.num = 64,
-	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_IOTLB};
+static const struct setup split = {
+	.format = FE_SPLIT, .num = 64, .features = F(VIRTIO_RING_F_INDIRECT_DESC), .slow = X_IOTLB};
 static const struct setup packed = {.format = FE_PACKED,
 	.num = 64,
 	.wrap = true,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_IOTLB};
+	.slow = X_IOTLB};
 static const struct setup split_all = {
-	.format = FE_SPLIT, .num = 64, .features = F(VIRTIO_RING_F_INDIRECT_DESC), .extras = X_ALL};
+	.format = FE_SPLIT, .num = 64, .features = F(VIRTIO_RING_F_INDIRECT_DESC), .slow = X_ALL};
 static const struct setup packed_all = {.format = FE_PACKED,
 	.num = 64,
 	.wrap = true,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_ALL};
+	.slow = X_ALL};
 static const struct setup split_big = {.format = FE_SPLIT,
 	.num = 64,
 	.features = F(VIRTIO_RING_F_INDIRECT_DESC),
-	.extras = X_ALL | X_BIG};
+	.slow = X_ALL | X_BIG};
 #define EVERY(fn) BOTH(fn), T(fn, split_all), T(fn, packed_all), T(fn, split_big)
 
 /* I/O virtual page `n` of a test, far from every guest-physical address. */

@@ -10,22 +10,21 @@
 #define RING_BYTES (256u << 10) /* of the memory that holds the ring */
 
 /* Used rings of nine pages, resp. descriptor rings of sixteen. */
-static const struct setup split = {.format = FE_SPLIT, .num = 4096, .extras = X_LOG};
-static const struct setup packed = {
-	.format = FE_PACKED, .num = 4096, .wrap = true, .extras = X_LOG};
-static const struct setup split_all = {.format = FE_SPLIT, .num = 4096, .extras = X_ALL};
+static const struct setup split = {.format = FE_SPLIT, .num = 4096, .slow = X_LOG};
+static const struct setup packed = {.format = FE_PACKED, .num = 4096, .wrap = true, .slow = X_LOG};
+static const struct setup split_all = {.format = FE_SPLIT, .num = 4096, .slow = X_ALL};
 static const struct setup packed_all = {
-	.format = FE_PACKED, .num = 4000, .wrap = true, .extras = X_ALL};
-static const struct setup split_big = {.format = FE_SPLIT, .num = 4096, .extras = X_ALL | X_BIG};
+	.format = FE_PACKED, .num = 4000, .wrap = true, .slow = X_ALL};
+static const struct setup split_big = {.format = FE_SPLIT, .num = 4096, .slow = X_ALL | X_BIG};
 static const struct setup split_event = {
-	.format = FE_SPLIT, .num = 4096, .features = F(VIRTIO_RING_F_EVENT_IDX), .extras = X_LOG};
+	.format = FE_SPLIT, .num = 4096, .features = F(VIRTIO_RING_F_EVENT_IDX), .slow = X_LOG};
 /* Batches from here on have the entry that publishes them in another page than the rest. */
 static const struct setup split_later = {
-	.format = FE_SPLIT, .num = 4096, .start = 1000, .extras = X_LOG};
+	.format = FE_SPLIT, .num = 4096, .start = 1000, .slow = X_LOG};
 static const struct setup packed_edge = {
-	.format = FE_PACKED, .num = 4096, .start = 255, .wrap = true, .extras = X_LOG};
+	.format = FE_PACKED, .num = 4096, .start = 255, .wrap = true, .slow = X_LOG};
 static const struct setup packed_edge_record = {
-	.format = FE_PACKED, .num = 4096, .start = 255, .wrap = true, .extras = X_LOG | X_RECORD};
+	.format = FE_PACKED, .num = 4096, .start = 255, .wrap = true, .slow = X_LOG | X_RECORD};
 
 static uint64_t gpa_of(const struct fixture *f, const void *p)
 {

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * A guest for the device side: memory in two regions that are not contiguous for us, and a ring. A
- * test's variants differ in format, size and extras; with extras the same tests must pass.
+ * test's variants differ in format, size and slow-path features; the same tests must pass with them.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -30,8 +30,8 @@
 #define UVA_0 0x10000000ull
 #define UVA_1 0x50000000ull
 
-/* The extras of a variant. */
-#define X_BODY   1u  /* bodies compiled with VQ_EXTRAS, none of them in use */
+/* The slow-path features of a variant. */
+#define X_BODY   1u  /* bodies compiled with VQ_SLOW, none of them in use */
 #define X_IOTLB  2u  /* I/O virtual addresses; they start out equal to guest-physical ones */
 #define X_LOG    4u  /* a dirty log of the ring */
 #define X_RECORD 8u  /* an in-flight record */
@@ -49,14 +49,14 @@ struct fixture {
 	struct fe_ring ring;
 	struct vq vq;
 	bool packed;
-	unsigned mode; /* VQ_PACKED, VQ_EXTRAS */
+	unsigned mode; /* VQ_PACKED, VQ_SLOW */
 	uint16_t num;
 	uint64_t features;
 	int call_fd;
 	struct rw_seg *segs;
 	struct vq_config cfg; /* what vq_init was given */
 
-	/* The extras that the variant has. */
+	/* The slow-path features that the variant has. */
 	struct gm_iotlb *tlb;
 	int log_fd;
 	uint8_t *log_bits; /* the test's own view of the bitmap */
@@ -72,7 +72,7 @@ struct setup {
 	uint64_t features;
 	uint16_t start; /* split: index; packed: slot */
 	bool wrap;      /* packed */
-	unsigned extras;
+	unsigned slow;
 };
 
 static inline uint8_t *guest(struct fixture *f, uint64_t gpa)
@@ -151,20 +151,20 @@ static inline void pieces_set(struct fixture *f)
 	f->cfg.nlog_pieces = f->packed ? 2 : 1;
 }
 
-static inline void extras_new(struct fixture *f, unsigned extras)
+static inline void slow_new(struct fixture *f, unsigned slow)
 {
-	if (extras)
-		f->mode |= VQ_EXTRAS;
-	if (extras & X_IOTLB) {
+	if (slow)
+		f->mode |= VQ_SLOW;
+	if (slow & X_IOTLB) {
 		iotlb_new(f);
 		f->cfg.tlb = f->tlb;
 	}
-	if (extras & X_LOG) {
+	if (slow & X_LOG) {
 		log_new(f);
 		pieces_set(f);
 		f->cfg.log = &f->batch;
 	}
-	if (extras & X_RECORD) {
+	if (slow & X_RECORD) {
 		uint64_t bytes = vq_inflight_bytes(f->features, f->num);
 
 		f->record = aligned_alloc(64, bytes);
@@ -172,7 +172,7 @@ static inline void extras_new(struct fixture *f, unsigned extras)
 		memset(f->record, 0, bytes);
 		f->cfg.inflight = f->record;
 	}
-	f->cfg.swap = extras & X_BIG;
+	f->cfg.swap = slow & X_BIG;
 }
 
 static inline struct fixture *fixture_new(const struct setup *s)
@@ -192,7 +192,7 @@ static inline struct fixture *fixture_new(const struct setup *s)
 	rc.event_idx = s->features & F(VIRTIO_RING_F_EVENT_IDX);
 	rc.in_order = s->features & F(VIRTIO_F_IN_ORDER);
 	rc.wrap = s->wrap;
-	rc.swap = s->extras & X_BIG;
+	rc.swap = s->slow & X_BIG;
 	rc.desc = f->mem[0] + lay.desc;
 	rc.driver = f->mem[0] + lay.driver;
 	rc.device = f->mem[0] + lay.device;
@@ -207,7 +207,7 @@ static inline struct fixture *fixture_new(const struct setup *s)
 		.num = s->num,
 		.call_fd = f->call_fd,
 	};
-	extras_new(f, s->extras);
+	slow_new(f, s->slow);
 	assert_int_equal(vq_init(&f->vq, &f->cfg), 0);
 	return f;
 }
@@ -247,16 +247,16 @@ static inline struct vq_config config_of(const struct fixture *f)
  * The device's functions with the mode as a variable: what a test needs. Each calls the body that
  * is compiled for the mode, as a driver's code does.
  */
-#define BY_MODE(f, call)                               \
-	do {                                           \
-		if ((f)->mode == VQ_PACKED)            \
-			call(VQ_PACKED);               \
-		else if ((f)->mode == VQ_EXTRAS)       \
-			call(VQ_EXTRAS);               \
-		else if ((f)->mode)                    \
-			call((VQ_PACKED | VQ_EXTRAS)); \
-		else                                   \
-			call(0);                       \
+#define BY_MODE(f, call)                             \
+	do {                                         \
+		if ((f)->mode == VQ_PACKED)          \
+			call(VQ_PACKED);             \
+		else if ((f)->mode == VQ_SLOW)       \
+			call(VQ_SLOW);               \
+		else if ((f)->mode)                  \
+			call((VQ_PACKED | VQ_SLOW)); \
+		else                                 \
+			call(0);                     \
 	} while (0)
 
 static inline uint16_t peek(struct fixture *f, uint16_t want)

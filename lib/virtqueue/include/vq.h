@@ -8,9 +8,9 @@
  * vq_packed.h; vq_ops.h puts them behind one set of names whose `mode` argument is a constant of
  * the caller, so that each caller is compiled once for each format and branches on neither.
  *
- * What few rings need costs the others nothing: the IOTLB, the dirty log, the in-flight record and
- * a foreign byte order are "extras", looked at only in bodies compiled with VQ_EXTRAS. vq_init says
- * whether a ring needs such a body.
+ * Slow-path features are the IOTLB, the dirty log, the in-flight record and a foreign byte order.
+ * Few rings have one, and the others pay nothing for them: only functions compiled with VQ_SLOW
+ * know of them. vq_mode says which functions a ring needs.
  *
  * Nothing in guest memory is trusted. A field is read once; a chain is bounded by the ring size and
  * an indirect table by its own checked length; every address goes through the memory map. A chain
@@ -40,9 +40,9 @@
 /* Most chains that are taken at a time. */
 #define VQ_MAX_BATCH 32
 
-/* The mode of a body: a constant of the caller. */
+/* Modes: which of its variants a function is. A constant of the caller. */
 #define VQ_PACKED 0x1u /* the ring format */
-#define VQ_EXTRAS 0x2u /* with IOTLB, dirty log, in-flight record, foreign byte order where set */
+#define VQ_SLOW   0x2u /* with IOTLB, dirty log, in-flight record, foreign byte order where set */
 
 /* What vq_fetch found. */
 enum vq_status {
@@ -113,7 +113,7 @@ struct vq {
 	bool broken;
 	struct gm_cache cache;
 
-	/* The extras. */
+	/* Slow-path features. */
 	const struct gm_iotlb *tlb;            /* NULL: descriptors are guest-physical */
 	const struct gm_iotlb_view *view;      /* as of the last vq_fetch */
 	struct gm_iotlb_cache tlb_cache;       /* for buffers */
@@ -137,7 +137,7 @@ struct vq_config {
 	uint16_t num;
 	int call_fd; /* stays the caller's; non-blocking; -1: none */
 
-	/* The extras, all zero: none. All are the caller's and outlive the queue's use. */
+	/* Slow-path features; all zero: none. All are the caller's and outlive the queue's use. */
 	const struct gm_iotlb *tlb; /* ACCESS_PLATFORM: descriptors hold IOVAs */
 	bool swap;                  /* SET_VRING_ENDIAN said big-endian; legacy split rings only */
 	struct dl_batch *log;       /* the queue's batch; the caller may mark buffers in it */
@@ -187,19 +187,16 @@ bool vq_inflight_idle(const struct vq *vq);
  */
 void vq_inflight_forget(void *region);
 
-/* Whether the queue's bodies need VQ_EXTRAS. */
-static inline bool vq_has_extras(const struct vq *vq)
-{
-	return vq->tlb || vq->swap || vq->log || vq->inflight;
-}
+/* The mode of the functions that the queue needs: its format, and VQ_SLOW if it has such a feature. */
+unsigned vq_mode(const struct vq_config *cfg);
 
 /*
  * Ask the driver to kick when it adds something from now on, and look again. False: something waits
  * already, or the ring has just turned out to be broken.
  */
-bool vq_await_kick(struct vq *vq, bool packed);
+bool vq_enable_notify(struct vq *vq, bool packed);
 /* No kicks please, as after vq_init. Thread: also control, as with vq_base. */
-void vq_refuse_kicks(struct vq *vq, bool packed);
+void vq_disable_notify(struct vq *vq, bool packed);
 
 /* Where to go on after the queue rests, coded as in SET_VRING_BASE. */
 uint32_t vq_base(const struct vq *vq, bool packed);

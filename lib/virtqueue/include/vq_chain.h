@@ -4,7 +4,7 @@
  * What both ring formats share: a descriptor read once, and the list of segments it becomes.
  * Private to the inline functions of vq_ops.h.
  */
-#include "vq_extras.h"
+#include "vq_slow.h"
 
 /* The two halves of a descriptor. */
 RW_ALWAYS_INLINE struct vq_desc vq_desc_of(uint64_t lo, uint64_t hi, const bool packed)
@@ -31,7 +31,7 @@ RW_ALWAYS_INLINE struct vq_desc vq_desc_load_split(
 {
 	struct vq_desc d = vq_desc_load(p, false);
 
-	if ((mode & VQ_EXTRAS) && vq->swap)
+	if ((mode & VQ_SLOW) && vq->swap)
 		d = (struct vq_desc){
 			.addr = __builtin_bswap64(d.addr),
 			.len = __builtin_bswap32(d.len),
@@ -55,7 +55,7 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(
 		return VQ_BAD_FORM;
 	if (rw_unlikely(!d.len))
 		return VQ_CHAIN;
-	if ((mode & VQ_EXTRAS) && w->vq->tlb)
+	if ((mode & VQ_SLOW) && w->vq->tlb)
 		return vq_walk_iova(w, d.addr, d.len);
 	p = gm_at(w->vq->mem, &w->vq->cache, d.addr, &piece);
 	if (rw_unlikely(!p))
@@ -114,13 +114,13 @@ enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d);
 RW_ALWAYS_INLINE enum vq_status vq_walk_found(
 	enum vq_status found, enum vq_status next, const unsigned mode)
 {
-	return (mode & VQ_EXTRAS) && next == VQ_CHAIN ? found : next;
+	return (mode & VQ_SLOW) && next == VQ_CHAIN ? found : next;
 }
 
 /* Whether a walk that has found `found` goes on. */
 RW_ALWAYS_INLINE bool vq_walk_goes_on(enum vq_status found, const unsigned mode)
 {
-	return found == VQ_CHAIN || ((mode & VQ_EXTRAS) && found == VQ_MISS);
+	return found == VQ_CHAIN || ((mode & VQ_SLOW) && found == VQ_MISS);
 }
 
 /* Fill in `out` from a finished walk. */

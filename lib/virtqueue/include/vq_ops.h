@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The hot functions of a virtqueue. `mode` and `writable` are constants of the caller: `mode` is
- * the ring format and whether the extras of vq.h are compiled in; `writable` is true for a queue
+ * the ring format and whether the slow-path features of vq.h are compiled in; `writable` is true for a queue
  * whose buffers we fill (tx) and false for one we read (rx).
  *
  * A burst: vq_peek, vq_prefetch, then vq_fetch for each chain; vq_complete for each in the same
@@ -43,7 +43,7 @@ RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode
 /*
  * Take the next chain. Its segments go to `segs`, which has room for vq_max_segs(vq->num). On
  * VQ_BAD_ADDR and VQ_BAD_FORM out->id and out->ndesc are valid and the chain must be completed.
- * After VQ_MISS, which is for bodies with VQ_EXTRAS only, it must be rewound; chains behind it may
+ * After VQ_MISS, which is for bodies with VQ_SLOW only, it must be rewound; chains behind it may
  * be fetched before that, to learn what they lack.
  */
 RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, struct vq_chain *out,
@@ -52,7 +52,7 @@ RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, str
 	enum vq_status status;
 	uint8_t nmisses;
 
-	if (mode & VQ_EXTRAS) {
+	if (mode & VQ_SLOW) {
 		if (vq->tlb)
 			vq->view = gm_iotlb_view(vq->tlb);
 		nmisses = vq->nmisses;
@@ -62,7 +62,7 @@ RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, str
 	else
 		status = vq_split_fetch(vq, segs, out, mode, writable);
 	/* What a chain lacks that turns out to be bad is of no interest. */
-	if ((mode & VQ_EXTRAS) && rw_unlikely(status != VQ_MISS))
+	if ((mode & VQ_SLOW) && rw_unlikely(status != VQ_MISS))
 		vq->nmisses = nmisses;
 	return status;
 }
@@ -70,7 +70,7 @@ RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, str
 /* Put back what was fetched since `at` was read from vq->next. Nothing of it may be completed. */
 RW_ALWAYS_INLINE void vq_rewind(struct vq *vq, struct vq_cursor at, const unsigned mode)
 {
-	if ((mode & VQ_EXTRAS) && vq->inflight) {
+	if ((mode & VQ_SLOW) && vq->inflight) {
 		if (mode & VQ_PACKED)
 			vq_inflight_rewind_packed(vq, at);
 		else

@@ -41,7 +41,7 @@ RW_ALWAYS_INLINE bool vq_packed_available(const struct vq *vq, struct vq_cursor 
 /* Whether the next chain comes from the in-flight record instead of the ring. */
 RW_ALWAYS_INLINE bool vq_packed_resumes(const struct vq *vq, const unsigned mode)
 {
-	return (mode & VQ_EXTRAS) && vq->inflight && vq_inflight_resumes_packed(vq);
+	return (mode & VQ_SLOW) && vq->inflight && vq_inflight_resumes_packed(vq);
 }
 
 RW_ALWAYS_INLINE uint16_t vq_packed_peek(struct vq *vq, uint16_t want, const unsigned mode)
@@ -62,8 +62,8 @@ RW_ALWAYS_INLINE void vq_packed_prefetch(struct vq *vq, uint16_t n)
 RW_ALWAYS_INLINE enum vq_status vq_packed_indirect(
 	struct vq_walk *w, struct vq_desc d, const unsigned mode)
 {
-	if (mode & VQ_EXTRAS)
-		return vq_walk_indirect_extras(w, d, true);
+	if (mode & VQ_SLOW)
+		return vq_walk_indirect_slow(w, d, true);
 	return vq_walk_indirect_packed(w, d);
 }
 
@@ -81,16 +81,16 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 	for (uint16_t n = 1; n <= vq->num; n++) {
 		struct vq_desc d = vq_desc_load(&vq->packed[c.idx], true);
 
-		if ((mode & VQ_EXTRAS) && vq->inflight && !vq_inflight_take_packed(vq, &d, n))
+		if ((mode & VQ_SLOW) && vq->inflight && !vq_inflight_take_packed(vq, &d, n))
 			break;
 		enum vq_status found = status;
 
-		if (rw_likely(status == VQ_CHAIN) || ((mode & VQ_EXTRAS) && status == VQ_MISS)) {
+		if (rw_likely(status == VQ_CHAIN) || ((mode & VQ_SLOW) && status == VQ_MISS)) {
 			if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
 				status = vq_packed_indirect(w, d, mode);
 			else
 				status = vq_walk_add(w, d, mode);
-			if (mode & VQ_EXTRAS)
+			if (mode & VQ_SLOW)
 				status = vq_walk_found(found, status, mode);
 		}
 		vq_packed_advance(vq, &c, 1);
@@ -103,7 +103,7 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 		}
 	}
 	/* A chain longer than the ring: where the next one starts is anybody's guess. */
-	if ((mode & VQ_EXTRAS) && vq->inflight)
+	if ((mode & VQ_SLOW) && vq->inflight)
 		vq_inflight_drop_packed(vq);
 	vq->broken = true;
 	return VQ_BROKEN;
@@ -134,7 +134,7 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(struct vq *vq, struct rw_seg *se
 
 	if (rw_unlikely(vq->broken))
 		return VQ_BROKEN;
-	if (!(mode & VQ_EXTRAS))
+	if (!(mode & VQ_SLOW))
 		return vq_packed_fetch_plain(vq, segs, out, writable);
 	if (vq_packed_resumes(vq, mode))
 		return vq_walk_end(&w, vq_inflight_walk_packed(&w, out), out);
@@ -164,10 +164,10 @@ RW_ALWAYS_INLINE void vq_packed_complete(struct vq *vq, const struct vq_chain *c
 		uint64_t *entry = (uint64_t *)&vq->packed[vq->done.idx].len;
 
 		vq_store(entry, word);
-		if (mode & VQ_EXTRAS)
+		if (mode & VQ_SLOW)
 			vq_log_written(vq, entry, sizeof(*entry));
 	}
-	if ((mode & VQ_EXTRAS) && vq->inflight)
+	if ((mode & VQ_SLOW) && vq->inflight)
 		vq_inflight_complete_packed(vq, ndesc);
 	vq_packed_advance(vq, &vq->done, ndesc);
 	vq->nsignal = (uint16_t)(vq->nsignal + ndesc);
@@ -177,14 +177,14 @@ RW_ALWAYS_INLINE void vq_packed_flush(struct vq *vq, const unsigned mode)
 {
 	uint64_t *entry = (uint64_t *)&vq->packed[vq->first_pos].len;
 
-	if (mode & VQ_EXTRAS) {
+	if (mode & VQ_SLOW) {
 		vq_log_flush(vq);
 		if (vq->inflight)
 			vq_inflight_flush_packed(vq);
 	}
 	/* Pairs with the driver's barrier after it read the flags (2.8.22). */
 	vq_store_release(entry, vq->first_word);
-	if (mode & VQ_EXTRAS) {
+	if (mode & VQ_SLOW) {
 		vq_log_written(vq, entry, sizeof(*entry));
 		vq_log_flush(vq);
 		if (vq->inflight)

@@ -24,14 +24,14 @@ static inline uint16_t *vq_split_avail_event(struct vq *vq)
 /* A field of the ring, in our byte order or back in the ring's. */
 RW_ALWAYS_INLINE uint16_t vq_split_16(const struct vq *vq, uint16_t v, const unsigned mode)
 {
-	if ((mode & VQ_EXTRAS) && vq->swap)
+	if ((mode & VQ_SLOW) && vq->swap)
 		return __builtin_bswap16(v);
 	return v;
 }
 
 RW_ALWAYS_INLINE uint32_t vq_split_32(const struct vq *vq, uint32_t v, const unsigned mode)
 {
-	if ((mode & VQ_EXTRAS) && vq->swap)
+	if ((mode & VQ_SLOW) && vq->swap)
 		return __builtin_bswap32(v);
 	return v;
 }
@@ -68,8 +68,8 @@ RW_ALWAYS_INLINE void vq_split_prefetch(struct vq *vq, uint16_t n, const unsigne
 RW_ALWAYS_INLINE enum vq_status vq_split_indirect(
 	struct vq_walk *w, struct vq_desc d, const unsigned mode)
 {
-	if (mode & VQ_EXTRAS)
-		return vq_walk_indirect_extras(w, d, false);
+	if (mode & VQ_SLOW)
+		return vq_walk_indirect_slow(w, d, false);
 	return vq_walk_indirect_split(w, d);
 }
 
@@ -85,9 +85,9 @@ RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i, con
 		if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
 			return vq_walk_found(found, vq_split_indirect(w, d, mode), mode);
 		status = vq_walk_add(w, d, mode);
-		if (mode & VQ_EXTRAS)
+		if (mode & VQ_SLOW)
 			status = found = vq_walk_found(found, status, mode);
-		if ((mode & VQ_EXTRAS) && status == VQ_MISS && (d.flags & VRING_DESC_F_NEXT))
+		if ((mode & VQ_SLOW) && status == VQ_MISS && (d.flags & VRING_DESC_F_NEXT))
 			status = VQ_CHAIN;
 		if (rw_unlikely(status != VQ_CHAIN) || rw_likely(!(d.flags & VRING_DESC_F_NEXT)))
 			return status;
@@ -121,15 +121,15 @@ RW_ALWAYS_INLINE enum vq_status vq_split_fetch(struct vq *vq, struct rw_seg *seg
 	if (!vq_split_peek(vq, 1, mode))
 		return vq->broken ? VQ_BROKEN : VQ_EMPTY;
 	head = vq_load(&vq->avail->ring[vq->next.idx & (vq->num - 1)]);
-	if (mode & VQ_EXTRAS)
+	if (mode & VQ_SLOW)
 		head = vq_split_resume(vq, vq_split_16(vq, head, mode));
-	if (rw_unlikely(head >= vq->num) || ((mode & VQ_EXTRAS) && !vq_split_take(vq, head))) {
+	if (rw_unlikely(head >= vq->num) || ((mode & VQ_SLOW) && !vq_split_take(vq, head))) {
 		vq->broken = true;
 		return VQ_BROKEN;
 	}
 	vq->next.idx++;
 	out->id = head;
-	if (!(mode & VQ_EXTRAS)) {
+	if (!(mode & VQ_SLOW)) {
 		struct vq_desc d = vq_desc_load(&vq->desc[head], false);
 
 		if (rw_likely(vq_chain_single(vq, d, segs, out, writable)))
@@ -148,7 +148,7 @@ RW_ALWAYS_INLINE void vq_split_complete(
 	vq_store(&e->id, vq_split_32(vq, id, mode));
 	vq_store(&e->len, vq_split_32(vq, len, mode));
 	vq->npending++;
-	if (mode & VQ_EXTRAS) {
+	if (mode & VQ_SLOW) {
 		vq_log_written(vq, e, sizeof(*e));
 		if (vq->inflight)
 			vq_inflight_complete_split(vq);
@@ -157,11 +157,11 @@ RW_ALWAYS_INLINE void vq_split_complete(
 
 RW_ALWAYS_INLINE void vq_split_flush(struct vq *vq, const unsigned mode)
 {
-	if (mode & VQ_EXTRAS)
+	if (mode & VQ_SLOW)
 		vq_log_flush(vq);
 	/* Pairs with the driver's barrier after it read used->idx (2.7.14). */
 	vq_store_release(&vq->used->idx, vq_split_16(vq, vq->done.idx, mode));
-	if (mode & VQ_EXTRAS) {
+	if (mode & VQ_SLOW) {
 		vq_log_written(vq, &vq->used->idx, sizeof(vq->used->idx));
 		vq_log_flush(vq);
 		if (vq->inflight)

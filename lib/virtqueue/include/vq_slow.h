@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What bodies with VQ_EXTRAS call besides: translation through the IOTLB (walk.c), the dirty log of
- * the ring (log.c) and the in-flight record (inflight.c). Each is called only while its field of
+ * What bodies with VQ_SLOW call besides: translation through the IOTLB (walk.c), the dirty log of
+ * the ring (vq.c) and the in-flight record (inflight.c). Each is called only while its field of
  * struct vq is set, vq_log_* always.
  * Private to the inline functions of vq_ops.h.
  *
@@ -40,8 +40,8 @@ struct vq_walk {
 
 /* Add a buffer at an I/O virtual address; what is missing goes to vq->misses. */
 enum vq_status vq_walk_iova(struct vq_walk *w, uint64_t iova, uint32_t len);
-/* Add the buffers of an indirect table, with whichever extras there are. */
-enum vq_status vq_walk_indirect_extras(struct vq_walk *w, struct vq_desc d, bool packed);
+/* Add the buffers of an indirect table, with whichever slow-path features there are. */
+enum vq_status vq_walk_indirect_slow(struct vq_walk *w, struct vq_desc d, bool packed);
 
 /* Note that we wrote `len` bytes of the ring at `p`. */
 void vq_log_ring(struct vq *vq, const void *p, uint64_t len);
