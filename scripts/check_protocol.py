@@ -31,9 +31,12 @@ SCENARIOS = 'tests/unit/vu_scenarios.h'
 DRIVER = 'drivers/vhost/port.c'
 NAMES = 'drivers/vhost/show.c'
 
-# A function of lib/frontend that sends more different messages than this is no sign of a test of
+# A function of the front-end that sends more different messages than this is no sign of a test of
 # one of them: it is a handshake.
 HANDSHAKE = 4
+# The scripted guest of the tests, and the connection below it.
+FRONT_END = [name for folder in ('lib/frontend', 'tests/guest')
+             for name in glob.glob(f'{folder}/*.c', root_dir=ROOT)]
 
 # Tests that try every message, or every one of a kind -> the word for them in the document.
 SUCCESS, SIZE, FDS = 'acknowledged', 'size', 'descriptors'
@@ -185,7 +188,7 @@ class Tests:
         """program of tests/protocol -> what it sends."""
         names = glob.glob('tests/protocol/*.[ch]', root_dir=ROOT)
         programs = sorted(name for name in names if '/test_' in name)
-        frontend = HandshakesAside(glob.glob('lib/frontend/*.c', root_dir=ROOT))
+        frontend = HandshakesAside(FRONT_END)
         harness = HandshakesAside(sorted(set(names) - set(programs)), frontend)
         sent = {}
         for name in programs:
@@ -329,9 +332,9 @@ def check_front_ends(p):
     for name in (*rows.QEMU_ALWAYS, *rows.QEMU_IN, *rows.VIRTIO_USER):
         if name not in known:
             yield f'a front-end is said to send {name}, which has no row'
-    frontend = Functions(glob.glob('lib/frontend/*.c', root_dir=ROOT))
+    frontend = Functions(FRONT_END)
     for name in sorted(set(rows.EVERY_GUEST) - frontend.mentions('fe_guest_start')):
-        yield f'lib/frontend does not send {name} when a guest starts'
+        yield f'tests/guest does not send {name} when a guest starts'
     yield from (f'{name}: there is no {test} in tests/vm' for name, test in rows.QEMU_IN.items()
                 if not p.tests.python.get(test, '').startswith('tests/vm/'))
 

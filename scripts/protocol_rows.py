@@ -217,7 +217,7 @@ VIRTIO_USER = (
     'GET_PROTOCOL_FEATURES', 'SET_PROTOCOL_FEATURES', 'SET_VRING_ENABLE', 'SET_STATUS',
     'GET_STATUS')
 
-# What lib/frontend sends whenever a guest starts.
+# What tests/guest sends whenever a guest starts.
 EVERY_GUEST = (
     'GET_FEATURES', 'SET_FEATURES', 'SET_OWNER', 'SET_MEM_TABLE', 'SET_VRING_NUM',
     'SET_VRING_ADDR', 'SET_VRING_BASE', 'SET_VRING_KICK', 'SET_VRING_CALL',

@@ -62,9 +62,10 @@ static const struct {
 	{VIRTIO_NET_F_MQ, "several queue pairs (VIRTIO_NET_F_MQ)"},
 };
 
-static int features_check(const struct bench_options *o, const struct fe_guest *g, const char *path)
+static int features_check(
+	const struct bench_options *o, const struct fe_session *s, const char *path)
 {
-	uint64_t lacking = features_wanted(o) & ~g->features;
+	uint64_t lacking = features_wanted(o) & ~s->features;
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(needed); i++) {
 		if (lacking >> needed[i].bit & 1) {
@@ -72,9 +73,9 @@ static int features_check(const struct bench_options *o, const struct fe_guest *
 			return -ENOTSUP;
 		}
 	}
-	if (o->pairs > 1 && fe_guest_has_protocol(g, VU_PF_MQ) && g->max_pairs < o->pairs) {
+	if (o->pairs > 1 && fe_session_has_protocol(s, VU_PF_MQ) && s->max_pairs < o->pairs) {
 		engine_say("%s: the back-end has %llu queue pairs", path,
-			(unsigned long long)g->max_pairs);
+			(unsigned long long)s->max_pairs);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -94,7 +95,7 @@ static int port_start(struct engine *e, unsigned port)
 	const struct bench_options *o = &e->o;
 	struct engine_port *p = &e->ports[port];
 	uint32_t room = longest(o) + FE_BURST_FRAME_AT;
-	const struct fe_guest_config c = {
+	const struct fe_session_config c = {
 		.hugetlb = o->hugetlb,
 		.features = features_wanted(o),
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_MQ),
@@ -107,25 +108,22 @@ static int port_start(struct engine *e, unsigned port)
 	const char *path = o->sockets[port];
 	int err;
 
-	err = fe_guest_new(&c, &p->g);
+	err = fe_session_new(&c, &p->session);
 	if (err) {
 		engine_say("%s: cannot have the guest's memory: %s%s", path, strerror(-err),
 			o->hugetlb ? " (huge pages: see /proc/sys/vm/nr_hugepages, or --no-huge)"
 				   : "");
 		return err;
 	}
-	err = fe_guest_connect(p->g, path);
-	if (!err)
-		err = fe_guest_negotiate(p->g);
+	err = fe_session_connect(p->session, path);
 	if (err) {
 		engine_say("%s: %s", path, strerror(-err));
 		return err;
 	}
-	err = features_check(o, p->g, path);
+	err = features_check(o, p->session, path);
 	if (err)
 		return err;
-	p->queues = calloc(p->g->nqueues, sizeof(*p->queues));
-	err = p->queues ? fe_burst_start(p->g, p->queues) : -ENOMEM;
+	err = fe_session_start(p->session);
 	if (err)
 		engine_say("%s: the rings do not start: %s", path, strerror(-err));
 	return err;
@@ -154,7 +152,7 @@ static void lane_set(struct engine *e, unsigned port, unsigned queue)
 
 	l->port = (uint16_t)port;
 	l->queue = (uint8_t)queue;
-	l->rx = &e->ports[port].queues[2 * queue];
+	l->rx = &e->ports[port].session->queues[2 * queue];
 	l->tx = l->rx + 1;
 	l->mine = (uint32_t)frame_mac(port, 0);
 	l->seq = e->seqs + (size_t)i * e->o.nports;
@@ -262,17 +260,8 @@ void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
-	for (unsigned i = 0; e->ports && i < e->nguests; i++) {
-		struct engine_port *p = &e->ports[i];
-
-		if (p->queues && p->g) {
-			/* Rings that never ran are all zero. */
-			for (uint32_t q = 0; q < p->g->nqueues; q++)
-				fe_burst_fini(&p->queues[q]);
-		}
-		free(p->queues);
-		fe_guest_free(p->g);
-	}
+	for (unsigned i = 0; e->ports && i < e->nguests; i++)
+		fe_session_free(e->ports[i].session);
 	free(e->ports);
 	rw_free(e->lanes);
 	free(e->seqs);

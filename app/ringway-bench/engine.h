@@ -10,7 +10,7 @@
  * Thread: one.
  */
 #include "bench.h"
-#include "fe_burst.h"
+#include "fe_session.h"
 #include "frames.h"
 #include "streams.h"
 #include "tsc.h"
@@ -50,8 +50,7 @@ struct lane {
 };
 
 struct engine_port {
-	struct fe_guest *g;
-	struct fe_burst *queues; /* g->nqueues; NULL: not started */
+	struct fe_session *session;
 	struct bench_port_result count;
 };
 

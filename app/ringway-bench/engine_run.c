@@ -47,7 +47,7 @@ int engine_watch(struct engine *e)
 		return 0;
 	e->checked = tsc_now();
 	for (unsigned i = 0; i < e->nguests; i++) {
-		p.fd = e->ports[i].g->conn.fd;
+		p.fd = e->ports[i].session->conn.fd;
 		if (poll(&p, 1, 0) > 0 && p.revents) {
 			engine_say("%s: the back-end closed its socket", e->o.sockets[i]);
 			return -ECONNRESET;

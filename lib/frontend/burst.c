@@ -99,52 +99,6 @@ void fe_burst_fini(struct fe_burst *b)
 	memset(b, 0, sizeof(*b));
 }
 
-static int queue_take(struct fe_guest *g, uint32_t i, struct fe_burst *b)
-{
-	const struct fe_queue *q = &g->queues[i];
-	const struct fe_ring *r = &q->ring;
-	bool packed = r->format == FE_PACKED;
-	struct fe_burst_config c = {
-		.format = r->format,
-		.num = r->num,
-		.receive = i % 2 == 0,
-		.event_idx = r->event_idx,
-		.in_order = r->in_order,
-		.mergeable = fe_guest_has(g, VIRTIO_NET_F_MRG_RXBUF),
-		.desc = packed ? (void *)r->pdesc : (void *)r->desc,
-		.driver = packed ? (void *)r->driver_event : (void *)r->avail,
-		.device = packed ? (void *)r->device_event : (void *)r->used,
-		.host = q->bufs.host,
-		.gpa = q->bufs.gpa,
-		.stride = q->bufs.stride,
-		.size = q->bufs.size,
-		.hdr_len = fe_guest_hdr_len(g),
-		.kick_fd = q->kick_fd,
-	};
-
-	return fe_burst_init(b, &c);
-}
-
-int fe_burst_start(struct fe_guest *g, struct fe_burst *queues)
-{
-	uint32_t taken = 0;
-	uint32_t i;
-	int err;
-
-	if (fe_guest_translates(g) || fe_guest_swaps(g) || g->config.ring_start)
-		return -EINVAL;
-	err = fe_guest_reset_rings(g);
-	for (; !err && taken < g->nqueues; taken++)
-		err = queue_take(g, taken, &queues[taken]);
-	if (!err)
-		err = fe_guest_share_memory(g);
-	for (i = 0; !err && i < g->nqueues; i++)
-		err = fe_guest_start_ring(g, i);
-	for (i = 0; err && i < taken; i++)
-		fe_burst_fini(&queues[i]);
-	return err;
-}
-
 void fe_burst_set_len(struct fe_burst *b, uint16_t id, uint32_t len)
 {
 	b->lens[id] = b->hdr_len + len;

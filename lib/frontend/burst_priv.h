@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "fe_burst.h"
-#include "ring_priv.h"
 
 /*
  * Take note of the used entry at position `pos`, whatever it names; normally it is the oldest buffer that the
@@ -33,7 +32,7 @@ RW_ALWAYS_INLINE uint32_t burst_lap(const struct fe_burst *b, uint32_t pos, uint
 /* The flags by which a packed descriptor at `pos` is available; used it is with the same bits twice. */
 RW_ALWAYS_INLINE uint16_t burst_avail_flags(const struct fe_burst *b, uint32_t pos)
 {
-	return pos & (b->mask + 1) ? PACKED_USED : PACKED_AVAIL;
+	return pos & (b->mask + 1) ? FE_PACKED_USED : FE_PACKED_AVAIL;
 }
 
 /*
@@ -143,7 +142,7 @@ RW_ALWAYS_INLINE int burst_look_split(struct fe_burst *b, uint32_t want, const b
 /* The flags of a packed descriptor at `pos` that has been used. */
 RW_ALWAYS_INLINE uint16_t burst_used_flags(const struct fe_burst *b, uint32_t pos)
 {
-	return pos & (b->mask + 1) ? 0 : PACKED_AVAIL | PACKED_USED;
+	return pos & (b->mask + 1) ? 0 : FE_PACKED_AVAIL | FE_PACKED_USED;
 }
 
 /* Whether the device has used the descriptor: what it wrote before may be read then. */
@@ -152,7 +151,7 @@ RW_ALWAYS_INLINE bool burst_is_used(const struct vring_packed_desc *d, uint16_t 
 	/* Acquire: the rest and the buffer after the flags; pairs with the device's release. */
 	uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
 
-	return (flags & (PACKED_AVAIL | PACKED_USED)) == used_flags;
+	return (flags & (FE_PACKED_AVAIL | FE_PACKED_USED)) == used_flags;
 }
 
 /* The same for used descriptors of a lap; it ends, too, where one is not used yet. */

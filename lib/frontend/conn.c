@@ -21,29 +21,18 @@ void fe_conn_close(struct fe_conn *c)
 	c->protocol_features = 0;
 }
 
-/* A new socket, and the address of `path` for it. The descriptor or -errno. */
-static int socket_for(const char *path, struct sockaddr_un *sa)
-{
-	size_t len = strlen(path);
-	int fd;
-
-	if (len >= sizeof(sa->sun_path))
-		return -ENAMETOOLONG;
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	memcpy(sa->sun_path, path, len);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
-}
-
 int fe_conn_open(struct fe_conn *c, const char *path)
 {
-	struct sockaddr_un sa;
-	int fd = socket_for(path, &sa);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd;
 	int err;
 
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fd;
+		return -errno;
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		err = -errno;
 		close(fd);
@@ -52,23 +41,6 @@ int fe_conn_open(struct fe_conn *c, const char *path)
 	fe_conn_close(c);
 	c->fd = fd;
 	return 0;
-}
-
-int fe_conn_listen(const char *path)
-{
-	struct sockaddr_un sa;
-	int fd = socket_for(path, &sa);
-	int err;
-
-	if (fd < 0)
-		return fd;
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
 }
 
 /* Wait for `events` on `fd`; a closed peer counts as every event. 0 or -errno. */
@@ -85,43 +57,10 @@ static int wait_for(int fd, short events, int timeout_ms)
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
-int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms)
-{
-	int err;
-	int fd;
-
-	err = wait_for(listen_fd, POLLIN, timeout_ms);
-	if (err)
-		return err;
-	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	fe_conn_close(c);
-	c->fd = fd;
-	return 0;
-}
-
 /* A peer that closes with our bytes unread resets the connection: that is closed, too. */
 static int closed_error(void)
 {
 	return errno == EPIPE ? -ECONNRESET : -errno;
-}
-
-int fe_conn_wait_closed(struct fe_conn *c)
-{
-	char byte;
-	ssize_t n;
-	int err;
-
-	err = wait_for(c->fd, POLLIN, c->timeout_ms);
-	if (err)
-		return err;
-	n = recv(c->fd, &byte, 1, MSG_PEEK);
-	if (n > 0)
-		return -EPROTO;
-	if (n == 0 || errno == ECONNRESET)
-		return 0;
-	return -errno;
 }
 
 int fe_conn_send_bytes(

@@ -69,23 +69,6 @@ int fe_conn_set_ring_addr(struct fe_conn *c, const struct vu_vring_addr *addr)
 	return fe_conn_tell(c, &msg);
 }
 
-int fe_conn_get_base(struct fe_conn *c, uint32_t index, uint32_t *base)
-{
-	struct fe_msg msg = {
-		.header = {.request = VU_GET_VRING_BASE, .size = sizeof(struct vu_vring_state)},
-		.payload.state = {.index = index}};
-	struct fe_msg reply;
-	int err;
-
-	err = fe_conn_ask(c, &msg, &reply);
-	if (err)
-		return err;
-	if (reply.header.size != sizeof(reply.payload.state) || reply.payload.state.index != index)
-		return -EPROTO;
-	*base = reply.payload.state.num;
-	return 0;
-}
-
 int fe_conn_set_mem(struct fe_conn *c, const struct vu_mem_table *table, const int *fds)
 {
 	struct fe_msg msg = {.header.request = VU_SET_MEM_TABLE, .payload.mem = *table};

@@ -1,310 +1,282 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a guest's front-end says on the connection. */
+/* A session: its memory, its negotiation, and how its rings start. */
 #include <errno.h>
-#include <string.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "fe_postcopy.h"
-#include "guest.h"
-#include "ring_priv.h"
+#include "fe_session.h"
 
-int fe_guest_connect(struct fe_guest *g, const char *path)
-{
-	fe_guest_disconnect(g);
-	return fe_conn_open(&g->conn, path);
-}
-
-void fe_guest_disconnect(struct fe_guest *g)
-{
-	uint32_t i;
-
-	fe_conn_close(&g->conn);
-	fe_channel_close(&g->channel);
-	/* What the back-end knew of us it has forgotten. */
-	g->updates = g->invalidations = 0;
-	g->log = NULL;
-	g->log_all = false;
-	for (i = 0; i < g->nqueues; i++)
-		g->queues[i].log = false;
-	for (i = 0; i < g->mem.nregions; i++)
-		g->mem.regions[i].shared = false;
-}
-
-static int negotiate_protocol(struct fe_guest *g)
-{
-	int err;
-
-	g->protocol_features = 0;
-	if (!fe_guest_has(g, VU_F_PROTOCOL_FEATURES))
-		return 0;
-	err = fe_conn_get(&g->conn, VU_GET_PROTOCOL_FEATURES, &g->protocol_offered);
-	if (err)
-		return err;
-	g->protocol_features = g->protocol_offered & g->config.protocol_features;
-	err = fe_conn_set(&g->conn, VU_SET_PROTOCOL_FEATURES, g->protocol_features);
-	if (!err && fe_guest_has_protocol(g, VU_PF_MQ))
-		err = fe_conn_get(&g->conn, VU_GET_QUEUE_NUM, &g->max_pairs);
-	if (!err && fe_guest_has_protocol(g, VU_PF_CONFIGURE_MEM_SLOTS))
-		err = fe_conn_get(&g->conn, VU_GET_MAX_MEM_SLOTS, &g->max_slots);
-	if (!err && fe_guest_has_protocol(g, VU_PF_BACKEND_REQ))
-		err = fe_guest_open_channel(g);
-	return err;
-}
-
-int fe_guest_negotiate(struct fe_guest *g)
-{
-	int err;
-
-	err = fe_conn_get(&g->conn, VU_GET_FEATURES, &g->offered);
-	if (err)
-		return err;
-	g->features = g->offered & g->config.features;
-	g->log_all = fe_guest_has(g, VU_F_LOG_ALL);
-	err = negotiate_protocol(g);
-	if (!err)
-		err = fe_conn_order(&g->conn, VU_SET_OWNER);
-	if (!err)
-		err = fe_conn_set(&g->conn, VU_SET_FEATURES, g->features);
-	return err;
-}
-
-int fe_guest_reset_rings(struct fe_guest *g)
-{
-	uint32_t i;
-	int err;
-
-	err = fe_dma_reset(g);
-	if (err)
-		return err;
-	for (i = 0; i < g->nqueues; i++) {
-		err = fe_queue_reset(g, i);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* ADD_MEM_REG for what was not shared yet. */
-static int share_slots(struct fe_guest *g)
-{
-	struct vu_mem_region wire;
-	uint32_t i;
-	int err;
-
-	for (i = 0; i < g->mem.nregions; i++) {
-		if (g->mem.regions[i].shared)
-			continue;
-		wire = fe_mem_wire(&g->mem, i);
-		err = fe_conn_add_mem(&g->conn, &wire, g->mem.regions[i].fd);
-		if (err)
-			return err;
-		g->mem.regions[i].shared = true;
-	}
-	return 0;
-}
-
-int fe_guest_share_memory(struct fe_guest *g)
-{
-	struct vu_mem_table table;
-	int fds[FE_MAX_REGIONS];
-
-	if (fe_postcopy_listens(g))
-		return fe_postcopy_share(g);
-	if (fe_guest_has_protocol(g, VU_PF_CONFIGURE_MEM_SLOTS))
-		return share_slots(g);
-	if (g->mem.nregions > VU_MAX_TABLE_REGIONS)
-		return -E2BIG;
-	fe_mem_table(&g->mem, &table, fds);
-	return fe_conn_set_mem(&g->conn, &table, fds);
-}
-
-int fe_guest_add_region(struct fe_guest *g, const struct fe_region_config *region)
-{
-	int err;
-
-	err = fe_mem_add(&g->mem, region);
-	if (err)
-		return err;
-	err = fe_guest_share_memory(g);
-	if (err)
-		fe_mem_remove(&g->mem, g->mem.nregions - 1);
-	return err;
-}
-
-int fe_guest_remove_region(struct fe_guest *g, uint32_t i)
-{
-	struct vu_mem_region wire = fe_mem_wire(&g->mem, i);
-	int err;
-
-	if (!fe_guest_has_protocol(g, VU_PF_CONFIGURE_MEM_SLOTS)) {
-		fe_mem_remove(&g->mem, i);
-		return fe_guest_share_memory(g);
-	}
-	err = fe_conn_rem_mem(&g->conn, &wire, -1);
-	if (!err)
-		fe_mem_remove(&g->mem, i);
-	return err;
-}
-
-uint64_t fe_guest_ring_addr(const struct fe_guest *g, uint32_t index, uint64_t off)
-{
-	const struct fe_queue *q = &g->queues[index];
-
-	if (q->ring_dma.pages)
-		return q->ring_dma.iova + off;
-	if (fe_guest_translates(g))
-		return fe_dma_static(g, q->gpa + off);
-	if (fe_guest_has_protocol(g, VU_PF_GPA_ADDRESSES))
-		return q->gpa + off;
-	return fe_mem_uva(&g->mem, q->gpa + off);
-}
-
-static int say_addr(struct fe_guest *g, uint32_t index)
-{
-	const struct fe_queue *q = &g->queues[index];
-	struct vu_vring_addr addr = {
-		.index = index,
-		.flags = q->log ? VU_VRING_LOG : 0,
-		.desc = fe_guest_ring_addr(g, index, q->layout.desc),
-		.avail = fe_guest_ring_addr(g, index, q->layout.driver),
-		.used = fe_guest_ring_addr(g, index, q->layout.device),
-		.log = q->log_addr,
-	};
-
-	if (!addr.log)
-		addr.log = fe_mem_gpa(&g->mem, q->gpa + q->layout.device);
-	return fe_conn_set_ring_addr(&g->conn, &addr);
-}
+/* Guest-physical and user address of the memory: unlike each other, and unlike our pointers. */
+#define MEM_GPA 0x40000000ull
+#define MEM_UVA 0x7e1200000000ull
 
 /*
- * In-band no descriptor is given, nor is it said that there is none: that would ask for polling
- * (vhost-user, "VHOST_USER_SET_VRING_CALL").
+ * Bytes between two buffers. Sizes are powers of two, so buffers without a gap would share few of a cache's
+ * sets; three lines make the distance odd.
  */
-static int say_fd(struct fe_guest *g, uint32_t index, enum vu_request request, int fd)
+#define BUF_GAP (3 * RW_CACHE_LINE)
+
+#define HUGE_PAGE (2ull << 20)
+
+struct fe_session_ring {
+	uint16_t num;
+	uint64_t ring_at; /* offset in the memory */
+	uint64_t bufs_at;
+	uint32_t buf_size;
+	uint32_t stride; /* from one buffer to the next */
+	int kick_fd;     /* eventfds, non-blocking */
+	int call_fd;
+};
+
+/* The next `bytes` of memory, which begin with a cache line. */
+static uint64_t lay_out(struct fe_session *s, uint64_t bytes)
 {
-	if (fe_guest_has_protocol(g, VU_PF_INBAND_NOTIFICATIONS))
-		return 0;
-	return fe_conn_set_ring_fd(&g->conn, request, index, fd);
+	uint64_t at = s->used;
+
+	s->used = rw_align_up(at + bytes, RW_CACHE_LINE);
+	return at;
 }
 
-int fe_guest_ring_step(struct fe_guest *g, uint32_t index, enum fe_step step)
+static void rings_lay_out(struct fe_session *s)
 {
-	struct fe_queue *q = &g->queues[index];
-	struct fe_conn *c = &g->conn;
-	int err;
+	const struct fe_session_config *c = &s->config;
+	struct fe_session_ring *r;
+	struct fe_layout layout;
+	uint32_t i;
 
-	switch (step) {
-	case FE_NUM:
-		return fe_conn_set_ring(c, VU_SET_VRING_NUM, index, q->ring.num);
-	case FE_BASE:
-		return fe_conn_set_ring(c, VU_SET_VRING_BASE, index, q->base);
-	case FE_ADDR:
-		return say_addr(g, index);
-	case FE_KICK:
-		err = say_fd(g, index, VU_SET_VRING_KICK, q->kick_fd);
-		if (!err)
-			fe_queue_kick(q);
+	for (i = 0; i < s->nqueues; i++) {
+		r = &s->rings[i];
+		r->num = i % 2 ? c->tx_size : c->rx_size;
+		/* A split ring needs no less than a packed one of the same size. */
+		fe_ring_layout(FE_SPLIT, r->num, &layout);
+		r->ring_at = lay_out(s, layout.bytes);
+	}
+	/* All receive buffers, then all transmit buffers. */
+	for (i = 0; i < 2 * s->nqueues; i++) {
+		uint32_t tx = i >= s->nqueues;
+
+		if (i % 2 != tx)
+			continue;
+		r = &s->rings[i % s->nqueues];
+		r->buf_size = tx ? c->tx_buf_size : c->rx_buf_size;
+		r->stride = (uint32_t)rw_align_up(r->buf_size + BUF_GAP, RW_CACHE_LINE);
+		r->bufs_at = lay_out(s, (uint64_t)r->num * r->stride);
+	}
+}
+
+static int mem_map(struct fe_session *s)
+{
+	bool huge = s->config.hugetlb;
+	void *p;
+
+	s->len = rw_align_up(s->used, huge ? HUGE_PAGE : 4096);
+	s->mem_fd = memfd_create("guest", MFD_CLOEXEC | (huge ? MFD_HUGETLB : 0));
+	if (s->mem_fd < 0 || ftruncate(s->mem_fd, (off_t)s->len) < 0)
+		return -errno;
+	p = mmap(NULL, s->len, PROT_READ | PROT_WRITE, MAP_SHARED, s->mem_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	s->host = p;
+	return 0;
+}
+
+static int session_init(struct fe_session *s)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->nqueues; i++) {
+		s->rings[i].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		s->rings[i].call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (s->rings[i].kick_fd < 0 || s->rings[i].call_fd < 0)
+			return -errno;
+	}
+	rings_lay_out(s);
+	return mem_map(s);
+}
+
+int fe_session_new(const struct fe_session_config *config, struct fe_session **out)
+{
+	struct fe_session *s = calloc(1, sizeof(*s));
+	uint32_t i;
+	int err = -ENOMEM;
+
+	if (!s)
+		return -ENOMEM;
+	s->config = *config;
+	s->mem_fd = -1;
+	fe_conn_init(&s->conn, -1);
+	s->nqueues = 2u * config->pairs;
+	s->queues = calloc(s->nqueues, sizeof(*s->queues));
+	s->rings = calloc(s->nqueues, sizeof(*s->rings));
+	for (i = 0; s->rings && i < s->nqueues; i++)
+		s->rings[i].kick_fd = s->rings[i].call_fd = -1;
+	if (s->queues && s->rings)
+		err = session_init(s);
+	if (err) {
+		fe_session_free(s);
 		return err;
-	case FE_CALL:
-		return say_fd(g, index, VU_SET_VRING_CALL, q->call_fd);
-	case FE_ERR:
-		return say_fd(g, index, VU_SET_VRING_ERR, q->err_fd);
-	case FE_ENABLE:
-		if (!fe_guest_has(g, VU_F_PROTOCOL_FEATURES))
-			return 0;
-		return fe_guest_enable(g, index, true);
-	case FE_ENDIAN:
-		return fe_guest_swaps(g) ? fe_conn_set_ring(c, VU_SET_VRING_ENDIAN, index, 1) : 0;
-	default:
-		return -EINVAL;
 	}
+	*out = s;
+	return 0;
 }
 
-int fe_guest_enable(struct fe_guest *g, uint32_t index, bool on)
+static void fd_close(int fd)
 {
-	return fe_conn_set_ring(&g->conn, VU_SET_VRING_ENABLE, index, on);
+	if (fd >= 0)
+		close(fd);
 }
 
-/* Send the entries of all pages of ring `index`. */
-static int push_ring(struct fe_guest *g, uint32_t index)
+void fe_session_free(struct fe_session *s)
 {
-	uint64_t at = fe_guest_ring_addr(g, index, 0) & ~(FE_PAGE - 1);
-	uint64_t last = fe_guest_ring_addr(g, index, g->queues[index].layout.bytes - 1);
-	int err = 0;
-
-	for (; !err && at <= last; at += FE_PAGE)
-		err = fe_guest_push(g, at);
-	return err;
-}
-
-int fe_guest_start_ring(struct fe_guest *g, uint32_t index)
-{
-	static const enum fe_step usual[] = {
-		FE_NUM, FE_BASE, FE_ENDIAN, FE_ADDR, FE_KICK, FE_CALL, FE_ENABLE};
-	size_t i;
-	int err = 0;
-
-	if (fe_guest_translates(g) && g->config.iommu.push_rings)
-		err = push_ring(g, index);
-	for (i = 0; !err && i < RW_ARRAY_SIZE(usual); i++)
-		err = fe_guest_ring_step(g, index, usual[i]);
-	return err;
-}
-
-int fe_guest_stop_ring(struct fe_guest *g, uint32_t index, uint32_t *base)
-{
-	int err;
-
-	err = fe_conn_get_base(&g->conn, index, &g->queues[index].base);
-	if (!err && base)
-		*base = g->queues[index].base;
-	return err;
-}
-
-static int start_rings(struct fe_guest *g)
-{
-	bool record = fe_guest_has_protocol(g, VU_PF_INFLIGHT_SHMFD);
 	uint32_t i;
-	int err = 0;
 
-	if (record && g->inflight.fd < 0)
-		err = fe_guest_get_inflight(g);
-	if (!err && record)
-		err = fe_guest_set_inflight(g);
-	for (i = 0; !err && i < g->nqueues; i++)
-		err = fe_guest_start_ring(g, i);
-	return err;
-}
-
-int fe_guest_start(struct fe_guest *g)
-{
-	int err;
-
-	err = fe_guest_negotiate(g);
-	if (!err)
-		err = fe_guest_reset_rings(g);
-	if (!err)
-		err = fe_guest_share_memory(g);
-	/* New rings, new record. */
-	fe_inflight_fini(&g->inflight);
-	return err ? err : start_rings(g);
-}
-
-int fe_guest_resume(struct fe_guest *g)
-{
-	struct fe_queue *q;
-	uint32_t i;
-	int err;
-
-	err = fe_guest_negotiate(g);
-	if (!err && g->postcopy)
-		err = fe_postcopy_listen(g->postcopy);
-	if (!err)
-		err = fe_guest_share_memory(g);
-	for (i = 0; i < g->nqueues; i++) {
-		q = &g->queues[i];
-		if (q->ring.format == FE_SPLIT)
-			q->base = ring16(
-				&q->ring, __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE));
+	if (!s)
+		return;
+	fe_conn_close(&s->conn);
+	/* A queue that never started is all zero. */
+	for (i = 0; s->queues && i < s->nqueues; i++)
+		fe_burst_fini(&s->queues[i]);
+	for (i = 0; s->rings && i < s->nqueues; i++) {
+		fd_close(s->rings[i].kick_fd);
+		fd_close(s->rings[i].call_fd);
 	}
-	return err ? err : start_rings(g);
+	if (s->host)
+		munmap(s->host, s->len);
+	fd_close(s->mem_fd);
+	free(s->queues);
+	free(s->rings);
+	free(s);
+}
+
+int fe_session_connect(struct fe_session *s, const char *path)
+{
+	int err = fe_conn_open(&s->conn, path);
+
+	return err ? err : fe_session_negotiate(s);
+}
+
+static int protocol_negotiate(struct fe_session *s)
+{
+	uint64_t offered;
+	int err;
+
+	s->protocol_features = 0;
+	if (!fe_session_has(s, VU_F_PROTOCOL_FEATURES))
+		return 0;
+	err = fe_conn_get(&s->conn, VU_GET_PROTOCOL_FEATURES, &offered);
+	if (err)
+		return err;
+	s->protocol_features = offered & s->config.protocol_features;
+	err = fe_conn_set(&s->conn, VU_SET_PROTOCOL_FEATURES, s->protocol_features);
+	if (!err && fe_session_has_protocol(s, VU_PF_MQ))
+		err = fe_conn_get(&s->conn, VU_GET_QUEUE_NUM, &s->max_pairs);
+	return err;
+}
+
+int fe_session_negotiate(struct fe_session *s)
+{
+	uint64_t offered;
+	int err;
+
+	err = fe_conn_get(&s->conn, VU_GET_FEATURES, &offered);
+	if (err)
+		return err;
+	s->features = offered & s->config.features;
+	err = protocol_negotiate(s);
+	if (!err)
+		err = fe_conn_order(&s->conn, VU_SET_OWNER);
+	if (!err)
+		err = fe_conn_set(&s->conn, VU_SET_FEATURES, s->features);
+	return err;
+}
+
+static int memory_share(struct fe_session *s)
+{
+	struct vu_mem_table table = {
+		.nregions = 1,
+		.regions = {{.gpa = MEM_GPA, .size = s->len, .uva = MEM_UVA}},
+	};
+
+	return fe_conn_set_mem(&s->conn, &table, &s->mem_fd);
+}
+
+static int queue_init(struct fe_session *s, uint32_t i, struct fe_layout *layout)
+{
+	const struct fe_session_ring *r = &s->rings[i];
+	bool longer = fe_session_has(s, VIRTIO_F_VERSION_1) ||
+		fe_session_has(s, VIRTIO_NET_F_MRG_RXBUF);
+	struct fe_burst_config c = {
+		.format = fe_session_has(s, VIRTIO_F_RING_PACKED) ? FE_PACKED : FE_SPLIT,
+		.num = r->num,
+		.receive = i % 2 == 0,
+		.event_idx = fe_session_has(s, VIRTIO_RING_F_EVENT_IDX),
+		.in_order = fe_session_has(s, VIRTIO_F_IN_ORDER),
+		.mergeable = fe_session_has(s, VIRTIO_NET_F_MRG_RXBUF),
+		.host = s->host + r->bufs_at,
+		.gpa = MEM_GPA + r->bufs_at,
+		.stride = r->stride,
+		.size = r->buf_size,
+		.hdr_len = longer ? sizeof(struct virtio_net_hdr_mrg_rxbuf)
+				  : sizeof(struct virtio_net_hdr),
+		.kick_fd = r->kick_fd,
+	};
+	uint8_t *at = s->host + r->ring_at;
+
+	fe_ring_layout(c.format, c.num, layout);
+	c.desc = at + layout->desc;
+	c.driver = at + layout->driver;
+	c.device = at + layout->device;
+	return fe_burst_init(&s->queues[i], &c);
+}
+
+/* Tell the back-end about ring `i`, and kick: the back-end starts it. */
+static int ring_start(struct fe_session *s, uint32_t i, const struct fe_layout *layout)
+{
+	const struct fe_session_ring *r = &s->rings[i];
+	const uint64_t at = MEM_UVA + r->ring_at;
+	const struct vu_vring_addr addr = {
+		.index = i,
+		.desc = at + layout->desc,
+		.avail = at + layout->driver,
+		.used = at + layout->device,
+		.log = MEM_GPA + r->ring_at + layout->device,
+	};
+	uint32_t base = 0;
+	int err;
+
+	if (fe_session_has(s, VIRTIO_F_RING_PACKED))
+		base = VU_PACKED_AVAIL_WRAP * (1u + (1u << VU_PACKED_USED_SHIFT));
+	err = fe_conn_set_ring(&s->conn, VU_SET_VRING_NUM, i, r->num);
+	if (!err)
+		err = fe_conn_set_ring(&s->conn, VU_SET_VRING_BASE, i, base);
+	if (!err)
+		err = fe_conn_set_ring_addr(&s->conn, &addr);
+	if (!err)
+		err = fe_conn_set_ring_fd(&s->conn, VU_SET_VRING_KICK, i, r->kick_fd);
+	if (!err)
+		eventfd_write(r->kick_fd, 1);
+	if (!err)
+		err = fe_conn_set_ring_fd(&s->conn, VU_SET_VRING_CALL, i, r->call_fd);
+	if (!err && fe_session_has(s, VU_F_PROTOCOL_FEATURES))
+		err = fe_conn_set_ring(&s->conn, VU_SET_VRING_ENABLE, i, 1);
+	return err;
+}
+
+int fe_session_start(struct fe_session *s)
+{
+	struct fe_layout layout;
+	uint32_t i;
+	int err;
+
+	err = memory_share(s);
+	for (i = 0; !err && i < s->nqueues; i++) {
+		err = queue_init(s, i, &layout);
+		if (!err)
+			err = ring_start(s, i, &layout);
+	}
+	return err;
 }

@@ -67,7 +67,7 @@ static uint64_t resident(const struct rig *r)
 	f = fopen(path, "re");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		/* A mapping begins with its range; lib/frontend names its memory so. */
+		/* A mapping begins with its range; the guest names its memory so. */
 		if (strchr("0123456789abcdef", line[0]))
 			ours = !strstr(line, "/memfd:guest ");
 		else if (ours && sscanf(line, "Rss: %" SCNu64, &kib) == 1)

@@ -1,191 +1,217 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a guest's front-end says under each protocol feature, and in which order. */
+/*
+ * The session that ringway-bench attaches with: what it says and in which order, and that rings and buffers
+ * are where it says, each in bytes of its own. The back-end is played by hand.
+ */
 #include <sys/mman.h>
 
 #include "fe_fixture.h"
+#include "fe_session.h"
 
-#define F_PROTOCOL FE_BIT(VU_F_PROTOCOL_FEATURES)
+#define PAIRS   2
+#define RX_SIZE 16
+#define TX_SIZE 8
+#define RX_BUF  2048
+#define TX_BUF  128
 
-static struct fe_guest *g;
+static struct fe_session *s;
 static int peer;
+static uint8_t *mem; /* the back-end's view */
+static struct vu_mem_region region;
 
-/* A guest on the connection, whose back-end will offer all that `c` wants. */
-static void guest_connect(struct fe_guest_config c)
+/* A session on a connection whose back-end has all that is wanted, and `pairs` queue pairs. */
+static void session_open(uint64_t features, uint64_t pairs)
 {
-	c.rx_size = 8;
-	c.tx_size = 8;
-	c.features |= F_PROTOCOL | FE_BIT(VIRTIO_F_VERSION_1);
-	assert_int_equal(fe_guest_new(&c, &g), 0);
-	peer = peer_open(&g->conn);
-	peer_ack(peer, VU_GET_FEATURES, c.features);
-	peer_ack(peer, VU_GET_PROTOCOL_FEATURES, c.protocol_features);
+	const struct fe_session_config c = {
+		.features = features | FE_BIT(VIRTIO_F_VERSION_1),
+		.protocol_features = FE_BIT(VU_PF_MQ),
+		.pairs = PAIRS,
+		.rx_size = RX_SIZE,
+		.tx_size = TX_SIZE,
+		.rx_buf_size = RX_BUF,
+		.tx_buf_size = TX_BUF,
+	};
+
+	assert_int_equal(fe_session_new(&c, &s), 0);
+	peer = peer_open(&s->conn);
+	/* More is offered than is wanted. */
+	peer_ack(peer, VU_GET_FEATURES, c.features | FE_BIT(VIRTIO_NET_F_MRG_RXBUF));
+	if (features & FE_BIT(VU_F_PROTOCOL_FEATURES)) {
+		peer_ack(peer, VU_GET_PROTOCOL_FEATURES, c.protocol_features | 1);
+		peer_ack(peer, VU_GET_QUEUE_NUM, pairs);
+	}
 }
 
-static int guest_end(void **state)
+static int session_close(void **state)
 {
 	(void)state;
-	fe_guest_free(g);
+	if (mem)
+		munmap(mem, region.size);
+	mem = NULL;
+	fe_session_free(s);
 	close(peer);
 	return 0;
 }
 
-/* The next messages are these; 0 ends them. */
-static void hears(const uint32_t *requests)
+static struct fe_msg hears(enum vu_request request)
 {
-	for (; *requests; requests++)
-		assert_int_equal(peer_recv(peer).header.request, *requests);
+	struct fe_msg m = peer_recv(peer);
+
+	assert_int_equal(m.header.request, request);
+	return m;
 }
 
-#define HELLO VU_GET_FEATURES, VU_GET_PROTOCOL_FEATURES, VU_SET_PROTOCOL_FEATURES
-
-static void the_channel_is_given_before_the_features(void **state)
+/* The message that shares the memory, which is mapped. */
+static void hears_memory(void)
 {
-	static const uint32_t order[] = {
-		HELLO, VU_SET_BACKEND_REQ_FD, VU_SET_OWNER, VU_SET_FEATURES, 0};
-
-	(void)state;
-	guest_connect((struct fe_guest_config){.protocol_features = FE_BIT(VU_PF_BACKEND_REQ)});
-	assert_int_equal(fe_guest_negotiate(g), 0);
-	assert_true(fe_channel_is_open(&g->channel));
-	hears(order);
-	peer_hears_nothing(peer);
-	/* The back-end's end was closed on arrival. */
-	assert_int_equal(fe_guest_service(g), 0);
-	assert_false(fe_channel_is_open(&g->channel));
-}
-
-static void memory_is_shared_by_slots_once_negotiated(void **state)
-{
-	static const uint32_t hello[] = {
-		HELLO, VU_GET_MAX_MEM_SLOTS, VU_SET_OWNER, VU_SET_FEATURES, 0};
-	static struct fe_region_config regions[20];
+	struct fe_conn c = {.fd = peer, .timeout_ms = 2000};
 	struct fe_msg m;
-	uint32_t i;
+
+	assert_int_equal(fe_conn_recv(&c, &m), 0);
+	assert_int_equal(m.header.request, VU_SET_MEM_TABLE);
+	assert_int_equal(m.payload.mem.nregions, 1);
+	assert_int_equal(m.nfds, 1);
+	region = m.payload.mem.regions[0];
+	mem = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0],
+		(off_t)region.mmap_offset);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	fe_msg_drop_fds(&m);
+}
+
+/* Our pointer to a user address, of which `len` bytes are shared. */
+static void *at_uva(uint64_t uva, size_t len)
+{
+	assert_true(uva >= region.uva && uva + len <= region.uva + region.size);
+	return mem + (uva - region.uva);
+}
+
+/* The messages of ring `i`: where it is. */
+static struct vu_vring_addr hears_ring(uint32_t i, uint32_t base, bool enabled)
+{
+	struct fe_msg m = hears(VU_SET_VRING_NUM);
+	struct vu_vring_addr addr;
+
+	assert_int_equal(m.payload.state.index, i);
+	assert_int_equal(m.payload.state.num, i % 2 ? TX_SIZE : RX_SIZE);
+	assert_int_equal(hears(VU_SET_VRING_BASE).payload.state.num, base);
+	addr = hears(VU_SET_VRING_ADDR).payload.addr;
+	assert_int_equal(addr.index, i);
+	assert_int_equal(hears(VU_SET_VRING_KICK).nfds, 1);
+	assert_int_equal(hears(VU_SET_VRING_CALL).nfds, 1);
+	if (enabled)
+		assert_int_equal(hears(VU_SET_VRING_ENABLE).payload.state.num, 1);
+	return addr;
+}
+
+/* Mark `len` bytes of memory as in use: nobody else has them. */
+static void claim(uint8_t *map, uint64_t off, uint64_t len)
+{
+	assert_true(off + len <= region.size);
+	for (; len; len--, off++) {
+		assert_int_equal(map[off], 0);
+		map[off] = 1;
+	}
+}
+
+static void split_rings_and_buffers_are_where_it_says(void **state)
+{
+	struct vu_vring_addr addr;
+	uint8_t *map;
 
 	(void)state;
-	for (i = 0; i < 20; i++)
-		regions[i] = (struct fe_region_config){.gpa = (i + 1) << 24,
-			.size = 64 * FE_PAGE,
-			.uva = 0x7000000000 + ((uint64_t)i << 24)};
-	guest_connect((struct fe_guest_config){.regions = regions,
-		.nregions = 19,
-		.protocol_features = FE_BIT(VU_PF_CONFIGURE_MEM_SLOTS)});
-	peer_ack(peer, VU_GET_MAX_MEM_SLOTS, 509);
-	assert_int_equal(fe_guest_negotiate(g), 0);
-	assert_int_equal(g->max_slots, 509);
-	hears(hello);
-	assert_int_equal(fe_guest_share_memory(g), 0);
-	for (i = 0; i < 19; i++) {
-		m = peer_recv(peer);
-		assert_int_equal(m.header.request, VU_ADD_MEM_REG);
-		assert_int_equal(m.payload.slot.region.gpa, regions[i].gpa);
-		assert_int_equal(m.nfds, 1);
+	session_open(FE_BIT(VU_F_PROTOCOL_FEATURES), PAIRS);
+	assert_int_equal(fe_session_negotiate(s), 0);
+	assert_false(fe_session_has(s, VIRTIO_NET_F_MRG_RXBUF));
+	assert_int_equal(s->protocol_features, FE_BIT(VU_PF_MQ));
+	assert_int_equal(s->max_pairs, PAIRS);
+	assert_int_equal(fe_session_start(s), 0);
+	hears(VU_GET_FEATURES);
+	hears(VU_GET_PROTOCOL_FEATURES);
+	assert_int_equal(hears(VU_SET_PROTOCOL_FEATURES).payload.u64, FE_BIT(VU_PF_MQ));
+	hears(VU_GET_QUEUE_NUM);
+	hears(VU_SET_OWNER);
+	assert_int_equal(hears(VU_SET_FEATURES).payload.u64, s->features);
+	hears_memory();
+	map = calloc(1, region.size);
+	assert_non_null(map);
+	for (uint32_t i = 0; i < 2 * PAIRS; i++) {
+		const uint32_t num = i % 2 ? TX_SIZE : RX_SIZE;
+		const struct vring_avail *avail;
+		const struct vring_desc *desc;
+
+		addr = hears_ring(i, 0, true);
+		desc = at_uva(addr.desc, num * sizeof(*desc));
+		avail = at_uva(addr.avail, sizeof(*avail) + (num + 1) * 2);
+		claim(map, addr.desc - region.uva, num * sizeof(*desc));
+		claim(map, addr.avail - region.uva, sizeof(*avail) + (num + 1) * 2);
+		claim(map, addr.used - region.uva,
+			sizeof(struct vring_used) + num * sizeof(struct vring_used_elem) + 2);
+		assert_int_equal(avail->idx, i % 2 ? 0 : num);
+		for (uint32_t d = 0; d < num; d++) {
+			assert_int_equal(desc[d].flags, i % 2 ? 0 : VRING_DESC_F_WRITE);
+			claim(map, desc[d].addr - region.gpa, i % 2 ? TX_BUF : RX_BUF);
+		}
+	}
+	free(map);
+	peer_hears_nothing(peer);
+}
+
+static void packed_rings_start_with_wrap_counters_of_one(void **state)
+{
+	struct vu_vring_addr addr;
+
+	(void)state;
+	session_open(FE_BIT(VU_F_PROTOCOL_FEATURES) | FE_BIT(VIRTIO_F_RING_PACKED), PAIRS);
+	assert_int_equal(fe_session_negotiate(s), 0);
+	assert_int_equal(fe_session_start(s), 0);
+	for (unsigned i = 0; i < 6; i++)
+		peer_recv(peer);
+	hears_memory();
+	for (uint32_t i = 0; i < 2 * PAIRS; i++) {
+		const struct vring_packed_desc *desc;
+
+		addr = hears_ring(i, 0x80008000, true);
+		desc = at_uva(addr.desc, (i % 2 ? TX_SIZE : RX_SIZE) * sizeof(*desc));
+		/* Receive buffers are available, nothing else is. */
+		assert_int_equal(desc[0].flags, i % 2 ? 0 : FE_PACKED_AVAIL | VRING_DESC_F_WRITE);
 	}
 	peer_hears_nothing(peer);
-	/* Only what is new is said, and one region can go. */
-	assert_int_equal(fe_guest_add_region(g, &regions[19]), 0);
-	m = peer_recv(peer);
-	assert_int_equal(m.payload.slot.region.gpa, regions[19].gpa);
-	assert_int_equal(fe_guest_remove_region(g, 5), 0);
-	m = peer_recv(peer);
-	assert_int_equal(m.header.request, VU_REM_MEM_REG);
-	assert_int_equal(m.payload.slot.region.uva, regions[5].uva);
-	assert_int_equal(g->mem.nregions, 19);
+}
+
+static void rings_start_enabled_without_protocol_features(void **state)
+{
+	(void)state;
+	session_open(0, PAIRS);
+	assert_int_equal(fe_session_negotiate(s), 0);
+	assert_int_equal(fe_session_start(s), 0);
+	hears(VU_GET_FEATURES);
+	hears(VU_SET_OWNER);
+	hears(VU_SET_FEATURES);
+	hears_memory();
+	for (uint32_t i = 0; i < 2 * PAIRS; i++)
+		hears_ring(i, 0, false);
 	peer_hears_nothing(peer);
 }
 
-static void a_table_takes_no_more_than_eight_regions(void **state)
+static void a_back_end_that_goes_away_is_an_error(void **state)
 {
-	static struct fe_region_config regions[9];
-	uint32_t i;
-
 	(void)state;
-	for (i = 0; i < 9; i++)
-		regions[i] = (struct fe_region_config){.gpa = (i + 1) << 24, .size = 64 * FE_PAGE};
-	guest_connect((struct fe_guest_config){.regions = regions, .nregions = 9});
-	assert_int_equal(fe_guest_share_memory(g), -E2BIG);
-	assert_int_equal(fe_guest_remove_region(g, 8), 0);
-	assert_int_equal(peer_recv(peer).payload.mem.nregions, 8);
+	session_open(0, PAIRS);
+	assert_int_equal(fe_session_negotiate(s), 0);
+	assert_int_equal(shutdown(peer, SHUT_RDWR), 0);
+	assert_int_equal(fe_session_start(s), -ECONNRESET);
+	assert_int_equal(fe_session_connect(s, "/nowhere/at/all"), -ENOENT);
 }
-
-static void notifications_travel_in_band(void **state)
-{
-	const struct vu_vring_state ring = {.index = 1};
-	struct fe_queue *q;
-	int channel;
-
-	(void)state;
-	guest_connect((struct fe_guest_config){0});
-	q = fe_guest_tx(g, 0);
-	assert_int_equal(fe_guest_reset_rings(g), 0);
-	g->protocol_features = FE_BIT(VU_PF_INBAND_NOTIFICATIONS);
-	assert_int_equal(fe_channel_open(&g->channel, &channel), 0);
-	assert_int_equal(fe_guest_ring_step(g, 1, FE_KICK), 0);
-	peer_hears(peer, 0, "23000000 01000000 08000000 01000000 00000000");
-	assert_int_equal(fe_guest_ring_step(g, 1, FE_CALL), 0);
-	assert_int_equal(fe_guest_ring_step(g, 1, FE_ERR), 0);
-	peer_hears_nothing(peer);
-	assert_int_equal(fe_queue_interrupts(q), 0);
-	assert_int_equal(fe_queue_wait_interrupt(q, 1), 0);
-	peer_send_fd(channel, VU_BACKEND_VRING_CALL, VU_VERSION, &ring, sizeof(ring), -1);
-	peer_send_fd(channel, VU_BACKEND_VRING_CALL, VU_VERSION, &ring, sizeof(ring), -1);
-	peer_send_fd(channel, VU_BACKEND_VRING_ERR, VU_VERSION, &ring, sizeof(ring), -1);
-	assert_int_equal(fe_queue_wait_interrupt(q, 1000), 2);
-	assert_int_equal(fe_queue_interrupts(q), 0);
-	assert_int_equal(fe_queue_errors(q), 1);
-	assert_int_equal(fe_queue_errors(q), 0);
-	close(channel);
-}
-
-static void the_inflight_buffer_outlives_the_connection(void **state)
-{
-	static const uint32_t begins[] = {HELLO, VU_SET_OWNER, VU_SET_FEATURES, VU_SET_MEM_TABLE,
-		VU_GET_INFLIGHT_FD, VU_SET_INFLIGHT_FD, VU_SET_VRING_NUM, 0};
-	static const uint32_t resumes[] = {HELLO, VU_SET_OWNER, VU_SET_FEATURES, VU_SET_MEM_TABLE,
-		VU_SET_INFLIGHT_FD, VU_SET_VRING_NUM, 0};
-	const struct vu_inflight_desc d = {
-		.mmap_size = 256, .mmap_offset = 64, .num_queues = 2, .queue_size = 8};
-	int fd = memfd_create("inflight", MFD_CLOEXEC);
-	struct fe_msg m;
-	uint64_t len;
-	char *at;
-
-	(void)state;
-	assert_int_equal(pwrite(fd, "ring one", 8, 64 + 128), 8);
-	guest_connect((struct fe_guest_config){.protocol_features = FE_BIT(VU_PF_INFLIGHT_SHMFD)});
-	peer_send_fd(peer, VU_GET_INFLIGHT_FD, 5, &d, sizeof(d), fd);
-	close(fd);
-	assert_int_equal(fe_guest_start(g), 0);
-	hears(begins);
-	at = fe_guest_inflight(g, 1, &len);
-	assert_int_equal(len, 128);
-	assert_memory_equal(at, "ring one", 8);
-	assert_null(fe_guest_inflight(g, 2, &len));
-	fe_guest_disconnect(g);
-	close(peer);
-	/* Two receive buffers were used when the back-end went away. */
-	fe_guest_rx(g, 0)->ring.used->idx = 2;
-	peer = peer_open(&g->conn);
-	peer_ack(peer, VU_GET_FEATURES, g->config.features);
-	peer_ack(peer, VU_GET_PROTOCOL_FEATURES, g->config.protocol_features);
-	assert_int_equal(fe_guest_resume(g), 0);
-	hears(resumes);
-	m = peer_recv(peer);
-	assert_int_equal(m.header.request, VU_SET_VRING_BASE);
-	assert_int_equal(m.payload.state.num, 2);
-	assert_memory_equal(fe_guest_inflight(g, 1, &len), "ring one", 8);
-}
-
-#define session_test(f) cmocka_unit_test_teardown(f, guest_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		session_test(the_channel_is_given_before_the_features),
-		session_test(memory_is_shared_by_slots_once_negotiated),
-		session_test(a_table_takes_no_more_than_eight_regions),
-		session_test(notifications_travel_in_band),
-		session_test(the_inflight_buffer_outlives_the_connection),
+		cmocka_unit_test_teardown(split_rings_and_buffers_are_where_it_says, session_close),
+		cmocka_unit_test_teardown(
+			packed_rings_start_with_wrap_counters_of_one, session_close),
+		cmocka_unit_test_teardown(
+			rings_start_enabled_without_protocol_features, session_close),
+		cmocka_unit_test_teardown(a_back_end_that_goes_away_is_an_error, session_close),
 	};
 
 	return cmocka_run_group_tests_name("frontend_session", tests, NULL, NULL);

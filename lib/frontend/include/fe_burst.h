@@ -2,8 +2,7 @@
 #pragma once
 /*
  * A ring driven as fast as it can be: for a load that has to cost less than the device it measures.
- * fe_guest.h scripts every step of the protocol and copies each frame; this polls in bursts and leaves
- * frames where they are.
+ * It polls in bursts and leaves frames where they are.
  *
  * What makes it cheap: buffer i belongs to descriptor i for good, in one piece. A split ring's
  * descriptors are written once, and while the device returns buffers in order its available ring need
@@ -24,9 +23,9 @@
  * Nothing the device writes makes this leave its arrays: nonsense in a ring is -EPROTO, and the queue
  * of no use any more.
  *
- * Thread: one at a time for a queue. Memory is the caller's, or a guest's (fe_burst_start).
+ * Thread: one at a time for a queue. Memory is the caller's: a session's (fe_session.h), or any.
  */
-#include "fe_guest.h"
+#include "fe_layout.h"
 
 /* Frames or buffers that are looked at together. */
 #define FE_BURST_MAX 64
@@ -41,7 +40,7 @@ struct fe_burst_config {
 	bool event_idx;               /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool in_order;                /* VIRTIO_F_IN_ORDER */
 	bool mergeable;               /* VIRTIO_NET_F_MRG_RXBUF: a frame may span receive buffers */
-	void *desc, *driver, *device; /* the areas: see fe_ring.h */
+	void *desc, *driver, *device; /* the areas: see fe_layout.h */
 	uint8_t *host;                /* the buffers, 64-byte aligned... */
 	uint64_t gpa;                 /* ...as the device finds them... */
 	uint32_t stride;              /* ...from one to the next, a multiple of 64... */
@@ -97,13 +96,6 @@ struct fe_burst_frame {
 int fe_burst_init(struct fe_burst *b, const struct fe_burst_config *config);
 /* Release what is private. Harmless on a zeroed queue. */
 void fe_burst_fini(struct fe_burst *b);
-
-/*
- * The second half of fe_guest_start, for a guest that has negotiated: its rings, driven by queues[0 ..
- * g->nqueues), start; buffers have the guest's size. No IOMMU, in-flight record or log. The caller calls
- * fe_burst_fini for each, after success, before the guest goes.
- */
-int fe_burst_start(struct fe_guest *g, struct fe_burst *queues);
 
 /*
  * Up to `max` (at most FE_BURST_MAX) received frames, in the device's order. Their number or -EPROTO. A

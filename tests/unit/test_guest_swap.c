@@ -181,5 +181,5 @@ int main(void)
 		cmocka_unit_test(byte_order_is_told_before_the_address),
 	};
 
-	return cmocka_run_group_tests_name("frontend_swap", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_swap", tests, NULL, NULL);
 }

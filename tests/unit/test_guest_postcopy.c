@@ -220,5 +220,5 @@ int main(void)
 		cmocka_unit_test(memory_is_whole_again_when_it_is_over),
 	};
 
-	return cmocka_run_group_tests_name("frontend_postcopy", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_postcopy", tests, NULL, NULL);
 }

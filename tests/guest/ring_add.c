@@ -102,7 +102,7 @@ RW_ALWAYS_INLINE void packed_put(
 {
 	struct vring_packed_desc *d = &r->pdesc[r->avail_idx];
 
-	flags |= r->avail_wrap ? PACKED_AVAIL : PACKED_USED;
+	flags |= r->avail_wrap ? FE_PACKED_AVAIL : FE_PACKED_USED;
 	d->addr = seg->gpa;
 	d->len = seg->len;
 	d->id = id;

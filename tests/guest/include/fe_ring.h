@@ -30,27 +30,7 @@
  *
  * Thread: one at a time for a ring. The device may run in another thread or process.
  */
-#include <linux/virtio_ring.h>
-
-#include "rw_base.h"
-
-enum fe_format { FE_SPLIT, FE_PACKED };
-
-/* Largest ring of either format. */
-#define FE_RING_MAX 32768
-
-/*
- * Where the three areas lie in one block of memory (bytes from its start) and how long it is. Each
- * area has cache lines of its own: one side's writes do not take the other's lines along.
- */
-struct fe_layout {
-	size_t desc;   /* descriptor table, resp. descriptor ring */
-	size_t driver; /* available ring, resp. driver event suppression */
-	size_t device; /* used ring, resp. device event suppression */
-	size_t bytes;  /* of all of it */
-};
-
-void fe_ring_layout(enum fe_format format, uint32_t num, struct fe_layout *out);
+#include "fe_layout.h"
 
 /*
  * Told of each write of the driver's to memory that it shares, rings and indirect tables: `len`

@@ -9,27 +9,10 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian hosts are not supported");
 _Static_assert(sizeof(union fe_indirect_desc) == 16, "indirect table entry");
 
-void fe_ring_layout(enum fe_format format, uint32_t num, struct fe_layout *out)
-{
-	size_t driver = sizeof(struct vring_packed_desc_event);
-	size_t device = sizeof(struct vring_packed_desc_event);
-
-	if (format == FE_SPLIT) {
-		/* The last field of each is the other side's event index. */
-		driver = sizeof(struct vring_avail) + num * sizeof(uint16_t) + sizeof(uint16_t);
-		device = sizeof(struct vring_used) + num * sizeof(struct vring_used_elem) +
-			sizeof(uint16_t);
-	}
-	out->desc = 0;
-	out->driver = rw_align_up(num * sizeof(struct vring_desc), RW_CACHE_LINE);
-	out->device = rw_align_up(out->driver + driver, RW_CACHE_LINE);
-	out->bytes = rw_align_up(out->device + device, RW_CACHE_LINE);
-}
-
 /* The flags that say "used" in the lap with wrap counter `wrap`. */
 static uint16_t packed_used_flags(bool wrap)
 {
-	return wrap ? PACKED_AVAIL | PACKED_USED : 0;
+	return wrap ? FE_PACKED_AVAIL | FE_PACKED_USED : 0;
 }
 
 static void areas_reset(struct fe_ring *r, uint16_t start)

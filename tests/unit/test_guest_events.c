@@ -174,5 +174,5 @@ int main(void)
 		cmocka_unit_test(interrupts_are_asked_for_in_the_prescribed_fields),
 	};
 
-	return cmocka_run_group_tests_name("frontend_events", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_events", tests, NULL, NULL);
 }

@@ -151,5 +151,5 @@ int main(void)
 		channel_test(answers_may_be_late_wrong_or_missing),
 	};
 
-	return cmocka_run_group_tests_name("frontend_channel", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_channel", tests, NULL, NULL);
 }

@@ -6,9 +6,6 @@
  */
 #include "fe_ring.h"
 
-#define PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define PACKED_USED  (1u << VRING_PACKED_DESC_F_USED)
-
 struct fe_slot {
 	uint64_t token;
 	uint32_t in_len; /* device-writable bytes of the buffer */

@@ -18,16 +18,13 @@
 #include <linux/virtio_config.h>
 
 #include "fe_channel.h"
-#include "fe_conn.h"
 #include "fe_iommu.h"
 #include "fe_mem.h"
+#include "fe_messages.h"
 #include "fe_ring.h"
 #include "rw_virtio_net.h"
 
 #define FE_MAX_PAIRS 128
-
-/* A feature bit's place in the word. */
-#define FE_BIT(n) (1ull << (n))
 
 /* Most pieces that fe_guest cuts a frame or a receive buffer into. */
 #define FE_MAX_SEGS 64

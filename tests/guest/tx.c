@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "guest.h"
-#include "hdr.h"
 
 /* Take back what was used, the channel having been looked after. */
 static int reap(struct fe_guest *g, uint16_t pair)

@@ -9,7 +9,7 @@
  *
  * Thread: one at a time for a channel.
  */
-#include "fe_conn.h"
+#include "fe_messages.h"
 
 /* What becomes of requests. */
 enum fe_answers {

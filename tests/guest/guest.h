@@ -3,6 +3,8 @@
 /*
  * What the parts of the guest want of each other. Private to this library.
  */
+#include <linux/virtio_net.h>
+
 #include "fe_guest.h"
 
 /* Unused bytes between two pieces of a buffer: a back-end that runs over a piece's end shows. */
@@ -18,6 +20,18 @@ static inline bool fe_is_rx(uint32_t i)
 static inline uint32_t fe_cut_segs(const struct fe_cut *cut)
 {
 	return (uint32_t)cut->hdr_segs + RW_MAX(cut->data_segs, 1u);
+}
+
+/* rx.c and tx.c: the virtio-net header of a big-endian guest. */
+
+/* Change all fields between our byte order and the guest's. */
+static inline void hdr_swap(struct virtio_net_hdr_mrg_rxbuf *h)
+{
+	h->hdr.hdr_len = __builtin_bswap16(h->hdr.hdr_len);
+	h->hdr.gso_size = __builtin_bswap16(h->hdr.gso_size);
+	h->hdr.csum_start = __builtin_bswap16(h->hdr.csum_start);
+	h->hdr.csum_offset = __builtin_bswap16(h->hdr.csum_offset);
+	h->num_buffers = __builtin_bswap16(h->num_buffers);
 }
 
 /* queue.c: layout. */

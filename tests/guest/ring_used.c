@@ -35,8 +35,8 @@ RW_ALWAYS_INLINE bool used_ready(struct fe_ring *r)
 	if (r->in_flight == 0)
 		return false;
 	flags = __atomic_load_n(&r->pdesc[r->used_idx].flags, __ATOMIC_ACQUIRE);
-	avail = flags & PACKED_AVAIL;
-	used = flags & PACKED_USED;
+	avail = flags & FE_PACKED_AVAIL;
+	used = flags & FE_PACKED_USED;
 	return avail == used && used == r->used_wrap;
 }
 

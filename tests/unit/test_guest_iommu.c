@@ -438,5 +438,5 @@ int main(void)
 		cmocka_unit_test(scattered_memory_needs_the_feature),
 	};
 
-	return cmocka_run_group_tests_name("frontend_iommu", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_iommu", tests, NULL, NULL);
 }

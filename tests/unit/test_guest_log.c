@@ -292,5 +292,5 @@ int main(void)
 		cmocka_unit_test(scattered_pages_are_marked_where_they_are),
 	};
 
-	return cmocka_run_group_tests_name("frontend_log", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_log", tests, NULL, NULL);
 }

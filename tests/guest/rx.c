@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "guest.h"
-#include "hdr.h"
 
 /* The pieces of a receive buffer: their number. */
 static uint16_t rx_pieces(const struct fe_queue *q, struct fe_piece *out)

@@ -346,5 +346,5 @@ int main(void)
 		cmocka_unit_test(a_closed_connection_is_noticed),
 	};
 
-	return cmocka_run_group_tests_name("frontend_guest", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_frames", tests, NULL, NULL);
 }

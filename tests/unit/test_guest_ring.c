@@ -547,5 +547,5 @@ int main(void)
 		cmocka_unit_test(nonsense_from_the_device_is_reported),
 	};
 
-	return cmocka_run_group_tests_name("frontend", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_ring", tests, NULL, NULL);
 }

@@ -1,11 +1,102 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The messages of single features: memory slots, log, channel, IOTLB, configuration, migration. */
+/*
+ * Back-ends that connect, and the messages of single features: memory slots, log, channel, IOTLB,
+ * configuration, migration.
+ */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#include "fe_conn.h"
+#include "fe_messages.h"
+
+int fe_conn_listen(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd;
+	int err;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Wait until `fd` can be read; a closed peer counts. 0 or -errno. */
+static int wait_readable(int fd, int timeout_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int n;
+
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms)
+{
+	int err;
+	int fd;
+
+	err = wait_readable(listen_fd, timeout_ms);
+	if (err)
+		return err;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	fe_conn_close(c);
+	c->fd = fd;
+	return 0;
+}
+
+int fe_conn_wait_closed(struct fe_conn *c)
+{
+	char byte;
+	ssize_t n;
+	int err;
+
+	err = wait_readable(c->fd, c->timeout_ms);
+	if (err)
+		return err;
+	n = recv(c->fd, &byte, 1, MSG_PEEK);
+	if (n > 0)
+		return -EPROTO;
+	if (n == 0 || errno == ECONNRESET)
+		return 0;
+	return -errno;
+}
+
+int fe_conn_get_base(struct fe_conn *c, uint32_t index, uint32_t *base)
+{
+	struct fe_msg msg = {
+		.header = {.request = VU_GET_VRING_BASE, .size = sizeof(struct vu_vring_state)},
+		.payload.state = {.index = index}};
+	struct fe_msg reply;
+	int err;
+
+	err = fe_conn_ask(c, &msg, &reply);
+	if (err)
+		return err;
+	if (reply.header.size != sizeof(reply.payload.state) || reply.payload.state.index != index)
+		return -EPROTO;
+	*base = reply.payload.state.num;
+	return 0;
+}
 
 /* What a reply of one number says: 0 is good. */
 static int verdict(const struct fe_msg *reply)

@@ -294,5 +294,5 @@ int main(void)
 		wire_test(any_other_message_goes_out_raw),
 	};
 
-	return cmocka_run_group_tests_name("frontend_wire", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("guest_wire", tests, NULL, NULL);
 }
