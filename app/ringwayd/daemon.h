@@ -1,24 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* The parts of a running ringwayd, for main.c and rpc.c. Thread: control. */
-#include <signal.h>
-
+/* The parts of a running ringwayd, for main.c and the methods of RPC. Thread: control. */
 #include "control.h"
+#include "kinds.h"
 #include "options.h"
+#include "pidfile.h"
 #include "sw.h"
-#include "vhost_port.h"
+
+/* What an entry of options.ports became. */
+struct daemon_port {
+	void *handle;      /* its kind's */
+	struct port *port; /* in the switch */
+};
 
 struct daemon {
-	struct options opt;
+	struct options opt;                          /* its ports come and go */
+	struct daemon_port ports[OPTIONS_PORTS_MAX]; /* by their index in opt.ports */
+	unsigned nports; /* of these: less than opt.nports only at the start */
 	struct rw_loop *loop;
 	struct sw *sw;
-	struct vhost_port *ports[OPTIONS_PORTS_MAX];
 	struct ctl_server *control; /* NULL: without one */
 	struct rw_watch signals;    /* a signalfd */
 	struct rw_timer ageing;
 	struct rw_timer balancing;
-	bool pidfile_written;
+	struct pidfile pidfile;
 };
+
+/* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
+int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
+/* End the port at `index`, its front-end's connection with it, and forget its entry of opt.ports. */
+void daemon_port_end(struct daemon *d, unsigned index);
+/* The index of the port of that name; -1: there is none. */
+int daemon_port_find(const struct daemon *d, const char *name);
+/* Warn if the limit of open files does not suffice for so many ports. */
+void daemon_fd_check(unsigned nports);
 
 /*
  * Bring up EAL for the workers of `opt`; `huge` says whether it got huge pages. 0, or -errno after an

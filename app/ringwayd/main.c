@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ringwayd: reads its options, brings up the workers, opens the ports and the control socket, and
- * serves them until SIGTERM or SIGINT. Exit status: 0 asked to stop, 1 cannot run here, 2 a mistake on
+ * serves them until SIGTERM, SIGINT or SIGHUP. Exit status: 0 asked to stop, 1 cannot run here, 2 a mistake on
  * the command line.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #include "daemon.h"
 #include "rw_log.h"
 #include "rw_sock.h"
+#include "rw_text.h"
 #include "sw_place.h"
 #include "version.h"
 
@@ -23,13 +24,6 @@
 #define EXIT_MISTAKE 2
 
 #define AGEING_MS 1000
-
-/*
- * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory takes:
- * socket and connection, wake-up and timers, kick, call and error of two rings, regions.
- */
-#define FDS_BASE 64u
-#define FDS_PORT 12u
 
 static void signal_ready(void *arg, uint32_t events)
 {
@@ -43,9 +37,13 @@ static void signal_ready(void *arg, uint32_t events)
 	rw_loop_quit(d->loop);
 }
 
-/* SIGTERM and SIGINT arrive in the loop; workers inherit the mask, so they are never interrupted. */
+/*
+ * SIGTERM, SIGINT and SIGHUP arrive in the loop; workers inherit the mask, so they are never interrupted.
+ * nohup(1) ignores SIGHUP, and so do we then.
+ */
 static int signals_begin(struct daemon *d)
 {
+	struct sigaction hangup = {.sa_handler = SIG_DFL};
 	sigset_t set;
 	int fd, ret;
 
@@ -53,6 +51,8 @@ static int signals_begin(struct daemon *d)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
 		return -EINVAL;
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -77,7 +77,7 @@ static void signals_end(struct daemon *d)
 }
 
 /* Each queue pair takes four descriptors and each region one: allow what the system allows. */
-static void raise_fd_limit(unsigned nports)
+static void raise_fd_limit(void)
 {
 	struct rlimit lim;
 
@@ -86,11 +86,6 @@ static void raise_fd_limit(unsigned nports)
 	lim.rlim_cur = lim.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &lim))
 		rw_debug("cannot raise the limit of open files: %s", strerror(errno));
-	else if (lim.rlim_max < FDS_BASE + nports * FDS_PORT)
-		rw_warning(
-			"%u port(s) want about %u open files and the limit is %ju: some guests may "
-			"not be let in; raise it with ulimit -Hn or LimitNOFILE=",
-			nports, FDS_BASE + nports * FDS_PORT, (uintmax_t)lim.rlim_max);
 }
 
 static void age_due(void *arg)
@@ -139,53 +134,17 @@ static int switch_begin(struct daemon *d)
 	return 0;
 }
 
-/* An inherited connection ended. Without another port there is nothing left to do. */
-static void inherited_gone(void *arg)
-{
-	struct daemon *d = arg;
-
-	if (d->opt.nports == 1)
-		rw_loop_quit(d->loop);
-}
-
-static int port_begin(struct daemon *d, unsigned i)
-{
-	static const enum vhost_mode modes[] = {
-		[OPTIONS_SERVER] = VHOST_SERVER,
-		[OPTIONS_CLIENT] = VHOST_CLIENT,
-		[OPTIONS_FD] = VHOST_FD,
-	};
-	const struct options_port *p = &d->opt.ports[i];
-	struct vhost_port_config cfg = {
-		.sw = d->sw,
-		.loop = d->loop,
-		.name = p->name,
-		.mode = modes[p->mode],
-		.path = p->mode == OPTIONS_FD ? NULL : p->path,
-		.fd = p->fd,
-		.gone = inherited_gone,
-		.arg = d,
-	};
-	int ret = vhost_port_new(&cfg, &d->ports[i]);
-
-	if (!ret)
-		return 0;
-	if (p->mode == OPTIONS_FD)
-		rw_error("port %s: cannot use file descriptor %d: %s", p->name, p->fd,
-			strerror(-ret));
-	else
-		rw_error("port %s: cannot listen on %s: %s", p->name, p->path,
-			rw_sock_strerror(ret));
-	return ret;
-}
-
 static int ports_begin(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->opt.nports; i++) {
-		int ret = port_begin(d, i);
+	char err[512];
 
-		if (ret)
+	while (d->nports < d->opt.nports) {
+		int ret = daemon_port_begin(d, err, sizeof(err));
+
+		if (ret) {
+			rw_error("%s", err);
 			return ret;
+		}
 	}
 	return 0;
 }
@@ -194,42 +153,37 @@ static int control_begin(struct daemon *d)
 {
 	const char *path = d->opt.control;
 
+	if (d->opt.no_control)
+		return 0;
 	d->control = ctl_server_new(d->loop, path, rpc_methods, rpc_nmethods, d);
 	if (d->control)
 		return 0;
-	if (d->opt.control_is_default) {
-		/* A second instance, or a manager that never asked for a control socket. */
-		rw_warning("no control socket at %s: %s; give --control=PATH to have one", path,
-			rw_sock_strerror(-errno));
-		return 0;
-	}
-	rw_error("--control=%s: %s", path, rw_sock_strerror(-errno));
+	if (d->opt.control_is_default)
+		/* A second instance: `ringway` would ask the other one, and the user not know it. */
+		rw_error("no control socket at %s: %s; give --control=PATH for another one, or "
+			 "--control=none",
+			path, rw_sock_strerror(-errno));
+	else
+		rw_error("--control=%s: %s", path, rw_sock_strerror(-errno));
 	return -EINVAL;
 }
 
 static int pidfile_begin(struct daemon *d)
 {
-	const char *path = d->opt.pidfile;
-	FILE *f;
+	char err[256];
 
-	if (!*path)
+	if (!d->opt.pidfile[0] || !pidfile_write(&d->pidfile, d->opt.pidfile, err, sizeof(err)))
 		return 0;
-	f = fopen(path, "we");
-	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fclose(f)) {
-		rw_error("--pidfile=%s: %s", path, strerror(errno));
-		return -EINVAL;
-	}
-	d->pidfile_written = true;
-	return 0;
+	rw_error("--pidfile=%s: %s", d->opt.pidfile, err);
+	return -EINVAL;
 }
 
 static void daemon_end(struct daemon *d)
 {
-	if (d->pidfile_written)
-		unlink(d->opt.pidfile);
+	pidfile_remove(&d->pidfile);
 	ctl_server_free(d->control);
-	for (unsigned i = 0; i < d->opt.nports; i++)
-		vhost_port_free(d->ports[i]);
+	while (d->nports)
+		daemon_port_end(d, d->nports - 1);
 	if (d->sw) {
 		rw_timer_stop(d->loop, &d->ageing);
 		rw_timer_stop(d->loop, &d->balancing);
@@ -246,7 +200,8 @@ static int daemon_run(struct daemon *d)
 	bool huge;
 	int ret;
 
-	raise_fd_limit(d->opt.nports);
+	raise_fd_limit();
+	daemon_fd_check(d->opt.nports);
 	d->loop = rw_loop_new();
 	if (!d->loop || signals_begin(d)) {
 		rw_error("cannot set up the event loop: %s", strerror(errno));
@@ -276,6 +231,21 @@ static int daemon_run(struct daemon *d)
 	return 0;
 }
 
+/* Print what was asked for. The exit status. */
+static int inform(int what)
+{
+	if (what == OPTIONS_HELP)
+		options_print_help(stdout);
+	else if (what == OPTIONS_VERSION)
+		printf("ringwayd %s\n", RINGWAY_VERSION);
+	else
+		options_print_capabilities(stdout);
+	if (rw_stdout_close())
+		return 0;
+	fprintf(stderr, "ringwayd: cannot write the output: %s\n", strerror(errno));
+	return EXIT_CANNOT;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
@@ -284,26 +254,19 @@ int main(int argc, char **argv)
 
 	if (!d)
 		return EXIT_CANNOT;
+	d->pidfile.fd = -1;
 	ret = options_parse(argc, argv, &d->opt, err, sizeof(err));
-	if (ret < 0) {
+	if (ret > 0) {
+		ret = inform(ret);
+	} else if (ret) {
 		fprintf(stderr, "ringwayd: %s\n", err);
-		free(d);
-		return EXIT_MISTAKE;
+		ret = EXIT_MISTAKE;
+	} else {
+		rw_log_set_level(d->opt.log_level);
+		ret = daemon_run(d);
+		daemon_end(d);
+		eal_end();
 	}
-	if (ret == OPTIONS_HELP)
-		options_print_help(stdout);
-	else if (ret == OPTIONS_VERSION)
-		printf("ringwayd %s\n", RINGWAY_VERSION);
-	else if (ret == OPTIONS_CAPABILITIES)
-		options_print_capabilities(stdout);
-	if (ret) {
-		free(d);
-		return fflush(stdout) ? EXIT_CANNOT : 0;
-	}
-	rw_log_set_level(d->opt.log_level);
-	ret = daemon_run(d);
-	daemon_end(d);
-	eal_end();
 	free(d);
 	return ret;
 }

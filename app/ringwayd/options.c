@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -81,7 +83,10 @@ bool options_same_file(const char *a, const char *b)
 
 static int set_control(struct parse *p, const char *value)
 {
-	return options_path(p, "--control", value, p->opt.control);
+	p->opt->no_control = !strcmp(value, "none");
+	if (p->opt->no_control)
+		return 0;
+	return options_path(p, "--control", value, p->opt->control);
 }
 
 static int set_pidfile(struct parse *p, const char *value)
@@ -89,14 +94,14 @@ static int set_pidfile(struct parse *p, const char *value)
 	if (strlen(value) > OPTIONS_FILE_MAX)
 		return options_mistake(
 			p, "--pidfile: the path is longer than %d bytes", OPTIONS_FILE_MAX);
-	strcpy(p->opt.pidfile, value);
+	strcpy(p->opt->pidfile, value);
 	return 0;
 }
 
 static int set_no_huge(struct parse *p, const char *value)
 {
 	(void)value;
-	p->opt.no_huge = true;
+	p->opt->no_huge = true;
 	return 0;
 }
 
@@ -107,13 +112,13 @@ static int set_log_level(struct parse *p, const char *value)
 	if (level < 0)
 		return options_mistake(
 			p, "--log-level=%s: choose error, warning, info or debug", value);
-	p->opt.log_level = (enum rw_log_level)level;
+	p->opt->log_level = (enum rw_log_level)level;
 	return 0;
 }
 
 static int set_fdb_size(struct parse *p, const char *value)
 {
-	if (!rw_text_number(value, 1, FDB_SIZE_MAX, &p->opt.fdb_size))
+	if (!rw_text_number(value, 1, FDB_SIZE_MAX, &p->opt->fdb_size))
 		return options_mistake(
 			p, "--fdb-size=%s: give 1 to %u entries", value, FDB_SIZE_MAX);
 	return 0;
@@ -121,7 +126,7 @@ static int set_fdb_size(struct parse *p, const char *value)
 
 static int set_fdb_age(struct parse *p, const char *value)
 {
-	if (!rw_text_number(value, 0, FDB_AGE_MAX_S, &p->opt.fdb_age_s)) {
+	if (!rw_text_number(value, 0, FDB_AGE_MAX_S, &p->opt->fdb_age_s)) {
 		return options_mistake(p, "--fdb-age=%s: give 1 to %d seconds, or 0 for never",
 			value, FDB_AGE_MAX_S);
 	}
@@ -134,7 +139,7 @@ static int set_forward(struct parse *p, const char *value)
 
 	if (mode < 0)
 		return options_mistake(p, "--forward=%s: choose " SW_FORWARD_NAMES, value);
-	p->opt.forward = (enum sw_forward)mode;
+	p->opt->forward = (enum sw_forward)mode;
 	return 0;
 }
 
@@ -144,18 +149,18 @@ static int set_idle(struct parse *p, const char *value)
 
 	if (mode < 0)
 		return options_mistake(p, "--idle=%s: choose " SW_IDLE_NAMES, value);
-	p->opt.idle = (enum sw_idle_mode)mode;
+	p->opt->idle = (enum sw_idle_mode)mode;
 	return 0;
 }
 
 static int set_balance(struct parse *p, const char *value)
 {
-	p->opt.balance_s = DEFAULT_BALANCE_S;
+	p->opt->balance_s = DEFAULT_BALANCE_S;
 	if (!strcmp(value, "off"))
-		p->opt.balance_s = 0;
+		p->opt->balance_s = 0;
 	else if (strcmp(value, "auto") &&
 		(strncmp(value, "auto,", 5) ||
-			!rw_text_number(value + 5, 1, BALANCE_MAX_S, &p->opt.balance_s)))
+			!rw_text_number(value + 5, 1, BALANCE_MAX_S, &p->opt->balance_s)))
 		return options_mistake(p,
 			"--balance=%s: choose off, auto or auto,SECONDS (1 to %d)", value,
 			BALANCE_MAX_S);
@@ -183,123 +188,180 @@ static const struct row {
 	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
 	int (*set)(struct parse *p, const char *value);
 } rows[] = {
-	{"--socket-path", "PATH", true, options_set_socket_path},
-	{"--port", "NAME,socket=PATH[,mode=server|client]", true, options_set_port},
-	{"--fd", "FDNUM", false, options_set_fd},
-	{"--cpus", "LIST", false, options_set_cpus},
-	{"--control", "PATH", false, set_control},
-	{"--pidfile", "PATH", false, set_pidfile},
-	{"--no-huge", NULL, true, set_no_huge},
-	{"--log-level", "LEVEL", false, set_log_level},
-	{"--fdb-size", "N", false, set_fdb_size},
-	{"--fdb-age", "SECONDS", false, set_fdb_age},
-	{"--forward", "MODE", false, set_forward},
-	{"--idle", "MODE", false, set_idle},
-	{"--balance", "off|auto[,SECONDS]", false, set_balance},
-	{"--help", NULL, true, set_help},
-	{"-h", NULL, true, set_help},
-	{"--version", NULL, true, set_version},
+	{"socket-path", "PATH", true, options_set_socket_path},
+	{"port", "NAME,socket=PATH[,mode=server|client]", true, options_set_port},
+	{"fd", "FDNUM", false, options_set_fd},
+	{"cpus", "LIST", false, options_set_cpus},
+	{"control", "PATH|none", false, set_control},
+	{"pidfile", "PATH", false, set_pidfile},
+	{"no-huge", NULL, true, set_no_huge},
+	{"log-level", "LEVEL", false, set_log_level},
+	{"fdb-size", "N", false, set_fdb_size},
+	{"fdb-age", "SECONDS", false, set_fdb_age},
+	{"forward", "MODE", false, set_forward},
+	{"idle", "MODE", false, set_idle},
+	{"balance", "off|auto[,SECONDS]", false, set_balance},
+	{"help", NULL, true, set_help},
+	{"version", NULL, true, set_version},
 };
 
-static const struct row *row_find(const char *arg, size_t len)
+/* What getopt_long returns for the first row; above all letters. */
+#define ROW_FIRST 256
+
+/* The row of an option, as getopt_long found it, if `word` has its name in full. NULL: it is unknown. */
+static const struct row *row_of(int found, const char *word)
 {
-	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
-		if (strlen(rows[i].name) == len && !strncmp(rows[i].name, arg, len))
-			return &rows[i];
-	}
-	return NULL;
+	const char *end = strchrnul(word, '=');
+	const struct row *row;
+
+	if (found < ROW_FIRST)
+		return NULL;
+	row = &rows[found - ROW_FIRST];
+	return strlen(row->name) == (size_t)(end - word) - 2 ? row : NULL;
 }
 
-/* Read the option at argv[*i]; *i moves on when its value is the next word. */
-static int option_read(struct parse *p, int argc, char **argv, int *i)
+/* Whether the value of an option that wants one is missing. `next`: the word behind it, or NULL. */
+static bool value_missing(int opt, const char *next)
 {
-	const char *arg = argv[*i], *value = strchr(arg, '=');
-	const struct row *row;
+	/* A word that looks like an option is one. */
+	return opt == ':' || !*optarg || (optarg == next && !strncmp(next, "--", 2));
+}
+
+/* Act on what getopt_long returned for `word`; `next` is the word behind it, or NULL. As row.set. */
+static int option_read(struct parse *p, int opt, const char *word, const char *next)
+{
+	const struct row *row = row_of(opt == '?' || opt == ':' ? optopt : opt, word);
 	unsigned bit;
 
-	if (arg[0] != '-')
+	if (opt == 1)
 		return options_mistake(
-			p, "unexpected word \"%s\": options begin with -- (see --help)", arg);
-	row = row_find(arg, value ? (size_t)(value - arg) : strlen(arg));
+			p, "unexpected word \"%s\": options begin with -- (see --help)", word);
+	if (opt == 'h')
+		return OPTIONS_HELP;
 	if (!row)
-		return options_mistake(p, "unknown option %s (see --help)", arg);
+		return options_mistake(p, "unknown option %s (see --help)", word);
 	bit = 1u << (row - rows);
 	if (!row->many && (p->seen & bit))
-		return options_mistake(p, "%s is given twice", row->name);
+		return options_mistake(p, "--%s is given twice", row->name);
 	p->seen |= bit;
 	if (!row->value)
-		return value ? options_mistake(p, "%s takes no value", row->name)
-			     : row->set(p, NULL);
-	if (value)
-		value++;
-	else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2))
-		value = argv[++*i];
-	if (!value || !*value)
+		return opt == '?' ? options_mistake(p, "--%s takes no value", row->name)
+				  : row->set(p, NULL);
+	if (value_missing(opt, next))
 		return options_mistake(
-			p, "%s wants a value: %s %s", row->name, row->name, row->value);
-	return row->set(p, value);
+			p, "--%s wants a value: --%s %s", row->name, row->name, row->value);
+	return row->set(p, optarg);
+}
+
+/* Read all words. As row.set. */
+static int words_read(struct parse *p, int argc, char **argv)
+{
+	struct option longs[RW_ARRAY_SIZE(rows) + 1] = {{0}};
+	int opt, at, ret = 0;
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
+		longs[i] = (struct option){rows[i].name,
+			rows[i].value ? required_argument : no_argument, NULL, ROW_FIRST + (int)i};
+	optind = 0; /* begin afresh */
+	opterr = 0;
+	while (!ret) {
+		at = RW_MAX(optind, 1);
+		/* "-": a word that is no option comes as option 1, wherever it stands. */
+		opt = getopt_long(argc, argv, "-:h", longs, NULL);
+		if (opt >= 0)
+			ret = option_read(p, opt, argv[at], at + 1 < argc ? argv[at + 1] : NULL);
+		else if (optind > at) /* "--" */
+			ret = options_mistake(p, "unknown option %s (see --help)", argv[at]);
+		else
+			break;
+	}
+	return ret;
+}
+
+/* Whether `word` or its short form is among the words: then nothing else matters, mistakes neither. */
+static bool is_asked(int argc, char **argv, const char *word, const char *brief)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], word) || (brief && !strcmp(argv[i], brief)))
+			return true;
+	}
+	return false;
+}
+
+int options_port_files_check(struct parse *p, const struct options_port *port)
+{
+	const struct options *opt = p->opt;
+	const char *path = port->path;
+
+	if (*path && options_same_file(path, opt->control))
+		return options_mistake(
+			p, "port %s and --control have the same file %s", port->name, path);
+	if (*path && options_same_file(path, opt->pidfile))
+		return options_mistake(
+			p, "port %s and --pidfile have the same file %s", port->name, path);
+	return 0;
 }
 
 /* The files besides the ports' sockets. */
 static int files_check(struct parse *p)
 {
-	struct options *opt = &p->opt;
+	struct options *opt = p->opt;
+	bool control_given = opt->control[0] || opt->no_control;
 	int ret = 0;
 
-	opt->control_is_default = !opt->control[0];
-	if (opt->control_is_default && ctl_default_path(opt->control, sizeof(opt->control))) {
+	opt->control_is_default = !control_given;
+	if (!control_given && ctl_default_path(opt->control, sizeof(opt->control))) {
 		return options_mistake(
 			p, "XDG_RUNTIME_DIR is too long for a control socket: give --control=PATH");
 	}
-	for (unsigned i = 0; i < opt->nports; i++) {
-		const char *path = opt->ports[i].path;
-
-		if (*path && options_same_file(path, opt->control)) {
-			return options_mistake(p, "port %s and --control have the same file %s",
-				opt->ports[i].name, path);
-		}
-		if (*path && options_same_file(path, opt->pidfile)) {
-			return options_mistake(p, "port %s and --pidfile have the same file %s",
-				opt->ports[i].name, path);
-		}
-	}
-	if (options_same_file(opt->pidfile, opt->control))
+	for (unsigned i = 0; !ret && i < opt->nports; i++)
+		ret = options_port_files_check(p, &opt->ports[i]);
+	if (ret)
+		return ret;
+	if (opt->pidfile[0] && options_same_file(opt->pidfile, opt->control))
 		return options_mistake(
 			p, "--control and --pidfile have the same file %s", opt->pidfile);
-	if (!opt->control_is_default)
+	if (opt->control[0] && control_given)
 		ret = options_dir_check(p, "--control", opt->control);
 	if (!ret && opt->pidfile[0])
 		ret = options_dir_check(p, "--pidfile", opt->pidfile);
 	return ret;
 }
 
+static int parse_all(struct parse *p, int argc, char **argv)
+{
+	int ret = words_read(p, argc, argv);
+
+	if (!ret)
+		ret = options_ports_check(p);
+	if (!ret)
+		ret = files_check(p);
+	if (!ret)
+		ret = options_default_cpus(p);
+	return ret;
+}
+
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen)
 {
-	struct parse p = {
-		.opt = {.log_level = RW_LOG_INFO,
-			.fdb_size = DEFAULT_FDB_SIZE,
-			.fdb_age_s = DEFAULT_FDB_AGE_S,
-			.idle = SW_IDLE_ADAPTIVE},
-		.err = err,
-		.errlen = errlen,
-	};
-	int ret = 0;
+	struct parse p = {.err = err, .errlen = errlen};
+	int ret;
 
-	/* The conventions: everything else is ignored, mistakes too. */
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--print-capabilities"))
-			return OPTIONS_CAPABILITIES;
-	}
-	for (int i = 1; !ret && i < argc; i++)
-		ret = option_read(&p, argc, argv, &i);
+	/* The conventions for back-end programs: everything else is ignored. */
+	if (is_asked(argc, argv, "--print-capabilities", NULL))
+		return OPTIONS_CAPABILITIES;
+	if (is_asked(argc, argv, "--help", "-h"))
+		return OPTIONS_HELP;
+	p.opt = calloc(1, sizeof(*p.opt));
+	if (!p.opt)
+		return options_mistake(&p, "no memory");
+	p.opt->log_level = RW_LOG_INFO;
+	p.opt->fdb_size = DEFAULT_FDB_SIZE;
+	p.opt->fdb_age_s = DEFAULT_FDB_AGE_S;
+	p.opt->idle = SW_IDLE_ADAPTIVE;
+	ret = parse_all(&p, argc, argv);
 	if (!ret)
-		ret = options_ports_check(&p);
-	if (!ret)
-		ret = files_check(&p);
-	if (!ret)
-		ret = options_default_cpus(&p);
-	if (!ret)
-		*out = p.opt;
+		*out = *p.opt;
+	free(p.opt);
 	return ret;
 }
 
@@ -311,11 +373,12 @@ void options_print_help(FILE *to)
 	      "Ports, at least one:\n"
 	      "  --socket-path=PATH  listen on PATH; the port is named after the file without\n"
 	      "                      its ending .sock\n"
-	      "  --port NAME,socket=PATH[,mode=server|client]\n"
+	      "  --port NAME,socket=PATH[,mode=server|client][,description=TEXT]\n"
 	      "                      a port called NAME; a client connects to PATH, again and\n"
 	      "                      again until somebody listens there (default: server)\n"
 	      "  --fd=FDNUM          the vhost-user socket is file descriptor FDNUM; excludes\n"
 	      "                      the options above\n"
+	      "Ports come and go while it runs, too: ringway port add, ringway port del.\n"
 	      "\n"
 	      "Forwarding:\n"
 	      "  --cpus LIST         CPUs that move frames, such as 1,3-5; each is used up\n"
@@ -343,8 +406,9 @@ void options_print_help(FILE *to)
 	      "Running:\n"
 	      "  --control=PATH      socket for the ringway command (default: for root\n"
 	      "                      /run/ringway.sock, for others\n"
-	      "                      $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock)\n"
-	      "  --pidfile=PATH      write the process id to PATH\n"
+	      "                      $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock);\n"
+	      "                      none: without one\n"
+	      "  --pidfile=PATH      write the process id to PATH, and keep that file locked\n"
 	      "  --no-huge           do not use huge pages for ringwayd's own memory\n"
 	      "  --log-level=LEVEL   error, warning, info or debug (default: info)\n"
 	      "\n"
@@ -353,8 +417,8 @@ void options_print_help(FILE *to)
 	      "  --version             print the version and exit\n"
 	      "  -h, --help            print this and exit\n"
 	      "\n"
-	      "ringwayd stays in the foreground and ends on SIGTERM or SIGINT. A mistake in\n"
-	      "the command line is named, and the exit status is 2.\n",
+	      "ringwayd stays in the foreground and ends on SIGTERM, SIGINT or SIGHUP. A\n"
+	      "mistake in the command line is named, and the exit status is 2.\n",
 		to);
 }
 

@@ -18,9 +18,11 @@
 #include "sw_forward.h"
 #include "sw_idle.h"
 
-#define OPTIONS_PORTS_MAX 256
-#define OPTIONS_CPUS_MAX  64 /* workers */
-#define OPTIONS_NAME_MAX  32 /* bytes of a port's name */
+#define OPTIONS_PORTS_MAX 1024 /* as many as the switch has */
+#define OPTIONS_CPUS_MAX  64   /* workers */
+#define OPTIONS_NAME_MAX  32   /* bytes of a port's name */
+#define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
+#define OPTIONS_PAIRS_MAX 16   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
 
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
@@ -28,14 +30,21 @@
 #define OPTIONS_VERSION      2
 #define OPTIONS_CAPABILITIES 3
 
+struct port_kind;
+
 enum options_mode {
 	OPTIONS_SERVER, /* listen on `path` */
 	OPTIONS_CLIENT, /* connect to `path`, again and again */
 	OPTIONS_FD,     /* use the socket `fd` */
 };
 
+/* What the user said about a port. The same whether he said it at the start or to a running switch. */
 struct options_port {
 	char name[OPTIONS_NAME_MAX + 1];
+	const struct port_kind *kind;
+	char description[OPTIONS_TEXT_MAX + 1]; /* "": none */
+
+	/* Kind vhost. */
 	enum options_mode mode;
 	char path[RW_SOCK_PATH_MAX + 1]; /* "" for OPTIONS_FD */
 	int fd;                          /* -1 but for OPTIONS_FD */
@@ -44,13 +53,14 @@ struct options_port {
 
 struct options {
 	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
-	unsigned nports;                              /* at least one */
+	unsigned nports;                              /* at least one at the start */
 	unsigned cpus[OPTIONS_CPUS_MAX];              /* worker CPUs in the order given */
 	unsigned ncpus;                               /* at least one */
-	char control[RW_SOCK_PATH_MAX + 1];           /* control socket */
-	bool control_is_default; /* nobody asked for it: worth a warning when it cannot be had */
-	char pidfile[OPTIONS_FILE_MAX + 1]; /* "": none */
-	bool no_huge;                       /* no huge pages */
+	char control[RW_SOCK_PATH_MAX + 1];           /* control socket; "": none */
+	bool no_control;                              /* the user wants none */
+	bool control_is_default;                      /* the user did not say */
+	char pidfile[OPTIONS_FILE_MAX + 1];           /* "": none */
+	bool no_huge;                                 /* no huge pages */
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */
@@ -65,6 +75,21 @@ struct options {
  * `out` is written for 0 only. `argv` may be reordered.
  */
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen);
+
+/* KEY=VALUE of a port. */
+struct options_pair {
+	const char *key, *value;
+};
+
+/*
+ * What --port does, for a switch that runs: add a port behind those of `opt`, change what may change of
+ * the port at `index`, or forget that port. 0; or < 0, nothing is changed and `err` holds one line.
+ */
+int options_port_add(struct options *opt, const char *name, const struct options_pair *pairs,
+	unsigned npairs, char *err, size_t errlen);
+int options_port_set(struct options *opt, unsigned index, const struct options_pair *pairs,
+	unsigned npairs, char *err, size_t errlen);
+void options_port_del(struct options *opt, unsigned index);
 
 void options_print_help(FILE *to);
 /* As @VHostUserBackendCapabilities of QEMU's vhost-user.json. */

@@ -54,7 +54,7 @@ static int cpu_refuse(struct parse *p, uint32_t cpu, const cpu_set_t *allowed)
 
 static int cpu_add(struct parse *p, uint32_t cpu, const cpu_set_t *allowed)
 {
-	struct options *opt = &p->opt;
+	struct options *opt = p->opt;
 
 	for (unsigned i = 0; i < opt->ncpus; i++) {
 		if (opt->cpus[i] == cpu)
@@ -116,7 +116,7 @@ int options_default_cpus(struct parse *p)
 	cpu_set_t allowed;
 	int cpu = CPU_SETSIZE - 1, ret;
 
-	if (p->opt.ncpus)
+	if (p->opt->ncpus)
 		return 0;
 	ret = cpus_allowed(p, &allowed);
 	if (ret)

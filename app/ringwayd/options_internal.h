@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What the files of options share: options.c has the table and the rest, options_port.c ports and
- * their sockets, options_cpus.c the worker CPUs.
+ * What the files of options share: options.c has the table and the rest, options_port.c the ports of
+ * any kind, options_cpus.c the worker CPUs; kind_*.c has the options of a kind of port.
  */
 #include "options.h"
 #include "rw_text.h"
 
-/* A command line being read. */
+/* A command line, or a request of a running switch, being read. */
 struct parse {
-	struct options opt;
+	struct options *opt;
 	char *err;
 	size_t errlen;
+	bool running;  /* a request of a running switch, no command line */
 	unsigned seen; /* bit: row of the table of options */
 	bool fd_given;
 	const char *port_given; /* the option other than --fd that gave a port, or NULL */
@@ -33,6 +34,8 @@ int options_set_port(struct parse *p, const char *value);
 int options_set_fd(struct parse *p, const char *value);
 /* What only the whole command line shows about them. 0 or a mistake. */
 int options_ports_check(struct parse *p);
+/* That a port shares no file with the control socket and the pid file. 0 or a mistake. */
+int options_port_files_check(struct parse *p, const struct options_port *port);
 
 int options_set_cpus(struct parse *p, const char *value);
 /* Choose a CPU unless the user did. 0 or a mistake. */

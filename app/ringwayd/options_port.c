@@ -3,12 +3,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
-#include "options_internal.h"
+#include "kinds.h"
 
-#define NAME_RULE "1 to 32 characters of A-Z a-z 0-9 . _ : -"
+#define NAME_RULE    "1 to 32 characters of A-Z a-z 0-9 . _ : -"
+#define DEFAULT_KIND (&kind_vhost)
 
 static bool name_valid(const char *name)
 {
@@ -20,29 +19,143 @@ static bool name_valid(const char *name)
 		len;
 }
 
+/* Whether a port of that name may be added. 0 or a mistake. */
+static int name_check(struct parse *p, const char *name)
+{
+	for (unsigned i = 0; i < p->opt->nports; i++) {
+		if (!strcmp(p->opt->ports[i].name, name)) {
+			return options_mistake(p,
+				"two ports are named %s: give one of them another name%s", name,
+				p->running ? "" : " with --port NAME,socket=PATH");
+		}
+	}
+	if (p->opt->nports == OPTIONS_PORTS_MAX)
+		return options_mistake(p, "there are more than %d ports", OPTIONS_PORTS_MAX);
+	return 0;
+}
+
 /* Add a port whose other members the caller fills in; NULL with the mistake noted. */
 static struct options_port *port_add(struct parse *p, const char *name)
 {
 	struct options_port *port;
 
-	for (unsigned i = 0; i < p->opt.nports; i++) {
-		if (!strcmp(p->opt.ports[i].name, name)) {
-			options_mistake(p,
-				"two ports are named %s: give one of them another name with "
-				"--port NAME,socket=PATH",
-				name);
-			return NULL;
-		}
-	}
-	if (p->opt.nports == OPTIONS_PORTS_MAX) {
-		options_mistake(p, "there are more than %d ports", OPTIONS_PORTS_MAX);
+	if (name_check(p, name))
 		return NULL;
-	}
-	port = &p->opt.ports[p->opt.nports++];
-	*port = (struct options_port){.fd = -1};
+	port = &p->opt->ports[p->opt->nports++];
+	*port = (struct options_port){.kind = DEFAULT_KIND, .fd = -1};
 	strcpy(port->name, name); /* fits: checked by name_valid */
 	return port;
 }
+
+/* ---- KEY=VALUE ---- */
+
+/* Any port has this one besides those of its kind; it is read before all others. */
+static const char kind_key[] = "kind";
+
+static int set_description(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	size_t len = strlen(value);
+
+	if (len > OPTIONS_TEXT_MAX)
+		return options_mistake(p, "%s: the description has at most %d bytes, not %zu", what,
+			OPTIONS_TEXT_MAX, len);
+	for (const char *c = value; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			return options_mistake(
+				p, "%s: the description is not printable ASCII", what);
+	}
+	memcpy(port->description, value, len + 1);
+	return 0;
+}
+
+/* What every kind of port has. */
+static const struct port_option common[] = {
+	{"description", "TEXT", false, true, set_description},
+};
+
+/* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
+static const struct port_option *option_at(const struct port_kind *kind, unsigned i)
+{
+	if (i < kind->noptions)
+		return &kind->options[i];
+	i -= kind->noptions;
+	return i < RW_ARRAY_SIZE(common) ? &common[i] : NULL;
+}
+
+/* There is no such key. */
+static int key_refuse(
+	struct parse *p, const char *what, const struct port_kind *kind, const char *key)
+{
+	const struct port_option *option;
+	char list[256];
+	size_t len = 0;
+
+	for (unsigned i = 0; (option = option_at(kind, i)) && len < sizeof(list); i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s, ", option->key);
+	return options_mistake(
+		p, "%s: unknown key \"%s\" (there are %s%s)", what, key, list, kind_key);
+}
+
+/* Read "kind" if it is among the pairs. 0 or a mistake. */
+static int kind_read(struct parse *p, const char *what, struct options_port *port,
+	const struct options_pair *pairs, unsigned npairs)
+{
+	bool given = false;
+
+	for (unsigned i = 0; i < npairs; i++) {
+		if (strcmp(pairs[i].key, kind_key))
+			continue;
+		if (given)
+			return options_mistake(p, "%s: %s is given twice", what, kind_key);
+		given = true;
+		port->kind = kind_by_name(pairs[i].value);
+		if (!port->kind)
+			return options_mistake(p, "%s: unknown kind \"%s\" (there is %s)", what,
+				pairs[i].value, kind_names());
+	}
+	return 0;
+}
+
+/* Read one pair; `*seen` has a bit for each option that was given. 0 or a mistake. */
+static int pair_read(struct parse *p, const char *what, struct options_port *port,
+	const struct options_pair *pair, unsigned *seen)
+{
+	const struct port_option *option;
+	unsigned i = 0;
+
+	while ((option = option_at(port->kind, i)) && strcmp(option->key, pair->key))
+		i++;
+	if (!option)
+		return key_refuse(p, what, port->kind, pair->key);
+	if (*seen >> i & 1)
+		return options_mistake(p, "%s: %s is given twice", what, option->key);
+	*seen |= 1u << i;
+	return option->set(p, what, port, pair->value);
+}
+
+/* Read all that is said about a new port. 0 or a mistake. */
+static int pairs_read(struct parse *p, const char *what, struct options_port *port,
+	const struct options_pair *pairs, unsigned npairs)
+{
+	const struct port_option *option;
+	unsigned seen = 0;
+	int ret;
+
+	ret = kind_read(p, what, port, pairs, npairs);
+	for (unsigned i = 0; !ret && i < npairs; i++) {
+		if (strcmp(pairs[i].key, kind_key))
+			ret = pair_read(p, what, port, &pairs[i], &seen);
+	}
+	for (unsigned i = 0; !ret && (option = option_at(port->kind, i)); i++) {
+		if (option->needed && !(seen >> i & 1))
+			ret = options_mistake(p, "%s: the %s is missing: give %s=%s", what,
+				option->key, option->key, option->value);
+	}
+	return ret;
+}
+
+/* ---- the command line ---- */
 
 int options_set_socket_path(struct parse *p, const char *value)
 {
@@ -74,64 +187,50 @@ int options_set_socket_path(struct parse *p, const char *value)
 	return 0;
 }
 
-/* One KEY=VALUE of --port. */
-static int port_key(struct parse *p, struct options_port *port, char *item, unsigned *seen)
+/* Cut "KEY=VALUE,..." into pairs. How many, or a mistake. */
+static int pairs_split(
+	struct parse *p, const char *what, char *text, struct options_pair pairs[OPTIONS_PAIRS_MAX])
 {
-	char *value = strchr(item, '=');
-	char option[sizeof("--port ,socket=") + OPTIONS_NAME_MAX];
-	unsigned bit;
+	char *item, *value;
+	int n = 0;
 
-	if (!value)
-		return options_mistake(p, "--port %s: \"%s\" is not KEY=VALUE", port->name, item);
-	*value++ = 0;
-	if (strcmp(item, "socket") && strcmp(item, "mode")) {
-		return options_mistake(p,
-			"--port %s: unknown key \"%s\" (there are socket and mode)", port->name,
-			item);
+	while ((item = strsep(&text, ","))) {
+		value = strchr(item, '=');
+		if (!value)
+			return options_mistake(p, "%s: \"%s\" is not KEY=VALUE", what, item);
+		if (n == OPTIONS_PAIRS_MAX)
+			return options_mistake(p, "%s: there are more than %d KEY=VALUE", what, n);
+		*value++ = 0;
+		pairs[n++] = (struct options_pair){item, value};
 	}
-	bit = *item == 's' ? 1 : 2;
-	if (*seen & bit)
-		return options_mistake(p, "--port %s: %s is given twice", port->name, item);
-	*seen |= bit;
-	if (*item == 's') {
-		snprintf(option, sizeof(option), "--port %s,socket=", port->name);
-		return options_path(p, option, value, port->path);
-	}
-	if (!strcmp(value, "client"))
-		port->mode = OPTIONS_CLIENT;
-	else if (strcmp(value, "server"))
-		return options_mistake(p, "--port %s: mode is \"%s\", but must be server or client",
-			port->name, value);
-	return 0;
+	return n;
 }
 
 int options_set_port(struct parse *p, const char *value)
 {
-	char *copy = strdup(value), *rest = copy, *item;
+	char *copy = strdup(value), *rest = copy, *name;
+	char what[sizeof("--port ") + OPTIONS_NAME_MAX];
+	struct options_pair pairs[OPTIONS_PAIRS_MAX];
 	struct options_port *port;
-	unsigned seen = 0;
 	int ret = -EINVAL;
 
 	if (!copy)
 		return options_mistake(p, "no memory");
-	item = strsep(&rest, ",");
-	if (!name_valid(item)) {
+	name = strsep(&rest, ",");
+	if (!name_valid(name)) {
 		options_mistake(p,
 			"--port %s: \"%s\" cannot name a port (" NAME_RULE
 			"): write --port NAME,socket=PATH",
-			value, item);
+			value, name);
 		goto out;
 	}
-	port = port_add(p, item);
+	port = port_add(p, name);
 	if (!port)
 		goto out;
-	ret = 0;
-	while (!ret && (item = strsep(&rest, ",")))
-		ret = port_key(p, port, item, &seen);
-	if (!ret && !(seen & 1))
-		ret = options_mistake(p,
-			"--port %s: the socket is missing: write --port %s,socket=PATH", port->name,
-			port->name);
+	snprintf(what, sizeof(what), "--port %s", name);
+	ret = pairs_split(p, what, rest, pairs);
+	if (ret >= 0)
+		ret = pairs_read(p, what, port, pairs, (unsigned)ret);
 	p->port_given = "--port";
 out:
 	free(copy);
@@ -156,56 +255,11 @@ int options_set_fd(struct parse *p, const char *value)
 	return 0;
 }
 
-/* Whether `fd` is a Unix stream socket that listens or is connected. */
-static int fd_check(struct parse *p, int fd, bool *listening)
-{
-	int domain = 0, type = 0, accepts = 0;
-	socklen_t len = sizeof(int);
-	struct sockaddr_storage peer;
-	socklen_t peer_len = sizeof(peer);
-	struct stat st;
-
-	if (fstat(fd, &st)) {
-		return options_mistake(p, "--fd=%d: this file descriptor is not open: %s", fd,
-			"the program that starts ringwayd must pass it on");
-	}
-	if (!S_ISSOCK(st.st_mode))
-		return options_mistake(p, "--fd=%d: this file descriptor is not a socket", fd);
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) || domain != AF_UNIX)
-		return options_mistake(p, "--fd=%d: this socket is not a Unix socket", fd);
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM)
-		return options_mistake(p, "--fd=%d: this Unix socket is not a stream socket", fd);
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len))
-		accepts = 0;
-	if (!accepts && getpeername(fd, (struct sockaddr *)&peer, &peer_len))
-		return options_mistake(
-			p, "--fd=%d: this socket neither listens nor is connected", fd);
-	*listening = accepts;
-	return 0;
-}
-
-/* One port against the rest of the world and those before it. */
-static int port_check(struct parse *p, struct options_port *port)
-{
-	char what[sizeof("port ") + OPTIONS_NAME_MAX];
-
-	if (port->mode == OPTIONS_FD)
-		return fd_check(p, port->fd, &port->listening);
-	for (const struct options_port *other = p->opt.ports; other < port; other++) {
-		if (options_same_file(port->path, other->path)) {
-			return options_mistake(p, "ports %s and %s have the same socket %s",
-				other->name, port->name, port->path);
-		}
-	}
-	snprintf(what, sizeof(what), "port %s", port->name);
-	return port->mode == OPTIONS_SERVER ? options_dir_check(p, what, port->path) : 0;
-}
-
 int options_ports_check(struct parse *p)
 {
 	int ret = 0;
 
-	if (!p->opt.nports) {
+	if (!p->opt->nports) {
 		return options_mistake(p,
 			"there is no port: give --socket-path=PATH, "
 			"--port NAME,socket=PATH or --fd=FDNUM");
@@ -214,7 +268,70 @@ int options_ports_check(struct parse *p)
 		return options_mistake(
 			p, "--fd and %s exclude each other: give ports one way", p->port_given);
 	}
-	for (unsigned i = 0; !ret && i < p->opt.nports; i++)
-		ret = port_check(p, &p->opt.ports[i]);
+	for (unsigned i = 0; !ret && i < p->opt->nports; i++)
+		ret = p->opt->ports[i].kind->check(p, &p->opt->ports[i]);
 	return ret;
+}
+
+/* ---- a switch that runs ---- */
+
+int options_port_add(struct options *opt, const char *name, const struct options_pair *pairs,
+	unsigned npairs, char *err, size_t errlen)
+{
+	struct parse p = {.opt = opt, .err = err, .errlen = errlen, .running = true};
+	char what[sizeof("port ") + OPTIONS_NAME_MAX];
+	struct options_port *port;
+	int ret;
+
+	if (!name_valid(name))
+		return options_mistake(&p, "\"%s\" cannot name a port (" NAME_RULE ")", name);
+	port = port_add(&p, name);
+	if (!port)
+		return -EINVAL;
+	snprintf(what, sizeof(what), "port %s", name);
+	ret = pairs_read(&p, what, port, pairs, npairs);
+	if (!ret)
+		ret = port->kind->check(&p, port);
+	if (!ret)
+		ret = options_port_files_check(&p, port);
+	if (ret)
+		opt->nports--;
+	return ret;
+}
+
+int options_port_set(struct options *opt, unsigned index, const struct options_pair *pairs,
+	unsigned npairs, char *err, size_t errlen)
+{
+	struct parse p = {.opt = opt, .err = err, .errlen = errlen, .running = true};
+	struct options_port port = opt->ports[index];
+	char what[sizeof("port ") + OPTIONS_NAME_MAX];
+	const struct port_option *option;
+	unsigned seen = 0;
+	int ret = 0;
+
+	snprintf(what, sizeof(what), "port %s", port.name);
+	if (!npairs)
+		return options_mistake(&p, "%s: nothing to set: give KEY=VALUE", what);
+	for (unsigned i = 0; !ret && i < npairs; i++) {
+		unsigned k = 0;
+
+		while ((option = option_at(port.kind, k)) && strcmp(option->key, pairs[i].key))
+			k++;
+		if (option ? !option->changeable : !strcmp(pairs[i].key, kind_key))
+			return options_mistake(&p,
+				"%s: %s cannot be changed while the port exists: delete the port "
+				"and add it again",
+				what, pairs[i].key);
+		ret = pair_read(&p, what, &port, &pairs[i], &seen);
+	}
+	if (!ret)
+		opt->ports[index] = port;
+	return ret;
+}
+
+void options_port_del(struct options *opt, unsigned index)
+{
+	opt->nports--;
+	memmove(&opt->ports[index], &opt->ports[index + 1],
+		(opt->nports - index) * sizeof(opt->ports[0]));
 }

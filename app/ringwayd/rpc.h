@@ -4,9 +4,12 @@
 #include "control.h"
 #include "sw.h"
 
-/* rpc_show.c */
+/* rpc_port.c */
 json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_port_del(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail);
 
 /* rpc_forward.c */
 json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fail);

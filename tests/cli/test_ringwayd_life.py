@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,14 +12,14 @@ import sys
 
 import pytest
 
-from programs import AS_NOBODY, RINGWAYD, run, the_line
+from programs import AS_NOBODY, NOBODY, RINGWAYD, run, the_line
 
 
 def is_socket(path):
     return stat.S_ISSOCK(os.stat(path).st_mode)
 
 
-@pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_status_0_and_its_files_removed(launch, place, sig):
     paths = [f'{place}/vm{i}.sock' for i in range(2)]
     daemon = launch(f'--socket-path={paths[0]}', '--port', f'b,socket={paths[1]},mode=server')
@@ -29,6 +30,15 @@ def test_a_signal_ends_it_with_status_0_and_its_files_removed(launch, place, sig
     assert daemon.stop(sig) == 0
     for path in (*paths, daemon.control, daemon.pidfile):
         assert not os.path.lexists(path)
+
+
+def test_it_survives_a_hangup_under_nohup(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock',
+                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.cli('version').returncode == 0
+    assert daemon.process.poll() is None
+    assert daemon.stop() == 0
 
 
 def test_it_ends_in_time_while_front_ends_are_connected(launch, place):
@@ -105,6 +115,86 @@ def test_a_pid_file_that_cannot_be_written_is_refused(place):
     assert done.returncode == 2
     assert f'{place}/pid' in the_line(done.stderr)
     assert os.listdir(place) == ['pid']
+
+
+def start_with_pid_file(place, path, **options):
+    """A second daemon, which must not start; its one line."""
+    done = run(RINGWAYD, '--no-huge', f'--socket-path={place}/second', '--control=none',
+               f'--pidfile={path}', **options)
+    assert done.returncode == 2, done.stderr
+    assert not os.path.lexists(f'{place}/second')
+    line = the_line(done.stderr)
+    assert f'--pidfile={path}: ' in line
+    return line
+
+
+def test_the_pid_file_of_a_running_daemon_is_left_alone(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    line = start_with_pid_file(place, daemon.pidfile)
+    assert f'process {daemon.process.pid}, which is running' in line
+    with open(daemon.pidfile, encoding='ascii') as pidfile:
+        assert pidfile.read() == f'{daemon.process.pid}\n'
+    assert daemon.stop() == 0
+    assert not os.path.lexists(daemon.pidfile)
+
+
+def test_a_pid_file_that_a_dead_daemon_left_is_taken_over(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    daemon.kill()
+    second = run('timeout', '--preserve-status', '-s', 'TERM', '1', RINGWAYD, '--no-huge',
+                 f'--socket-path={place}/vm.sock', '--control=none', f'--pidfile={daemon.pidfile}')
+    assert second.returncode == 0, second.stderr
+    assert not os.path.lexists(daemon.pidfile)
+
+
+@pytest.mark.parametrize('make, why', [
+    (lambda path: os.symlink(f'{path}.target', path), 'symbolic link'),
+    (lambda path: os.link(f'{path}.target', path), 'somebody else'),
+    (lambda path: os.rename(f'{path}.target', path), 'something else than a process id'),
+    (os.mkfifo, 'not a regular file'),
+])
+def test_a_pid_file_that_is_somebody_elses_is_refused_and_left_alone(place, make, why):
+    path = f'{place}/pid'
+    with open(f'{path}.target', 'w', encoding='ascii') as target:
+        target.write('12 reasons\n')
+    make(path)
+    before = os.lstat(path)
+    assert why in start_with_pid_file(place, path)
+    after = os.lstat(path)
+    assert (after.st_ino, after.st_size, after.st_nlink) == (before.st_ino, before.st_size,
+                                                             before.st_nlink)
+
+
+def test_a_pid_file_of_another_user_is_refused(place):
+    if os.geteuid():
+        pytest.skip('only root can give a file away')
+    with open(f'{place}/pid', 'w', encoding='ascii') as pidfile:
+        pidfile.write('1\n')
+    os.chown(f'{place}/pid', NOBODY.pw_uid, NOBODY.pw_gid)
+    assert 'somebody else' in start_with_pid_file(place, f'{place}/pid')
+
+
+def test_a_pid_file_that_was_replaced_is_not_removed(launch, place):
+    daemon = launch(f'--socket-path={place}/vm.sock')
+    os.unlink(daemon.pidfile)
+    with open(daemon.pidfile, 'w', encoding='ascii') as other:
+        other.write('4711\n')
+    assert daemon.stop() == 0
+    with open(daemon.pidfile, encoding='ascii') as other:
+        assert other.read() == '4711\n'
+
+
+def test_a_full_disk_leaves_no_empty_pid_file(place):
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    done = run(RINGWAYD, '--no-huge', f'--socket-path={place}/vm', '--control=none',
+               f'--pidfile={place}/pid', preexec_fn=no_room)
+    assert done.returncode == 2, done.stderr
+    # EAL notices it, too, and goes on.
+    assert f'--pidfile={place}/pid: File too large' in done.stderr.splitlines()[-1]
+    assert os.listdir(place) == []
 
 
 def test_an_inherited_connection_and_an_inherited_listener_are_served(launch, place):
@@ -184,17 +274,24 @@ def test_it_runs_without_privileges(launch, place):
     assert not os.path.lexists(f'{place}/vm.sock')
 
 
-def test_a_second_switch_of_the_same_user_needs_no_control_socket(place):
+def test_a_second_switch_of_the_same_user_needs_a_control_socket_of_its_own_or_none(place):
     if os.geteuid():
         pytest.skip('only root can become another user')
     environment = {**os.environ, 'XDG_RUNTIME_DIR': place}
+    command = ['timeout', '--preserve-status', '-s', 'TERM', '1', *AS_NOBODY, RINGWAYD, '--no-huge',
+               f'--socket-path={place}/vm.sock']
     with socket.socket(socket.AF_UNIX) as live:
         live.bind(f'{place}/ringway.sock')
         live.listen(5)
-        done = run('timeout', '--preserve-status', '-s', 'TERM', '1', *AS_NOBODY, RINGWAYD,
-                   '--no-huge', f'--socket-path={place}/vm.sock', env=environment)
+        done = run(*command, env=environment)
+        assert done.returncode == 2, done.stderr
+        line = the_line(done.stderr)
+        assert f'no control socket at {place}/ringway.sock' in line
+        assert '--control=none' in line
+        assert not os.path.lexists(f'{place}/vm.sock')
+        done = run(*command, '--control=none', env=environment)
     assert done.returncode == 0, done.stderr
-    assert f'{place}/ringway.sock' in done.stderr
+    assert is_socket(f'{place}/ringway.sock')
 
 
 def test_the_worker_runs_on_the_highest_allowed_cpu_unless_told_otherwise(launch, place):

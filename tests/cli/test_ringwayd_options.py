@@ -44,6 +44,13 @@ def test_help_names_the_options_on_standard_output():
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
+@pytest.mark.parametrize('words', [['--bogus'], ['--socket-path'], ['stray', '--fd=x']])
+def test_help_wins_over_mistakes(words):
+    done = run(RINGWAYD, *words, '--help')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout == run(RINGWAYD, '-h').stdout
+
+
 def test_version_is_one_line():
     done = run(RINGWAYD, '--version')
     assert (done.returncode, done.stderr) == (0, '')
@@ -55,7 +62,9 @@ def test_version_is_one_line():
 @pytest.mark.parametrize('option', ['--help', '--version', '--print-capabilities'])
 def test_information_that_cannot_be_written_is_a_failure(option):
     with open('/dev/full', 'w', encoding='utf-8') as full:
-        assert run(RINGWAYD, option, stdout=full).returncode != 0
+        done = run(RINGWAYD, option, stdout=full)
+    assert done.returncode == 1
+    assert 'cannot write the output: No space left' in the_line(done.stderr)
 
 
 @pytest.mark.parametrize('words, named', [
@@ -95,6 +104,14 @@ def test_information_that_cannot_be_written_is_a_failure(option):
 ])
 def test_a_mistake_is_one_line_that_names_it(words, named):
     assert named in refuse(*words)
+
+
+def test_a_thousand_ports_fit_and_one_more_does_not(launch, place):
+    words = [f'--port=p{i},socket={place}/{i},mode=client' for i in range(1024)]
+    daemon = launch(*words)
+    assert len(json.loads(daemon.cli('port', 'list', '--json').stdout)) == 1024
+    assert daemon.stop() == 0
+    assert 'more than 1024 ports' in refuse(*words, '--socket-path=/tmp/more')
 
 
 def test_a_cpu_outside_the_affinity_is_not_allowed():

@@ -17,6 +17,7 @@
 
 #include "daemon.h"
 #include "fe_guest.h"
+#include "vhost_port.h"
 
 #define MAX_GUESTS 64
 #define STATIONS   4    /* behind each guest, 8 frames of a burst for each */

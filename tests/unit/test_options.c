@@ -1,62 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command line of ringwayd: what is understood, and which line answers which mistake. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "options_fixture.h"
 
-#include <cmocka.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-#include "options.h"
-
-#define WORDS_MAX 600
-
-static struct options got;
-static char err[512];
-
-/* Parse the words in `line`, which are separated by blanks. */
-static int parse(const char *line)
-{
-	char *argv[WORDS_MAX + 1] = {"ringwayd"}, *copy = strdup(line), *rest = copy;
-	int argc = 1, ret;
-
-	while (argc < WORDS_MAX && (argv[argc] = strsep(&rest, " ")))
-		argc++;
-	memset(&got, 0x5a, sizeof(got));
-	strcpy(err, "(untouched)");
-	ret = options_parse(argc, argv, &got, err, sizeof(err));
-	free(copy);
-	return ret;
-}
-
-static void takes(const char *line)
-{
-	if (parse(line))
-		fail_msg("%s: %s", line, err);
-	assert_string_equal(err, "(untouched)");
-}
-
-/* `line` is a mistake; the one line about it holds `word`. */
-static void refuses(const char *line, const char *word)
-{
-	static struct options untouched;
-
-	memset(&untouched, 0x5a, sizeof(untouched));
-	if (parse(line) >= 0)
-		fail_msg("accepted: %s", line);
-	if (!strstr(err, word))
-		fail_msg("%s\n  says     %s\n  without  %s", line, err, word);
-	assert_null(strchr(err, '\n'));
-	assert_memory_equal(&got, &untouched, sizeof(got));
-}
 
 static void one_socket_path_is_enough(void **state)
 {
@@ -131,70 +78,6 @@ static void workers_sleep_unless_they_shall_spin(void **state)
 	refuses("--socket-path=/tmp/a --idle", "--idle wants a value");
 }
 
-static void ports_keep_their_order_and_are_named_after_their_files(void **state)
-{
-	(void)state;
-	takes("--socket-path=/tmp/z.sock --port up:link,socket=/nowhere/u,mode=client "
-	      "--socket-path=a.b-c_D9 --port s,mode=server,socket=/tmp/s.socket");
-	assert_int_equal(got.nports, 4);
-	assert_string_equal(got.ports[0].name, "z");
-	assert_string_equal(got.ports[1].name, "up:link");
-	assert_int_equal(got.ports[1].mode, OPTIONS_CLIENT);
-	assert_string_equal(got.ports[1].path, "/nowhere/u");
-	assert_string_equal(got.ports[2].name, "a.b-c_D9");
-	assert_string_equal(got.ports[2].path, "a.b-c_D9");
-	assert_string_equal(got.ports[3].name, "s");
-	assert_int_equal(got.ports[3].mode, OPTIONS_SERVER);
-}
-
-static void a_name_that_a_file_cannot_give_is_asked_for(void **state)
-{
-	(void)state;
-	refuses("--socket-path=/tmp/.sock", "--port NAME,socket=PATH");
-	refuses("--socket-path=/tmp/a+b.sock", "\"a+b\" cannot name a port");
-	refuses("--socket-path=/tmp/n23456789012345678901234567890123.sock",
-		"--port NAME,socket=PATH");
-	takes("--socket-path=/tmp/n2345678901234567890123456789012.sock");
-	assert_string_equal(got.ports[0].name, "n2345678901234567890123456789012");
-	takes("--port ok,socket=/tmp/a+b.sock");
-	refuses("--port a+b,socket=/tmp/x", "\"a+b\" cannot name a port");
-	refuses("--port ,socket=/tmp/x", "\"\" cannot name a port");
-	refuses("--port socket=/tmp/x", "write --port NAME,socket=PATH");
-	refuses("--port n23456789012345678901234567890123,socket=/tmp/x", "cannot name a port");
-}
-
-static void names_are_unique(void **state)
-{
-	(void)state;
-	refuses("--socket-path=/tmp/vm1.sock --socket-path=/var/vm1", "two ports are named vm1");
-	refuses("--socket-path=/tmp/vm1.sock --port vm1,socket=/tmp/x", "two ports are named vm1");
-	refuses("--port vm1,socket=/tmp/x --port vm1,socket=/tmp/y,mode=client",
-		"two ports are named vm1");
-}
-
-static void a_port_is_wanted(void **state)
-{
-	(void)state;
-	refuses("--no-huge", "there is no port: give --socket-path=PATH");
-	assert_int_equal(
-		options_parse(1, (char *[]){"ringwayd", NULL}, &got, err, sizeof(err)) < 0, 1);
-}
-
-static void mistakes_in_port_are_named(void **state)
-{
-	(void)state;
-	refuses("--port vm1", "the socket is missing");
-	refuses("--port vm1,mode=client", "the socket is missing");
-	refuses("--port vm1,socket=", "--port vm1,socket=: the path is empty");
-	refuses("--port vm1,socket=/tmp/x,mode=master", "mode is \"master\"");
-	refuses("--port vm1,socket=/tmp/x,mode=", "mode is \"\"");
-	refuses("--port vm1,path=/tmp/x", "unknown key \"path\"");
-	refuses("--port vm1,socket=/tmp/x,", "\"\" is not KEY=VALUE");
-	refuses("--port vm1,socket", "\"socket\" is not KEY=VALUE");
-	refuses("--port vm1,socket=/tmp/x,socket=/tmp/y", "socket is given twice");
-	refuses("--port vm1,mode=client,mode=server,socket=/tmp/x", "mode is given twice");
-}
-
 static void a_path_holds_107_bytes(void **state)
 {
 	char path[160], line[512];
@@ -230,6 +113,19 @@ static void files_need_a_directory(void **state)
 	refuses("--socket-path=/tmp/a --control=/nowhere/c", "--control: cannot create /nowhere/c");
 	refuses("--socket-path=/tmp/a --pidfile=/nowhere/p", "--pidfile: cannot create /nowhere/p");
 	takes("--socket-path=/rootfile --socket-path=here");
+}
+
+static void a_control_socket_may_be_done_without(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/a --control=none");
+	assert_true(got.no_control);
+	assert_false(got.control_is_default);
+	assert_string_equal(got.control, "");
+	takes("--socket-path=/tmp/none --control=none --pidfile=none");
+	takes("--socket-path=/tmp/a --control=./none");
+	assert_false(got.no_control);
+	assert_string_equal(got.control, "./none");
 }
 
 static void no_two_things_share_a_file(void **state)
@@ -269,10 +165,17 @@ static void words_that_mean_nothing_are_named(void **state)
 	refuses("--frobnicate", "unknown option --frobnicate");
 	refuses("--frobnicate=3", "unknown option --frobnicate=3");
 	refuses("--socket-pat=/tmp/a", "unknown option --socket-pat=/tmp/a");
+	refuses("--socket-pat", "unknown option --socket-pat");
+	refuses("--no-hug", "unknown option --no-hug");
+	refuses("--no-hug=1", "unknown option --no-hug=1");
+	refuses("-xh", "unknown option -xh");
+	refuses("-", "unexpected word \"-\"");
 	refuses("-x", "unknown option -x");
 	refuses("--", "unknown option --");
 	refuses("vm1.sock", "unexpected word \"vm1.sock\"");
 	refuses("--socket-path=/tmp/a x", "unexpected word \"x\"");
+	refuses("x --socket-path=/tmp/a", "unexpected word \"x\"");
+	refuses("--socket-path=/tmp/a -- x", "unknown option --");
 	refuses("--socket-path=/tmp/a\nb", "?b");
 	refuses("--no-huge=yes", "--no-huge takes no value");
 	refuses("--socket-path=", "--socket-path wants a value");
@@ -309,65 +212,11 @@ static void print_capabilities_beats_everything(void **state)
 	assert_int_equal(parse("--socket-path --print-capabilities"), OPTIONS_CAPABILITIES);
 	assert_int_equal(parse("--help"), OPTIONS_HELP);
 	assert_int_equal(parse("-h --nonsense"), OPTIONS_HELP);
+	assert_int_equal(parse("--nonsense --help"), OPTIONS_HELP);
+	assert_int_equal(parse("--socket-path -h"), OPTIONS_HELP);
+	assert_int_equal(parse("--fd=x stray --help --version"), OPTIONS_HELP);
 	assert_int_equal(parse("--version"), OPTIONS_VERSION);
-	refuses("--nonsense --help", "unknown option");
-}
-
-/* Parse "--fd=N" for `fd`, and close it. */
-static void refuse_fd(int fd, const char *word)
-{
-	char line[64];
-
-	assert_true(fd >= 0);
-	snprintf(line, sizeof(line), "--fd=%d", fd);
-	refuses(line, word);
-	close(fd);
-}
-
-static void an_fd_that_is_no_unix_stream_socket_is_refused(void **state)
-{
-	int fds[2];
-
-	(void)state;
-	refuses("--fd=1000000", "--fd=1000000: this file descriptor is not open");
-	refuses("--fd=-1", "give the number of a file descriptor");
-	refuses("--fd=x", "give the number of a file descriptor");
-	refuses("--fd=99999999999", "give the number of a file descriptor");
-	refuse_fd(open("/dev/null", O_RDWR), "is not a socket");
-	refuse_fd(socket(AF_INET, SOCK_STREAM, 0), "is not a Unix socket");
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
-	refuse_fd(fds[0], "is not a stream socket");
-	close(fds[1]);
-	refuse_fd(socket(AF_UNIX, SOCK_STREAM, 0), "neither listens nor is connected");
-}
-
-static void an_fd_is_a_connection_or_listens(void **state)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	char line[64], name[32];
-	int fds[2], fd;
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	snprintf(line, sizeof(line), "--fd=%d", fds[0]);
-	takes(line);
-	snprintf(name, sizeof(name), "fd%d", fds[0]);
-	assert_int_equal(got.nports, 1);
-	assert_string_equal(got.ports[0].name, name);
-	assert_int_equal(got.ports[0].mode, OPTIONS_FD);
-	assert_int_equal(got.ports[0].fd, fds[0]);
-	assert_string_equal(got.ports[0].path, "");
-	assert_false(got.ports[0].listening);
-	close(fds[0]);
-	close(fds[1]);
-
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa.sun_family)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	snprintf(line, sizeof(line), "--fd=%d", fd);
-	takes(line);
-	assert_true(got.ports[0].listening);
-	close(fd);
+	refuses("--nonsense --version", "unknown option");
 }
 
 /* The CPUs allowed to this test, at the start. */
@@ -492,21 +341,6 @@ static void a_cpu_that_does_not_exist_and_one_not_allowed_are_told_apart(void **
 	refuses(line, word);
 }
 
-static void as_many_ports_as_fit_are_taken(void **state)
-{
-	static char line[OPTIONS_PORTS_MAX * 48];
-	size_t len = 0;
-
-	(void)state;
-	for (int i = 0; i < OPTIONS_PORTS_MAX; i++)
-		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s--socket-path=/tmp/vm%d",
-			i ? " " : "", i);
-	takes(line);
-	assert_int_equal(got.nports, OPTIONS_PORTS_MAX);
-	snprintf(line + len, sizeof(line) - len, " --socket-path=/tmp/more");
-	refuses(line, "more than 256 ports");
-}
-
 static void the_help_fits_80_columns_and_names_every_option(void **state)
 {
 	static const char *const names[] = {"--socket-path=PATH", "--port NAME,", "--fd=FDNUM",
@@ -547,27 +381,20 @@ int main(void)
 		cmocka_unit_test(queues_are_balanced_when_asked),
 		cmocka_unit_test(every_option_is_understood_in_both_spellings),
 		cmocka_unit_test(workers_sleep_unless_they_shall_spin),
-		cmocka_unit_test(ports_keep_their_order_and_are_named_after_their_files),
-		cmocka_unit_test(a_name_that_a_file_cannot_give_is_asked_for),
-		cmocka_unit_test(names_are_unique),
-		cmocka_unit_test(a_port_is_wanted),
-		cmocka_unit_test(mistakes_in_port_are_named),
 		cmocka_unit_test(a_path_holds_107_bytes),
 		cmocka_unit_test(files_need_a_directory),
+		cmocka_unit_test(a_control_socket_may_be_done_without),
 		cmocka_unit_test(no_two_things_share_a_file),
 		cmocka_unit_test(contradictions_are_refused),
 		cmocka_unit_test(words_that_mean_nothing_are_named),
 		cmocka_unit_test(numbers_out_of_range_are_refused),
 		cmocka_unit_test(print_capabilities_beats_everything),
-		cmocka_unit_test(an_fd_that_is_no_unix_stream_socket_is_refused),
-		cmocka_unit_test(an_fd_is_a_connection_or_listens),
 		cmocka_unit_test_teardown(
 			the_default_worker_runs_on_the_highest_allowed_cpu, restore_cpus),
 		cmocka_unit_test(cpus_are_a_list_of_numbers_and_ranges),
 		cmocka_unit_test(what_is_no_list_of_cpus_is_refused),
 		cmocka_unit_test_teardown(
 			a_cpu_that_does_not_exist_and_one_not_allowed_are_told_apart, restore_cpus),
-		cmocka_unit_test(as_many_ports_as_fit_are_taken),
 		cmocka_unit_test(the_help_fits_80_columns_and_names_every_option),
 		cmocka_unit_test(the_capabilities_are_those_of_a_net_device),
 	};

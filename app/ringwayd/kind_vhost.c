@@ -1,14 +1,128 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* port.list and port.show: what is attached to the ports. */
+/* Ports for vhost-user front-ends (drivers/vhost). */
+#include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
-#include "daemon.h"
-#include "rpc.h"
-#include "rw_text.h"
+#include "kinds.h"
+#include "vhost_port.h"
 #include "vu_session.h"
+
+/* ---- options ---- */
+
+static int set_socket(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	char option[sizeof("--port ,socket=") + OPTIONS_NAME_MAX];
+
+	snprintf(option, sizeof(option), "%s,socket=", what);
+	return options_path(p, option, value, port->path);
+}
+
+static int set_mode(struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	if (!strcmp(value, "client"))
+		port->mode = OPTIONS_CLIENT;
+	else if (!strcmp(value, "server"))
+		port->mode = OPTIONS_SERVER;
+	else
+		return options_mistake(
+			p, "%s: mode is \"%s\", but must be server or client", what, value);
+	return 0;
+}
+
+static const struct port_option options[] = {
+	{"socket", "PATH", true, false, set_socket},
+	{"mode", "server|client", false, false, set_mode},
+};
+
+/* Whether `fd` is a Unix stream socket that listens or is connected. */
+static int fd_check(struct parse *p, int fd, bool *listening)
+{
+	int domain = 0, type = 0, accepts = 0;
+	socklen_t len = sizeof(int);
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	struct stat st;
+
+	if (fstat(fd, &st)) {
+		return options_mistake(p, "--fd=%d: this file descriptor is not open: %s", fd,
+			"the program that starts ringwayd must pass it on");
+	}
+	if (!S_ISSOCK(st.st_mode))
+		return options_mistake(p, "--fd=%d: this file descriptor is not a socket", fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) || domain != AF_UNIX)
+		return options_mistake(p, "--fd=%d: this socket is not a Unix socket", fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM)
+		return options_mistake(p, "--fd=%d: this Unix socket is not a stream socket", fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len))
+		accepts = 0;
+	if (!accepts && getpeername(fd, (struct sockaddr *)&peer, &peer_len))
+		return options_mistake(
+			p, "--fd=%d: this socket neither listens nor is connected", fd);
+	*listening = accepts;
+	return 0;
+}
+
+static int check(struct parse *p, struct options_port *port)
+{
+	char what[sizeof("port ") + OPTIONS_NAME_MAX];
+
+	if (port->mode == OPTIONS_FD)
+		return fd_check(p, port->fd, &port->listening);
+	for (const struct options_port *other = p->opt->ports; other < port; other++) {
+		if (other->kind == port->kind && options_same_file(port->path, other->path)) {
+			return options_mistake(p, "ports %s and %s have the same socket %s",
+				other->name, port->name, port->path);
+		}
+	}
+	snprintf(what, sizeof(what), "port %s", port->name);
+	return port->mode == OPTIONS_SERVER ? options_dir_check(p, what, port->path) : 0;
+}
+
+/* ---- life ---- */
+
+static int new_port(const struct port_context *ctx, const struct options_port *port, void **out,
+	char *err, size_t errlen)
+{
+	static const enum vhost_mode modes[] = {
+		[OPTIONS_SERVER] = VHOST_SERVER,
+		[OPTIONS_CLIENT] = VHOST_CLIENT,
+		[OPTIONS_FD] = VHOST_FD,
+	};
+	struct vhost_port_config cfg = {
+		.sw = ctx->sw,
+		.loop = ctx->loop,
+		.name = port->name,
+		.mode = modes[port->mode],
+		.path = port->mode == OPTIONS_FD ? NULL : port->path,
+		.fd = port->fd,
+		.gone = ctx->gone,
+		.arg = ctx->arg,
+	};
+	struct vhost_port *vp;
+	int ret = vhost_port_new(&cfg, &vp);
+
+	if (!ret)
+		*out = vp;
+	else if (port->mode == OPTIONS_FD)
+		snprintf(
+			err, errlen, "cannot use file descriptor %d: %s", port->fd, strerror(-ret));
+	else
+		snprintf(err, errlen, "cannot listen on %s: %s", port->path, rw_sock_strerror(ret));
+	return ret;
+}
+
+static void free_port(void *handle)
+{
+	vhost_port_free(handle);
+}
+
+/* ---- what an operator sees ---- */
 
 static const char *mode_name(enum vhost_mode mode)
 {
@@ -29,33 +143,30 @@ static json_t *mtu_json(uint16_t mtu)
 	return mtu ? json_integer(mtu) : json_null();
 }
 
-static json_t *port_json(const struct vhost_port *vp)
+/* What both answers have. */
+static json_t *basics_json(const struct vhost_port_info *info)
+{
+	return json_pack("{s:s, s:s?, s:b, s:o}", "mode", mode_name(info->mode), "path", info->path,
+		"connected", info->connected, "mtu", mtu_json(info->mtu));
+}
+
+static json_t *describe(const void *handle)
 {
 	struct vhost_port_info info;
+	json_t *port;
 
-	vhost_port_describe(vp, &info);
-	return json_pack("{s:s, s:i, s:s, s:s, s:s?, s:b, s:b, s:i, s:s?, s:o, s:o, s:i}", "name",
-		info.name, "id", info.id, "driver", "vhost", "mode", mode_name(info.mode), "path",
-		info.path, "connected", info.connected, "link", info.link, "pairs", (int)info.pairs,
-		"ring_format",
-		!info.connected       ? NULL
-			: info.packed ? "packed"
-				      : "split",
-		"features", info.connected ? hex_json(info.features) : json_null(), "mtu",
-		mtu_json(info.mtu), "broken_rings", (int)info.broken);
+	vhost_port_describe(handle, &info);
+	port = basics_json(&info);
+	json_object_set_new(port, "pairs", json_integer(info.pairs));
+	json_object_set_new(port, "ring_format",
+		!info.connected       ? json_null()
+			: info.packed ? json_string("packed")
+				      : json_string("split"));
+	json_object_set_new(
+		port, "features", info.connected ? hex_json(info.features) : json_null());
+	json_object_set_new(port, "broken_rings", json_integer(info.broken));
+	return port;
 }
-
-json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	const struct daemon *d = ctx;
-	json_t *list = json_array();
-
-	(void)params, (void)fail;
-	for (unsigned i = 0; i < d->opt.nports; i++)
-		json_array_append_new(list, port_json(d->ports[i]));
-	return list;
-}
-
 /* The names of the bits that are set. */
 static json_t *bits_json(uint64_t bits, const char *(*name_of)(unsigned bit))
 {
@@ -183,29 +294,24 @@ static void session_set(json_t *port, const struct vhost_port *vp, uint64_t feat
 	json_decref(rest);
 }
 
-static json_t *show_json(const struct vhost_port *vp, const struct vhost_port_info *info)
+static json_t *show(const void *handle)
 {
-	json_t *port = json_pack("{s:s, s:i, s:s, s:s, s:s?, s:b, s:b, s:o}", "name", info->name,
-		"id", info->id, "driver", "vhost", "mode", mode_name(info->mode), "path",
-		info->path, "connected", info->connected, "link", info->link, "mtu",
-		mtu_json(info->mtu));
+	struct vhost_port_info info;
+	json_t *port;
 
-	session_set(port, vp, info->features);
+	vhost_port_describe(handle, &info);
+	port = basics_json(&info);
+	session_set(port, handle, info.features);
 	return port;
 }
 
-json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	const struct daemon *d = ctx;
-	const char *name = json_string_value(json_object_get(params, "name"));
-	struct vhost_port_info info;
-
-	if (!name)
-		return ctl_fail(fail, CTL_ERR_PARAMS, "\"name\" must be the name of a port");
-	for (unsigned i = 0; i < d->opt.nports; i++) {
-		vhost_port_describe(d->ports[i], &info);
-		if (!strcmp(info.name, name))
-			return show_json(d->ports[i], &info);
-	}
-	return ctl_fail(fail, CTL_ERR_FAILED, "there is no port \"%s\"", name);
-}
+const struct port_kind kind_vhost = {
+	.name = "vhost",
+	.options = options,
+	.noptions = RW_ARRAY_SIZE(options),
+	.check = check,
+	.new = new_port,
+	.free = free_port,
+	.describe = describe,
+	.show = show,
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "kinds.h"
+
+static const struct port_kind *const kinds[] = {
+	&kind_vhost,
+};
+
+const struct port_kind *kind_by_name(const char *name)
+{
+	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++) {
+		if (!strcmp(kinds[i]->name, name))
+			return kinds[i];
+	}
+	return NULL;
+}
+
+const char *kind_names(void)
+{
+	static char names[128];
+	size_t len = 0;
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds) && len < sizeof(names); i++)
+		len += (size_t)snprintf(
+			names + len, sizeof(names) - len, "%s%s", i ? ", " : "", kinds[i]->name);
+	return names;
+}

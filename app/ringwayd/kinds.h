@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The kinds of port that there are. A kind says which options its ports take, makes a port of them and
+ * describes it; what is common to all ports (name, description, life) is done once, in options_port.c
+ * and ports.c. A new kind is a file kind_NAME.c and a line in kinds.c.
+ *
+ * Thread: control.
+ */
+#include <jansson.h>
+
+#include "options_internal.h"
+#include "rw_loop.h"
+#include "sw.h"
+
+/* KEY=VALUE of a kind's ports. */
+struct port_option {
+	const char *key;
+	const char *value; /* what it wants, for messages */
+	bool needed;
+	bool changeable; /* while the port exists */
+	/* Note it in `port`. `what` names the port to the user. 0 or a mistake. */
+	int (*set)(struct parse *p, const char *what, struct options_port *port, const char *value);
+};
+
+/* What a port is made in. */
+struct port_context {
+	struct sw *sw;
+	struct rw_loop *loop;
+	/* The other side has left for good, and there will be no other. */
+	void (*gone)(void *arg);
+	void *arg;
+};
+
+struct port_kind {
+	const char *name;
+	const struct port_option *options;
+	unsigned noptions;
+	/* What one option alone does not show: `port` against its other options, and the ports before it. */
+	int (*check)(struct parse *p, struct options_port *port);
+
+	/*
+	 * A port, which is in the switch from then on under its name. 0; or -errno, and `err` holds the reason as
+	 * the rest of a line that begins with the port's name.
+	 */
+	int (*new)(const struct port_context *ctx, const struct options_port *port, void **out,
+		char *err, size_t errlen);
+	/* End its traffic, then take it out of the switch. */
+	void (*free)(void *handle);
+
+	/* What is special to this kind, for port.list and port.show, as a new object. */
+	json_t *(*describe)(const void *handle);
+	json_t *(*show)(const void *handle);
+};
+
+extern const struct port_kind kind_vhost;
+
+/* The kind of that name, or NULL. */
+const struct port_kind *kind_by_name(const char *name);
+/* All names, for messages: "vhost". */
+const char *kind_names(void);

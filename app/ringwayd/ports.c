@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The life of ports: the same at the start, for a request, and at the end. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "daemon.h"
+#include "rw_log.h"
+
+/*
+ * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory takes:
+ * socket and connection, wake-up and timers, kick, call and error of two rings, regions.
+ */
+#define FDS_BASE 64u
+#define FDS_PORT 12u
+
+void daemon_fd_check(unsigned nports)
+{
+	struct rlimit lim;
+
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < FDS_BASE + nports * FDS_PORT)
+		rw_warning(
+			"%u port(s) want about %u open files and the limit is %ju: some guests may "
+			"not be let in; raise it with ulimit -Hn or LimitNOFILE=",
+			nports, FDS_BASE + nports * FDS_PORT, (uintmax_t)lim.rlim_cur);
+}
+
+/* An inherited connection ended. Without another port there is nothing left to do. */
+static void inherited_gone(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->nports == 1)
+		rw_loop_quit(d->loop);
+}
+
+int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
+{
+	const struct port_context ctx = {
+		.sw = d->sw, .loop = d->loop, .gone = inherited_gone, .arg = d};
+	const struct options_port *spec = &d->opt.ports[d->nports];
+	struct daemon_port *port = &d->ports[d->nports];
+	char why[256];
+	int ret = spec->kind->new (&ctx, spec, &port->handle, why, sizeof(why));
+
+	if (ret) {
+		snprintf(err, errlen, "port %s: %s", spec->name, why);
+		return ret;
+	}
+	port->port = sw_port_by_name(d->sw, spec->name);
+	d->nports++;
+	return 0;
+}
+
+void daemon_port_end(struct daemon *d, unsigned index)
+{
+	d->opt.ports[index].kind->free(d->ports[index].handle);
+	options_port_del(&d->opt, index);
+	d->nports--;
+	memmove(&d->ports[index], &d->ports[index + 1], (d->nports - index) * sizeof(d->ports[0]));
+}
+
+int daemon_port_find(const struct daemon *d, const char *name)
+{
+	for (unsigned i = 0; i < d->nports; i++) {
+		if (!strcmp(d->opt.ports[i].name, name))
+			return (int)i;
+	}
+	return -1;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* port.*: what ports there are, and their coming and going. */
+#include <string.h>
+
+#include "daemon.h"
+#include "rpc.h"
+#include "rw_log.h"
+
+/* What every kind of port has, and `special`, which is special to its kind and taken over. */
+static json_t *port_json(const struct daemon *d, unsigned index, json_t *special)
+{
+	const struct options_port *spec = &d->opt.ports[index];
+	const struct port *port = d->ports[index].port;
+	json_t *all = json_pack("{s:s, s:i, s:s, s:s*, s:b}", "name", spec->name, "id", port->id,
+		"driver", spec->kind->name, "description",
+		spec->description[0] ? spec->description : NULL, "link",
+		sw_port_is_up(d->sw, port));
+
+	json_object_update(all, special);
+	json_decref(special);
+	return all;
+}
+
+static json_t *row_json(const struct daemon *d, unsigned index)
+{
+	const struct port_kind *kind = d->opt.ports[index].kind;
+
+	return port_json(d, index, kind->describe(d->ports[index].handle));
+}
+
+json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	json_t *list = json_array();
+
+	(void)params, (void)fail;
+	for (unsigned i = 0; i < d->nports; i++)
+		json_array_append_new(list, row_json(d, i));
+	return list;
+}
+
+/* The index of the port that `params` names; -1 and `fail` filled in. */
+static int param_port(const struct daemon *d, const json_t *params, struct ctl_failure *fail)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	int index = name ? daemon_port_find(d, name) : -1;
+
+	if (!name)
+		ctl_fail(fail, CTL_ERR_PARAMS, "\"name\" must be the name of a port");
+	else if (index < 0)
+		ctl_fail(fail, CTL_ERR_FAILED, "there is no port \"%s\"", name);
+	return index;
+}
+
+json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	int index = param_port(d, params, fail);
+
+	if (index < 0)
+		return NULL;
+	return port_json(
+		d, (unsigned)index, d->opt.ports[index].kind->show(d->ports[index].handle));
+}
+
+/* All of `params` but the name. How many; -1 and `fail` filled in. */
+static int param_pairs(
+	json_t *params, struct options_pair pairs[OPTIONS_PAIRS_MAX], struct ctl_failure *fail)
+{
+	const char *key;
+	json_t *value;
+	int n = 0;
+
+	json_object_foreach(params, key, value)
+	{
+		if (!strcmp(key, "name"))
+			continue;
+		if (!json_is_string(value)) {
+			ctl_fail(fail, CTL_ERR_PARAMS, "\"%s\" must be a string", key);
+			return -1;
+		}
+		if (n == OPTIONS_PAIRS_MAX) {
+			ctl_fail(fail, CTL_ERR_PARAMS, "there are more than %d KEY=VALUE", n);
+			return -1;
+		}
+		pairs[n++] = (struct options_pair){key, json_string_value(value)};
+	}
+	return n;
+}
+
+json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	struct options_pair pairs[OPTIONS_PAIRS_MAX];
+	struct daemon *d = ctx;
+	char err[512];
+	int n;
+
+	if (!name)
+		return ctl_fail(fail, CTL_ERR_PARAMS, "\"name\" must be the name of the new port");
+	n = param_pairs((json_t *)(uintptr_t)params, pairs, fail);
+	if (n < 0)
+		return NULL;
+	if (options_port_add(&d->opt, name, pairs, (unsigned)n, err, sizeof(err)))
+		return ctl_fail(fail, CTL_ERR_PARAMS, "%s", err);
+	if (daemon_port_begin(d, err, sizeof(err))) {
+		options_port_del(&d->opt, d->nports);
+		return ctl_fail(fail, CTL_ERR_FAILED, "%s", err);
+	}
+	rw_info("port %s: added", name);
+	daemon_fd_check(d->nports);
+	return row_json(d, d->nports - 1);
+}
+
+json_t *rpc_port_del(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	struct daemon *d = ctx;
+	int index = param_port(d, params, fail);
+
+	if (index < 0)
+		return NULL;
+	daemon_port_end(d, (unsigned)index);
+	rw_info("port %s: deleted", json_string_value(json_object_get(params, "name")));
+	return json_object();
+}
+
+json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	struct options_pair pairs[OPTIONS_PAIRS_MAX];
+	struct daemon *d = ctx;
+	int index = param_port(d, params, fail), n;
+	char err[512];
+
+	if (index < 0)
+		return NULL;
+	n = param_pairs((json_t *)(uintptr_t)params, pairs, fail);
+	if (n < 0)
+		return NULL;
+	if (options_port_set(&d->opt, (unsigned)index, pairs, (unsigned)n, err, sizeof(err)))
+		return ctl_fail(fail, CTL_ERR_PARAMS, "%s", err);
+	return row_json(d, (unsigned)index);
+}

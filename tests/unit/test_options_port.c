@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The ports on the command line of ringwayd, and those that are added while it runs. */
+#include "options_fixture.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void ports_keep_their_order_and_are_named_after_their_files(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/z.sock --port up:link,socket=/nowhere/u,mode=client "
+	      "--socket-path=a.b-c_D9 --port s,mode=server,socket=/tmp/s.socket");
+	assert_int_equal(got.nports, 4);
+	assert_string_equal(got.ports[0].name, "z");
+	assert_string_equal(got.ports[1].name, "up:link");
+	assert_int_equal(got.ports[1].mode, OPTIONS_CLIENT);
+	assert_string_equal(got.ports[1].path, "/nowhere/u");
+	assert_string_equal(got.ports[2].name, "a.b-c_D9");
+	assert_string_equal(got.ports[2].path, "a.b-c_D9");
+	assert_string_equal(got.ports[3].name, "s");
+	assert_int_equal(got.ports[3].mode, OPTIONS_SERVER);
+}
+
+static void a_name_that_a_file_cannot_give_is_asked_for(void **state)
+{
+	(void)state;
+	refuses("--socket-path=/tmp/.sock", "--port NAME,socket=PATH");
+	refuses("--socket-path=/tmp/a+b.sock", "\"a+b\" cannot name a port");
+	refuses("--socket-path=/tmp/n23456789012345678901234567890123.sock",
+		"--port NAME,socket=PATH");
+	takes("--socket-path=/tmp/n2345678901234567890123456789012.sock");
+	assert_string_equal(got.ports[0].name, "n2345678901234567890123456789012");
+	takes("--port ok,socket=/tmp/a+b.sock");
+	refuses("--port a+b,socket=/tmp/x", "\"a+b\" cannot name a port");
+	refuses("--port ,socket=/tmp/x", "\"\" cannot name a port");
+	refuses("--port socket=/tmp/x", "write --port NAME,socket=PATH");
+	refuses("--port n23456789012345678901234567890123,socket=/tmp/x", "cannot name a port");
+}
+
+static void names_are_unique(void **state)
+{
+	(void)state;
+	refuses("--socket-path=/tmp/vm1.sock --socket-path=/var/vm1", "two ports are named vm1");
+	refuses("--socket-path=/tmp/vm1.sock --port vm1,socket=/tmp/x", "two ports are named vm1");
+	refuses("--port vm1,socket=/tmp/x --port vm1,socket=/tmp/y,mode=client",
+		"two ports are named vm1");
+}
+
+static void a_port_is_wanted(void **state)
+{
+	(void)state;
+	refuses("--no-huge", "there is no port: give --socket-path=PATH");
+	assert_int_equal(
+		options_parse(1, (char *[]){"ringwayd", NULL}, &got, err, sizeof(err)) < 0, 1);
+}
+
+static void mistakes_in_port_are_named(void **state)
+{
+	(void)state;
+	refuses("--port vm1", "the socket is missing");
+	refuses("--port vm1,mode=client", "the socket is missing");
+	refuses("--port vm1,socket=", "--port vm1,socket=: the path is empty");
+	refuses("--port vm1,socket=/tmp/x,mode=master", "mode is \"master\"");
+	refuses("--port vm1,socket=/tmp/x,mode=", "mode is \"\"");
+	refuses("--port vm1,path=/tmp/x", "unknown key \"path\"");
+	refuses("--port vm1,socket=/tmp/x,", "\"\" is not KEY=VALUE");
+	refuses("--port vm1,socket", "\"socket\" is not KEY=VALUE");
+	refuses("--port vm1,socket=/tmp/x,socket=/tmp/y", "socket is given twice");
+	refuses("--port vm1,mode=client,mode=server,socket=/tmp/x", "mode is given twice");
+}
+
+static void a_port_has_a_kind_and_a_description(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/a --port b,description=tenant-7=x,kind=vhost,socket=/tmp/b");
+	assert_ptr_equal(got.ports[0].kind, &kind_vhost);
+	assert_string_equal(got.ports[0].description, "");
+	assert_ptr_equal(got.ports[1].kind, &kind_vhost);
+	assert_string_equal(got.ports[1].description, "tenant-7=x");
+	refuses("--port b,kind=tap,socket=/tmp/b",
+		"--port b: unknown kind \"tap\" (there is vhost)");
+	refuses("--port b,kind=vhost,kind=vhost,socket=/tmp/b", "kind is given twice");
+	refuses("--port b,colour=red,socket=/tmp/b",
+		"unknown key \"colour\" (there are socket, mode, description, kind)");
+	refuses("--port b,socket=/tmp/b,description=a\tb", "not printable");
+	refuses("--port b,socket=/tmp/b,description="
+		"0123456789012345678901234567890123456789012345678901234567890123",
+		"the description has at most 63 bytes, not 64");
+	takes("--port b,socket=/tmp/b,description=");
+}
+
+/* A request of a switch that runs with `got`: names and KEY=VALUE pairs, ended by NULL. */
+static int add(const char *name, ...)
+{
+	struct options_pair pairs[OPTIONS_PAIRS_MAX];
+	unsigned n = 0;
+	va_list ap;
+
+	va_start(ap, name);
+	while ((pairs[n].key = va_arg(ap, const char *)))
+		pairs[n++].value = va_arg(ap, const char *);
+	va_end(ap);
+	return options_port_add(&got, name, pairs, n, err, sizeof(err));
+}
+
+/* It was refused, and nothing changed. */
+static void added_not(int ret, const char *word)
+{
+	assert_true(ret < 0);
+	if (!strstr(err, word))
+		fail_msg("says     %s\n  without  %s", err, word);
+	assert_int_equal(got.nports, 2);
+}
+
+static void ports_are_added_to_a_switch_that_runs(void **state)
+{
+	(void)state;
+	takes("--socket-path=/tmp/a --port b,socket=/tmp/b,mode=client --control=/tmp/c "
+	      "--pidfile=/tmp/p");
+	added_not(add("a", "socket", "/tmp/x", NULL), "two ports are named a");
+	added_not(add("c d", "socket", "/tmp/x", NULL), "\"c d\" cannot name a port");
+	added_not(add("", "socket", "/tmp/x", NULL), "\"\" cannot name a port");
+	added_not(add("c", NULL), "port c: the socket is missing: give socket=PATH");
+	added_not(add("c", "socket", "", NULL), "port c,socket=: the path is empty");
+	added_not(add("c", "socket", "/tmp/x", "mode", "both", NULL),
+		"port c: mode is \"both\", but must be server or client");
+	added_not(add("c", "socket", "/tmp/x", "speed", "9", NULL), "unknown key \"speed\"");
+	added_not(add("c", "socket", "/tmp/x", "socket", "/tmp/y", NULL), "socket is given twice");
+	added_not(add("c", "socket", "/tmp/x", "kind", "tap", NULL), "unknown kind \"tap\"");
+	added_not(add("c", "socket", "/tmp/./b", NULL), "ports b and c have the same socket");
+	added_not(add("c", "socket", "/tmp/c", NULL), "port c and --control have the same file");
+	added_not(add("c", "socket", "/tmp/p", NULL), "port c and --pidfile have the same file");
+	added_not(add("c", "socket", "/nowhere/c", NULL), "there is no directory /nowhere");
+	added_not(add("c", "socket", "/tmp/", NULL), "names a directory");
+	assert_int_equal(add("c", "mode", "client", "socket", "/nowhere/c", NULL), 0);
+	assert_int_equal(got.nports, 3);
+	assert_string_equal(got.ports[2].name, "c");
+	assert_string_equal(got.ports[2].path, "/nowhere/c");
+	assert_int_equal(got.ports[2].mode, OPTIONS_CLIENT);
+	options_port_del(&got, 0);
+	assert_int_equal(got.nports, 2);
+	assert_string_equal(got.ports[0].name, "b");
+	assert_string_equal(got.ports[1].name, "c");
+	assert_int_equal(add("a", "socket", "/tmp/a", NULL), 0);
+}
+
+static void what_may_change_of_a_port_is_changed(void **state)
+{
+	const struct options_pair twice[] = {{"description", "one"}, {"description", "two"}};
+	const struct options_pair kind = {"kind", "vhost"}, socket_ = {"socket", "/tmp/x"};
+	const struct options_pair bogus[] = {{"description", "new"}, {"colour", "red"}};
+	const struct options_pair good = {"description", "new"};
+
+	(void)state;
+	takes("--socket-path=/tmp/a --port b,socket=/tmp/b,description=old");
+	assert_true(options_port_set(&got, 1, &kind, 1, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "port b: kind cannot be changed while the port exists"));
+	assert_true(options_port_set(&got, 1, &socket_, 1, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "port b: socket cannot be changed while the port exists"));
+	assert_true(options_port_set(&got, 1, bogus, 2, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "port b: unknown key \"colour\""));
+	assert_true(options_port_set(&got, 1, twice, 2, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "description is given twice"));
+	assert_true(options_port_set(&got, 1, NULL, 0, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "nothing to set"));
+	assert_string_equal(got.ports[1].description, "old");
+	assert_int_equal(options_port_set(&got, 1, &good, 1, err, sizeof(err)), 0);
+	assert_string_equal(got.ports[1].description, "new");
+	assert_string_equal(got.ports[0].description, "");
+}
+
+/* Parse "--fd=N" for `fd`, and close it. */
+static void refuse_fd(int fd, const char *word)
+{
+	char line[64];
+
+	assert_true(fd >= 0);
+	snprintf(line, sizeof(line), "--fd=%d", fd);
+	refuses(line, word);
+	close(fd);
+}
+
+static void an_fd_that_is_no_unix_stream_socket_is_refused(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	refuses("--fd=1000000", "--fd=1000000: this file descriptor is not open");
+	refuses("--fd=-1", "give the number of a file descriptor");
+	refuses("--fd=x", "give the number of a file descriptor");
+	refuses("--fd=99999999999", "give the number of a file descriptor");
+	refuse_fd(open("/dev/null", O_RDWR), "is not a socket");
+	refuse_fd(socket(AF_INET, SOCK_STREAM, 0), "is not a Unix socket");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+	refuse_fd(fds[0], "is not a stream socket");
+	close(fds[1]);
+	refuse_fd(socket(AF_UNIX, SOCK_STREAM, 0), "neither listens nor is connected");
+}
+
+static void an_fd_is_a_connection_or_listens(void **state)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	char line[64], name[32];
+	int fds[2], fd;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	snprintf(line, sizeof(line), "--fd=%d", fds[0]);
+	takes(line);
+	snprintf(name, sizeof(name), "fd%d", fds[0]);
+	assert_int_equal(got.nports, 1);
+	assert_string_equal(got.ports[0].name, name);
+	assert_int_equal(got.ports[0].mode, OPTIONS_FD);
+	assert_int_equal(got.ports[0].fd, fds[0]);
+	assert_string_equal(got.ports[0].path, "");
+	assert_false(got.ports[0].listening);
+	close(fds[0]);
+	close(fds[1]);
+
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa.sun_family)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	snprintf(line, sizeof(line), "--fd=%d", fd);
+	takes(line);
+	assert_true(got.ports[0].listening);
+	close(fd);
+}
+
+static void as_many_ports_as_fit_are_taken(void **state)
+{
+	static char line[OPTIONS_PORTS_MAX * 48];
+	size_t len = 0;
+
+	(void)state;
+	for (int i = 0; i < OPTIONS_PORTS_MAX; i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s--socket-path=/tmp/vm%d",
+			i ? " " : "", i);
+	takes(line);
+	assert_int_equal(got.nports, OPTIONS_PORTS_MAX);
+	snprintf(line + len, sizeof(line) - len, " --socket-path=/tmp/more");
+	refuses(line, "more than 1024 ports");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ports_keep_their_order_and_are_named_after_their_files),
+		cmocka_unit_test(a_name_that_a_file_cannot_give_is_asked_for),
+		cmocka_unit_test(names_are_unique),
+		cmocka_unit_test(a_port_is_wanted),
+		cmocka_unit_test(mistakes_in_port_are_named),
+		cmocka_unit_test(a_port_has_a_kind_and_a_description),
+		cmocka_unit_test(ports_are_added_to_a_switch_that_runs),
+		cmocka_unit_test(what_may_change_of_a_port_is_changed),
+		cmocka_unit_test(an_fd_that_is_no_unix_stream_socket_is_refused),
+		cmocka_unit_test(an_fd_is_a_connection_or_listens),
+		cmocka_unit_test(as_many_ports_as_fit_are_taken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
