@@ -31,6 +31,11 @@ int rig_patience(const struct rig *r)
 	return 5000 * r->slow;
 }
 
+bool rig_is_long(void)
+{
+	return getenv("RINGWAY_TEST_LONG") != NULL;
+}
+
 void rig_nap(void)
 {
 	const struct timespec moment = {.tv_nsec = 50 * 1000};

@@ -5,6 +5,8 @@ Each test boots its own guests on its own switch. QEMU 7.2 cannot offer VIRTIO_F
 that feature has no row here.
 """
 
+import os
+
 import pytest
 
 from guest import free_huge_pages
@@ -17,11 +19,32 @@ LEGACY = 'disable-modern=on,disable-legacy=off'
 NO_OFFLOADS = ','.join(f'{name}=off' for name in (*OFFLOADS, 'guest_ufo', 'host_ufo', 'gso'))
 
 # Where a feature is turned off, one guest has split and the other packed rings: each path of the
-# switch meets a driver without it.
+# switch meets a driver without it. Together the rows have every pair of settings of two features.
 ROWS = {
     # name: (left device, right device, what both have not negotiated)
     'split_split': (SPLIT, SPLIT, ()),
     'packed_packed': (PACKED, PACKED, ()),
+    'mrg_rxbuf_off_indirect_desc_off': (
+        f'{SPLIT},mrg_rxbuf=off,indirect_desc=off', f'{PACKED},mrg_rxbuf=off,indirect_desc=off',
+        ('mrg_rxbuf', 'indirect_desc')),
+    'offloads_off_event_idx_off_indirect_desc_off': (
+        f'{SPLIT},{NO_OFFLOADS},event_idx=off,indirect_desc=off',
+        f'{PACKED},{NO_OFFLOADS},event_idx=off,indirect_desc=off',
+        (*OFFLOADS, 'event_idx', 'indirect_desc')),
+    # Receive buffers of one frame.
+    'offloads_off_mrg_rxbuf_off': (f'{SPLIT},{NO_OFFLOADS},mrg_rxbuf=off',
+                                   f'{PACKED},{NO_OFFLOADS},mrg_rxbuf=off',
+                                   (*OFFLOADS, 'mrg_rxbuf')),
+    # The only drivers with a virtio-net header of 10 bytes.
+    'legacy_mrg_rxbuf_off_event_idx_off': (
+        f'{LEGACY},mrg_rxbuf=off,event_idx=off', f'{LEGACY},mrg_rxbuf=off,event_idx=off',
+        ('version_1', 'mrg_rxbuf', 'event_idx')),
+    'legacy_offloads_off_indirect_desc_off': (
+        f'{LEGACY},{NO_OFFLOADS},indirect_desc=off', f'{LEGACY},{NO_OFFLOADS},indirect_desc=off',
+        ('version_1', *OFFLOADS, 'indirect_desc')),
+}
+# Each feature alone: ./scripts/test --long.
+LONG_ROWS = {
     'split_packed': (SPLIT, PACKED, ()),
     # Linux then posts chains of 19 descriptors that take 64 KiB each.
     'mrg_rxbuf_off': (f'{SPLIT},mrg_rxbuf=off', f'{PACKED},mrg_rxbuf=off', ('mrg_rxbuf',)),
@@ -29,15 +52,12 @@ ROWS = {
                           ('indirect_desc',)),
     'event_idx_off': (f'{SPLIT},event_idx=off', f'{PACKED},event_idx=off', ('event_idx',)),
     'offloads_off': (f'{SPLIT},{NO_OFFLOADS}', f'{PACKED},{NO_OFFLOADS}', OFFLOADS),
-    # Receive buffers of one frame.
-    'offloads_off_mrg_rxbuf_off': (f'{SPLIT},{NO_OFFLOADS},mrg_rxbuf=off',
-                                   f'{PACKED},{NO_OFFLOADS},mrg_rxbuf=off',
-                                   (*OFFLOADS, 'mrg_rxbuf')),
     'legacy': (LEGACY, LEGACY, ('version_1',)),
-    # The only drivers with a virtio-net header of 10 bytes.
     'legacy_mrg_rxbuf_off': (f'{LEGACY},mrg_rxbuf=off', f'{LEGACY},mrg_rxbuf=off',
                              ('version_1', 'mrg_rxbuf')),
 }
+if os.environ.get('RINGWAY_TEST_LONG'):
+    ROWS.update(LONG_ROWS)
 LONGEST_WITHOUT_OFFLOADS = 1514
 
 
