@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables and the picture of scripts/bench."""
+"""The tables of scripts/bench."""
 import math
-import pathlib
 import statistics
 
 # The measurements of one back-end in one row, in this order.
 RATE, CYCLES, LOAD_CYCLES = range(3)
-COLOURS = ["#2b6cb0", "#a0aec0", "#718096", "#d69e2e", "#6b46c1", "#2f855a"]
 # Where the tables of a load stand in the page.
 MARKS = {load: [f"<!-- scripts/bench{option}: {mark} -->" for mark in ("begin", "end")]
          for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"),
                               ("ringway-bench-few", " --load ringway-bench-few"),
                               ("scale", " --scale"))}
-BAR, GAP, HEIGHT, BASE = 36, 40, 200, 240
-LEGEND = 20
 
 
 def median(samples, which):
@@ -90,38 +86,6 @@ def scale_table(results):
                   *grid(f"{what}, each / {names[0]}, round by round: median and half the range",
                         names[1:], ratios), ""]
     return lines[:-1]
-
-
-def rectangle(x, y, width, height, colour):
-    return f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{height:.1f}" fill="{colour}"/>'
-
-
-def plot(results, titles, path):
-    """Bars of the medians, as SVG. titles: {back-end: what it is}; others have none."""
-    names = list(titles)
-    results = {row: {name: cells[name] for name in names} for row, cells in results.items()}
-    top = max(median(s, RATE) for cells in results.values() for s in cells.values())
-    group = len(names) * BAR + GAP
-    width, height = max(group * len(results) + 80, 520), BASE + 32 + LEGEND * len(names)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-           f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-           rectangle(0, 0, width, height, "white"),
-           '<text x="40" y="20">Mpps in a closed loop, both directions; one worker CPU</text>']
-    for i, (row, cells) in enumerate(results.items()):
-        x = 40 + i * group
-        for k, samples in enumerate(cells.values()):
-            rate, left = median(samples, RATE), x + k * BAR
-            bar = HEIGHT * rate / top
-            out.append(rectangle(left, BASE - bar, BAR - 4, bar, COLOURS[k % len(COLOURS)]))
-            out.append(f'<text x="{left + (BAR - 4) / 2}" y="{BASE - bar - 4:.1f}" '
-                       f'text-anchor="middle">{rate:.1f}</text>')
-        out.append(f'<text x="{x + len(cells) * BAR / 2}" y="{BASE + 16}" '
-                   f'text-anchor="middle">{row}</text>')
-    for k, name in enumerate(names):
-        y = BASE + 28 + LEGEND * k
-        out.append(rectangle(40, y, 12, 12, COLOURS[k % len(COLOURS)]))
-        out.append(f'<text x="58" y="{y + 10}">{titles[name]}</text>')
-    pathlib.Path(path).write_text("\n".join(out + ["</svg>", ""]), encoding="utf-8")
 
 
 def write_page(path, heading, lines, load="virtio-user"):

@@ -14,7 +14,7 @@ PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
 	libdpdk-dev libnuma-dev libjansson-dev libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck codespell universal-ctags
-	dpdk-dev git python3-pytest valgrind)
+	dpdk-dev git python3-matplotlib python3-pytest valgrind)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu qemu-user)
 # Of arm64, unpacked and not installed.
 PACKAGES_SYSROOT=(libc6-dev libdpdk-dev libnuma-dev libjansson-dev libcmocka-dev)

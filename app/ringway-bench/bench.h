@@ -4,7 +4,7 @@
  * ringway-bench plays guests against the sockets of any vhost-user back-end and measures it. This
  * header is what its parts share: what was asked (options.c fills it in), one trial (engine.c runs
  * it) and what came of it. Measurements that need many trials (search.c, stations.c) and everything
- * that is printed (report.c, json.c, plot.c) know only this page.
+ * that is printed (report.c, json.c) know only this page.
  *
  * Thread: one, pinned to the CPU of the load.
  */
@@ -75,7 +75,7 @@ struct bench_options {
 	bool progress;    /* a live line on stderr */
 	int cpu;          /* of the load; -1: where the program runs */
 	bool json;        /* on stdout, in place of the table */
-	const char *plot; /* an SVG file; NULL: none */
+	const char *plot; /* a file for the picture; NULL: none */
 };
 
 /* What one trial is told. */
@@ -83,6 +83,11 @@ struct bench_trial {
 	double rate;    /* frames a second, all ports together; 0: as fast as possible */
 	double seconds; /* counted */
 	double warm_up; /* not counted, before */
+};
+
+/* The slowest and the fastest tenth of a second; both are 0 when the time was shorter than one. */
+struct bench_spread {
+	double lowest, highest; /* frames a second received */
 };
 
 /* Of one port, counted from the end of the warm-up. */
@@ -94,6 +99,7 @@ struct bench_port_result {
 	uint64_t misplaced;  /* for another port (floods by a switch that does not know it yet) */
 	uint64_t reordered;  /* overtaken by a later one of its flow */
 	uint64_t duplicated; /* seen before */
+	struct bench_spread spread;
 };
 
 struct bench_result {

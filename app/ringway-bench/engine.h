@@ -52,6 +52,7 @@ struct lane {
 struct engine_port {
 	struct fe_session *session;
 	struct bench_port_result count;
+	uint64_t slice_received; /* `count.received` when the slice began */
 };
 
 /* How far a trial is. */
@@ -89,6 +90,11 @@ struct engine {
 	uint64_t busy;    /* ticks in rounds that moved frames... */
 	uint64_t moved;   /* ...and the frames: sent and received */
 	double teach_rate;
+
+	/* The time that counts is cut into slices, whose rates show the spread. */
+	uint64_t slice_began;       /* TSC */
+	uint32_t slices;            /* that have ended */
+	struct bench_spread spread; /* of all ports together */
 };
 
 /* engine.c */

@@ -175,6 +175,7 @@ static void result_fill(const struct engine *e, double seconds, struct bench_res
 		s->reordered += p->reordered;
 		s->duplicated += p->duplicated;
 	}
+	s->spread = e->spread;
 	offered = seconds > 0 ? (double)s->sent / seconds : 0;
 	out->offered = offered;
 	out->lost = s->expected > s->received ? s->expected - s->received : 0;
@@ -184,6 +185,33 @@ static void result_fill(const struct engine *e, double seconds, struct bench_res
 static double counted_seconds(const struct engine *e, uint64_t now, uint64_t from)
 {
 	return e->phase == ENGINE_WARM ? 0 : (double)(now - from) / e->hz;
+}
+
+static void spread_note(struct bench_spread *s, double rate, bool first)
+{
+	s->lowest = first ? rate : RW_MIN(s->lowest, rate);
+	s->highest = first ? rate : RW_MAX(s->highest, rate);
+}
+
+/* A slice ends now, unless it has just begun. */
+static void slice_end(struct engine *e, uint64_t now)
+{
+	double seconds = (double)(now - e->slice_began) / e->hz;
+	uint64_t received, sum = 0;
+
+	if (seconds < WATCH_S)
+		return;
+	for (unsigned i = 0; i < e->o.nports; i++) {
+		struct engine_port *p = &e->ports[i];
+
+		received = p->count.received - p->slice_received;
+		p->slice_received = p->count.received;
+		spread_note(&p->count.spread, (double)received / seconds, !e->slices);
+		sum += received;
+	}
+	spread_note(&e->spread, (double)sum / seconds, !e->slices);
+	e->slices++;
+	e->slice_began = now;
 }
 
 static int look_after(struct engine *e, uint64_t now, uint64_t from, struct bench_result *out)
@@ -197,6 +225,8 @@ static int look_after(struct engine *e, uint64_t now, uint64_t from, struct benc
 	if (err)
 		return err;
 	write_off(e);
+	if (e->phase == ENGINE_COUNT)
+		slice_end(e, now);
 	if (e->o.progress) {
 		result_fill(e, counted_seconds(e, now, from), out);
 		bench_tick(out);
@@ -284,8 +314,12 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 		l->sent = l->sent_bytes = 0;
 		l->paced = 0;
 	}
-	for (unsigned i = 0; i < e->o.nports; i++)
+	for (unsigned i = 0; i < e->o.nports; i++) {
 		memset(&e->ports[i].count, 0, sizeof(e->ports[i].count));
+		e->ports[i].slice_received = 0;
+	}
+	e->spread = (struct bench_spread){0};
+	e->slices = 0;
 	histogram_reset(e->latency);
 	e->busy = e->moved = 0;
 	engine_next_id(e);
@@ -319,7 +353,7 @@ int engine_run(struct engine *e, const struct bench_trial *t, struct bench_resul
 	until = from + ticks(e, t->seconds);
 	err = phase_run(e, ENGINE_WARM, from, from, out);
 	if (!err) {
-		from = tsc_now();
+		from = e->slice_began = tsc_now();
 		err = phase_run(e, ENGINE_COUNT, until, from, out);
 	}
 	counted = e->phase == ENGINE_COUNT;

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <jansson.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "options.h"
 #include "report.h"
 #include "version.h"
+
+/* The curve of latency ends at 99.999 %. */
+#define NINES 5
 
 static const char *const measures[] = {
 	[BENCH_RATE] = "rate",
@@ -25,6 +32,48 @@ static json_t *sizes_json(const struct bench_options *o)
 	return list;
 }
 
+/* The processor's name, or the machine's kind where it has none. */
+static void cpu_name(char *name, size_t size, const char *otherwise)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	char line[512], *value;
+
+	snprintf(name, size, "%s", otherwise);
+	while (file && fgets(line, sizeof(line), file)) {
+		value = strchr(line, ':');
+		if (value && !strncmp(line, "model name", 10)) {
+			snprintf(name, size, "%s", value + 1 + strspn(value + 1, " "));
+			name[strcspn(name, "\n")] = '\0';
+			break;
+		}
+	}
+	if (file)
+		fclose(file);
+}
+
+static json_t *host_json(void)
+{
+	struct utsname host;
+	char cpu[256];
+
+	if (uname(&host))
+		return json_null();
+	cpu_name(cpu, sizeof(cpu), host.machine);
+	return json_pack("{s:s, s:s, s:i}", "name", host.nodename, "cpu", cpu, "cpus",
+		(int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static json_t *date_json(void)
+{
+	time_t now = time(NULL);
+	char text[32] = "";
+	struct tm utc;
+
+	if (gmtime_r(&now, &utc))
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	return json_string(text);
+}
+
 static json_t *setup_json(const struct bench_options *o)
 {
 	json_t *sockets = json_array();
@@ -41,12 +90,32 @@ static json_t *setup_json(const struct bench_options *o)
 
 static json_t *port_json(const struct bench_port_result *p)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "sent",
 		(json_int_t)p->sent, "sent_bytes", (json_int_t)p->sent_bytes, "received",
 		(json_int_t)p->received, "received_bytes", (json_int_t)p->received_bytes,
 		"expected", (json_int_t)p->expected, "wrong", (json_int_t)p->wrong, "misplaced",
 		(json_int_t)p->misplaced, "reordered", (json_int_t)p->reordered, "duplicated",
-		(json_int_t)p->duplicated);
+		(json_int_t)p->duplicated, "lowest_per_s", p->spread.lowest, "highest_per_s",
+		p->spread.highest);
+}
+
+/* The curve of a plot: percentages are keys, in ten steps from one nine to the next. */
+static json_t *percentiles_json(const struct histogram *h)
+{
+	json_t *object = json_object();
+	double rest = 100; /* percent of the frames that took longer */
+	char key[32];
+
+	for (int nine = 0; nine < NINES; nine++, rest /= 10) {
+		for (int step = 0; step < 9; step++) {
+			double percent = 100 - rest + rest * step / 10;
+
+			snprintf(key, sizeof(key), "%.10g", percent);
+			json_object_set_new(object, key,
+				json_integer((json_int_t)histogram_percentile(h, percent)));
+		}
+	}
+	return object;
 }
 
 static json_t *latency_json(const struct histogram *h)
@@ -61,6 +130,7 @@ static json_t *latency_json(const struct histogram *h)
 	json_object_set_new(object, "p" #p, json_integer((json_int_t)histogram_percentile(h, p)));
 	REPORT_PERCENTILES(X)
 #undef X
+	json_object_set_new(object, "percentiles", percentiles_json(h));
 	return object;
 }
 
@@ -121,9 +191,9 @@ static json_t *stations_json(const struct report *r)
 
 int report_json(const struct report *r, FILE *to)
 {
-	json_t *root = json_pack("{s:s, s:s, s:b, s:o}", "version", RINGWAY_VERSION, "measure",
-		measures[r->opt->measure], "interrupted", r->interrupted, "setup",
-		setup_json(r->opt));
+	json_t *root = json_pack("{s:s, s:o, s:o, s:s, s:b, s:o}", "version", RINGWAY_VERSION,
+		"date", date_json(), "host", host_json(), "measure", measures[r->opt->measure],
+		"interrupted", r->interrupted, "setup", setup_json(r->opt));
 	int ret = root ? 0 : -ENOMEM;
 
 	if (!ret && r->run)

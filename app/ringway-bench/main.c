@@ -14,6 +14,7 @@
 
 #include "live.h"
 #include "options.h"
+#include "plotter.h"
 #include "report.h"
 #include "rw_text.h"
 #include "version.h"
@@ -29,7 +30,6 @@ volatile sig_atomic_t bench_interrupted;
 
 struct bench {
 	struct bench_options opt;
-	FILE *plot;
 	struct engine *engine;
 	unsigned trials;
 	struct bench_result result;
@@ -78,9 +78,10 @@ static void raise_fd_limit(void)
 }
 
 /* 0, or -1 with a complaint about the user's words. */
-static int begin(struct bench *b)
+static int begin(const struct bench *b)
 {
 	const struct bench_options *o = &b->opt;
+	char err[512];
 	cpu_set_t set;
 
 	if (o->cpu >= 0) {
@@ -89,12 +90,8 @@ static int begin(struct bench *b)
 		if (sched_setaffinity(0, sizeof(set), &set))
 			return complain("--cpu=%d: cannot run there: %s", o->cpu, strerror(errno));
 	}
-	if (o->plot) {
-		b->plot = fopen(o->plot, "we");
-		if (!b->plot)
-			return complain(
-				"--plot=%s: cannot write there: %s", o->plot, strerror(errno));
-	}
+	if (o->plot && plotter_check(o->plot, err, sizeof(err)))
+		return complain("--plot=%s: %s", o->plot, err);
 	signals_begin();
 	raise_fd_limit();
 	live_begin(o->progress, LIVE_AUTO);
@@ -189,6 +186,7 @@ static int measure(struct bench *b, struct report *r)
 /* Print and draw. 0, or -1 with a complaint. */
 static int publish(const struct bench *b, const struct report *r)
 {
+	char err[512];
 	int ret;
 
 	if (b->opt.json) {
@@ -198,8 +196,8 @@ static int publish(const struct bench *b, const struct report *r)
 	} else {
 		report_print(r, stdout);
 	}
-	if (b->plot && (report_plot(r, b->plot) || fflush(b->plot)))
-		return complain("--plot=%s: cannot write it", b->opt.plot);
+	if (b->opt.plot && (r->run || r->search) && plotter_draw(r, b->opt.plot, err, sizeof(err)))
+		return complain("--plot=%s: %s", b->opt.plot, err);
 	return 0;
 }
 
@@ -252,8 +250,6 @@ int main(int argc, char **argv)
 	} else {
 		status = bench_run(b);
 	}
-	if (b->plot)
-		fclose(b->plot);
 	free(b);
 	return finish(status);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What came of a measurement, in three forms: tables for people (report.c), JSON for programs (json.c),
- * whose keys doc/operation.md lists, and a picture (plot.c).
+ * What came of a measurement, in two forms: tables for people (report.c), and JSON for programs (json.c),
+ * whose keys doc/operation.md lists. The plotter draws the JSON (plotter.c).
  *
  * Thread: one at a time.
  */
@@ -23,8 +23,6 @@ struct report {
 void report_print(const struct report *r, FILE *to);
 /* 0, or -ENOMEM or -EIO with nothing or half of it written. */
 int report_json(const struct report *r, FILE *to);
-/* Draw the latency of frames, the trials of a search, or the rate of each port. The same. */
-int report_plot(const struct report *r, FILE *to);
 
 /* What is wrong with what arrived, as one line in `line`; false: nothing. Lost frames are not. */
 bool report_fault(const struct bench_result *r, char *line, size_t size);

@@ -8,6 +8,15 @@ import subprocess
 from programs import BUILD
 
 
+def test_the_plotter_is_installed_where_ringway_bench_finds_it(tmp_path):
+    subprocess.run(['/usr/bin/meson', 'install', '--no-rebuild', '--quiet', '-C', BUILD],
+                   env={**os.environ, 'DESTDIR': str(tmp_path)}, check=True)
+    program, = tmp_path.rglob('bin/ringway-bench')
+    plotter, = tmp_path.rglob('libexec/ringway/bench_plot.py')
+    assert f'/{plotter.parent.relative_to(tmp_path)}'.encode() in program.read_bytes()
+    assert os.access(plotter, os.X_OK)
+
+
 def test_the_back_end_is_installed_with_its_description(tmp_path):
     subprocess.run(['/usr/bin/meson', 'install', '--no-rebuild', '--quiet', '-C', BUILD],
                    env={**os.environ, 'DESTDIR': str(tmp_path)}, check=True)

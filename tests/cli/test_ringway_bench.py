@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -217,9 +218,10 @@ def test_a_search_ends_with_a_rate_and_its_steps(switch, place):
         assert step['good'] == (step['loss'] <= 0.01)
         assert step['seconds'] in (0.1, pytest.approx(0.3))
     assert found['search']['verified'] == (found['search']['frames_per_s'] > 0)
-    circles = [node for node in xml.etree.ElementTree.parse(picture).iter()
-               if node.tag.endswith('circle')]
-    assert len(circles) == len(steps)
+    marks = [mark for node in xml.etree.ElementTree.parse(picture).iter()
+             if node.get('id', '').startswith('trials')
+             for mark in node.iter() if mark.tag.endswith('use')]
+    assert len(marks) == len(steps)
 
 
 def test_the_room_of_a_small_table_is_found(switch):
@@ -299,9 +301,31 @@ def test_an_interrupted_trial_reports_what_it_has(switch):
     assert json.loads(out)['interrupted'] is True
 
 
-@pytest.mark.parametrize('words, shape', [([], 'rect'), (['--latency'], 'polyline')])
+@pytest.mark.parametrize('words, shape', [([], 'bar 1 sent'), (['--latency'], 'latency')])
 def test_a_rate_and_its_latency_are_drawn(switch, place, words, shape):
     picture = os.path.join(place, 'x.svg')
     measured(*SHORT, f'--plot={picture}', *words, *switch(2))
-    tags = [node.tag.rpartition('}')[2] for node in xml.etree.ElementTree.parse(picture).iter()]
-    assert shape in tags
+    assert shape in [node.get('id') for node in xml.etree.ElementTree.parse(picture).iter()]
+
+
+def test_a_machine_without_matplotlib_says_so_before_it_measures(place):
+    os.mkdir(os.path.join(place, 'matplotlib'))
+    with open(os.path.join(place, 'matplotlib', '__init__.py'), 'w', encoding='utf-8') as module:
+        module.write('raise ImportError\n')
+    picture = os.path.join(place, 'x.svg')
+    done = run(RINGWAY_BENCH, f'--plot={picture}', 'a', 'b',
+               env={**os.environ, 'PYTHONPATH': place})
+    assert done.returncode == 2
+    assert the_line(done.stderr) == (f'ringway-bench: --plot={picture}: matplotlib is missing: '
+                                     'apt-get install python3-matplotlib')
+    assert not os.path.exists(picture)
+
+
+def test_a_program_without_its_plotter_names_the_missing_file(place):
+    copy = os.path.join(place, 'ringway-bench')
+    shutil.copy(RINGWAY_BENCH, copy)
+    done = run(copy, f'--plot={place}/x.svg', 'a', 'b')
+    assert done.returncode in (1, 2)
+    # Where this version is installed, it finds that plotter.
+    if done.returncode == 2:
+        assert 'libexec/ringway/bench_plot.py' in the_line(done.stderr)

@@ -21,7 +21,9 @@ def bench(*words, sizes='64'):
                            '--json', *words], capture_output=True, text=True, timeout=RUN_S,
                           check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    document = json.loads(done.stdout)
+    assert document['host']['cpu'] and document['command'].startswith('./scripts/bench ')
+    return document['results']
 
 
 @pytest.mark.parametrize('ring', ['split', 'packed'])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What ringway-bench prints, writes as JSON and draws, for results whose numbers are known. */
+/* What ringway-bench prints and writes as JSON, for results whose numbers are known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -372,36 +372,6 @@ static void json_has_stations(void **state)
 	json_decref(root);
 }
 
-static unsigned count(const char *text, const char *word)
-{
-	unsigned n = 0;
-
-	for (; (text = strstr(text, word)); text++)
-		n++;
-	return n;
-}
-
-static void each_measurement_has_its_picture(void **state)
-{
-	struct report r = {.opt = &opt, .run = &result};
-	char *text;
-
-	(void)state;
-	text = text_of(report_plot, &r);
-	assert_int_equal(count(text, "<rect"), 1 + 2 * 2); /* background, two bars for each port */
-	holds(text, "</svg>\n");
-	free(text);
-	histogram_add(&result.latency, 1000);
-	text = text_of(report_plot, &r);
-	assert_int_equal(count(text, "<polyline"), 1);
-	free(text);
-	r.search = &search;
-	text = text_of(report_plot, &r);
-	assert_int_equal(count(text, "<circle"), 2);
-	holds(text, "2.500 Mpps");
-	free(text);
-}
-
 static void the_live_line_has_the_rates_since_the_last_one(void **state)
 {
 	struct live_seen before = {0};
@@ -489,7 +459,6 @@ int main(void)
 		cmocka_unit_test_setup(json_has_the_percentiles, known),
 		cmocka_unit_test_setup(json_has_the_steps_of_a_search, known),
 		cmocka_unit_test_setup(json_has_stations, known),
-		cmocka_unit_test_setup(each_measurement_has_its_picture, known),
 		cmocka_unit_test_setup(the_live_line_has_the_rates_since_the_last_one, known),
 		cmocka_unit_test_setup(
 			the_live_line_of_a_trial_knows_nothing_of_the_one_before, known),
