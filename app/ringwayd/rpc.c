@@ -75,7 +75,7 @@ static json_t *stats_json(const struct port *port)
 	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++) {
 		struct port_pair pair;
 
-		if (!port->pairs[i])
+		if (!port_has_pair(port, i))
 			continue;
 		port_read_pair(port, i, &pair);
 		json_array_append_new(queues,

@@ -37,8 +37,8 @@ static void asks_close(struct vhost_queue *q)
 	q->asks.nretries = 0;
 	/* Pairs with the acquire in vhost_asks_open. */
 	__atomic_store_n(&q->asks.open, 0, __ATOMIC_RELEASE);
-	/* Pairs with the acquire in vhost_service, which then finds the note in its hands. */
-	__atomic_store_n(&q->wants_service, 1, __ATOMIC_RELEASE);
+	/* After that: whoever polls the queue then finds the note in its hands. */
+	vhost_want_poll(q);
 }
 
 static bool ask(struct vhost_port *vp, struct vhost_asks *asks, uint32_t i)
@@ -86,7 +86,7 @@ static void asks_go_on(struct vhost_port *vp, struct vhost_queue *q)
 	if (asks->settled != all)
 		return;
 	asks_close(q);
-	vhost_kick_services(vp);
+	vhost_wake_backlogs(vp);
 }
 
 /* For all queues. */
@@ -111,7 +111,7 @@ static void wake_ready(void *arg, uint32_t events)
 	if (!vp->session || !vu_iotlb(vp->session))
 		return;
 	all_go_on(vp);
-	vhost_kick_services(vp);
+	vhost_wake_backlogs(vp);
 }
 
 int vhost_iommu_begin(struct vhost_port *vp)

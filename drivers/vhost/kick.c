@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "kick.h"
 
-static struct vhost_pair *pair_of(struct port *port, uint16_t queue)
-{
-	return &rw_container_of(port, struct vhost_port, port)->pairs[queue];
-}
-
-/* Whether control or another worker has left something to do for the backlog. */
-static bool wants_service(const struct vhost_pair *pair)
-{
-	/* Pair with the release in service_set (rings.c), and as in vhost_service. */
-	const struct vhost_queue *q = __atomic_load_n(&pair->service, __ATOMIC_ACQUIRE);
-
-	return q && __atomic_load_n(&q->wants_service, __ATOMIC_ACQUIRE);
-}
-
 int vhost_kick_of(const struct vu_session *s, unsigned i)
 {
 	const struct vu_ring *r = vu_ring(s, i);
@@ -36,46 +22,63 @@ void vhost_ring_kicked(void *dev, unsigned ring)
 {
 	struct vhost_port *vp = dev;
 
-	sw_kick(vp->sw, &vp->port, (uint16_t)(ring / 2));
+	/* A tx queue is filled by whoever has frames: it needs no kick. */
+	if (ring & 1)
+		sw_rxq_wake(vp->sw, &vp->port, (uint16_t)(ring / 2));
 }
 
-void vhost_kick_services(struct vhost_port *vp)
+void vhost_wake_backlogs(struct vhost_port *vp)
 {
 	for (unsigned i = 0; i < (vu_nrings(vp->session) + 1) / 2; i++) {
-		if (wants_service(&vp->pairs[i]))
-			sw_kick(vp->sw, &vp->port, (uint16_t)i);
+		const struct vhost_queue *q = vp->pairs[i].tx;
+
+		if (q && q->txq.backlog && port_txq_wants_poll(&q->txq))
+			sw_txq_wake(vp->sw, &vp->port, (uint16_t)i);
 	}
 }
 
-int vhost_kick(struct port *port, uint16_t queue)
+static int kick(struct port_rxq *rxq)
 {
-	const struct vhost_queue *q = pair_of(port, queue)->from;
+	const struct vhost_queue *q = vhost_queue_of_rxq(rxq);
 
-	if (!q)
-		return PORT_KICK_DRIVER; /* polled for the other's sake */
 	return q->relay ? PORT_KICK_NONE : q->kick_fd;
 }
 
-bool vhost_arm(struct port *port, uint16_t queue, bool takes)
+static bool arm(struct port_rxq *rxq, bool takes)
 {
-	struct vhost_pair *pair = pair_of(port, queue);
-	struct vhost_queue *q = pair->from;
+	struct vhost_queue *q = vhost_queue_of_rxq(rxq);
 
-	if (wants_service(pair))
-		return false;
 	/* A disabled ring is emptied although no frames are taken. */
-	if (!q || !(takes || q->discards))
+	if (!takes && !q->discards)
 		return true;
 	q->armed = true;
 	return vq_enable_notify(&q->vq, q->packed);
 }
 
-void vhost_disarm(struct port *port, uint16_t queue)
+static void disarm(struct port_rxq *rxq)
 {
-	struct vhost_queue *q = pair_of(port, queue)->from;
+	struct vhost_queue *q = vhost_queue_of_rxq(rxq);
 
-	if (!q || !q->armed)
+	if (!q->armed)
 		return;
 	q->armed = false;
 	vq_disable_notify(&q->vq, q->packed);
 }
+
+static int node(const struct port_rxq *rxq)
+{
+	return vhost_queue_node(vhost_queue_of_rxq(rxq));
+}
+
+static void place(struct port_rxq *rxq, int node)
+{
+	vhost_queue_place(vhost_queue_of_rxq(rxq), node);
+}
+
+const struct port_rxq_ops vhost_rxq_ops = {
+	.kick = kick,
+	.arm = arm,
+	.disarm = disarm,
+	.node = node,
+	.place = place,
+};

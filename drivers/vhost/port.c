@@ -16,96 +16,6 @@
 /* How often control looks whether a worker found a ring broken. */
 #define WATCH_MS 100
 
-/* ---- the worker's side ---- */
-
-static struct vhost_pair *pair_of(struct port *port, uint16_t queue)
-{
-	return &rw_container_of(port, struct vhost_port, port)->pairs[queue];
-}
-
-/* A pair whose other ring wants to be looked at, or is all that runs. */
-static RW_NOINLINE unsigned port_from_serving(
-	struct vhost_pair *pair, struct vhost_queue *service, struct frame *frames, unsigned n)
-{
-	if (service)
-		vhost_service(service, service->to);
-	if (!pair->from)
-		return 0; /* polled for the other's sake */
-	return pair->from->from(pair->from, frames, n);
-}
-
-static unsigned port_from(struct port *port, uint16_t queue, struct frame *frames, unsigned n)
-{
-	struct vhost_pair *pair = pair_of(port, queue);
-	/* Pairs with the release in service_set (rings.c). */
-	struct vhost_queue *service = __atomic_load_n(&pair->service, __ATOMIC_ACQUIRE);
-	struct vhost_queue *q = pair->from;
-
-	if (rw_unlikely(service || !q))
-		return port_from_serving(pair, service, frames, n);
-	return q->from(q, frames, n);
-}
-
-static void port_ahead(struct port *port, uint16_t queue)
-{
-	const struct vhost_queue *q = pair_of(port, queue)->from;
-
-	/* There may be none, the pair being polled for its other ring; a relay's ring is its thread's. */
-	if (rw_likely(q && !q->relay))
-		vq_prefetch_peek(&q->vq, q->packed);
-}
-
-static void port_give_back(struct port *port, uint16_t queue)
-{
-	struct vhost_pair *pair = pair_of(port, queue);
-
-	pair->from->give_back(pair->from);
-}
-
-static void port_to(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n)
-{
-	struct vhost_pair *pair = pair_of(port, queue);
-
-	pair->to->to(pair->to, frames, n);
-}
-
-static void port_settle(struct port *port, uint16_t queue)
-{
-	vhost_settle(pair_of(port, queue)->to);
-}
-
-/* A pair is polled for its transmit ring, for the backlog of the other one, or both. */
-static int port_node(const struct port *port, uint16_t queue)
-{
-	const struct vhost_port *vp = rw_container_of(
-		(struct port *)(uintptr_t)port, struct vhost_port, port);
-	const struct vhost_pair *pair = &vp->pairs[queue];
-	const struct vhost_queue *q = pair->from ? pair->from : pair->service;
-
-	return q ? vhost_queue_node(q) : RW_NUMA_UNKNOWN;
-}
-
-static void port_place(struct port *port, uint16_t queue, int node)
-{
-	const struct vhost_pair *pair = pair_of(port, queue);
-
-	if (pair->from)
-		vhost_queue_place(pair->from, node);
-}
-
-static const struct port_ops port_ops = {
-	.from = port_from,
-	.ahead = port_ahead,
-	.give_back = port_give_back,
-	.to = port_to,
-	.settle = port_settle,
-	.kick = vhost_kick,
-	.arm = vhost_arm,
-	.disarm = vhost_disarm,
-	.node = port_node,
-	.place = port_place,
-};
-
 /* ---- the session ---- */
 
 /* A worker found a ring that lies: say so, here and to the front-end. */
@@ -329,7 +239,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->watch = (struct rw_timer){.fn = watch_due, .arg = vp};
 	vp->announcer = (struct rw_timer){.fn = vhost_announce_due, .arg = vp};
 	vp->path = cfg->path ? strdup(cfg->path) : NULL;
-	ret = port_init(&vp->port, cfg->name, &port_ops, sw_nworkers(cfg->sw));
+	ret = port_init(&vp->port, cfg->name, sw_nworkers(cfg->sw));
 	if (!ret && cfg->path && !vp->path)
 		ret = -ENOMEM;
 	if (ret)
@@ -398,10 +308,10 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.mtu = s ? vu_mtu(s) : 0,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
-		const struct vhost_queue *from = vp->pairs[i].from, *to = vp->pairs[i].to;
+		const struct vhost_queue *rx = vp->pairs[i].rx, *tx = vp->pairs[i].tx;
 
-		out->pairs += from || to;
-		out->broken += from && __atomic_load_n(&from->broken, __ATOMIC_RELAXED);
-		out->broken += to && __atomic_load_n(&to->broken, __ATOMIC_RELAXED);
+		out->pairs += rx || tx;
+		out->broken += rx && __atomic_load_n(&rx->broken, __ATOMIC_RELAXED);
+		out->broken += tx && __atomic_load_n(&tx->broken, __ATOMIC_RELAXED);
 	}
 }

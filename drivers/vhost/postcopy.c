@@ -51,28 +51,36 @@ static void state_set(struct vhost_queue *q, enum relay_state state)
 
 /* ---- the workers' side: fifos instead of rings ---- */
 
-static unsigned relay_from(struct vhost_queue *q, struct frame *frames, unsigned n)
+static unsigned relay_rx(struct port_rxq *rxq, struct frame *frames, unsigned n)
 {
-	q->relay->lent = vhost_fifo_peek(q->relay->fifo, frames, n);
-	return q->relay->lent;
+	struct vhost_relay *relay = vhost_queue_of_rxq(rxq)->relay;
+
+	relay->lent = port_fifo_peek(relay->fifo, frames, n);
+	return relay->lent;
 }
 
-static void relay_give_back(struct vhost_queue *q)
+static void relay_done(struct port_rxq *rxq)
 {
-	vhost_fifo_pop(q->relay->fifo, q->relay->lent);
+	struct vhost_relay *relay = vhost_queue_of_rxq(rxq)->relay;
+
+	port_fifo_pop(relay->fifo, relay->lent);
 }
 
-static void relay_to(struct vhost_queue *q, struct frame *const *frames, unsigned n)
+static void relay_prefetch(struct port_rxq *rxq)
 {
-	struct vhost_relay *relay = q->relay;
+	(void)rxq; /* the ring is the thread's */
+}
 
-	while (__atomic_exchange_n(&relay->lock, 1, __ATOMIC_ACQUIRE))
-		rw_pause();
+/* Nothing is counted as taken before the thread has given it to the guest. */
+static unsigned relay_tx(struct port_txq *txq, struct frame **frames, unsigned n)
+{
+	struct vhost_relay *relay = vhost_queue_of_txq(txq)->relay;
+
 	for (unsigned i = 0; i < n; i++) {
-		if (!vhost_fifo_push(relay->fifo, frames[i]))
+		if (!port_fifo_push(relay->fifo, frames[i]))
 			__atomic_store_n(&relay->full, relay->full + 1, __ATOMIC_RELAXED);
 	}
-	__atomic_store_n(&relay->lock, 0, __ATOMIC_RELEASE);
+	return 0;
 }
 
 /* ---- the thread ---- */
@@ -131,47 +139,49 @@ static bool start(struct vhost_queue *q)
 }
 
 /* From the guest's ring into the fifo; what does not surely fit stays in the ring. */
-static bool move_from(struct vhost_queue *q)
+static bool move_rx(struct vhost_queue *q)
 {
 	struct frame frames[FRAME_BURST];
 	struct vhost_relay *relay = q->relay;
 	/* One less: the gap at the end of the circle may cost as much as a frame. */
-	uint32_t fits = vhost_fifo_room(relay->fifo) / FRAME_ROOM;
+	uint32_t fits = port_fifo_room(relay->fifo) / FRAME_ROOM;
 	unsigned n;
 
 	if (fits < 2 || !q->ready)
 		return false;
-	n = relay->from(q, frames, RW_MIN(fits - 1, (uint32_t)FRAME_BURST));
+	n = relay->rx_burst(&q->rxq, frames, RW_MIN(fits - 1, (uint32_t)FRAME_BURST));
 	for (unsigned i = 0; i < n; i++)
-		vhost_fifo_push(relay->fifo, &frames[i]);
+		port_fifo_push(relay->fifo, &frames[i]);
 	if (n)
-		relay->give_back(q);
+		relay->rx_done(&q->rxq);
 	return n;
 }
 
-/* From the fifo into the guest's ring. */
-static bool move_to(struct vhost_queue *q)
+/* From the fifo into the guest's ring. What a buffer is missing for stays in the fifo. */
+static bool move_tx(struct vhost_queue *q)
 {
 	struct frame held[FRAME_BURST], *frames[FRAME_BURST];
 	struct vhost_relay *relay = q->relay;
 	uint32_t full = __atomic_load_n(&relay->full, __ATOMIC_RELAXED);
-	unsigned n = vhost_fifo_peek(relay->fifo, held, FRAME_BURST);
+	unsigned n = port_fifo_peek(relay->fifo, held, FRAME_BURST);
+	struct port_tally tally = {0};
 
 	port_count(&q->counters->drops[PORT_DROP_NO_BUFFER], full - relay->counted);
 	relay->counted = full;
 	if (!q->ready) {
 		port_count(&q->counters->drops[PORT_DROP_NO_BUFFER], n);
-		vhost_fifo_pop(relay->fifo, n);
+		port_fifo_pop(relay->fifo, n);
 		return n;
 	}
-	vhost_service(q, relay->to);
-	if (!n)
+	if (!n && !__atomic_exchange_n(&q->txq.wants_poll, 0, __ATOMIC_ACQUIRE))
 		return false;
 	for (unsigned i = 0; i < n; i++)
 		frames[i] = &held[i];
-	relay->to(q, frames, n);
-	vhost_fifo_pop(relay->fifo, n);
-	return true;
+	q->txq.deferred = 0;
+	port_tally_frames(&tally, frames, relay->tx_burst(&q->txq, frames, n));
+	port_tally_commit(&tally, q->counters);
+	port_fifo_pop(relay->fifo, n - q->txq.deferred);
+	return n > q->txq.deferred;
 }
 
 static bool serve(struct vhost_postcopy *pc, unsigned ring)
@@ -184,9 +194,9 @@ static bool serve(struct vhost_postcopy *pc, unsigned ring)
 	case RELAY_NEW:
 		return start(q);
 	case RELAY_RUNNING:
-		return ring & 1 ? move_from(q) : move_to(q);
+		return ring & 1 ? move_rx(q) : move_tx(q);
 	default:
-		if (!(ring & 1) && move_to(q))
+		if (!(ring & 1) && move_tx(q))
 			return true;
 		__atomic_store_n(&pc->queues[ring], NULL, __ATOMIC_RELAXED);
 		state_set(q, RELAY_STOPPED);
@@ -285,19 +295,23 @@ int vhost_postcopy_take(struct vhost_port *vp, unsigned i, struct vhost_queue *q
 	relay = rw_zalloc(sizeof(*relay));
 	if (!relay)
 		return -ENOMEM;
-	relay->fifo = vhost_fifo_new();
+	relay->fifo = port_fifo_new();
 	if (!relay->fifo) {
 		rw_free(relay);
 		return -ENOMEM;
 	}
-	relay->from = q->from;
-	relay->give_back = q->give_back;
-	relay->to = q->to;
 	q->relay = relay;
-	q->from = relay_from;
-	q->give_back = relay_give_back;
-	q->to = relay_to;
-	q->demotes = false; /* what the thread writes is not for workers to settle */
+	if (q->rx) {
+		relay->rx_burst = q->rxq.burst;
+		relay->rx_done = q->rxq.done;
+		q->rxq.burst = relay_rx;
+		q->rxq.done = relay_done;
+		q->rxq.prefetch = relay_prefetch;
+	} else {
+		relay->tx_burst = q->txq.burst;
+		q->txq.burst = relay_tx;
+		q->txq.demote = NULL; /* what the thread writes is not for workers to demote */
+	}
 	__atomic_store_n(&vp->postcopy->queues[i], q, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -306,7 +320,7 @@ void vhost_relay_free(struct vhost_relay *relay)
 {
 	if (!relay)
 		return;
-	vhost_fifo_free(relay->fifo);
+	port_fifo_free(relay->fifo);
 	rw_free(relay);
 }
 
@@ -368,7 +382,7 @@ static bool all_sent(struct vhost_port *vp, unsigned first, unsigned n)
 	for (unsigned i = first; i < first + n; i++) {
 		const struct vhost_queue *q = *vhost_ring_queue(vp, i);
 
-		if (i & 1 && q && q->relay && !vhost_fifo_is_empty(q->relay->fifo))
+		if (i & 1 && q && q->relay && !port_fifo_is_empty(q->relay->fifo))
 			return false;
 	}
 	return true;
@@ -418,7 +432,7 @@ static void relay_finish(struct vhost_queue *q, unsigned i)
 	struct vhost_relay *relay = q->relay;
 	enum port_drop why = i & 1 ? PORT_DROP_DISABLED : PORT_DROP_LINK_DOWN;
 
-	port_count(&q->counters->drops[why], vhost_fifo_clear(relay->fifo));
+	port_count(&q->counters->drops[why], port_fifo_clear(relay->fifo));
 	port_count(&q->counters->drops[PORT_DROP_NO_BUFFER], relay->full - relay->counted);
 	relay->counted = relay->full;
 }

@@ -15,15 +15,14 @@
 /* The stand-in for a ring. */
 struct vhost_relay {
 	uint32_t state;   /* postcopy.c */
-	uint32_t lock;    /* tx: workers that fill the fifo */
-	uint32_t full;    /* tx: frames that found no room; under the lock */
+	uint32_t full;    /* tx: frames that found no room; written under the queue's lock */
 	uint32_t counted; /* ... of which the thread has counted so many */
 	unsigned lent;    /* rx: frames of the burst on loan */
-	struct vhost_fifo *fifo;
+	struct port_fifo *fifo;
 	/* The bodies that move the ring, for the thread. */
-	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
-	void (*give_back)(struct vhost_queue *q);
-	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n);
+	unsigned (*rx_burst)(struct port_rxq *q, struct frame *frames, unsigned n);
+	void (*rx_done)(struct port_rxq *q);
+	unsigned (*tx_burst)(struct port_txq *q, struct frame **frames, unsigned n);
 };
 
 /* Whether the port's rings must be run by a thread of their own. */

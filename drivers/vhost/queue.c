@@ -190,6 +190,30 @@ static struct vhost_queue *queue_alloc(uint32_t num, bool from)
 	return q;
 }
 
+/* What the switch knows of it, but for its operations. */
+static int port_queue_init(struct vhost_queue *q, const struct vhost_queue_config *cfg)
+{
+	uint16_t index = (uint16_t)(cfg->ring / 2);
+	int ret = q->rx ? port_rxq_init(&q->rxq, cfg->port, index)
+			: port_txq_init(&q->txq, cfg->port, index);
+
+	if (ret)
+		return ret;
+	q->counters = q->rx ? q->rxq.counters : q->txq.counters;
+	if (q->rx)
+		return 0;
+	q->txq.shared = cfg->shared;
+	/* Behind an IOMMU frames may have to wait for buffers; in post-copy they wait elsewhere. */
+	if (!vu_iotlb(cfg->session) || cfg->deferred)
+		return 0;
+	q->txq.backlog = port_fifo_new();
+	if (!q->txq.backlog)
+		return -ENOMEM;
+	/* The buffers that were posted before the ring started are asked for at once. */
+	port_txq_want_poll(&q->txq);
+	return 0;
+}
+
 int vhost_queue_new(
 	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing)
 {
@@ -202,17 +226,14 @@ int vhost_queue_new(
 	if (!q)
 		return -ENOMEM;
 	q->space = vu_ring_space(s).kind;
+	q->rx = from;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
-	q->shared = cfg->shared;
 	q->wake_fd = cfg->wake_fd;
-	q->counters = from ? &cfg->counters->rx : &cfg->counters->tx;
+	ret = port_queue_init(q, cfg);
+	if (ret)
+		goto err;
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
-	q->backlog = from || !vu_iotlb(s) ? NULL : vhost_fifo_new();
-	if (!from && vu_iotlb(s) && !q->backlog)
-		goto err;
-	/* The buffers that were posted before the ring started are asked for at once. */
-	q->wants_service = q->backlog != NULL;
 	ret = ring_prepare(q, cfg, missing);
 	if (!ret && !cfg->deferred)
 		ret = vhost_queue_init(q);
@@ -222,9 +243,9 @@ int vhost_queue_new(
 	q->discards = from && !ring->enabled;
 	q->kick_fd = vhost_kick_of(s, cfg->ring);
 	if (from)
-		vhost_from_init(q, q->discards);
+		vhost_rx_init(q, q->discards);
 	else
-		vhost_to_init(q, mergeable);
+		vhost_tx_init(q, mergeable);
 	*out = q;
 	return 0;
 err:
@@ -240,7 +261,8 @@ void vhost_queue_free(struct vhost_queue *q)
 	for (size_t i = 0; i < RW_ARRAY_SIZE(q->area); i++)
 		gm_linear_put(&q->area[i]);
 	vhost_relay_free(q->relay);
-	vhost_fifo_free(q->backlog);
+	if (!q->rx)
+		port_fifo_free(q->txq.backlog);
 	free(q->pieces);
 	rw_pages_free(&pages);
 }
@@ -277,9 +299,9 @@ void vhost_ask(struct vhost_queue *q)
 		 * it. Asked once more, the question could be about a buffer that the guest has got
 		 * back by then. Look again with the present view.
 		 */
-		__atomic_store_n(&q->wants_service, 1, __ATOMIC_RELEASE);
-		/* The worker that polls the pair may be another one, and sleep: control wakes it. */
-		if (q->backlog && q->shared)
+		vhost_want_poll(q);
+		/* The worker that polls the queue may be another one, and sleep: control wakes it. */
+		if (!q->rx && q->txq.backlog && q->txq.shared)
 			wake_control(q);
 	} else {
 		asks->denied = false; /* what was refused before is old news */

@@ -5,9 +5,9 @@
  * that is constant from then on; owned by workers while the switch's plan names it; freed by control
  * when it rests. Nothing in it changes hands any other way.
  */
-#include "fifo.h"
 #include "frame.h"
 #include "port.h"
+#include "port_fifo.h"
 #include "rw_copy.h"
 #include "rw_numa.h"
 #include "rw_virtio_net.h"
@@ -50,9 +50,15 @@ struct vhost_relay; /* postcopy.h */
 struct vu_session;  /* vu_session.h */
 
 struct vhost_queue {
+	/* What the switch knows of it. */
+	union {
+		struct port_rxq rxq;
+		struct port_txq txq;
+	};
+	bool rx; /* which of the two */
 	struct vq vq;
-	struct port_counters *counters;
-	struct rw_seg *segs; /* scratch of one burst: queue.c says how many */
+	struct port_counters *counters; /* the same as rxq's or txq's */
+	struct rw_seg *segs;            /* scratch of one burst: queue.c says how many */
 	uint32_t hdr_len;
 	/* Offloads that the guest negotiated to send (rx) or to take (tx). */
 	bool csum;
@@ -61,19 +67,12 @@ struct vhost_queue {
 	bool tso6;
 	bool uso4;
 	bool uso6;
-	bool shared;     /* several workers may fill it: take the lock */
-	uint32_t lock;   /* 1: held, for one burst */
 	uint32_t broken; /* set by a worker for control to see */
 	bool discards;   /* rx: of a disabled ring */
 	bool armed;      /* the guest was asked for kicks: kick.c */
 	int kick_fd;     /* rx: the session's eventfd, or PORT_KICK_* */
 
-	/* The body, specialised for the ring's format and features. */
-	unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
-	void (*give_back)(struct vhost_queue *q);
-	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n);
 	rw_copy_fn copy; /* tx: the best of this CPU for payload */
-	bool demotes;    /* tx: this CPU can pass lines on to where the guest finds them sooner */
 
 	/* rx: chains of the burst on loan, in ring order. */
 	uint32_t ndone;
@@ -88,10 +87,8 @@ struct vhost_queue {
 	uint32_t log_hint;
 	struct dl_batch batch;
 	struct vhost_asks asks;
-	struct vhost_fifo *backlog; /* tx behind an IOMMU: frames that wait for buffers */
-	uint32_t wants_service;     /* 1: look at the backlog although no frame comes */
-	int wake_fd;                /* eventfd by which control learns of `asks` */
-	struct vhost_relay *relay;  /* NULL but in a postcopy migration */
+	int wake_fd;               /* eventfd by which control learns of `asks` */
+	struct vhost_relay *relay; /* NULL but in a postcopy migration */
 
 	/* Control only, and the thread that sets the ring up. */
 	struct vq_config init;
@@ -109,8 +106,8 @@ struct vhost_queue {
 struct vhost_queue_config {
 	const struct vu_session *session;
 	unsigned ring;
-	struct port_pair *counters;
-	bool shared;
+	struct port *port;
+	bool shared;   /* several workers may fill it */
 	bool deferred; /* whoever runs it sets the ring up: touching guest memory may take long */
 	int wake_fd;
 };
@@ -139,14 +136,19 @@ static inline unsigned vhost_mode_of(const struct vhost_queue *q)
 	return (q->packed ? VQ_PACKED : 0) | (q->slow ? VQ_SLOW : usual);
 }
 
-/* Choose the functions for a rx (`discard`: of a disabled ring) or transmit queue. */
-void vhost_from_init(struct vhost_queue *q, bool discard);
-void vhost_to_init(struct vhost_queue *q, bool mergeable);
+/* Choose the operations of a receive queue (`discard`: of a disabled ring) or transmit queue. */
+void vhost_rx_init(struct vhost_queue *q, bool discard);
+void vhost_tx_init(struct vhost_queue *q, bool mergeable);
 
-/*
- * To a transmit queue that was given frames lately: the worker has time to spare. Thread: worker.
- */
-void vhost_settle(struct vhost_queue *q);
+static inline struct vhost_queue *vhost_queue_of_rxq(const struct port_rxq *q)
+{
+	return rw_container_of((struct port_rxq *)(uintptr_t)q, struct vhost_queue, rxq);
+}
+
+static inline struct vhost_queue *vhost_queue_of_txq(struct port_txq *q)
+{
+	return rw_container_of(q, struct vhost_queue, txq);
+}
 
 /*
  * After VQ_MISS, for the chain fetched from `at`: put it back and ask control for what is missing, unless
@@ -164,18 +166,11 @@ static inline bool vhost_asks_open(const struct vhost_queue *q)
 	return __atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE);
 }
 
-/*
- * Let a transmit queue see, by its body `to`, whether its backlog can go on. Thread: a worker that polls
- * the pair, or the one that stands in for it.
- */
-static inline void vhost_service(struct vhost_queue *q,
-	void (*to)(struct vhost_queue *q, struct frame *const *frames, unsigned n))
+/* What the queue asked for is answered: a backlog may go on. A receive queue is polled anyway. */
+static inline void vhost_want_poll(struct vhost_queue *q)
 {
-	/* Pairs with the release in asks_close (iommu.c). */
-	if (!__atomic_load_n(&q->wants_service, __ATOMIC_ACQUIRE))
-		return;
-	__atomic_store_n(&q->wants_service, 0, __ATOMIC_RELAXED);
-	to(q, NULL, 0);
+	if (!q->rx)
+		port_txq_want_poll(&q->txq);
 }
 
 /* Tell control that the ring lies. Thread: worker. */

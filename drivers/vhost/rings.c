@@ -5,26 +5,15 @@
 
 #include "postcopy.h"
 
-static void ring_set(struct vhost_port *vp, unsigned ring, bool run)
+/* Have the queue of ring `i` run, or none. */
+static void ring_set(struct vhost_port *vp, unsigned i, struct vhost_queue *q)
 {
-	sw_queue_set(vp->sw, &vp->port, ring & 1 ? SW_RX : SW_TX, (uint16_t)(ring / 2), run);
-}
+	uint16_t index = (uint16_t)(i / 2);
 
-static void service_set(struct vhost_port *vp, unsigned ring, struct vhost_queue *q)
-{
-	if (!(ring & 1))
-		__atomic_store_n(&vp->pairs[ring / 2].service, q, __ATOMIC_RELEASE);
-}
-
-/*
- * The worker that polls a pair also looks after the backlog of its receive ring, and so it does while the
- * guest sends nothing.
- */
-static void poll_set(struct vhost_port *vp, unsigned pair)
-{
-	const struct vhost_pair *p = &vp->pairs[pair];
-
-	sw_queue_set(vp->sw, &vp->port, SW_RX, (uint16_t)pair, p->from || p->service);
+	if (i & 1)
+		sw_rxq_set(vp->sw, &vp->port, index, q ? &q->rxq : NULL);
+	else
+		sw_txq_set(vp->sw, &vp->port, index, q ? &q->txq : NULL);
 }
 
 bool vhost_quiesce(void *dev)
@@ -44,10 +33,7 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 	if (!vhost_postcopy_drain(vp, first, n))
 		return false;
 	for (unsigned i = first; i < first + n; i++) {
-		service_set(vp, i, NULL);
-		ring_set(vp, i, false);
-		if (!(i & 1))
-			poll_set(vp, i / 2);
+		ring_set(vp, i, NULL);
 		vp->waiting[i] = false;
 	}
 	sw_commit(vp->sw);
@@ -61,14 +47,11 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		if ((*q)->ready)
 			vu_ring_rested(vp->session, i, vq_base(&(*q)->vq, (*q)->packed));
 		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
-		if ((*q)->backlog)
-			port_count(&(*q)->counters->drops[PORT_DROP_NO_BUFFER],
-				vhost_fifo_clear((*q)->backlog));
+		if (!(*q)->rx)
+			port_txq_clear(&(*q)->txq);
 		vhost_queue_free(*q);
 		*q = NULL;
-		poll_set(vp, i / 2);
 	}
-	sw_commit(vp->sw);
 	return true;
 }
 
@@ -85,10 +68,10 @@ void vhost_ring_stopped(void *dev, unsigned ring)
 static int ring_resume(struct vhost_port *vp, unsigned i)
 {
 	struct vhost_queue **q = vhost_ring_queue(vp, i);
-	uint16_t pair = (uint16_t)(i / 2);
 	struct vhost_queue_config cfg = {
 		.session = vp->session,
 		.ring = i,
+		.port = &vp->port,
 		.shared = sw_nworkers(vp->sw) > 1,
 		.deferred = vhost_postcopy_wanted(vp),
 		.wake_fd = vp->wake_fd,
@@ -100,11 +83,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	/* A disabled transmit ring supplies nothing; a disabled receive ring is drained. */
 	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vu_ring(vp->session, i)->enabled))
 		return 0;
-	ret = port_pair_prepare(&vp->port, pair);
-	if (!ret) {
-		cfg.counters = vp->port.pairs[pair];
-		ret = vhost_queue_new(&cfg, &made, &missing);
-	}
+	ret = vhost_queue_new(&cfg, &made, &missing);
 	if (ret == -EAGAIN) {
 		vhost_iommu_wait(vp, i, missing);
 		return 0;
@@ -121,20 +100,11 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	}
 	vp->broken_told[i] = false;
 	vp->waiting[i] = false;
-	if ((i & 1) && vp->pairs[pair].service) {
-		/* A worker polls the pair already: it must not see this change. */
-		ring_set(vp, i, false);
-		sw_commit(vp->sw);
-	}
 	/* Any worker may fill a receive ring: its state stays with the guest's memory. */
 	if (!(i & 1))
 		vhost_queue_place(made, vhost_queue_node(made));
 	*q = made;
-	ring_set(vp, i, true);
-	if (made->backlog && !cfg.deferred) {
-		service_set(vp, i, made);
-		poll_set(vp, pair);
-	}
+	ring_set(vp, i, made);
 	return 0;
 }
 

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "kick.h"
 #include "net_hdr.h"
-#include "queue.h"
 #include "vq_ops.h"
 
 /* A chain whose frame is being opened. */
@@ -181,7 +181,7 @@ RW_ALWAYS_INLINE bool frame_open_whole(
 	return true;
 }
 
-RW_ALWAYS_INLINE void give_back(struct vhost_queue *q, const unsigned mode)
+RW_ALWAYS_INLINE void done(struct vhost_queue *q, const unsigned mode)
 {
 	if (!(mode & VQ_SLOW)) {
 		vq_complete_batch(&q->vq, q->done, q->ndone, mode, false);
@@ -274,12 +274,12 @@ RW_ALWAYS_INLINE unsigned lend(
 	for (unsigned i = 0; i < good; i++)
 		got += frame_open(q, &loans[i], &frames[got], mode);
 	if (rw_unlikely(!got && q->ndone))
-		give_back(q, mode);
+		done(q, mode);
 	return got;
 }
 
 /* How many chains wait, `n` at most. Most polls find none, and go no further. */
-RW_ALWAYS_INLINE unsigned look(struct vhost_queue *q, unsigned n, const unsigned mode)
+RW_ALWAYS_INLINE unsigned peek(struct vhost_queue *q, unsigned n, const unsigned mode)
 {
 	n = vq_peek(&q->vq, (uint16_t)n, mode);
 	if (!n && rw_unlikely(q->vq.broken))
@@ -296,8 +296,15 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 	if (good)
 		port_count(&q->counters->drops[PORT_DROP_DISABLED], good);
 	if (q->ndone)
-		give_back(q, mode);
+		done(q, mode);
 	return 0;
+}
+
+static void prefetch(struct port_rxq *rxq)
+{
+	const struct vhost_queue *q = vhost_queue_of_rxq(rxq);
+
+	vq_prefetch_peek(&q->vq, q->packed);
 }
 
 #define LEND(name, mode, target)                                                             \
@@ -306,23 +313,25 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 	{                                                                                    \
 		return lend(q, frames, n, mode);                                             \
 	}                                                                                    \
-	static unsigned from_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
+	static unsigned burst_##name(struct port_rxq *rxq, struct frame *frames, unsigned n) \
 	{                                                                                    \
-		n = look(q, n, mode);                                                        \
+		struct vhost_queue *q = vhost_queue_of_rxq(rxq);                             \
+                                                                                             \
+		n = peek(q, n, mode);                                                        \
 		return n ? lend_##name(q, frames, n) : 0;                                    \
 	}
 
 /* One set of bodies for each mode; for wide registers, too, where it matters. */
-#define BODIES(name, mode)                                                                      \
-	LEND(name, mode, )                                                                      \
-	static unsigned discard_##name(struct vhost_queue *q, struct frame *frames, unsigned n) \
-	{                                                                                       \
-		(void)frames, (void)n;                                                          \
-		return discard(q, mode);                                                        \
-	}                                                                                       \
-	static void give_back_##name(struct vhost_queue *q)                                     \
-	{                                                                                       \
-		give_back(q, mode);                                                             \
+#define BODIES(name, mode)                                                                     \
+	LEND(name, mode, )                                                                     \
+	static unsigned discard_##name(struct port_rxq *rxq, struct frame *frames, unsigned n) \
+	{                                                                                      \
+		(void)frames, (void)n;                                                         \
+		return discard(vhost_queue_of_rxq(rxq), mode);                                 \
+	}                                                                                      \
+	static void done_##name(struct port_rxq *rxq)                                          \
+	{                                                                                      \
+		done(vhost_queue_of_rxq(rxq), mode);                                           \
 	}
 
 BODIES(split, 0)
@@ -332,24 +341,25 @@ BODIES(packed_slow, VQ_PACKED | VQ_SLOW)
 LEND(split_wide, VHOST_WIDE, RW_WIDE)
 LEND(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
-void vhost_from_init(struct vhost_queue *q, bool discarding)
+void vhost_rx_init(struct vhost_queue *q, bool discarding)
 {
 	static const struct {
-		unsigned (*from)(struct vhost_queue *q, struct frame *frames, unsigned n);
-		unsigned (*discard)(struct vhost_queue *q, struct frame *frames, unsigned n);
-		void (*give_back)(struct vhost_queue *q);
+		unsigned (*burst)(struct port_rxq *q, struct frame *frames, unsigned n);
+		unsigned (*discard)(struct port_rxq *q, struct frame *frames, unsigned n);
+		void (*done)(struct port_rxq *q);
 	} bodies[] = {
-		[0] = {from_split, discard_split, give_back_split},
-		[VQ_PACKED] = {from_packed, discard_packed, give_back_packed},
-		[VQ_SLOW] = {from_split_slow, discard_split_slow, give_back_split_slow},
-		[VQ_PACKED |
-			VQ_SLOW] = {from_packed_slow, discard_packed_slow, give_back_packed_slow},
+		[0] = {burst_split, discard_split, done_split},
+		[VQ_PACKED] = {burst_packed, discard_packed, done_packed},
+		[VQ_SLOW] = {burst_split_slow, discard_split_slow, done_split_slow},
+		[VQ_PACKED | VQ_SLOW] = {burst_packed_slow, discard_packed_slow, done_packed_slow},
 		/* Neither of the others copies anything. */
-		[VHOST_WIDE] = {from_split_wide, discard_split, give_back_split},
-		[VHOST_WIDE | VQ_PACKED] = {from_packed_wide, discard_packed, give_back_packed},
+		[VHOST_WIDE] = {burst_split_wide, discard_split, done_split},
+		[VHOST_WIDE | VQ_PACKED] = {burst_packed_wide, discard_packed, done_packed},
 	};
 	unsigned mode = vhost_mode_of(q);
 
-	q->give_back = bodies[mode].give_back;
-	q->from = discarding ? bodies[mode].discard : bodies[mode].from;
+	q->rxq.burst = discarding ? bodies[mode].discard : bodies[mode].burst;
+	q->rxq.done = bodies[mode].done;
+	q->rxq.prefetch = prefetch;
+	q->rxq.ops = &vhost_rxq_ops;
 }

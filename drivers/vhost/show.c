@@ -161,7 +161,7 @@ void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_
 	const struct vu_session *s = vp->session;
 	const struct vu_ring *r = vu_ring(s, i);
 	const struct vhost_pair *pair = &vp->pairs[i / 2];
-	const struct vhost_queue *q = i & 1 ? pair->from : pair->to;
+	const struct vhost_queue *q = i & 1 ? pair->rx : pair->tx;
 	bool packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
 	bool broken = q && __atomic_load_n(&q->broken, __ATOMIC_RELAXED);
 

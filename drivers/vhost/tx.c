@@ -17,22 +17,6 @@ struct slot {
 	uint16_t num_buffers;
 };
 
-static inline void lock(struct vhost_queue *q)
-{
-	if (!q->shared)
-		return;
-	while (__atomic_exchange_n(&q->lock, 1, __ATOMIC_ACQUIRE)) {
-		while (__atomic_load_n(&q->lock, __ATOMIC_RELAXED))
-			rw_pause();
-	}
-}
-
-static inline void unlock(struct vhost_queue *q)
-{
-	if (q->shared)
-		__atomic_store_n(&q->lock, 0, __ATOMIC_RELEASE);
-}
-
 /* UDP segmentation is one type for both versions of IP, but two features of a receiver. */
 static bool uso_fits(const struct vhost_queue *q, const struct frame *f)
 {
@@ -311,7 +295,7 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint3
 
 /* Frames and the buffers they go to, one each. */
 struct whole {
-	const struct frame *const *frames;
+	struct frame *const *frames;
 	const struct rw_seg *segs;
 	unsigned n;
 	bool ahead; /* long ones: fetch their lines, too */
@@ -354,23 +338,22 @@ static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
  * The usual case, without slow-path features: each frame goes to one buffer of one descriptor. How many frames are
  * dealt with; the next one does not fit this, or the ring has no more.
  */
-RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *frames, unsigned n,
-	struct port_tally *tally, const unsigned mode)
+RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames, unsigned n,
+	unsigned *took, const unsigned mode)
 {
 	struct vq_chain chains[FRAME_BURST];
-	const struct frame *placed[FRAME_BURST];
 	unsigned m = vq_peek(&q->vq, (uint16_t)n, mode), k = 0, i;
 	const uint32_t hdr_len = q->hdr_len;
 	const struct rw_seg *segs = q->segs;
-	struct whole whole = {.frames = placed, .segs = segs};
-	uint64_t bytes = tally->bytes;
+	struct whole whole = {.frames = frames, .segs = segs};
+	uint64_t bytes = 0;
 	bool apart;
 
 	/* An empty ring is the driver's to write: its lines are left there. */
 	m = m ? vq_fetch_batch(&q->vq, q->segs, chains, m, mode, true) : 0;
 	apart = m && hdr_len == NET_HDR_LONG && net_hdr_is_apart(segs[0].data);
 	for (i = 0; i < n; i++) {
-		const struct frame *f = frames[i];
+		struct frame *f = frames[i];
 		uint32_t need = hdr_len + f->len;
 
 		if (rw_unlikely(!offload_fits(q, f)))
@@ -379,12 +362,12 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 			break;
 		prefetch_buffer(segs[k].data, f->len, apart);
 		chains[k].len = need;
-		placed[k++] = f;
-		port_tally_add(tally, f);
+		bytes += f->len;
+		frames[k++] = f;
 	}
+	*took = k;
 	vq_unfetch(&q->vq, m - k, mode);
 	vq_complete_batch(&q->vq, chains, k, mode, true);
-	bytes = tally->bytes - bytes;
 	q->nfresh = bytes <= k * SHORT ? k : 0;
 	/* Where most are short, it would cost more than it saves. */
 	whole.ahead = bytes > k * BUFFER_LINES * RW_CACHE_LINE;
@@ -398,11 +381,14 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame *const *
 	return i;
 }
 
-/* Place and fill `n` frames. How many are dealt with: all, unless the IOTLB lacks a buffer. */
-RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const *frames, unsigned n,
-	struct port_tally *tally, const unsigned mode, const bool mergeable)
+/*
+ * Place and fill `n` frames; the `*took` that fit are moved to the front. How many are dealt with: all, unless
+ * the IOTLB lacks a buffer.
+ */
+RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frames, unsigned n,
+	unsigned *took, const unsigned mode, const bool mergeable)
 {
-	unsigned i = mode & VQ_SLOW ? 0 : put_whole(q, frames, n, tally, mode);
+	unsigned i = mode & VQ_SLOW ? 0 : put_whole(q, frames, n, took, mode);
 	struct slot slots[FRAME_BURST];
 	bool missed = false;
 
@@ -429,7 +415,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame *const 
 			if (placed != PLACED)
 				continue;
 			prefetch_buffer(slot->segs->data, frames[i]->len, false);
-			port_tally_add(tally, frames[i]);
+			frames[(*took)++] = frames[i];
 			seg += nsegs;
 			nslots++;
 		}
@@ -465,76 +451,44 @@ RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 		vhost_ask(q);
 }
 
-/*
- * Behind an IOMMU: frames that wait go first; when a buffer is not known yet, the others wait too.
- */
-RW_ALWAYS_INLINE void put_in_turn(struct vhost_queue *q, struct frame *const *frames, unsigned n,
-	struct port_tally *tally, const unsigned mode, const bool mergeable)
-{
-	struct frame held[FRAME_BURST], *waiting[FRAME_BURST];
-	unsigned m, done = 0;
-
-	for (;;) {
-		m = vhost_fifo_peek(q->backlog, held, FRAME_BURST);
-		if (!m)
-			break;
-		for (unsigned i = 0; i < m; i++)
-			waiting[i] = &held[i];
-		done = put_frames(q, waiting, m, tally, mode, mergeable);
-		vhost_fifo_pop(q->backlog, done);
-		if (done < m)
-			break;
-	}
-	done = m ? 0 : put_frames(q, frames, n, tally, mode, mergeable);
-	for (; done < n; done++) {
-		if (!vhost_fifo_push(q->backlog, frames[done]))
-			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
-	}
-	look_ahead(q, mode);
-}
-
-RW_ALWAYS_INLINE void tx_burst(struct vhost_queue *q, struct frame *const *frames, unsigned n,
+RW_ALWAYS_INLINE unsigned tx_burst(struct vhost_queue *q, struct frame **frames, unsigned n,
 	const unsigned mode, const bool mergeable)
 {
-	struct port_tally tally = {0};
+	unsigned took = 0, dealt;
 
-	lock(q);
 	if (mode & VQ_SLOW)
 		vq_prefetch(&q->vq, vq_peek(&q->vq, (uint16_t)n, mode), mode);
-	if ((mode & VQ_SLOW) && q->backlog)
-		put_in_turn(q, frames, n, &tally, mode, mergeable);
-	else
-		put_frames(q, frames, n, &tally, mode, mergeable);
+	dealt = put_frames(q, frames, n, &took, mode, mergeable);
+	if ((mode & VQ_SLOW) && q->vq.tlb) {
+		q->txq.deferred = n - dealt;
+		look_ahead(q, mode);
+	}
 	if (q->vq.npending) {
 		vq_flush(&q->vq, mode);
 		vq_signal(&q->vq, mode);
 	}
-	port_tally_commit(&tally, q->counters);
-	unlock(q);
+	return took;
 }
 
-void vhost_settle(struct vhost_queue *q)
+static void demote(struct port_txq *txq)
 {
-	if (!q->demotes)
-		return;
-	lock(q);
+	struct vhost_queue *q = vhost_queue_of_txq(txq);
+
 	for (unsigned i = 0; i < q->nfresh; i++)
 		rw_demote(q->segs[i].data + q->hdr_len);
 	q->nfresh = 0;
-	unlock(q);
 }
 
 /* One body for each mode, without and with mergeable buffers; for wide registers, too, where it matters. */
-#define BODIES(name, mode, target)                                              \
-	target static void to_##name(                                           \
-		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
-	{                                                                       \
-		tx_burst(q, frames, n, mode, false);                            \
-	}                                                                       \
-	target static void to_##name##_mergeable(                               \
-		struct vhost_queue *q, struct frame *const *frames, unsigned n) \
-	{                                                                       \
-		tx_burst(q, frames, n, mode, true);                             \
+#define BODIES(name, mode, target)                                                                \
+	target static unsigned tx_##name(struct port_txq *txq, struct frame **frames, unsigned n) \
+	{                                                                                         \
+		return tx_burst(vhost_queue_of_txq(txq), frames, n, mode, false);                 \
+	}                                                                                         \
+	target static unsigned tx_##name##_mergeable(                                             \
+		struct port_txq *txq, struct frame **frames, unsigned n)                          \
+	{                                                                                         \
+		return tx_burst(vhost_queue_of_txq(txq), frames, n, mode, true);                  \
 	}
 
 BODIES(split, 0, )
@@ -544,19 +498,19 @@ BODIES(packed_slow, VQ_PACKED | VQ_SLOW, )
 BODIES(split_wide, VHOST_WIDE, RW_WIDE)
 BODIES(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
 
-void vhost_to_init(struct vhost_queue *q, bool mergeable)
+void vhost_tx_init(struct vhost_queue *q, bool mergeable)
 {
-	static void (*const bodies[][2])(
-		struct vhost_queue * q, struct frame *const *frames, unsigned n) = {
-		[0] = {to_split, to_split_mergeable},
-		[VQ_PACKED] = {to_packed, to_packed_mergeable},
-		[VQ_SLOW] = {to_split_slow, to_split_slow_mergeable},
-		[VQ_PACKED | VQ_SLOW] = {to_packed_slow, to_packed_slow_mergeable},
-		[VHOST_WIDE] = {to_split_wide, to_split_wide_mergeable},
-		[VHOST_WIDE | VQ_PACKED] = {to_packed_wide, to_packed_wide_mergeable},
+	static unsigned (*const bodies[][2])(
+		struct port_txq * txq, struct frame * *frames, unsigned n) = {
+		[0] = {tx_split, tx_split_mergeable},
+		[VQ_PACKED] = {tx_packed, tx_packed_mergeable},
+		[VQ_SLOW] = {tx_split_slow, tx_split_slow_mergeable},
+		[VQ_PACKED | VQ_SLOW] = {tx_packed_slow, tx_packed_slow_mergeable},
+		[VHOST_WIDE] = {tx_split_wide, tx_split_wide_mergeable},
+		[VHOST_WIDE | VQ_PACKED] = {tx_packed_wide, tx_packed_wide_mergeable},
 	};
 
-	q->to = bodies[vhost_mode_of(q)][mergeable];
+	q->txq.burst = bodies[vhost_mode_of(q)][mergeable];
+	q->txq.demote = rw_demotes() ? demote : NULL;
 	q->copy = rw_copy_best();
-	q->demotes = rw_demotes();
 }

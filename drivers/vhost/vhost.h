@@ -15,12 +15,10 @@
 
 struct vhost_postcopy;
 
-/* What workers read of a queue pair. An entry of the plan keeps it alive. */
+/* A queue pair; NULL: that queue does not run. */
 struct vhost_pair {
-	struct vhost_queue *from;
-	struct vhost_queue *to;
-	/* `to` when it has a backlog, which the worker that polls `from` looks after; atomic. */
-	struct vhost_queue *service;
+	struct vhost_queue *rx;
+	struct vhost_queue *tx;
 };
 
 /* A station behind the port, as it came with a migrated guest. */
@@ -48,10 +46,9 @@ struct vhost_port {
 	struct rw_log_limit limit;
 
 	struct vu_session *session; /* NULL: no front-end */
-	/* Workers read these; what is around them, control writes at times. */
-	struct vhost_pair pairs[PORT_MAX_PAIRS] RW_CACHE_ALIGNED;
-	bool broken_told[VU_MAX_RINGS] RW_CACHE_ALIGNED; /* the ring's present trouble was logged */
-	bool rested[VU_MAX_RINGS]; /* nothing was in flight when the ring was paused last */
+	struct vhost_pair pairs[PORT_MAX_PAIRS];
+	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
+	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
 
 	/* iommu.c */
 	int wake_fd; /* eventfd: a worker asks for translations */
@@ -74,12 +71,12 @@ struct vhost_port {
 	struct vhost_postcopy *postcopy; /* NULL: the workers run the queues */
 };
 
-/* Ring 2k is pair k's receiveq, tx; 2k + 1 its transmitq, rx (virtio 1.2, 5.1.2). */
+/* Ring 2k is pair k's receiveq, our tx; 2k + 1 its transmitq, our rx (virtio 1.2, 5.1.2). */
 static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsigned ring)
 {
 	struct vhost_pair *pair = &vp->pairs[ring / 2];
 
-	return ring & 1 ? &pair->from : &pair->to;
+	return ring & 1 ? &pair->rx : &pair->tx;
 }
 
 /* rings.c: see struct vu_ops. */

@@ -15,9 +15,9 @@ const char *port_drop_name(enum port_drop why)
 	return drop_names[why];
 }
 
-int port_init(struct port *port, const char *name, const struct port_ops *ops, unsigned nworkers)
+int port_init(struct port *port, const char *name, unsigned nworkers)
 {
-	*port = (struct port){.ops = ops, .nworkers = nworkers};
+	*port = (struct port){.nworkers = nworkers};
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	port->unqueued = rw_zalloc(nworkers * sizeof(*port->unqueued));
 	return port->unqueued ? 0 : -ENOMEM;
@@ -25,19 +25,39 @@ int port_init(struct port *port, const char *name, const struct port_ops *ops, u
 
 void port_fini(struct port *port)
 {
-	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++)
-		rw_free(port->pairs[i]);
+	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
+		rw_free(port->rx[i]);
+		rw_free(port->tx[i]);
+	}
 	rw_free(port->steer);
 	rw_free(port->unqueued);
 }
 
-int port_pair_prepare(struct port *port, uint16_t queue)
+/* The counters that `slot` keeps, and flow steering if this is not the first pair; NULL: no memory. */
+static struct port_counters *counters_get(
+	struct port *port, struct port_counters **slot, uint16_t index)
 {
-	if (!port->pairs[queue])
-		port->pairs[queue] = rw_zalloc(sizeof(*port->pairs[queue]));
-	if (queue && !port->steer)
+	if (!*slot)
+		*slot = rw_zalloc(sizeof(**slot));
+	if (index && !port->steer)
 		port->steer = port_steer_new();
-	return port->pairs[queue] && (!queue || port->steer) ? 0 : -ENOMEM;
+	return index && !port->steer ? NULL : *slot;
+}
+
+int port_rxq_init(struct port_rxq *q, struct port *port, uint16_t index)
+{
+	q->port = port;
+	q->index = index;
+	q->counters = counters_get(port, &port->rx[index], index);
+	return q->counters ? 0 : -ENOMEM;
+}
+
+int port_txq_init(struct port_txq *q, struct port *port, uint16_t index)
+{
+	q->port = port;
+	q->index = index;
+	q->counters = counters_get(port, &port->tx[index], index);
+	return q->counters ? 0 : -ENOMEM;
 }
 
 /* out += c, each counter read once */
@@ -50,24 +70,30 @@ static void counters_add(struct port_counters *out, const struct port_counters *
 		to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-void port_read_pair(const struct port *port, uint16_t queue, struct port_pair *out)
+static void pair_add(struct port_pair *out, const struct port *port, uint16_t index)
+{
+	if (port->rx[index])
+		counters_add(&out->rx, port->rx[index]);
+	if (port->tx[index])
+		counters_add(&out->tx, port->tx[index]);
+}
+
+bool port_has_pair(const struct port *port, uint16_t index)
+{
+	return port->rx[index] || port->tx[index];
+}
+
+void port_read_pair(const struct port *port, uint16_t index, struct port_pair *out)
 {
 	*out = (struct port_pair){0};
-	if (!port->pairs[queue])
-		return;
-	counters_add(&out->rx, &port->pairs[queue]->rx);
-	counters_add(&out->tx, &port->pairs[queue]->tx);
+	pair_add(out, port, index);
 }
 
 void port_read(const struct port *port, struct port_pair *out)
 {
 	*out = (struct port_pair){0};
-	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++) {
-		if (!port->pairs[i])
-			continue;
-		counters_add(&out->rx, &port->pairs[i]->rx);
-		counters_add(&out->tx, &port->pairs[i]->tx);
-	}
+	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++)
+		pair_add(out, port, i);
 	for (unsigned w = 0; w < port->nworkers; w++)
 		counters_add(&out->tx, &port->unqueued[w]);
 }

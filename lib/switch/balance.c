@@ -20,7 +20,7 @@ static void queues_each(const struct sw *sw,
 		struct sw_port_state *state = &sw->ports[id];
 
 		for (uint16_t q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
-			if (state->from_run[q])
+			if (state->rxqs[q] && !state->places[q].held)
 				fn(sw, state, q, arg);
 		}
 	}
@@ -31,7 +31,7 @@ static void queues_each(const struct sw *sw,
 static void read_counters(
 	const struct sw_port_state *state, uint16_t queue, uint64_t *frames, uint64_t *bytes)
 {
-	const struct port_counters *c = &state->port->pairs[queue]->rx;
+	const struct port_counters *c = state->rxqs[queue]->counters;
 
 	*frames = __atomic_load_n(&c->frames, __ATOMIC_RELAXED);
 	*bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED);
@@ -48,7 +48,7 @@ static void weigh(const struct sw *sw, struct sw_port_state *state, uint16_t que
 	place->weight = (frames - place->frames) * SW_FRAME_BYTES + bytes - place->bytes;
 	place->frames = frames;
 	place->bytes = bytes;
-	sums[state->from_worker[queue]] += place->weight;
+	sums[state->rx_worker[queue]] += place->weight;
 }
 
 /* What a measurement is made of. */
@@ -61,7 +61,7 @@ struct span {
 static void rate(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
 	struct sw_place *place = &state->places[queue];
-	unsigned w = state->from_worker[queue];
+	unsigned w = state->rx_worker[queue];
 	const struct span *span = arg;
 	uint32_t load = assign_load(span->busy[w], span->cycles, place->weight, span->sums[w]);
 
@@ -92,14 +92,15 @@ void sw_measure(struct sw *sw)
 
 /* ---- owners ---- */
 
-void sw_queue_own(struct sw *sw, struct sw_port_state *state, uint16_t queue, unsigned worker)
+void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsigned worker)
 {
-	const struct port_ops *ops = state->port->ops;
+	struct port_rxq *q = state->rxqs[index];
 
-	state->from_worker[queue] = (uint8_t)worker;
+	state->rx_worker[index] = (uint8_t)worker;
 	sw->load[worker]++;
-	if (ops->place)
-		ops->place(state->port, queue, sw->workers[worker]->node);
+	q->empty = 0;
+	if (q->ops->place)
+		q->ops->place(q, sw->workers[worker]->node);
 }
 
 /* Sums over the queues that run. */
@@ -115,7 +116,7 @@ static void add_up(const struct sw *sw, struct sw_port_state *state, uint16_t qu
 	struct loads *loads = arg;
 
 	(void)sw;
-	loads->workers[state->from_worker[queue]].load += place->load;
+	loads->workers[state->rx_worker[queue]].load += place->load;
 	loads->sum += place->measured ? place->load : 0;
 	loads->measured += place->measured;
 }
@@ -147,9 +148,9 @@ static void tell_far_off(struct sw *sw, struct sw_port_state *state, int node)
 		state->port->name, node);
 }
 
-void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
+void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 {
-	const struct port_ops *ops = state->port->ops;
+	const struct port_rxq *q = state->rxqs[queue];
 	struct sw_place *place = &state->places[queue];
 	struct loads loads = {.sum = 0};
 	unsigned worker;
@@ -157,7 +158,7 @@ void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 
 	nodes_fill(sw, loads.workers);
 	queues_each(sw, add_up, &loads);
-	node = ops->node ? ops->node(state->port, queue) : RW_NUMA_UNKNOWN;
+	node = q->ops->node ? q->ops->node(q) : RW_NUMA_UNKNOWN;
 	worker = assign_new(loads.workers, sw->nworkers, node);
 	/* Until it is measured it is like the others: many that start at once shall spread. */
 	*place = (struct sw_place){
@@ -166,7 +167,7 @@ void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 	};
 	read_counters(state, queue, &place->frames, &place->bytes);
 	tell_far_off(sw, state, node);
-	sw_queue_own(sw, state, queue, worker);
+	sw_rxq_own(sw, state, queue, worker);
 }
 
 /* A queue that changes hands. */
@@ -180,12 +181,15 @@ static void moves_make(struct sw *sw, const struct move *moves, unsigned n)
 {
 	if (!n)
 		return;
-	for (unsigned i = 0; i < n; i++)
-		sw_queue_set(sw, moves[i].state->port, SW_RX, moves[i].queue, false);
-	sw_commit(sw); /* now they rest */
 	for (unsigned i = 0; i < n; i++) {
-		moves[i].state->from_run[moves[i].queue] = true;
-		sw_queue_own(sw, moves[i].state, moves[i].queue, moves[i].worker);
+		moves[i].state->places[moves[i].queue].held = true;
+		sw->load[moves[i].state->rx_worker[moves[i].queue]]--;
+	}
+	sw->changed = true;
+	sw_commit(sw); /* now they are stopped */
+	for (unsigned i = 0; i < n; i++) {
+		moves[i].state->places[moves[i].queue].held = false;
+		sw_rxq_own(sw, moves[i].state, moves[i].queue, moves[i].worker);
 	}
 	sw->changed = true;
 	sw_commit(sw);
@@ -196,12 +200,12 @@ int sw_queue_move(struct sw *sw, struct port *port, uint16_t queue, unsigned wor
 	struct sw_port_state *state = &sw->ports[port->id];
 	const struct move move = {state, queue, worker};
 
-	if (queue >= PORT_MAX_PAIRS || !state->from_run[queue])
+	if (queue >= PORT_MAX_PAIRS || !state->rxqs[queue])
 		return -ENOENT;
 	if (worker >= sw->nworkers)
 		return -EINVAL;
 	state->places[queue].by_hand = true;
-	if (state->from_worker[queue] != worker)
+	if (state->rx_worker[queue] != worker)
 		moves_make(sw, &move, 1);
 	return 0;
 }
@@ -223,11 +227,11 @@ static void enlist(const struct sw *sw, struct sw_port_state *state, uint16_t qu
 
 	(void)sw;
 	if (c->queues) {
-		c->moves[c->n] = (struct move){state, queue, state->from_worker[queue]};
+		c->moves[c->n] = (struct move){state, queue, state->rx_worker[queue]};
 		c->queues[c->n] = (struct assign_queue){
 			.load = place->load,
 			.node = place->node,
-			.worker = state->from_worker[queue],
+			.worker = state->rx_worker[queue],
 			.fixed = !place->measured || (!c->all && (place->by_hand || place->rest)),
 		};
 	}
@@ -287,12 +291,12 @@ int sw_queue_read(
 	const struct sw_port_state *state = &sw->ports[port->id];
 	const struct sw_place *place = &state->places[queue];
 
-	if (!state->from_run[queue])
+	if (!state->rxqs[queue])
 		return -ENOENT;
 	*out = (struct sw_queue_info){
 		.port = state->port,
 		.queue = queue,
-		.worker = state->from_worker[queue],
+		.worker = state->rx_worker[queue],
 		.load = place->load,
 		.node = place->node,
 		.far_off = is_far_off(sw, place->node),
@@ -306,10 +310,10 @@ void sw_queues_of(const struct sw *sw, unsigned worker,
 {
 	const struct sw_plan *plan = sw->plan;
 
-	for (unsigned i = plan->first_poll[worker]; i < plan->first_poll[worker + 1]; i++) {
+	for (unsigned i = plan->first_rxq[worker]; i < plan->first_rxq[worker + 1]; i++) {
 		struct sw_queue_info info;
 
-		if (!sw_queue_read(sw, plan->polls[i].port, plan->polls[i].queue, &info))
+		if (!sw_queue_read(sw, plan->rxqs[i]->port, plan->rxqs[i]->index, &info))
 			fn(arg, &info);
 	}
 }

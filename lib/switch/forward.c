@@ -37,25 +37,29 @@ static void swap(struct frame *f, uint16_t id)
 	__builtin_memcpy(f->head + 6, dst, 6);
 }
 
-/* Count a burst as taken. */
-static void count_taken(struct sw_worker *w, const struct sw_poll *from, unsigned n)
+/* Count a burst as received. */
+static struct port_tally count_received(
+	const struct sw_worker *w, const struct port_rxq *from, unsigned n)
 {
 	struct port_tally tally = {0};
 
 	for (unsigned i = 0; i < n; i++)
 		port_tally_add(&tally, &w->frames[i]);
-	port_tally_commit(&tally, &from->port->pairs[from->queue]->rx);
+	port_tally_commit(&tally, from->counters);
+	return tally;
 }
 
 /* A burst to the partner, every head edited by `edit`, a constant. */
 RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
-	const struct sw_poll *from, unsigned n, void (*const edit)(struct frame *f, uint16_t id))
+	const struct port_rxq *from, const struct port_tally *tally,
+	void (*const edit)(struct frame *f, uint16_t id))
 {
 	uint16_t id = plan->partner[from->port->id];
 	const struct sw_target *t = &plan->targets[id];
 	struct frame **frames = w->outs[0].frames;
+	unsigned n = tally->frames;
 
-	if (rw_unlikely(!t->nqueues)) {
+	if (rw_unlikely(!t->ntxqs)) {
 		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_LINK_DOWN], n);
 		return;
 	}
@@ -63,7 +67,7 @@ RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
 		frames[i] = &w->frames[i];
 		edit(frames[i], id);
 	}
-	t->port->ops->to(t->port, t->queues[from->queue % t->nqueues], frames, n);
+	sw_txq_send(t->txqs[from->index % t->ntxqs], frames, n, tally);
 }
 
 RW_ALWAYS_INLINE unsigned pair_round(struct sw_worker *w, const struct sw_plan *plan,
@@ -71,17 +75,17 @@ RW_ALWAYS_INLINE unsigned pair_round(struct sw_worker *w, const struct sw_plan *
 {
 	unsigned total = 0;
 
-	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
-		const struct sw_poll *from = &plan->polls[i];
-		struct port *port = from->port;
-		unsigned n = port->ops->from(port, from->queue, w->frames, FRAME_BURST);
+	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
+		struct port_rxq *from = plan->rxqs[i];
+		unsigned n = from->burst(from, w->frames, FRAME_BURST);
+		struct port_tally tally;
 
 		if (!n)
 			continue;
-		count_taken(w, from, n);
+		tally = count_received(w, from, n);
 		if (edit)
-			pass_on(w, plan, from, n, edit);
-		port->ops->give_back(port, from->queue);
+			pass_on(w, plan, from, &tally, edit);
+		from->done(from);
 		total += n;
 	}
 	return total;
@@ -108,24 +112,19 @@ static unsigned rxonly_round(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Take nothing. Queues are polled all the same: what a port does on that occasion for its guest's
- * other ring, or for one that the front-end disabled, it must go on doing.
+ * Take nothing. Queues are polled all the same: one that the front-end disabled is drained on that
+ * occasion.
  */
 static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
 {
-	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
-		const struct sw_poll *from = &plan->polls[i];
-
-		from->port->ops->from(from->port, from->queue, w->frames, 0);
-	}
+	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++)
+		plan->rxqs[i]->burst(plan->rxqs[i], w->frames, 0);
 	return 0;
 }
 
 /* A burst of new frames for one queue. How many it took: a full ring refuses the rest. */
-static unsigned make(struct sw_worker *w, const struct sw_target *t, uint16_t queue)
+static unsigned make(struct sw_worker *w, const struct sw_target *t, struct port_txq *q)
 {
-	const uint64_t *taken = &t->port->pairs[queue]->tx.frames;
-	uint64_t before = __atomic_load_n(taken, __ATOMIC_RELAXED);
 	struct frame **frames = w->outs[0].frames;
 
 	for (unsigned i = 0; i < FRAME_BURST; i++) {
@@ -135,11 +134,10 @@ static unsigned make(struct sw_worker *w, const struct sw_target *t, uint16_t qu
 		address(f, t->port->id);
 		put_be(f->head + 12, SW_TXONLY_TYPE, 2);
 		put_be(f->head + 14, t->port->id, 2);
-		put_be(f->head + 16, queue, 2);
+		put_be(f->head + 16, q->index, 2);
 		put_be(f->head + 18, (uint64_t)w->index << 48 | w->made++, 8);
 	}
-	t->port->ops->to(t->port, queue, frames, FRAME_BURST);
-	return (unsigned)(__atomic_load_n(taken, __ATOMIC_RELAXED) - before);
+	return sw_txq_send(q, frames, FRAME_BURST, NULL);
 }
 
 /* Every queue of every port that is up belongs to one of the workers. */
@@ -151,9 +149,9 @@ static unsigned txonly_round(struct sw_worker *w, const struct sw_plan *plan)
 	for (unsigned i = 0; i < plan->nflood; i++) {
 		const struct sw_target *t = &plan->targets[plan->flood[i]];
 
-		for (unsigned k = 0; k < t->nqueues; k++) {
+		for (unsigned k = 0; k < t->ntxqs; k++) {
 			if (turn == w->index)
-				total += make(w, t, t->queues[k]);
+				total += make(w, t, t->txqs[k]);
 			turn = turn + 1 < w->sw->nworkers ? turn + 1 : 0;
 		}
 	}

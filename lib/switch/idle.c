@@ -72,13 +72,18 @@ static bool is_free(const struct sw_worker *w, const struct sw_plan *plan)
 		__atomic_load_n(&sw->injection->head, __ATOMIC_RELAXED) == sw->injection->tail;
 }
 
-/* Ask for kicks. False: a queue has something to do. */
+/* Enable notifications. False: a queue has something to do. */
 static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
 {
-	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
-		const struct sw_poll *p = &plan->polls[i];
+	for (unsigned i = plan->first_txq[w->index]; i < plan->first_txq[w->index + 1]; i++) {
+		if (port_txq_wants_poll(plan->txqs[i]))
+			return false;
+	}
+	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
+		struct port_rxq *q = plan->rxqs[i];
 
-		if (!p->port->ops->arm(p->port, p->queue, plan->takes))
+		/* Without the operation, control has seen to it that this worker never sleeps. */
+		if (!q->ops->arm(q, plan->takes))
 			return false;
 	}
 	return true;
@@ -89,11 +94,9 @@ static void disarm(const struct sw_worker *w)
 	/* Pairs with the release in sw_commit. Not the plan it fell asleep with: that may be gone. */
 	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
 
-	for (unsigned i = plan->first_poll[w->index]; i < plan->first_poll[w->index + 1]; i++) {
-		const struct sw_poll *p = &plan->polls[i];
-
-		if (p->port->ops->disarm)
-			p->port->ops->disarm(p->port, p->queue);
+	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
+		if (plan->rxqs[i]->ops->disarm)
+			plan->rxqs[i]->ops->disarm(plan->rxqs[i]);
 	}
 }
 
@@ -171,7 +174,7 @@ int sw_idle_begin(struct sw *sw, enum sw_idle_mode mode)
 		return -ENOMEM;
 	for (unsigned i = 0; i < SW_MAX_WORKERS; i++)
 		idle->sleepers[i].set = idle->sleepers[i].wake_fd = -1;
-	idle->watches = calloc(SW_MAX_PORTS * PORT_MAX_PAIRS, sizeof(*idle->watches));
+	idle->watches = calloc(SW_MAX_QUEUES, sizeof(*idle->watches));
 	if (!idle->watches)
 		return -ENOMEM;
 	sw->idle_after = IDLE_US * sw->tsc_hz / 1000000;
@@ -197,9 +200,9 @@ void sw_idle_end(struct sw *sw)
 	sw->idle = NULL;
 }
 
-static struct watch *watch_of(const struct sw *sw, const struct sw_poll *p)
+static struct watch *watch_of(const struct sw *sw, const struct port_rxq *q)
 {
-	return &sw->idle->watches[p->port->id * PORT_MAX_PAIRS + p->queue];
+	return &sw->idle->watches[q->port->id * PORT_MAX_PAIRS + q->index];
 }
 
 static void watch_end(const struct sw *sw, struct watch *x)
@@ -210,11 +213,10 @@ static void watch_end(const struct sw *sw, struct watch *x)
 }
 
 /* Have worker `index` woken when there is something in a queue. False: nothing would wake it. */
-static bool watch_begin(struct sw *sw, unsigned index, const struct sw_poll *p)
+static bool watch_begin(struct sw *sw, unsigned index, struct port_rxq *q)
 {
-	const struct port_ops *ops = p->port->ops;
-	int fd = ops->kick ? ops->kick(p->port, p->queue) : PORT_KICK_NONE;
-	struct watch *x = watch_of(sw, p);
+	int fd = q->ops->kick ? q->ops->kick(q) : PORT_KICK_NONE;
+	struct watch *x = watch_of(sw, q);
 
 	x->plan = sw->idle->plans;
 	if (x->fd != fd || x->worker != index)
@@ -237,8 +239,8 @@ void sw_idle_watch(struct sw *sw, struct sw_plan *next)
 	next->takes = sw->forwarding && !makes;
 	for (unsigned w = 0; w < sw->nworkers; w++) {
 		next->sleepless[w] = makes;
-		for (unsigned i = next->first_poll[w]; i < next->first_poll[w + 1]; i++) {
-			if (!watch_begin(sw, w, &next->polls[i]))
+		for (unsigned i = next->first_rxq[w]; i < next->first_rxq[w + 1]; i++) {
+			if (!watch_begin(sw, w, next->rxqs[i]))
 				next->sleepless[w] = true;
 		}
 	}
@@ -248,16 +250,16 @@ void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old)
 {
 	if (!sw->idle)
 		return;
-	for (unsigned i = 0; i < old->first_poll[sw->nworkers]; i++) {
-		const struct sw_poll *p = &old->polls[i];
-		struct watch *x = watch_of(sw, p);
+	for (unsigned i = 0; i < old->first_rxq[sw->nworkers]; i++) {
+		struct port_rxq *q = old->rxqs[i];
+		struct watch *x = watch_of(sw, q);
 
 		if (x->plan == sw->idle->plans)
 			continue;
 		watch_end(sw, x);
 		/* Whoever runs the ring next may be another program, which expects a ring at rest. */
-		if (p->port->ops->disarm)
-			p->port->ops->disarm(p->port, p->queue);
+		if (q->ops->disarm)
+			q->ops->disarm(q);
 	}
 }
 

@@ -6,46 +6,45 @@
 #include "rw_log.h"
 #include "sw.h"
 
-/* A queue to poll. */
-struct sw_poll {
-	struct port *port;
-	uint16_t queue;
-};
+#define SW_MAX_QUEUES (SW_MAX_PORTS * PORT_MAX_PAIRS)
 
 /* Where frames for a port may go. */
 struct sw_target {
-	struct port *port;              /* NULL: no such port */
-	struct port_steer *steer;       /* NULL: a single pair ever */
-	uint16_t nqueues;               /* running transmit queues; 0: link down */
-	uint8_t queues[PORT_MAX_PAIRS]; /* their numbers */
-	bool running[PORT_MAX_PAIRS];   /* the same, by number */
+	struct port *port;                         /* NULL: no such port */
+	struct port_steer *steer;                  /* NULL: a single pair ever */
+	uint16_t ntxqs;                            /* that run; 0: link down */
+	struct port_txq *txqs[PORT_MAX_PAIRS];     /* these */
+	struct port_txq *by_index[PORT_MAX_PAIRS]; /* the same; NULL: stopped */
 };
 
 struct sw_worker;
 
 /* Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory. */
 struct sw_plan {
+	uint32_t serial; /* counts the plans */
 	/* The poll round when it is not to switch: how many frames it moved. NULL: it is. */
 	unsigned (*round)(struct sw_worker *w, const struct sw_plan *plan);
 	enum sw_forward mode; /* also while nothing is forwarded */
 	/* idle.c: whether frames are taken from guests, and which workers must not sleep. */
 	bool takes;
 	bool sleepless[SW_MAX_WORKERS];
-	unsigned first_poll[SW_MAX_WORKERS +
-		1]; /* worker w polls [first_poll[w], first_poll[w + 1]) */
+	/* Worker w polls rxqs[first_rxq[w]] to rxqs[first_rxq[w + 1] - 1], and txqs likewise. */
+	unsigned first_rxq[SW_MAX_WORKERS + 1];
+	unsigned first_txq[SW_MAX_WORKERS + 1];
 	unsigned nflood;
 	uint16_t flood[SW_MAX_PORTS];   /* ids of the ports that are up */
 	uint16_t partner[SW_MAX_PORTS]; /* by id: the port that it is paired with */
 	struct sw_target targets[SW_MAX_PORTS];
-	struct sw_poll polls[SW_MAX_PORTS * PORT_MAX_PAIRS];
+	struct port_rxq *rxqs[SW_MAX_QUEUES];
+	struct port_txq *txqs[SW_MAX_QUEUES]; /* with a backlog */
 };
 
 /* Frames on their way to one queue. */
 struct sw_out {
-	const struct sw_target *target;
+	struct port_txq *txq;
 	uint16_t port_id;
-	uint16_t queue;
 	unsigned n;
+	struct port_tally tally; /* of the frames */
 	struct frame *frames[FRAME_BURST];
 };
 
@@ -70,8 +69,8 @@ struct sw_injection {
 	struct sw_injected slots[SW_INJECT_MAX];
 };
 
-#define SW_QUIETS 1024
-#define SW_FRESH  4 /* a power of two */
+/* Transmit queues that a worker remembers having filled; a power of two. */
+#define SW_RECENT 4
 
 /* Owner: its thread; the statistics are read by control. */
 struct sw_worker {
@@ -87,18 +86,19 @@ struct sw_worker {
 	uint64_t made; /* frames of its own, SW_FORWARD_TXONLY */
 
 	/*
-	 * How often in a row each queue was empty, and in which rounds those that were so for long
-	 * are not looked at (worker.c). By poll, several may share one: then they are looked at more
-	 * often than they need.
+	 * Back-off (worker.c): the receive queues that it polls, those of plan `serial`; first the active
+	 * ones, behind them those that were empty for long, of which `turn` is looked at next.
 	 */
-	unsigned skip;
-	uint8_t quiet[SW_QUIETS];
+	struct port_rxq **rxqs;
+	uint32_t serial;
+	unsigned nrxqs, nactive, turn;
+	bool busy; /* the round before found a frame */
 
-	/* The queues that got frames last, to be settled when there is time. Free-running. */
-	unsigned handed, settled;
+	/* The transmit queues that got frames last, to be demoted when there is time. Free-running. */
+	unsigned filled, demoted;
 	struct {
-		uint16_t port_id, queue;
-	} fresh[SW_FRESH];
+		uint16_t port_id, index;
+	} recent[SW_RECENT];
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
@@ -106,6 +106,7 @@ struct sw_worker {
 	fdb_hash dests[FRAME_BURST];   /* ...and where they go */
 	uint16_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
 	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
+	uint32_t run_bytes[FRAME_BURST + 1]; /* of all frames before it */
 	unsigned nouts;
 	struct sw_out outs[SW_MAX_OUTS];
 	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */
@@ -121,15 +122,17 @@ struct sw_place {
 	bool measured;          /* else `load` is a guess */
 	bool by_hand;
 	bool planned; /* the plan in force names it: a worker may have it in hand */
+	bool held;    /* it is stopped for a moment, to be given to another worker */
 };
 
 /* What control wants of a port; becomes a plan with sw_commit. */
 struct sw_port_state {
 	struct port *port; /* NULL: the id is free */
 	bool far_told;     /* that its memory is far from all workers */
-	bool to_run[PORT_MAX_PAIRS];
-	bool from_run[PORT_MAX_PAIRS];
-	uint8_t from_worker[PORT_MAX_PAIRS]; /* valid while from_run */
+	/* Those that shall run. */
+	struct port_rxq *rxqs[PORT_MAX_PAIRS];
+	struct port_txq *txqs[PORT_MAX_PAIRS];
+	uint8_t rx_worker[PORT_MAX_PAIRS]; /* valid for rxqs that run */
 	struct sw_place places[PORT_MAX_PAIRS];
 };
 
@@ -150,6 +153,7 @@ struct sw {
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	unsigned nworkers;
+	uint32_t serial;               /* of the latest plan */
 	unsigned load[SW_MAX_WORKERS]; /* receive queues assigned */
 	struct sw_plan *spare;
 	struct sw_worker *workers[SW_MAX_WORKERS];
@@ -163,6 +167,18 @@ struct sw {
 	uint64_t busy_before[SW_MAX_WORKERS]; /* busy cycles then */
 	struct rw_log_limit limit;
 };
+
+/*
+ * Hand `n` <= FRAME_BURST frames to a transmit queue and count those that it takes: how many. `all` is the
+ * tally of all of them, or NULL. Thread: worker.
+ */
+static inline unsigned sw_txq_send(
+	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
+{
+	if (rw_unlikely(q->backlog))
+		return port_txq_send_in_turn(q, frames, n);
+	return port_txq_send(q, frames, n, all);
+}
 
 /* forward.c: the part of the plan that says what is done with frames. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
@@ -180,9 +196,9 @@ static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
  * balance.c: give a receive queue, which rests, to a worker; the only way a queue gets one. It is polled
  * there with the next sw_commit.
  */
-void sw_queue_own(struct sw *sw, struct sw_port_state *state, uint16_t queue, unsigned worker);
+void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsigned worker);
 /* Choose a worker for a receive queue that starts, and give it to that one. */
-void sw_queue_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue);
+void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t index);
 
 /* The thread of a worker: polls until sw->stop. */
 int sw_worker_main(void *arg);

@@ -29,6 +29,10 @@ static int workers_new(struct sw *sw, const struct sw_config *cfg)
 			.node = rw_numa_node_of_cpu(cfg->workers[i].cpu)};
 		memset(w->out_of, 0xff, sizeof(w->out_of));
 		sw->workers[i] = w;
+		/* calloc, as for the plans. */
+		w->rxqs = calloc(SW_MAX_QUEUES, sizeof(*w->rxqs));
+		if (!w->rxqs)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -89,8 +93,10 @@ void sw_free(struct sw *sw)
 	if (!sw)
 		return;
 	sw_idle_end(sw);
-	for (unsigned i = 0; i < sw->nworkers; i++)
+	for (unsigned i = 0; i < sw->nworkers && sw->workers[i]; i++) {
+		free(sw->workers[i]->rxqs);
 		rte_free(sw->workers[i]);
+	}
 	rte_free(sw->qsbr);
 	fdb_free(sw->fdb);
 	rw_free(sw->injection);
@@ -197,24 +203,32 @@ struct port *sw_port_by_name(const struct sw *sw, const char *name)
 	return NULL;
 }
 
-void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run)
+void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rxq *q)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
-	bool *running = dir == SW_TX ? &state->to_run[queue] : &state->from_run[queue];
+	struct port_rxq *old = state->rxqs[index];
 
-	if (*running == run)
+	if (old == q)
 		return;
 	sw->changed = true;
-	if (dir == SW_RX) {
-		if (!run)
-			sw->load[state->from_worker[queue]]--;
-		else if (state->places[queue].planned)
-			/* It has not rested: its worker may have it in hand. */
-			sw->load[state->from_worker[queue]]++;
-		else
-			sw_queue_assign(sw, state, queue);
-	}
-	*running = run;
+	state->rxqs[index] = q;
+	if (!q)
+		sw->load[state->rx_worker[index]]--;
+	else if (!old && state->places[index].planned)
+		/* It has not stopped: its worker may have it in hand. */
+		sw->load[state->rx_worker[index]]++;
+	else if (!old)
+		sw_rxq_assign(sw, state, index);
+}
+
+void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_txq *q)
+{
+	struct sw_port_state *state = &sw->ports[port->id];
+
+	if (state->txqs[index] == q)
+		return;
+	sw->changed = true;
+	state->txqs[index] = q;
 }
 
 static void plan_targets(const struct sw *sw, struct sw_plan *plan)
@@ -224,40 +238,84 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 		const struct sw_port_state *state = &sw->ports[id];
 		struct sw_target *t = &plan->targets[id];
 
-		*t = (struct sw_target){.port = state->port};
+		t->port = state->port;
+		t->ntxqs = 0;
+		memset(t->by_index, 0, sizeof(t->by_index));
 		if (!t->port)
 			continue;
 		t->steer = t->port->steer;
+		memcpy(t->by_index, state->txqs, sizeof(t->by_index));
 		for (unsigned q = 0; q < PORT_MAX_PAIRS; q++) {
-			if (!state->to_run[q])
-				continue;
-			t->running[q] = true;
-			t->queues[t->nqueues++] = (uint8_t)q;
+			if (state->txqs[q])
+				t->txqs[t->ntxqs++] = state->txqs[q];
 		}
-		if (t->nqueues)
+		if (t->ntxqs)
 			plan->flood[plan->nflood++] = (uint16_t)id;
 	}
 }
 
-static void plan_polls(const struct sw *sw, struct sw_plan *plan)
+static void plan_rxqs(const struct sw *sw, struct sw_plan *plan)
 {
 	unsigned next[SW_MAX_WORKERS];
 
-	plan->first_poll[0] = 0;
+	plan->first_rxq[0] = 0;
 	for (unsigned w = 0; w < sw->nworkers; w++) {
-		next[w] = plan->first_poll[w];
-		plan->first_poll[w + 1] = next[w] + sw->load[w];
+		next[w] = plan->first_rxq[w];
+		plan->first_rxq[w + 1] = next[w] + sw->load[w];
 	}
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		struct sw_port_state *state = &sw->ports[id];
 
 		for (unsigned q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
-			state->places[q].planned = state->from_run[q];
-			if (state->from_run[q])
-				plan->polls[next[state->from_worker[q]]++] = (struct sw_poll){
-					.port = state->port, .queue = (uint16_t)q};
+			struct sw_place *place = &state->places[q];
+
+			place->planned = state->rxqs[q] && !place->held;
+			if (place->planned)
+				plan->rxqs[next[state->rx_worker[q]]++] = state->rxqs[q];
 		}
 	}
+}
+
+/* Who polls a transmit queue with a backlog: the worker of the pair's other queue, if that runs. */
+static unsigned txq_worker(const struct sw *sw, const struct port_txq *q)
+{
+	const struct sw_port_state *state = &sw->ports[q->port->id];
+
+	return state->rxqs[q->index] ? state->rx_worker[q->index] : q->port->id % sw->nworkers;
+}
+
+/* Each queue with a backlog that `plan` may fill: counted for its worker, or given to it. */
+static void backlogs_each(const struct sw *sw, struct sw_plan *plan, unsigned *n, bool give)
+{
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		const struct sw_target *t = &plan->targets[plan->flood[i]];
+
+		for (unsigned k = 0; k < t->ntxqs; k++) {
+			struct port_txq *q = t->txqs[k];
+			unsigned w;
+
+			if (!q->backlog)
+				continue;
+			w = txq_worker(sw, q);
+			if (give)
+				plan->txqs[n[w]] = q;
+			n[w]++;
+		}
+	}
+}
+
+static void plan_txqs(const struct sw *sw, struct sw_plan *plan)
+{
+	unsigned n[SW_MAX_WORKERS] = {0}, sum = 0;
+
+	backlogs_each(sw, plan, n, false);
+	for (unsigned w = 0; w < sw->nworkers; w++) {
+		plan->first_txq[w] = sum;
+		sum += n[w];
+		n[w] = plan->first_txq[w];
+	}
+	plan->first_txq[sw->nworkers] = sum;
+	backlogs_each(sw, plan, n, true);
 }
 
 void sw_commit(struct sw *sw)
@@ -267,8 +325,10 @@ void sw_commit(struct sw *sw)
 	if (!sw->changed)
 		return;
 	sw->changed = false;
+	next->serial = ++sw->serial;
 	plan_targets(sw, next);
-	plan_polls(sw, next);
+	plan_rxqs(sw, next);
+	plan_txqs(sw, next);
 	sw_plan_forward(sw, next);
 	sw_idle_watch(sw, next);
 	sw->spare = sw->plan;
@@ -279,12 +339,20 @@ void sw_commit(struct sw *sw)
 	sw_idle_unwatch(sw, sw->spare);
 }
 
-void sw_kick(struct sw *sw, const struct port *port, uint16_t queue)
+void sw_rxq_wake(struct sw *sw, const struct port *port, uint16_t index)
 {
 	const struct sw_port_state *state = &sw->ports[port->id];
 
-	if (state->from_run[queue])
-		sw_idle_wake(sw, state->from_worker[queue]);
+	if (state->rxqs[index])
+		sw_idle_wake(sw, state->rx_worker[index]);
+}
+
+void sw_txq_wake(struct sw *sw, const struct port *port, uint16_t index)
+{
+	const struct port_txq *q = sw->ports[port->id].txqs[index];
+
+	if (q)
+		sw_idle_wake(sw, txq_worker(sw, q));
 }
 
 static bool injection_is_full(const struct sw_injection *in)
@@ -334,7 +402,7 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 
 bool sw_port_is_up(const struct sw *sw, const struct port *port)
 {
-	return sw->plan->targets[port->id].nqueues > 0;
+	return sw->plan->targets[port->id].ntxqs > 0;
 }
 
 uint32_t sw_now_s(const struct sw *sw)
@@ -353,7 +421,7 @@ void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats 
 
 	*out = (struct sw_worker_stats){
 		.cpu = w->cpu,
-		.queues = sw->plan->first_poll[index + 1] - sw->plan->first_poll[index],
+		.queues = sw->plan->first_rxq[index + 1] - sw->plan->first_rxq[index],
 		.polls = __atomic_load_n(&w->polls, __ATOMIC_RELAXED),
 		.busy_polls = __atomic_load_n(&w->busy_polls, __ATOMIC_RELAXED),
 		.busy_cycles = __atomic_load_n(&w->busy_cycles, __ATOMIC_RELAXED),

@@ -28,13 +28,15 @@
 /* A guest that always has a frame to send if it is `busy`, and takes its time. */
 struct fake {
 	struct port port;
+	struct port_rxq rxqs[4];
+	struct port_txq txq;
 	struct sw *sw;
 	int node;         /* of its memory */
 	uint64_t busy[4]; /* cycles that a poll of the queue takes */
 	int polled_by[4]; /* the last worker, or NOBODY */
 	int placed_on[4]; /* the node, or -1 */
 	unsigned places;  /* so often */
-	unsigned got, settled;
+	unsigned got, demoted;
 };
 
 #define MAX_FAKES 4
@@ -58,14 +60,14 @@ static struct fake *fake_of(const struct port *port)
 	return rw_container_of((struct port *)(uintptr_t)port, struct fake, port);
 }
 
-static unsigned fake_from(struct port *port, uint16_t queue, struct frame *frames, unsigned n)
+static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
 {
-	struct fake *f = fake_of(port);
-	uint64_t until = rte_rdtsc() + f->busy[queue];
+	struct fake *f = fake_of(q->port);
+	uint64_t until = rte_rdtsc() + f->busy[q->index];
 
-	assert_int_equal(f->polled_by[queue], NOBODY); /* one worker alone has it */
-	f->polled_by[queue] = (int)turn;
-	if (!f->busy[queue] || !n)
+	assert_int_equal(f->polled_by[q->index], NOBODY); /* one worker alone has it */
+	f->polled_by[q->index] = (int)turn;
+	if (!f->busy[q->index] || !n)
 		return 0;
 	while (rte_rdtsc() < until)
 		;
@@ -75,48 +77,40 @@ static unsigned fake_from(struct port *port, uint16_t queue, struct frame *frame
 	return 1;
 }
 
-static void fake_give_back(struct port *port, uint16_t queue)
+static void fake_nothing(struct port_rxq *q)
 {
-	(void)port, (void)queue;
+	(void)q;
 }
 
-static void fake_to(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n)
+static unsigned fake_tx(struct port_txq *q, struct frame **frames, unsigned n)
 {
-	(void)queue, (void)frames;
-	fake_of(port)->got += n;
+	(void)frames;
+	fake_of(q->port)->got += n;
+	return n;
 }
 
-static void fake_settle(struct port *port, uint16_t queue)
+static void fake_demote(struct port_txq *q)
 {
-	(void)queue;
-	fake_of(port)->settled++;
+	fake_of(q->port)->demoted++;
 }
 
-static int fake_node(const struct port *port, uint16_t queue)
+static int fake_node(const struct port_rxq *q)
 {
-	(void)queue;
-	return fake_of(port)->node;
+	return fake_of(q->port)->node;
 }
 
-/* The queue must rest: no worker polls it. */
-static void fake_place(struct port *port, uint16_t queue, int node)
+/* The queue must be stopped: no worker polls it. */
+static void fake_place(struct port_rxq *q, int node)
 {
-	struct fake *f = fake_of(port);
+	struct fake *f = fake_of(q->port);
 
 	round_of_all();
-	assert_int_equal(f->polled_by[queue], NOBODY);
-	f->placed_on[queue] = node;
+	assert_int_equal(f->polled_by[q->index], NOBODY);
+	f->placed_on[q->index] = node;
 	f->places++;
 }
 
-static const struct port_ops ops = {
-	.from = fake_from,
-	.give_back = fake_give_back,
-	.to = fake_to,
-	.settle = fake_settle,
-	.node = fake_node,
-	.place = fake_place,
-};
+static const struct port_rxq_ops rxq_ops = {.node = fake_node, .place = fake_place};
 
 static int node_of_cpu(unsigned cpu)
 {
@@ -169,11 +163,15 @@ static struct fake *fake_up(const char *name, int node, unsigned n)
 			break;
 		}
 	}
-	assert_int_equal(port_init(&f->port, name, &ops, NWORKERS), 0);
+	assert_int_equal(port_init(&f->port, name, NWORKERS), 0);
 	assert_int_equal(sw_port_add(sw, &f->port), 0);
 	for (unsigned q = 0; q < n; q++) {
-		assert_int_equal(port_pair_prepare(&f->port, (uint16_t)q), 0);
-		sw_queue_set(sw, &f->port, SW_RX, (uint16_t)q, true);
+		f->rxqs[q] = (struct port_rxq){.burst = fake_rx,
+			.done = fake_nothing,
+			.prefetch = fake_nothing,
+			.ops = &rxq_ops};
+		assert_int_equal(port_rxq_init(&f->rxqs[q], &f->port, (uint16_t)q), 0);
+		sw_rxq_set(sw, &f->port, (uint16_t)q, &f->rxqs[q]);
 	}
 	sw_commit(sw);
 	return f;
@@ -182,7 +180,7 @@ static struct fake *fake_up(const char *name, int node, unsigned n)
 static void fake_down(struct fake *f)
 {
 	for (uint16_t q = 0; q < 4; q++)
-		sw_queue_set(sw, &f->port, SW_RX, q, false);
+		sw_rxq_set(sw, &f->port, q, NULL);
 	sw_commit(sw);
 	sw_port_del(sw, &f->port);
 	port_fini(&f->port);
@@ -305,7 +303,7 @@ static void what_does_not_run_or_exist_is_not_moved(void **state)
 	assert_int_equal(sw_queue_move(sw, &f->port, 1, 1), -ENOENT);
 	assert_int_equal(sw_queue_move(sw, &f->port, UINT16_MAX, 1), -ENOENT);
 	assert_int_equal(sw_queue_move(sw, &f->port, 0, NWORKERS), -EINVAL);
-	sw_queue_set(sw, &f->port, SW_RX, 0, false);
+	sw_rxq_set(sw, &f->port, 0, NULL);
 	sw_commit(sw);
 	assert_int_equal(sw_queue_move(sw, &f->port, 0, 1), -ENOENT);
 	fake_down(f);
@@ -320,14 +318,14 @@ static void a_queue_that_stops_and_starts_in_one_commit_keeps_its_worker(void **
 	/* Now another one would be the better choice, but the first has not let go. */
 	f->node = 1;
 	f->places = 0;
-	sw_queue_set(sw, &f->port, SW_RX, 0, false);
-	sw_queue_set(sw, &f->port, SW_RX, 0, true);
+	sw_rxq_set(sw, &f->port, 0, NULL);
+	sw_rxq_set(sw, &f->port, 0, &f->rxqs[0]);
 	sw_commit(sw);
 	assert_int_equal(info_of(f, 0).worker, worker);
 	assert_int_equal(f->places, 0);
-	sw_queue_set(sw, &f->port, SW_RX, 0, false);
+	sw_rxq_set(sw, &f->port, 0, NULL);
 	sw_commit(sw);
-	sw_queue_set(sw, &f->port, SW_RX, 0, true);
+	sw_rxq_set(sw, &f->port, 0, &f->rxqs[0]);
 	sw_commit(sw);
 	assert_int_equal(info_of(f, 0).worker, 2);
 	fake_down(f);
@@ -424,37 +422,42 @@ static void workers_without_traffic_are_left_alone(void **state)
 	fake_down(f);
 }
 
-static void who_got_frames_is_settled_when_no_more_come(void **state)
+static void a_queue_that_got_frames_is_demoted_when_no_more_come(void **state)
 {
 	struct fake *from = fake_up("a", 0, 1), *to = fake_up("b", 0, 1);
 
 	(void)state;
-	sw_queue_set(sw, &to->port, SW_TX, 0, true);
+	to->txq = (struct port_txq){.burst = fake_tx, .demote = fake_demote};
+	assert_int_equal(port_txq_init(&to->txq, &to->port, 0), 0);
+	sw_txq_set(sw, &to->port, 0, &to->txq);
 	sw_commit(sw);
 	round_of_all();
-	assert_int_equal(to->settled, 0);
+	assert_int_equal(to->demoted, 0);
 	from->busy[0] = 1;
 	round_of_all();
 	round_of_all();
 	assert_int_equal(to->got, 2);
-	assert_int_equal(to->settled, 0); /* more may be on the way */
+	assert_int_equal(to->txq.counters->frames, 2); /* the switch counts what the queue took */
+	assert_int_equal(to->txq.counters->broadcast, 2);
+	assert_int_equal(to->txq.counters->bytes, 128);
+	assert_int_equal(to->demoted, 0); /* more may be on the way */
 	from->busy[0] = 0;
 	round_of_all();
 	/* Two bursts for the same queue: the second time there is nothing left to do. */
-	assert_int_equal(to->settled, 2);
+	assert_int_equal(to->demoted, 2);
 	round_of_all();
-	assert_int_equal(to->settled, 2);
-	assert_int_equal(from->settled, 0);
+	assert_int_equal(to->demoted, 2);
+	assert_int_equal(from->demoted, 0);
 
 	/* One that has stopped meanwhile is left alone. */
 	from->busy[0] = 1;
 	round_of_all();
 	from->busy[0] = 0;
-	sw_queue_set(sw, &to->port, SW_TX, 0, false);
+	sw_txq_set(sw, &to->port, 0, NULL);
 	sw_commit(sw);
 	round_of_all();
 	assert_int_equal(to->got, 3);
-	assert_int_equal(to->settled, 2);
+	assert_int_equal(to->demoted, 2);
 	fake_down(from);
 	fake_down(to);
 }
@@ -474,7 +477,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(balance_moves_a_queue_off_a_busy_worker_and_then_rests),
 		cmocka_unit_test(a_moved_queue_is_left_alone_for_some_measurements),
 		cmocka_unit_test(workers_without_traffic_are_left_alone),
-		cmocka_unit_test(who_got_frames_is_settled_when_no_more_come),
+		cmocka_unit_test(a_queue_that_got_frames_is_demoted_when_no_more_come),
 	};
 
 	(void)argc;

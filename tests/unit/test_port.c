@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "port.h"
-
-static const struct port_ops no_ops;
+#include "port_fifo.h"
 
 static void a_burst_is_counted_by_kind_of_destination(void **state)
 {
@@ -34,18 +33,21 @@ static void a_burst_is_counted_by_kind_of_destination(void **state)
 	assert_int_equal(c.broadcast, 2);
 }
 
-static void a_port_sums_its_pairs_and_what_no_queue_counted(void **state)
+static void a_port_sums_its_queues_and_what_no_queue_counted(void **state)
 {
 	struct port_pair sum, one;
+	struct port_rxq rxqs[2];
+	struct port_txq txq;
 	struct port port;
 
 	(void)state;
-	assert_int_equal(port_init(&port, "p", &no_ops, 2), 0);
-	assert_int_equal(port_pair_prepare(&port, 0), 0);
-	assert_int_equal(port_pair_prepare(&port, 127), 0);
-	port_count(&port.pairs[0]->rx.frames, 3);
-	port_count(&port.pairs[127]->rx.frames, 4);
-	port_count_drop(&port.pairs[127]->tx, PORT_DROP_NO_BUFFER);
+	assert_int_equal(port_init(&port, "p", 2), 0);
+	assert_int_equal(port_rxq_init(&rxqs[0], &port, 0), 0);
+	assert_int_equal(port_rxq_init(&rxqs[1], &port, 127), 0);
+	assert_int_equal(port_txq_init(&txq, &port, 127), 0);
+	port_count(&rxqs[0].counters->frames, 3);
+	port_count(&rxqs[1].counters->frames, 4);
+	port_count_drop(txq.counters, PORT_DROP_NO_BUFFER);
 	port_count_drop(&port.unqueued[0], PORT_DROP_LINK_DOWN);
 	port_count_drop(&port.unqueued[1], PORT_DROP_LINK_DOWN);
 	port_read(&port, &sum);
@@ -54,6 +56,7 @@ static void a_port_sums_its_pairs_and_what_no_queue_counted(void **state)
 	assert_int_equal(sum.tx.drops[PORT_DROP_LINK_DOWN], 2);
 	port_read_pair(&port, 127, &one);
 	assert_int_equal(one.rx.frames, 4);
+	assert_false(port_has_pair(&port, 5));
 	port_read_pair(&port, 5, &one); /* never ran */
 	assert_int_equal(one.rx.frames, 0);
 	port_fini(&port);
@@ -61,16 +64,133 @@ static void a_port_sums_its_pairs_and_what_no_queue_counted(void **state)
 
 static void counters_survive_a_queue_that_comes_back(void **state)
 {
+	struct port_rxq q, again;
 	struct port port;
 
 	(void)state;
-	assert_int_equal(port_init(&port, "p", &no_ops, 1), 0);
-	assert_int_equal(port_pair_prepare(&port, 0), 0);
-	port_count(&port.pairs[0]->rx.frames, 3);
-	assert_int_equal(port_pair_prepare(&port, 0), 0);
-	assert_int_equal(port.pairs[0]->rx.frames, 3);
+	assert_int_equal(port_init(&port, "p", 1), 0);
+	assert_int_equal(port_rxq_init(&q, &port, 0), 0);
+	port_count(&q.counters->frames, 3);
+	assert_int_equal(port_rxq_init(&again, &port, 0), 0);
+	assert_ptr_equal(again.counters, q.counters);
+	assert_int_equal(again.counters->frames, 3);
 	assert_null(port.steer); /* one pair needs no steering */
 	port_fini(&port);
+}
+
+/* A receiver of `room` frames: it refuses long ones, and defers what it has no room for. */
+struct receiver {
+	struct port port;
+	struct port_txq q;
+	unsigned room, got;
+	uint8_t seen[64];
+};
+
+static unsigned receiver_burst(struct port_txq *q, struct frame **frames, unsigned n)
+{
+	struct receiver *r = rw_container_of(q, struct receiver, q);
+	unsigned took = 0, i;
+
+	for (i = 0; i < n && r->room; i++) {
+		if (frames[i]->len > 1000) {
+			port_count_drop(q->counters, PORT_DROP_TOO_LONG);
+			continue;
+		}
+		r->room--;
+		r->seen[r->got++] = frames[i]->head[20];
+		frames[took++] = frames[i];
+	}
+	q->deferred = n - i;
+	return took;
+}
+
+static void receiver_up(struct receiver *r, unsigned room)
+{
+	*r = (struct receiver){.room = room, .q = {.burst = receiver_burst}};
+	assert_int_equal(port_init(&r->port, "r", 1), 0);
+	assert_int_equal(port_txq_init(&r->q, &r->port, 0), 0);
+}
+
+static void receiver_down(struct receiver *r)
+{
+	port_fifo_free(r->q.backlog);
+	port_fini(&r->port);
+}
+
+/* Frames 0 to n - 1, every fifth too long, every third a broadcast. */
+static void frames_make(struct frame *f, struct frame **list, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		f[i] = (struct frame){.len = i % 5 == 4 ? 2000 : 60 + i};
+		f[i].head[20] = (uint8_t)i;
+		if (i % 3 == 0)
+			memset(f[i].head, 0xff, 6);
+		/* Its bytes are all in the head. */
+		if (f[i].len < 1000)
+			f[i].len = RW_MIN(f[i].len, (uint32_t)FRAME_HEAD);
+		list[i] = &f[i];
+	}
+}
+
+static void what_a_queue_takes_is_counted_and_nothing_else(void **state)
+{
+	struct port_tally all = {.frames = 10, .bytes = 12345};
+	struct frame frames[10], *list[10];
+	struct receiver r;
+
+	(void)state;
+	receiver_up(&r, 64);
+	frames_make(frames, list, 10);
+	assert_int_equal(port_txq_send(&r.q, list, 10, &all), 8);
+	assert_int_equal(r.q.counters->frames, 8);
+	assert_int_equal(r.q.counters->broadcast, 3); /* 0, 3, 6; 9 was too long */
+	assert_int_equal(r.q.counters->unicast, 5);
+	assert_int_equal(r.q.counters->drops[PORT_DROP_TOO_LONG], 2);
+	assert_int_equal(r.q.counters->bytes, 60 + 61 + 62 + 63 + 4 * 64);
+	/* All of them: the tally that the caller has already is what is counted. */
+	all = (struct port_tally){.frames = 4, .bytes = 1000};
+	frames_make(frames, list, 4);
+	assert_int_equal(port_txq_send(&r.q, list, 4, &all), 4);
+	assert_int_equal(r.q.counters->frames, 12);
+	assert_int_equal(r.q.counters->bytes, 60 + 61 + 62 + 63 + 4 * 64 + 1000);
+	receiver_down(&r);
+}
+
+static void what_a_queue_defers_is_sent_first_and_in_order(void **state)
+{
+	struct frame frames[10], *list[10];
+	struct receiver r;
+
+	(void)state;
+	receiver_up(&r, 3);
+	r.q.backlog = port_fifo_new();
+	assert_non_null(r.q.backlog);
+	frames_make(frames, list, 4);
+	assert_int_equal(port_txq_send_in_turn(&r.q, list, 4), 3);
+	frames_make(frames, list, 10);
+	/* Frame 3 of the first burst still waits, so all of these do. */
+	assert_int_equal(port_txq_send_in_turn(&r.q, list, 3), 0);
+	assert_int_equal(r.q.counters->frames, 3);
+	port_txq_poll(&r.q); /* nobody asked for it */
+	r.room = 2;
+	port_txq_poll(&r.q);
+	assert_int_equal(r.got, 3);
+	port_txq_want_poll(&r.q);
+	assert_true(port_txq_wants_poll(&r.q));
+	port_txq_poll(&r.q);
+	assert_false(port_txq_wants_poll(&r.q));
+	assert_int_equal(r.got, 5);
+	r.room = 64;
+	assert_int_equal(port_txq_send_in_turn(&r.q, &list[3], 1), 3);
+	assert_int_equal(r.q.counters->frames, 8);
+	assert_memory_equal(r.seen, "\0\1\2\3\0\1\2\3", 8);
+	/* What waits when the queue stops is dropped and counted. */
+	r.room = 0;
+	frames_make(frames, list, 7);
+	assert_int_equal(port_txq_send_in_turn(&r.q, list, 7), 0);
+	port_txq_clear(&r.q);
+	assert_int_equal(r.q.counters->drops[PORT_DROP_NO_BUFFER], 7);
+	receiver_down(&r);
 }
 
 static void every_drop_reason_has_a_name_of_its_own(void **state)
@@ -84,11 +204,12 @@ static void every_drop_reason_has_a_name_of_its_own(void **state)
 }
 
 static struct port steered;
+static struct port_rxq steered_rxq;
 
 static int steer_setup(void **state)
 {
 	(void)state;
-	return port_init(&steered, "s", &no_ops, 1) || port_pair_prepare(&steered, 1);
+	return port_init(&steered, "s", 1) || port_rxq_init(&steered_rxq, &steered, 1);
 }
 
 static int steer_teardown(void **state)
@@ -138,8 +259,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_burst_is_counted_by_kind_of_destination),
-		cmocka_unit_test(a_port_sums_its_pairs_and_what_no_queue_counted),
+		cmocka_unit_test(a_port_sums_its_queues_and_what_no_queue_counted),
 		cmocka_unit_test(counters_survive_a_queue_that_comes_back),
+		cmocka_unit_test(what_a_queue_takes_is_counted_and_nothing_else),
+		cmocka_unit_test(what_a_queue_defers_is_sent_first_and_in_order),
 		cmocka_unit_test(every_drop_reason_has_a_name_of_its_own),
 		cmocka_unit_test_setup_teardown(
 			a_flow_is_found_on_the_pair_it_was_sent_from, steer_setup, steer_teardown),

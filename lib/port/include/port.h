@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A port of the switch, whatever is behind it: a table of operations, counters, and the memory of
- * which queue pair each flow uses. Drivers embed `struct port` in a structure of their own.
+ * A port of the switch, whatever is behind it: its receive and transmit queues, their counters, and
+ * the memory of which queue each flow uses. A driver embeds `struct port`, `struct port_rxq` and
+ * `struct port_txq` in structures of its own; the switch calls the queues directly.
  *
  * Directions are seen from the switch: rx is what the guest sent, tx what it receives.
  *
- * Threads: the control thread creates and frees ports; workers call the operations of running
- * queues. A receive queue belongs to one worker. A transmit queue is locked by its driver for one
- * burst. So each counter has one writer at a time; readers (control) see each counter whole, and
+ * Threads: the control thread creates and frees ports and queues. A receive queue that runs belongs
+ * to one worker. A transmit queue is filled by any worker, under its lock when there are several.
+ * So each counter has one writer at a time; a reader (control) sees each counter whole, and
  * different counters a moment apart.
  */
 #include "frame.h"
@@ -52,87 +53,121 @@ struct port_counters {
 	uint64_t drops[PORT_NUM_DROPS];
 } RW_CACHE_ALIGNED;
 
-/* Both directions of a queue pair. */
+/* Both directions of a queue pair, or of a port. */
 struct port_pair {
 	struct port_counters rx;
 	struct port_counters tx;
 };
 
 struct port;
+struct port_rxq;
+struct port_txq;
+struct port_fifo;
 
 /* What `kick` answers that is no descriptor. */
 #define PORT_KICK_NONE   (-1) /* nothing tells: the queue must be polled */
-#define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_kick, or there is nothing to be told of */
+#define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_rxq_wake */
 
-/*
- * `from`, `ahead`, `give_back`, `to`, `settle`, `arm` and `disarm` are called by a worker, for queue pairs
- * that run; they neither block nor allocate.
- */
-struct port_ops {
-	/*
-	 * Lend up to `n` <= FRAME_BURST frames into `frames`. They stay valid until give_back, which the
-	 * worker calls when it got at least one. With 0 none is taken, and all else that a poll is for is
-	 * done.
-	 */
-	unsigned (*from)(struct port *port, uint16_t queue, struct frame *frames, unsigned n);
-	/* May be NULL. It is this queue's turn next: bring in what `from` will look at first. */
-	void (*ahead)(struct port *port, uint16_t queue);
-	/* Complete what `from` lent. */
-	void (*give_back)(struct port *port, uint16_t queue);
-	/* Take a copy of each of `n` <= FRAME_BURST frames, or count why not. */
-	void (*to)(struct port *port, uint16_t queue, struct frame *const *frames, unsigned n);
-
-	/*
-	 * May be NULL. The worker, which handed frames to the queue in its latest rounds, has nothing else to do
-	 * and may spend time on what makes them cheaper to read for the guest.
-	 */
-	void (*settle)(struct port *port, uint16_t queue);
-
-	/* For workers that sleep. All NULL: the queues of this port must be polled. */
-
+/* Operations of a receive queue beside those of each poll. Every one may be NULL. */
+struct port_rxq_ops {
 	/*
 	 * Thread: control. The eventfd that the guest writes when there is something in a queue that is
-	 * about to run, or PORT_KICK_*. It stays open, and the same, until the queue rests.
+	 * about to run, or PORT_KICK_*. It stays open, and the same, until the queue has stopped. NULL:
+	 * PORT_KICK_NONE.
 	 */
-	int (*kick)(struct port *port, uint16_t queue);
+	int (*kick)(struct port_rxq *q);
 	/*
-	 * Ask the guest for kicks from now on, and look again: false when there is something for `from` to
-	 * do, so that nobody may sleep. Without `takes`, frames in the guest's ring are none.
+	 * Thread: worker, before it sleeps. Enable the guest's notifications and look again: false when
+	 * there is something for `burst` to do, so that the worker must not sleep. Without `takes`, frames
+	 * in the guest's ring are none.
 	 */
-	bool (*arm)(struct port *port, uint16_t queue, bool takes);
+	bool (*arm)(struct port_rxq *q, bool takes);
 	/*
-	 * No kicks any more; harmless on a queue that was not armed. Thread: also control, when the queue
-	 * has just come to rest.
+	 * Disable notifications; harmless on a queue that was not armed. Thread: worker; also control,
+	 * when the queue has just stopped.
 	 */
-	void (*disarm)(struct port *port, uint16_t queue);
+	void (*disarm)(struct port_rxq *q);
+	/* Thread: control, while the queue is stopped. The NUMA node of the guest's memory, or -1. */
+	int (*node)(const struct port_rxq *q);
+	/* Thread: control, while the queue is stopped. A worker on that node will poll it. */
+	void (*place)(struct port_rxq *q, int node);
+};
 
-	/* Control calls these, while the receive queue rests. Both may be NULL: all nodes are near. */
+/*
+ * A receive queue. `burst`, `done` and `prefetch` are called by the worker that owns it; they neither
+ * block nor allocate.
+ */
+struct port_rxq {
+	/*
+	 * Lend up to `n` <= FRAME_BURST frames into `frames`; how many. They stay valid until `done`,
+	 * which the worker calls when it got at least one. With `n` 0 none is taken.
+	 */
+	unsigned (*burst)(struct port_rxq *q, struct frame *frames, unsigned n);
+	/* Take back what `burst` lent. */
+	void (*done)(struct port_rxq *q);
+	/* It is polled next: fetch what `burst` reads first. */
+	void (*prefetch)(struct port_rxq *q);
+	struct port_counters *counters; /* the port's; the switch counts frames, the driver drops */
+	const struct port_rxq_ops *ops;
+	struct port *port;
+	uint16_t index; /* of the port's receive queues */
 
-	/* The NUMA node of the guest's memory, or -1. */
-	int (*node)(const struct port *port, uint16_t queue);
-	/* A worker on that node will poll the queue: have its state there. */
-	void (*place)(struct port *port, uint16_t queue, int node);
+	/* Owner: the worker. */
+	uint8_t empty; /* polls in a row that found nothing, as far as back-off counts them */
+};
+
+/*
+ * A transmit queue. The members that are no operations are set by the driver before the queue runs.
+ * All operations are called with `lock` held when it is `shared`; they neither block nor allocate.
+ */
+struct port_txq {
+	/*
+	 * Copy each of `n` <= FRAME_BURST frames. How many were taken: these stand first in `frames`, in
+	 * their order. The driver counts why it refused each of the others.
+	 *
+	 * A queue with a backlog may stop early: then `deferred` says how many frames, the last ones,
+	 * it has not dealt with. They are handed to it again. With `n` 0 it only looks after itself.
+	 */
+	unsigned (*burst)(struct port_txq *q, struct frame **frames, unsigned n);
+	/*
+	 * NULL: nothing. The worker filled the queue in its latest rounds and is idle: spend time on
+	 * what makes the frames cheaper to read for the guest.
+	 */
+	void (*demote)(struct port_txq *q);
+	struct port_counters *counters; /* the port's; as in struct port_rxq */
+	struct port *port;
+	struct port_fifo *backlog; /* NULL: it never defers */
+	uint16_t index;            /* of the port's transmit queues */
+	bool shared;               /* several workers fill it */
+	uint32_t lock;             /* 1: held, for one burst */
+	uint32_t deferred;         /* by the latest burst; under the lock */
+	uint32_t wants_poll;       /* atomic; 1: poll it although no frame comes */
 };
 
 struct port_steer;
 
 struct port {
-	const struct port_ops *ops;
 	uint16_t id; /* given by the switch */
 	char name[PORT_NAME_MAX + 1];
-	struct port_steer *steer;                /* NULL until the port has a second pair */
-	struct port_pair *pairs[PORT_MAX_PAIRS]; /* counters; allocated at first use, kept */
+	struct port_steer *steer; /* NULL until the port has a second queue pair */
+	/* Allocated at first use, kept: queues come and go. */
+	struct port_counters *rx[PORT_MAX_PAIRS];
+	struct port_counters *tx[PORT_MAX_PAIRS];
 	/* tx drops outside any queue, one for each worker. */
 	struct port_counters *unqueued;
 	unsigned nworkers;
 };
 
 /* 0 or -ENOMEM. `name` was checked: at most PORT_NAME_MAX bytes. */
-int port_init(struct port *port, const char *name, const struct port_ops *ops, unsigned nworkers);
+int port_init(struct port *port, const char *name, unsigned nworkers);
 void port_fini(struct port *port);
 
-/* Make sure that pair `queue` has counters, and a second pair has steering. 0 or -ENOMEM. */
-int port_pair_prepare(struct port *port, uint16_t queue);
+/*
+ * Make `q` receive queue (transmit queue) `index` of the port: port, index and counters are set; a
+ * second pair gets flow steering. 0 or -ENOMEM. Thread: control.
+ */
+int port_rxq_init(struct port_rxq *q, struct port *port, uint16_t index);
+int port_txq_init(struct port_txq *q, struct port *port, uint16_t index);
 
 /* Add to a counter whose only writer is the caller. */
 static inline void port_count(uint64_t *counter, uint64_t n)
@@ -165,6 +200,27 @@ static inline void port_tally_add(struct port_tally *t, const struct frame *f)
 	}
 }
 
+/* `n` frames, `bytes` in all, whose destinations are of one kind: that of the first. */
+static inline void port_tally_add_run(
+	struct port_tally *t, const struct frame *first, unsigned n, uint64_t bytes)
+{
+	t->frames += n;
+	t->bytes += bytes;
+	if (rw_unlikely(frame_is_group(first))) {
+		bool broadcast = frame_is_broadcast(first);
+
+		t->broadcast += broadcast ? n : 0;
+		t->multicast += broadcast ? 0 : n;
+	}
+}
+
+/* The frames of a list. */
+static inline void port_tally_frames(struct port_tally *t, struct frame *const *frames, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		port_tally_add(t, frames[i]);
+}
+
 static inline void port_tally_commit(const struct port_tally *t, struct port_counters *c)
 {
 	uint32_t group = t->multicast + t->broadcast;
@@ -181,11 +237,82 @@ static inline void port_tally_commit(const struct port_tally *t, struct port_cou
 	}
 }
 
+static inline void port_txq_lock(struct port_txq *q)
+{
+	if (!q->shared)
+		return;
+	while (__atomic_exchange_n(&q->lock, 1, __ATOMIC_ACQUIRE)) {
+		while (__atomic_load_n(&q->lock, __ATOMIC_RELAXED))
+			rw_pause();
+	}
+}
+
+static inline void port_txq_unlock(struct port_txq *q)
+{
+	if (q->shared)
+		__atomic_store_n(&q->lock, 0, __ATOMIC_RELEASE);
+}
+
 /*
- * Read the counters of one pair, or the sum over all pairs and what was dropped outside them.
+ * Hand `n` <= FRAME_BURST frames to a transmit queue that has no backlog, and count those it takes.
+ * `all` is the tally of all of them, or NULL. How many it took. Thread: worker, or the one that
+ * stands in for it.
+ */
+static inline unsigned port_txq_send(
+	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
+{
+	struct port_tally tally = {0};
+	unsigned took;
+
+	port_txq_lock(q);
+	took = q->burst(q, frames, n);
+	if (rw_likely(took == n && all)) {
+		port_tally_commit(all, q->counters);
+	} else {
+		port_tally_frames(&tally, frames, took);
+		port_tally_commit(&tally, q->counters);
+	}
+	port_txq_unlock(q);
+	return took;
+}
+
+/*
+ * The same for a queue with a backlog: what it defers waits there, behind what waits already. How many
+ * frames, older ones among them, the queue took.
+ */
+unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n);
+
+/* Ask for a poll of a queue with a backlog. Thread: any. */
+static inline void port_txq_want_poll(struct port_txq *q)
+{
+	/* Pairs with the acquire in port_txq_poll. */
+	__atomic_store_n(&q->wants_poll, 1, __ATOMIC_RELEASE);
+}
+
+static inline bool port_txq_wants_poll(const struct port_txq *q)
+{
+	return __atomic_load_n(&q->wants_poll, __ATOMIC_ACQUIRE);
+}
+
+/* A worker's poll of a queue with a backlog: see whether the backlog can go on. */
+static inline void port_txq_poll(struct port_txq *q)
+{
+	if (rw_unlikely(port_txq_wants_poll(q)) &&
+		__atomic_exchange_n(&q->wants_poll, 0, __ATOMIC_ACQUIRE))
+		port_txq_send_in_turn(q, NULL, 0);
+}
+
+/*
+ * Drop what waits in the backlog, which nobody fills any more. Thread: control.
+ */
+void port_txq_clear(struct port_txq *q);
+
+/*
+ * Read the counters of one pair, or the sum over all queues and what was dropped outside them.
  * Thread: control.
  */
-void port_read_pair(const struct port *port, uint16_t queue, struct port_pair *out);
+bool port_has_pair(const struct port *port, uint16_t index);
+void port_read_pair(const struct port *port, uint16_t index, struct port_pair *out);
 void port_read(const struct port *port, struct port_pair *out);
 
 /*

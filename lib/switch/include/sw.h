@@ -65,25 +65,25 @@ void sw_port_del(struct sw *sw, struct port *port);
 struct port *sw_port(const struct sw *sw, uint16_t id);
 struct port *sw_port_by_name(const struct sw *sw, const char *name);
 
-/* Whose frames a queue carries. */
-enum sw_dir { SW_RX, SW_TX };
-
 /*
- * Note that a queue shall run, or rest. It takes effect with the next sw_commit; a receive queue
- * that starts goes to the worker that has least to do (sw_place.h).
+ * Note that `q` shall run as receive queue (transmit queue) `index` of the port; NULL: none shall. It takes
+ * effect with the next sw_commit. A receive queue that starts goes to the worker that has least to do
+ * (sw_place.h). A transmit queue with a backlog is polled by a worker, too.
  */
-void sw_queue_set(struct sw *sw, struct port *port, enum sw_dir dir, uint16_t queue, bool run);
+void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rxq *q);
+void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_txq *q);
 /*
  * Put all notes into effect; cheap when there are none. On return no worker touches a queue that
- * rests. Cannot fail.
+ * has stopped. Cannot fail.
  */
 void sw_commit(struct sw *sw);
 
 /*
- * There is something to do for a queue that its guest does not tell of by an eventfd (PORT_KICK_DRIVER),
- * or that stands in for another: if its worker sleeps, it wakes.
+ * There is something to do for a queue that no eventfd tells of (PORT_KICK_DRIVER; a transmit queue that
+ * wants to be polled): if its worker sleeps, it wakes.
  */
-void sw_kick(struct sw *sw, const struct port *port, uint16_t queue);
+void sw_rxq_wake(struct sw *sw, const struct port *port, uint16_t index);
+void sw_txq_wake(struct sw *sw, const struct port *port, uint16_t index);
 
 /*
  * Wait until every worker has passed a quiescent point: what it held of guests' frames before is

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fifo.h"
+#include "port_fifo.h"
 
 /*
  * A frame in the circle, or the gap at its end where the next frame did not fit. Sizes are multiples of
@@ -16,20 +16,20 @@ struct record {
 	uint8_t data[];
 } RW_CACHE_ALIGNED;
 
-struct vhost_fifo {
+struct port_fifo {
 	uint32_t head RW_CACHE_ALIGNED; /* free-running, bytes; the producer's */
 	uint32_t tail RW_CACHE_ALIGNED; /* the consumer's */
 	uint8_t *mem;
 };
 
-struct vhost_fifo *vhost_fifo_new(void)
+struct port_fifo *port_fifo_new(void)
 {
-	struct vhost_fifo *fifo = rw_zalloc(sizeof(*fifo));
+	struct port_fifo *fifo = rw_zalloc(sizeof(*fifo));
 
 	if (!fifo)
 		return NULL;
 	/* One record more, so that a gap's header fits behind the last byte, too. */
-	fifo->mem = rw_zalloc(VHOST_FIFO_BYTES + sizeof(struct record));
+	fifo->mem = rw_zalloc(PORT_FIFO_BYTES + sizeof(struct record));
 	if (!fifo->mem) {
 		rw_free(fifo);
 		return NULL;
@@ -37,7 +37,7 @@ struct vhost_fifo *vhost_fifo_new(void)
 	return fifo;
 }
 
-void vhost_fifo_free(struct vhost_fifo *fifo)
+void port_fifo_free(struct port_fifo *fifo)
 {
 	if (!fifo)
 		return;
@@ -45,9 +45,9 @@ void vhost_fifo_free(struct vhost_fifo *fifo)
 	rw_free(fifo);
 }
 
-static struct record *record_at(const struct vhost_fifo *fifo, uint32_t pos)
+static struct record *record_at(const struct port_fifo *fifo, uint32_t pos)
 {
-	return (struct record *)(fifo->mem + pos % VHOST_FIFO_BYTES);
+	return (struct record *)(fifo->mem + pos % PORT_FIFO_BYTES);
 }
 
 static void record_fill(struct record *r, const struct frame *f)
@@ -64,17 +64,17 @@ static void record_fill(struct record *r, const struct frame *f)
 	r->frame.nsegs = n ? 1 : 0;
 }
 
-bool vhost_fifo_push(struct vhost_fifo *fifo, const struct frame *f)
+bool port_fifo_push(struct port_fifo *fifo, const struct frame *f)
 {
 	uint32_t need = (uint32_t)rw_align_up(
 		sizeof(struct record) + (f->len - frame_head_len(f)), RW_CACHE_LINE);
-	uint32_t left = VHOST_FIFO_BYTES - fifo->head % VHOST_FIFO_BYTES;
+	uint32_t left = PORT_FIFO_BYTES - fifo->head % PORT_FIFO_BYTES;
 	uint32_t gap = left < need ? left : 0;
-	/* Pairs with the release in vhost_fifo_pop: what we overwrite has been read. */
+	/* Pairs with the release in port_fifo_pop: what we overwrite has been read. */
 	uint32_t used = fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
 	struct record *r;
 
-	if (used + gap + need > VHOST_FIFO_BYTES)
+	if (used + gap + need > PORT_FIFO_BYTES)
 		return false;
 	if (gap) {
 		r = record_at(fifo, fifo->head);
@@ -85,17 +85,17 @@ bool vhost_fifo_push(struct vhost_fifo *fifo, const struct frame *f)
 	r->gap = false;
 	r->bytes = need;
 	record_fill(r, f);
-	/* Pairs with the acquire in vhost_fifo_peek. */
+	/* Pairs with the acquire in port_fifo_peek. */
 	__atomic_store_n(&fifo->head, fifo->head + gap + need, __ATOMIC_RELEASE);
 	return true;
 }
 
-uint32_t vhost_fifo_room(const struct vhost_fifo *fifo)
+uint32_t port_fifo_room(const struct port_fifo *fifo)
 {
-	return VHOST_FIFO_BYTES - (fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE));
+	return PORT_FIFO_BYTES - (fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE));
 }
 
-unsigned vhost_fifo_peek(const struct vhost_fifo *fifo, struct frame *frames, unsigned n)
+unsigned port_fifo_peek(const struct port_fifo *fifo, struct frame *frames, unsigned n)
 {
 	uint32_t head = __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE), pos = fifo->tail;
 	unsigned got = 0;
@@ -110,7 +110,7 @@ unsigned vhost_fifo_peek(const struct vhost_fifo *fifo, struct frame *frames, un
 	return got;
 }
 
-void vhost_fifo_pop(struct vhost_fifo *fifo, unsigned n)
+void port_fifo_pop(struct port_fifo *fifo, unsigned n)
 {
 	uint32_t pos = fifo->tail;
 
@@ -123,7 +123,7 @@ void vhost_fifo_pop(struct vhost_fifo *fifo, unsigned n)
 	__atomic_store_n(&fifo->tail, pos, __ATOMIC_RELEASE);
 }
 
-bool vhost_fifo_is_empty(const struct vhost_fifo *fifo)
+bool port_fifo_is_empty(const struct port_fifo *fifo)
 {
 	/* The tail first: it never overtakes a head that is read later. */
 	uint32_t tail = __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
@@ -131,7 +131,7 @@ bool vhost_fifo_is_empty(const struct vhost_fifo *fifo)
 	return tail == __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE);
 }
 
-unsigned vhost_fifo_clear(struct vhost_fifo *fifo)
+unsigned port_fifo_clear(struct port_fifo *fifo)
 {
 	uint32_t head = __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE), pos = fifo->tail;
 	unsigned n = 0;

@@ -8,27 +8,27 @@
 #include "frame.h"
 
 /* Room for at least seven frames of the greatest length, or 1300 of 200 bytes. */
-#define VHOST_FIFO_BYTES (512u * 1024)
+#define PORT_FIFO_BYTES (512u * 1024)
 
-struct vhost_fifo;
+struct port_fifo;
 
 /* NULL: no memory. */
-struct vhost_fifo *vhost_fifo_new(void);
+struct port_fifo *port_fifo_new(void);
 /* NULL is fine. */
-void vhost_fifo_free(struct vhost_fifo *fifo);
+void port_fifo_free(struct port_fifo *fifo);
 
 /* Copy `f` with all its bytes. False: no room. Thread: producer. */
-bool vhost_fifo_push(struct vhost_fifo *fifo, const struct frame *f);
+bool port_fifo_push(struct port_fifo *fifo, const struct frame *f);
 /* Bytes that are free at least. Thread: producer. */
-uint32_t vhost_fifo_room(const struct vhost_fifo *fifo);
+uint32_t port_fifo_room(const struct port_fifo *fifo);
 /*
  * The oldest frames, `n` at most, into `frames`; their bytes stay in the fifo until they are popped. How
  * many there are. Thread: consumer.
  */
-unsigned vhost_fifo_peek(const struct vhost_fifo *fifo, struct frame *frames, unsigned n);
+unsigned port_fifo_peek(const struct port_fifo *fifo, struct frame *frames, unsigned n);
 /* Let go of the `n` oldest frames. Thread: consumer. */
-void vhost_fifo_pop(struct vhost_fifo *fifo, unsigned n);
+void port_fifo_pop(struct port_fifo *fifo, unsigned n);
 /* Whether the consumer has let go of all that the producer entered. Thread: any. */
-bool vhost_fifo_is_empty(const struct vhost_fifo *fifo);
+bool port_fifo_is_empty(const struct port_fifo *fifo);
 /* Let go of all frames: how many there were. Thread: consumer. */
-unsigned vhost_fifo_clear(struct vhost_fifo *fifo);
+unsigned port_fifo_clear(struct port_fifo *fifo);

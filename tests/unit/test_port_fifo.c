@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The fifo in which frames wait behind an IOMMU or in a postcopy migration (drivers/vhost/fifo.h). */
+/* The fifo in which frames wait behind an IOMMU or in a postcopy migration (lib/port/include/port_fifo.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
-#include "fifo.h"
+#include "port_fifo.h"
 
 /* A frame of `len` bytes whose content follows from `seed`, its tail in three pieces of `tail`. */
 static void frame_make(
@@ -61,32 +61,32 @@ static uint32_t size_of(uint32_t i)
 	return sizes[i * 2654435761u % RW_ARRAY_SIZE(sizes)];
 }
 
-static bool push(struct vhost_fifo *fifo, uint32_t i)
+static bool push(struct port_fifo *fifo, uint32_t i)
 {
 	static __thread uint8_t tail[FRAME_MAX_LEN];
 	struct rw_seg segs[3];
 	struct frame f;
 
 	frame_make(&f, segs, tail, size_of(i), i);
-	return vhost_fifo_push(fifo, &f);
+	return port_fifo_push(fifo, &f);
 }
 
 static void an_empty_fifo_has_no_frames_and_all_its_room(void **state)
 {
-	struct vhost_fifo *fifo = vhost_fifo_new();
+	struct port_fifo *fifo = port_fifo_new();
 	struct frame f;
 
 	(void)state;
 	assert_non_null(fifo);
-	assert_int_equal(vhost_fifo_peek(fifo, &f, 1), 0);
-	assert_int_equal(vhost_fifo_room(fifo), VHOST_FIFO_BYTES);
-	vhost_fifo_free(fifo);
-	vhost_fifo_free(NULL);
+	assert_int_equal(port_fifo_peek(fifo, &f, 1), 0);
+	assert_int_equal(port_fifo_room(fifo), PORT_FIFO_BYTES);
+	port_fifo_free(fifo);
+	port_fifo_free(NULL);
 }
 
 static void frames_come_out_in_order_with_every_byte(void **state)
 {
-	struct vhost_fifo *fifo = vhost_fifo_new();
+	struct port_fifo *fifo = port_fifo_new();
 	struct frame frames[FRAME_BURST];
 	uint32_t in = 0, out = 0;
 
@@ -97,35 +97,35 @@ static void frames_come_out_in_order_with_every_byte(void **state)
 
 		while (push(fifo, in))
 			in++;
-		n = vhost_fifo_peek(fifo, frames, FRAME_BURST);
+		n = port_fifo_peek(fifo, frames, FRAME_BURST);
 		assert_true(n > 0);
 		take = 1 + in % n;
 		for (unsigned i = 0; i < take; i++)
 			assert_true(frame_is(&frames[i], size_of(out + i), out + i));
-		vhost_fifo_pop(fifo, take);
+		port_fifo_pop(fifo, take);
 		out += take;
 	}
-	vhost_fifo_free(fifo);
+	port_fifo_free(fifo);
 }
 
 static void what_was_looked_at_stays_until_it_is_taken(void **state)
 {
-	struct vhost_fifo *fifo = vhost_fifo_new();
+	struct port_fifo *fifo = port_fifo_new();
 	struct frame a, b;
 
 	(void)state;
 	assert_true(push(fifo, 5));
-	assert_int_equal(vhost_fifo_peek(fifo, &a, 1), 1);
-	assert_int_equal(vhost_fifo_peek(fifo, &b, 1), 1);
+	assert_int_equal(port_fifo_peek(fifo, &a, 1), 1);
+	assert_int_equal(port_fifo_peek(fifo, &b, 1), 1);
 	assert_true(frame_is(&a, size_of(5), 5) && frame_is(&b, size_of(5), 5));
-	vhost_fifo_pop(fifo, 1);
-	assert_int_equal(vhost_fifo_peek(fifo, &a, 1), 0);
-	vhost_fifo_free(fifo);
+	port_fifo_pop(fifo, 1);
+	assert_int_equal(port_fifo_peek(fifo, &a, 1), 0);
+	port_fifo_free(fifo);
 }
 
 static void the_room_it_tells_of_is_there(void **state)
 {
-	struct vhost_fifo *fifo = vhost_fifo_new();
+	struct port_fifo *fifo = port_fifo_new();
 	uint8_t *tail = malloc(FRAME_MAX_LEN);
 	struct rw_seg segs[3];
 	struct frame f, got[FRAME_BURST];
@@ -134,15 +134,15 @@ static void the_room_it_tells_of_is_there(void **state)
 	frame_make(&f, segs, tail, FRAME_MAX_LEN, 1);
 	for (unsigned round = 0; round < 1000; round++) {
 		/* As the postcopy thread reckons: one frame less, for the gap at the end. */
-		uint32_t fits = vhost_fifo_room(fifo) / (FRAME_MAX_LEN + 512);
+		uint32_t fits = port_fifo_room(fifo) / (FRAME_MAX_LEN + 512);
 
 		for (uint32_t i = 1; i < fits; i++)
-			assert_true(vhost_fifo_push(fifo, &f));
-		vhost_fifo_pop(fifo, vhost_fifo_peek(fifo, got, 1 + round % 5));
+			assert_true(port_fifo_push(fifo, &f));
+		port_fifo_pop(fifo, port_fifo_peek(fifo, got, 1 + round % 5));
 		push(fifo, round);
 	}
 	free(tail);
-	vhost_fifo_free(fifo);
+	port_fifo_free(fifo);
 }
 
 #define THREAD_FRAMES 5000u
@@ -158,7 +158,7 @@ static void *producer(void *arg)
 
 static void one_thread_may_fill_it_while_another_empties_it(void **state)
 {
-	struct vhost_fifo *fifo = vhost_fifo_new();
+	struct port_fifo *fifo = port_fifo_new();
 	struct frame frames[FRAME_BURST];
 	pthread_t thread;
 	uint32_t out = 0;
@@ -166,15 +166,15 @@ static void one_thread_may_fill_it_while_another_empties_it(void **state)
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, producer, fifo), 0);
 	while (out < THREAD_FRAMES) {
-		unsigned n = vhost_fifo_peek(fifo, frames, FRAME_BURST);
+		unsigned n = port_fifo_peek(fifo, frames, FRAME_BURST);
 
 		for (unsigned i = 0; i < n; i++)
 			assert_true(frame_is(&frames[i], size_of(out + i), out + i));
-		vhost_fifo_pop(fifo, n);
+		port_fifo_pop(fifo, n);
 		out += n;
 	}
 	pthread_join(thread, NULL);
-	vhost_fifo_free(fifo);
+	port_fifo_free(fifo);
 }
 
 int main(void)

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Transmit queues with a backlog: frames that the receiver cannot take yet, copied, in their order. */
+#include "port.h"
+#include "port_fifo.h"
+
+/* One burst, counted. How many frames are dealt with: taken, or dropped and counted. */
+static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsigned *took)
+{
+	struct port_tally tally = {0};
+
+	q->deferred = 0;
+	port_tally_frames(&tally, frames, q->burst(q, frames, n));
+	port_tally_commit(&tally, q->counters);
+	*took += tally.frames;
+	return n - q->deferred;
+}
+
+/* Send what waits. False: some of it still does. */
+static bool backlog_send(struct port_txq *q, unsigned *took)
+{
+	struct frame held[FRAME_BURST], *frames[FRAME_BURST];
+
+	for (;;) {
+		unsigned m = port_fifo_peek(q->backlog, held, FRAME_BURST), dealt;
+
+		if (!m)
+			return true;
+		for (unsigned i = 0; i < m; i++)
+			frames[i] = &held[i];
+		dealt = send(q, frames, m, took);
+		port_fifo_pop(q->backlog, dealt);
+		if (dealt < m)
+			return false;
+	}
+}
+
+unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n)
+{
+	unsigned dealt = 0, took = 0;
+
+	port_txq_lock(q);
+	if (backlog_send(q, &took))
+		dealt = send(q, frames, n, &took);
+	for (; dealt < n; dealt++) {
+		if (!port_fifo_push(q->backlog, frames[dealt]))
+			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+	}
+	port_txq_unlock(q);
+	return took;
+}
+
+void port_txq_clear(struct port_txq *q)
+{
+	if (q->backlog)
+		port_count(&q->counters->drops[PORT_DROP_NO_BUFFER], port_fifo_clear(q->backlog));
+}
