@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "answer.h"
 #include "control.h"
@@ -12,8 +14,24 @@
 #include "version.h"
 
 #define TIMEOUT_MS 5000
-#define RETRY_MS   20   /* while the switch has no time to accept */
-#define FDB_PAGE   4096 /* entries */
+#define RETRY_MS   20 /* while the switch has no time to accept */
+
+/*
+ * Whether root or the user of this program listens there: anybody may listen in /tmp, and what he answers
+ * would pass for the switch's. 0, or -1 with a complaint.
+ */
+static int peer_check(struct cli *cli)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(cli->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return complain("cannot tell who listens at %s: %s", cli->socket, strerror(errno));
+	if (!peer.uid || peer.uid == geteuid())
+		return 0;
+	return complain("process %d of user %u listens at %s: trusted are root's and your own",
+		(int)peer.pid, (unsigned)peer.uid, cli->socket);
+}
 
 static int connect_to(struct cli *cli)
 {
@@ -25,7 +43,7 @@ static int connect_to(struct cli *cli)
 		poll(NULL, 0, RETRY_MS);
 	if (fd >= 0) {
 		cli->fd = fd;
-		return 0;
+		return peer_check(cli);
 	}
 	why = fd == -ENOENT           ? "there is no such socket"
 		: fd == -ECONNREFUSED ? "the socket is left over, nobody listens"
@@ -157,106 +175,6 @@ static void port_stats_print(const struct cli *cli, const json_t *ports)
 	table_free(t);
 }
 
-/*
- * Move the entries of one page to `all`. 1: there are more, from `*cursor`; 0: that was the last
- * page; -1: a complaint is made.
- */
-static int fdb_page(struct cli *cli, json_t *all, json_int_t *cursor)
-{
-	json_t *page, *next;
-	int ret;
-
-	page = call(cli, "fdb.list", json_pack("{s:I, s:i}", "cursor", *cursor, "limit", FDB_PAGE));
-	if (!page)
-		return -1;
-	next = json_object_get(page, "next");
-	ret = json_is_integer(next);
-	/* A list that does not move on would never end. */
-	if (json_array_extend(all, json_object_get(page, "entries")) ||
-		(ret && json_integer_value(next) <= *cursor))
-		ret = complain("the switch at %s answers fdb.list with nonsense", cli->socket);
-	*cursor = json_integer_value(next);
-	json_decref(page);
-	return ret;
-}
-
-static json_t *fdb_list(struct cli *cli)
-{
-	json_t *all = json_array();
-	json_int_t cursor = 0;
-	int ret;
-
-	do {
-		ret = fdb_page(cli, all, &cursor);
-	} while (ret > 0);
-	if (!ret)
-		return all;
-	json_decref(all);
-	return NULL;
-}
-
-static void fdb_list_print(const struct cli *cli, const json_t *entries)
-{
-	static const struct table_column columns[] = {
-		{"VLAN", true}, {"MAC", false}, {"PORT", false}, {"TYPE", false}, {"AGE", true}};
-	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
-	const json_t *entry;
-	bool fixed;
-
-	(void)cli;
-	for (size_t i = 0; (entry = json_array_get(entries, i)); i++) {
-		fixed = is_true(entry, "static");
-		cell_number(t, entry, "vlan");
-		table_cell(t, "%s", text_of(entry, "mac"));
-		table_cell(t, "%s", text_of(entry, "port"));
-		table_cell(t, "%s", fixed ? "static" : "learned");
-		if (fixed)
-			table_cell(t, "-");
-		else
-			table_cell(t, "%" JSON_INTEGER_FORMAT " s", number_of(entry, "age_s"));
-	}
-	table_print(t, stdout);
-	table_free(t);
-}
-
-static json_t *fdb_flush(struct cli *cli)
-{
-	return call(cli, "fdb.flush", cli->port ? json_pack("{s:s}", "port", cli->port) : NULL);
-}
-
-static void fdb_flush_print(const struct cli *cli, const json_t *result)
-{
-	json_int_t n = number_of(result, "flushed");
-
-	(void)cli;
-	printf("%" JSON_INTEGER_FORMAT " address%s forgotten\n", n, n == 1 ? "" : "es");
-}
-
-static json_t *fdb_add(struct cli *cli)
-{
-	return call(cli, "fdb.add",
-		json_pack("{s:s, s:s, s:i}", "mac", cli->name, "port", cli->port, "vlan",
-			(int)cli->vlan));
-}
-
-static void fdb_add_print(const struct cli *cli, const json_t *result)
-{
-	(void)result;
-	printf("%s on VLAN %u stays behind %s\n", cli->name, cli->vlan, cli->port);
-}
-
-static json_t *fdb_del(struct cli *cli)
-{
-	return call(
-		cli, "fdb.del", json_pack("{s:s, s:i}", "mac", cli->name, "vlan", (int)cli->vlan));
-}
-
-static void fdb_del_print(const struct cli *cli, const json_t *result)
-{
-	(void)result;
-	printf("%s on VLAN %u forgotten\n", cli->name, cli->vlan);
-}
-
 static json_t *worker_list(struct cli *cli)
 {
 	return call_list(cli, "worker.list", NULL);
@@ -264,9 +182,10 @@ static json_t *worker_list(struct cli *cli)
 
 static void worker_list_print(const struct cli *cli, const json_t *workers)
 {
-	static const struct table_column columns[] = {{"CPU", true}, {"QUEUES", true},
-		{"FRAMES", true}, {"BUSY", true}, {"CYCLES/FRAME", true}, {"POLLS", true},
-		{"BUSY POLLS", true}, {"IDLE", false}, {"ASLEEP", true}, {"SLEEPS", true}};
+	static const struct table_column columns[] = {{"WORKER", true}, {"CPU", true},
+		{"QUEUES", true}, {"FRAMES", true}, {"BUSY", true}, {"CYCLES/FRAME", true},
+		{"POLLS", true}, {"BUSY POLLS", true}, {"IDLE", false}, {"ASLEEP", true},
+		{"SLEEPS", true}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	double busy, asleep, all, frames;
 	const json_t *worker;
@@ -277,6 +196,7 @@ static void worker_list_print(const struct cli *cli, const json_t *workers)
 		asleep = (double)number_of(worker, "asleep_cycles");
 		all = busy + (double)number_of(worker, "idle_cycles") + asleep;
 		frames = (double)number_of(worker, "frames");
+		cell_number(t, worker, "worker");
 		cell_number(t, worker, "cpu");
 		cell_number(t, worker, "queues");
 		cell_number(t, worker, "frames");
@@ -316,47 +236,55 @@ static void version_print(const struct cli *cli, const json_t *result)
 		text_of(result, "dpdk"));
 }
 
+#define NAME_ (COMMAND_NAME | COMMAND_NEEDS_NAME)
+#define PORT_ (COMMAND_PORT | COMMAND_NEEDS_PORT)
+
 const struct command commands[] = {
 	{"port", "list", 0, port_list, port_list_print, "port list",
-		"the ports and what is attached to them"},
-	{"port", "show", COMMAND_NAME | COMMAND_NEEDS_NAME, port_show, port_show_print,
-		"port show NAME", "one port: features, memory, rings, IOTLB, dirty log"},
+		.help = "the ports and what is attached to them"},
+	{"port", "show", NAME_, port_show, port_show_print, "port show NAME",
+		.help = "one port: features, memory, rings, IOTLB, dirty log"},
 	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_stats_print,
-		"port stats [NAME] [--queues]", "frames, bytes and drops of each port"},
-	{"fdb", "list", 0, fdb_list, fdb_list_print, "fdb list",
-		"the addresses that the switch has learned"},
+		"port stats [NAME] [--queues]", .help = "frames, bytes and drops of each port"},
+	{"port", "add", NAME_, port_add, port_add_print, "port add NAME socket=PATH [KEY=VALUE]...",
+		.help = "a new port; as --port of ringwayd", .read = pairs_read},
+	{"port", "del", NAME_, port_del, port_del_print, "port del NAME",
+		.help = "end a port and its connection"},
+	{"port", "set", NAME_, port_set, port_set_print, "port set NAME KEY=VALUE...",
+		.help = "change a port: description", .read = pairs_read},
+	{"fdb", "list", 0, NULL, NULL, "fdb list [port=] [vlan=] [mac=]",
+		.help = "the addresses that the switch knows; also: static, learned",
+		.read = fdb_filter_read, .run = fdb_list},
 	{"fdb", "flush", COMMAND_PORT, fdb_flush, fdb_flush_print, "fdb flush [--port NAME]",
-		"forget learned addresses (of one port)"},
-	{"fdb", "add",
-		COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_PORT | COMMAND_NEEDS_PORT |
-			COMMAND_VLAN,
-		fdb_add, fdb_add_print, "fdb add MAC --port NAME [--vlan ID]",
-		"a static entry: never ages, never moves"},
-	{"fdb", "del", COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_VLAN, fdb_del, fdb_del_print,
-		"fdb del MAC [--vlan ID]", "forget one address, static or learned"},
+		.help = "forget learned addresses (of one port)"},
+	{"fdb", "add", NAME_ | PORT_ | COMMAND_VLAN | COMMAND_REPLACE, fdb_add, fdb_add_print,
+		"fdb add MAC --port NAME [--vlan ID]",
+		.help = "a static entry: never ages, never moves"},
+	{"fdb", "del", NAME_ | COMMAND_VLAN, fdb_del, fdb_del_print, "fdb del MAC [--vlan ID]",
+		.help = "forget one address, static or learned"},
 	{"worker", "list", 0, worker_list, worker_list_print, "worker list",
-		"the workers and how busy they are"},
-	{"worker", "move", COMMAND_NAME | COMMAND_NEEDS_NAME | COMMAND_NEEDS_PLACE, worker_move,
-		worker_move_print, "worker move PORT QUEUE WORKER",
-		"let another worker poll a queue; all numbered from 0"},
+		.help = "the workers and how busy they are"},
+	{"worker", "move", NAME_ | COMMAND_NEEDS_PLACE, worker_move, worker_move_print,
+		"worker move PORT QUEUE WORKER",
+		.help = "let another worker poll a queue; all numbered from 0"},
 	{"worker", "balance", 0, worker_balance, worker_balance_print, "worker balance",
-		"move queues off busy workers, once"},
+		.help = "move queues off busy workers, once"},
 	{"rate", NULL, COMMAND_RATE, rate, rate_print, "rate [--interval S] [--count N]",
-		"frames, bits and drops in a second; busy workers"},
+		.help = "frames, bits and drops in a second; busy workers"},
 	{"forward", "show", 0, forward_show, forward_print, "forward show",
-		"what is done with frames"},
-	{"forward", "set", COMMAND_NAME | COMMAND_NEEDS_NAME, forward_set, forward_print,
-		"forward set MODE", "switch, io, mac, macswap, rxonly or txonly"},
+		.help = "what is done with frames"},
+	{"forward", "set", NAME_, forward_set, forward_print, "forward set MODE",
+		.help = "switch, io, mac, macswap, rxonly or txonly"},
 	{"forward", "start", 0, forward_start, forward_print, "forward start",
-		"go on taking frames"},
+		.help = "go on taking frames"},
 	{"forward", "stop", 0, forward_stop, forward_print, "forward stop",
-		"leave frames where the guests have them"},
+		.help = "leave frames where the guests have them"},
 	{"version", NULL, 0, version, version_print, "version",
-		"the versions of ringway and of the switch"},
+		.help = "the versions of ringway and of the switch"},
 };
 const unsigned ncommands = RW_ARRAY_SIZE(commands);
 
-static int run_once(const struct command *command, struct cli *cli)
+static int ask_and_print(const struct command *command, struct cli *cli)
 {
 	json_t *result = command->ask(cli);
 
@@ -369,18 +297,20 @@ static int run_once(const struct command *command, struct cli *cli)
 		command->print(cli, result);
 	}
 	json_decref(result);
-	cli->done++;
-	/* Whoever reads them wants each at once, and nobody to go on when he has left. */
-	return fflush(stdout);
+	return 0;
 }
 
 int command_run(const struct command *command, struct cli *cli)
 {
 	int ret;
 
-	do
-		ret = run_once(command, cli);
-	while (!ret && cli->done != cli->count);
+	do {
+		ret = command->run ? command->run(cli) : ask_and_print(command, cli);
+		cli->done++;
+		/* Whoever reads them wants each at once, and nobody to go on when he has left. */
+		if (!ret)
+			ret = fflush(stdout);
+	} while (!ret && cli->done != cli->count);
 	json_decref(cli->before);
 	return ret;
 }

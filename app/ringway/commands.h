@@ -7,6 +7,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#define VLAN_MAX 4094 /* IEEE 802.1Q, 9.6 */
+
 /* One invocation. */
 struct cli {
 	const char *socket; /* path of the control socket */
@@ -17,21 +19,22 @@ struct cli {
 	const char *name;   /* the word behind the command, or NULL */
 	unsigned queue;     /* the two behind that, of worker move */
 	unsigned worker;
-	unsigned vlan; /* --vlan ID, 0 without it */
-	bool vlan_given;
+	unsigned vlan;     /* --vlan ID, 0 without it */
+	bool replace;      /* --replace */
+	json_t *params;    /* an object: what struct command.read has read */
 	double interval_s; /* --interval S */
 	unsigned count;    /* --count N: answers to print; 0: no end */
-	bool rate_given;   /* one of these two */
 	unsigned done;     /* answers printed */
 	json_t *before;    /* rate: the reading of last time */
 };
 
 /* Options and words that only some commands take. */
-#define COMMAND_NAME   1u  /* a word: NAME */
-#define COMMAND_PORT   2u  /* --port NAME */
-#define COMMAND_QUEUES 4u  /* --queues */
-#define COMMAND_VLAN   8u  /* --vlan ID */
-#define COMMAND_RATE   64u /* --interval S, --count N */
+#define COMMAND_NAME    1u   /* a word: NAME */
+#define COMMAND_PORT    2u   /* --port NAME */
+#define COMMAND_QUEUES  4u   /* --queues */
+#define COMMAND_VLAN    8u   /* --vlan ID */
+#define COMMAND_RATE    64u  /* --interval S, --count N */
+#define COMMAND_REPLACE 256u /* --replace */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -45,10 +48,20 @@ struct command {
 	/* Print the answer for people. */
 	void (*print)(const struct cli *cli, const json_t *answer);
 	const char *usage, *help;
+	/* Read the words behind into cli->params; NULL: there may be none. 0, or -1 with a complaint. */
+	int (*read)(struct cli *cli, const char *const *words, unsigned n);
+	/* In place of ask and print: 0, or -1 with a complaint. */
+	int (*run)(struct cli *cli);
 };
 
 extern const struct command commands[];
 extern const unsigned ncommands;
+
+/*
+ * words.c: the command that `n` words name, which end with a NULL; what is behind goes to `cli`. NULL with a
+ * complaint.
+ */
+const struct command *command_find(const char *const *words, unsigned n, struct cli *cli);
 
 /* Ask and print, cli->count times. 0, or -1 when it has complained. */
 int command_run(const struct command *command, struct cli *cli);
@@ -57,6 +70,25 @@ int command_run(const struct command *command, struct cli *cli);
 json_t *call(struct cli *cli, const char *method, json_t *params);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);
+
+/* port.c. KEY=VALUE words become members of cli->params. */
+int pairs_read(struct cli *cli, const char *const *words, unsigned n);
+json_t *port_add(struct cli *cli);
+void port_add_print(const struct cli *cli, const json_t *port);
+json_t *port_set(struct cli *cli);
+void port_set_print(const struct cli *cli, const json_t *port);
+json_t *port_del(struct cli *cli);
+void port_del_print(const struct cli *cli, const json_t *answer);
+
+/* fdb.c. */
+int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n);
+int fdb_list(struct cli *cli);
+json_t *fdb_flush(struct cli *cli);
+void fdb_flush_print(const struct cli *cli, const json_t *result);
+json_t *fdb_add(struct cli *cli);
+void fdb_add_print(const struct cli *cli, const json_t *result);
+json_t *fdb_del(struct cli *cli);
+void fdb_del_print(const struct cli *cli, const json_t *result);
 
 /* show.c: the page of `port show`. */
 void port_show_print(const struct cli *cli, const json_t *port);

@@ -18,23 +18,18 @@
 #define FAILED 1 /* the switch does not answer, or says no */
 #define MISUSE 2
 
-#define WORDS_MAX 5
-#define VLAN_MAX  4094 /* IEEE 802.1Q, 9.6 */
-
-/* Queues and workers have smaller numbers. */
-#define PLACE_MAX 65535u
+#define WORDS_MAX 32
 
 #define INTERVAL_MIN_S 0.01
 #define INTERVAL_MAX_S 86400.0
 #define COUNT_MAX      1000000000u
 
-enum { OPT_JSON = 256, OPT_PORT, OPT_QUEUES, OPT_VLAN, OPT_INTERVAL, OPT_COUNT };
-
 /* A command line, read but not understood yet. */
 struct line {
-	const char *words[WORDS_MAX]; /* what is no option */
+	const char *words[WORDS_MAX + 1]; /* what is no option, then NULL */
 	unsigned nwords;
 	bool help, version;
+	unsigned given; /* bit: row of the table of options */
 };
 
 int complain(const char *fmt, ...)
@@ -57,7 +52,7 @@ static void print_help(void)
 	      "Commands:\n",
 		stdout);
 	for (unsigned i = 0; i < ncommands; i++)
-		printf("  %-36s %s\n", commands[i].usage, commands[i].help);
+		printf("  %-41s %s\n", commands[i].usage, commands[i].help);
 	fputs("\n"
 	      "Options:\n"
 	      "  -s, --socket=PATH  control socket of the switch (default: for root\n"
@@ -69,6 +64,7 @@ static void print_help(void)
 	      "where\n"
 	      "                     the address is\n"
 	      "      --vlan=ID      fdb add, fdb del: 0 to 4094 (default: 0, untagged)\n"
+	      "      --replace      fdb add: move a static entry that is behind another port\n"
 	      "      --interval=S   rate: seconds from one reading to the next (default: 1)\n"
 	      "      --count=N      rate: so many times (default: 1); 0: until interrupted\n"
 	      "  -V, --version      print the version of this program alone and exit\n"
@@ -79,19 +75,50 @@ static void print_help(void)
 		stdout);
 }
 
-static int vlan_read(const char *text, struct cli *cli)
+static int set_socket(struct cli *cli, const char *text)
 {
-	char *end;
-	unsigned long id = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || id > VLAN_MAX)
-		return complain("--vlan wants a number from 0 to %d, not \"%s\"", VLAN_MAX, text);
-	cli->vlan = (unsigned)id;
-	cli->vlan_given = true;
+	cli->socket = text;
 	return 0;
 }
 
-static int interval_read(const char *text, struct cli *cli)
+static int set_json(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->json = true;
+	return 0;
+}
+
+static int set_port(struct cli *cli, const char *text)
+{
+	cli->port = text;
+	return 0;
+}
+
+static int set_queues(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->queues = true;
+	return 0;
+}
+
+static int set_replace(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->replace = true;
+	return 0;
+}
+
+static int set_vlan(struct cli *cli, const char *text)
+{
+	uint32_t id;
+
+	if (!rw_text_number(text, 0, VLAN_MAX, &id))
+		return complain("--vlan wants a number from 0 to %d, not \"%s\"", VLAN_MAX, text);
+	cli->vlan = id;
+	return 0;
+}
+
+static int set_interval(struct cli *cli, const char *text)
 {
 	char *end;
 	double s = strtod(text, &end);
@@ -100,90 +127,99 @@ static int interval_read(const char *text, struct cli *cli)
 		return complain("--interval wants %g to %.0f seconds, not \"%s\"", INTERVAL_MIN_S,
 			INTERVAL_MAX_S, text);
 	cli->interval_s = s;
-	cli->rate_given = true;
 	return 0;
 }
 
-static int count_read(const char *text, struct cli *cli)
+static int set_count(struct cli *cli, const char *text)
 {
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
+	uint32_t n;
 
-	if (*text < '0' || *text > '9' || *end || n > COUNT_MAX)
+	if (!rw_text_number(text, 0, COUNT_MAX, &n))
 		return complain("--count wants a number from 0 to %u, not \"%s\"", COUNT_MAX, text);
-	cli->count = (unsigned)n;
-	cli->rate_given = true;
+	cli->count = n;
 	return 0;
 }
 
-/* Options of some commands that have a value. 0, or -1 with a complaint. */
-static int value_read(int opt, const char *text, struct cli *cli)
+static const struct row {
+	const char *name;
+	bool value;     /* it wants one */
+	unsigned takes; /* COMMAND_* of the commands that take it; 0: all do */
+	int (*set)(struct cli *cli, const char *text);
+} rows[] = {
+	{"socket", true, 0, set_socket},
+	{"json", false, 0, set_json},
+	{"port", true, COMMAND_PORT, set_port},
+	{"queues", false, COMMAND_QUEUES, set_queues},
+	{"vlan", true, COMMAND_VLAN, set_vlan},
+	{"replace", false, COMMAND_REPLACE, set_replace},
+	{"interval", true, COMMAND_RATE, set_interval},
+	{"count", true, COMMAND_RATE, set_count},
+};
+
+/* What getopt_long returns for the first row; above all letters. */
+#define ROW_FIRST 256
+
+static void longs_fill(struct option longs[RW_ARRAY_SIZE(rows) + 3])
+{
+	size_t n = RW_ARRAY_SIZE(rows);
+
+	for (size_t i = 0; i < n; i++)
+		longs[i] = (struct option){rows[i].name,
+			rows[i].value ? required_argument : no_argument, NULL, ROW_FIRST + (int)i};
+	longs[n] = (struct option){"version", no_argument, NULL, 'V'};
+	longs[n + 1] = (struct option){"help", no_argument, NULL, 'h'};
+	longs[n + 2] = (struct option){0};
+}
+
+/* Help wins over mistakes. */
+static bool help_is_asked(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+	return false;
+}
+
+/* Act on what getopt_long returned for `word`. 0, or -1 with a complaint. */
+static int option_read(int opt, const char *word, struct cli *cli, struct line *line)
 {
 	switch (opt) {
-	case OPT_INTERVAL:
-		return interval_read(text, cli);
-	case OPT_COUNT:
-		return count_read(text, cli);
+	case 1:
+		if (line->nwords == WORDS_MAX)
+			return complain("unexpected word \"%s\" (see --help)", optarg);
+		line->words[line->nwords++] = optarg;
+		return 0;
+	case 's':
+		return set_socket(cli, optarg);
+	case 'h': /* among other letters */
+		line->help = true;
+		return 0;
+	case 'V':
+		line->version = true;
+		return 0;
+	case ':':
+		return complain("%s wants a value (see --help)", word);
+	case '?':
+		return complain("unknown option %s (see --help)", word);
 	default:
-		return vlan_read(text, cli);
+		line->given |= 1u << (opt - ROW_FIRST);
+		return rows[opt - ROW_FIRST].set(cli, optarg);
 	}
 }
 
 /* Read the words and options, in any order. 0, or -1 with a complaint. */
 static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 {
-	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, OPT_JSON},
-		{"port", required_argument, NULL, OPT_PORT},
-		{"queues", no_argument, NULL, OPT_QUEUES},
-		{"vlan", required_argument, NULL, OPT_VLAN},
-		{"interval", required_argument, NULL, OPT_INTERVAL},
-		{"count", required_argument, NULL, OPT_COUNT},
-		{"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
+	struct option longs[RW_ARRAY_SIZE(rows) + 3];
 	int opt, at;
 
+	longs_fill(longs);
 	opterr = 0;
 	/* "-": words come as option 1, wherever they stand. */
 	while (at = optind, (opt = getopt_long(argc, argv, "-:s:hV", longs, NULL)) != -1) {
-		switch (opt) {
-		case 1:
-			if (line->nwords == WORDS_MAX)
-				return complain("unexpected word \"%s\" (see --help)", optarg);
-			line->words[line->nwords++] = optarg;
-			break;
-		case 's':
-			cli->socket = optarg;
-			break;
-		case OPT_JSON:
-			cli->json = true;
-			break;
-		case OPT_PORT:
-			cli->port = optarg;
-			break;
-		case OPT_QUEUES:
-			cli->queues = true;
-			break;
-		case OPT_VLAN:
-		case OPT_INTERVAL:
-		case OPT_COUNT:
-			if (value_read(opt, optarg, cli))
-				return -1;
-			break;
-		case 'h':
-			line->help = true;
-			break;
-		case 'V':
-			line->version = true;
-			break;
-		case ':':
-			return complain("%s wants a value (see --help)", argv[at]);
-		default:
-			return complain("unknown option %s (see --help)", argv[at]);
-		}
+		if (option_read(opt, argv[at], cli, line))
+			return -1;
 	}
 	if (optind < argc)
 		return complain("unexpected word \"%s\" (see --help)", argv[optind]);
@@ -191,75 +227,17 @@ static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 }
 
 /* Whether the command has what it needs and nothing else. 0, or -1 with a complaint. */
-static int options_fit(const struct command *c, const struct cli *cli)
+static int options_fit(const struct command *c, const struct cli *cli, unsigned given)
 {
-	const char *extra = cli->port && !(c->takes & COMMAND_PORT) ? "--port"
-		: cli->queues && !(c->takes & COMMAND_QUEUES)       ? "--queues"
-		: cli->vlan_given && !(c->takes & COMMAND_VLAN)     ? "--vlan"
-		: cli->rate_given && !(c->takes & COMMAND_RATE)     ? "--interval or --count"
-								    : NULL;
-
-	if (extra)
-		return complain("%s does not belong here: the command is %s", extra, c->usage);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		if ((given >> i & 1) && rows[i].takes && !(c->takes & rows[i].takes))
+			return complain("--%s does not belong here: the command is %s",
+				rows[i].name, c->usage);
+	}
 	if (((c->takes & COMMAND_NEEDS_NAME) && !cli->name) ||
 		((c->takes & COMMAND_NEEDS_PORT) && !cli->port))
 		return complain("something is missing: the command is %s", c->usage);
 	return 0;
-}
-
-/* Read QUEUE and WORKER. 0, or -1 with a complaint. */
-static int place_read(const struct command *c, const char *const words[2], struct cli *cli)
-{
-	unsigned *const to[2] = {&cli->queue, &cli->worker};
-
-	for (int i = 0; i < 2; i++) {
-		char *end;
-		unsigned long n;
-
-		if (!words[i])
-			return complain("something is missing: the command is %s", c->usage);
-		n = strtoul(words[i], &end, 10);
-		if (*words[i] < '0' || *words[i] > '9' || *end || n > PLACE_MAX)
-			return complain(
-				"%s is numbered from 0 to %u, not \"%s\": the command is %s",
-				i ? "WORKER" : "QUEUE", PLACE_MAX, words[i], c->usage);
-		*to[i] = (unsigned)n;
-	}
-	return 0;
-}
-
-/* The command that the words name; what is left of them goes to `cli`. NULL with a complaint. */
-static const struct command *command_find(const struct line *line, struct cli *cli)
-{
-	const char *object = line->words[0], *verb = line->words[1];
-	const struct command *c = commands, *end = commands + ncommands;
-	unsigned used;
-
-	if (!line->nwords) {
-		complain("which command? (see --help)");
-		return NULL;
-	}
-	while (c < end &&
-		(strcmp(c->object, object) || (c->verb && (!verb || strcmp(c->verb, verb)))))
-		c++;
-	if (c == end) {
-		complain("unknown command \"%s%s%s\" (see --help)", object, verb ? " " : "",
-			verb ? verb : "");
-		return NULL;
-	}
-	used = c->verb ? 2 : 1;
-	if (line->nwords > used && (c->takes & COMMAND_NAME))
-		cli->name = line->words[used++];
-	if (cli->name && (c->takes & COMMAND_NEEDS_PLACE)) {
-		if (place_read(c, &line->words[used], cli))
-			return NULL;
-		used += 2;
-	}
-	if (line->nwords > used) {
-		complain("unexpected word \"%s\": the command is %s", line->words[used], c->usage);
-		return NULL;
-	}
-	return options_fit(c, cli) ? NULL : c;
 }
 
 /* Which socket to talk to. 0, or -1 with a complaint. */
@@ -296,9 +274,9 @@ int main(int argc, char **argv)
 	struct line line = {0};
 	int ret;
 
-	if (line_read(argc, argv, &cli, &line))
+	if (!help_is_asked(argc, argv) && line_read(argc, argv, &cli, &line))
 		return MISUSE;
-	if (line.help) {
+	if (line.help || help_is_asked(argc, argv)) {
 		print_help();
 		return finish(0);
 	}
@@ -306,10 +284,14 @@ int main(int argc, char **argv)
 		printf("ringway %s\n", RINGWAY_VERSION);
 		return finish(0);
 	}
-	command = command_find(&line, &cli);
-	if (!command || socket_choose(&cli, path))
+	cli.params = json_object();
+	command = command_find(line.words, line.nwords, &cli);
+	if (!command || options_fit(command, &cli, line.given) || socket_choose(&cli, path)) {
+		json_decref(cli.params);
 		return MISUSE;
+	}
 	ret = command_run(command, &cli);
+	json_decref(cli.params);
 	if (cli.fd >= 0)
 		close(cli.fd);
 	return finish(ret ? FAILED : 0);

@@ -100,6 +100,8 @@ static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
 		text_of(port, "mode"), text_of(port, "path"));
+	if (json_is_string(json_object_get(port, "description")))
+		fact("description", "%s", text_of(port, "description"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");
 	if (!is_true(port, "connected"))

@@ -220,6 +220,24 @@ static const struct row *row_of(int found, const char *word)
 	return strlen(row->name) == (size_t)(end - word) - 2 ? row : NULL;
 }
 
+/* There is no such option. */
+static int option_refuse(struct parse *p, const char *word)
+{
+	const char *names[RW_ARRAY_SIZE(rows)], *nearest = NULL;
+	char name[32];
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
+		names[i] = rows[i].name;
+	if (!strncmp(word, "--", 2)) {
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+		nearest = rw_text_nearest(name, names, RW_ARRAY_SIZE(names));
+	}
+	if (nearest)
+		return options_mistake(
+			p, "unknown option %s: did you mean --%s? (see --help)", word, nearest);
+	return options_mistake(p, "unknown option %s (see --help)", word);
+}
+
 /* Whether the value of an option that wants one is missing. `next`: the word behind it, or NULL. */
 static bool value_missing(int opt, const char *next)
 {
@@ -239,7 +257,7 @@ static int option_read(struct parse *p, int opt, const char *word, const char *n
 	if (opt == 'h')
 		return OPTIONS_HELP;
 	if (!row)
-		return options_mistake(p, "unknown option %s (see --help)", word);
+		return option_refuse(p, word);
 	bit = 1u << (row - rows);
 	if (!row->many && (p->seen & bit))
 		return options_mistake(p, "--%s is given twice", row->name);

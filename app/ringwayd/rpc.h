@@ -4,6 +4,18 @@
 #include "control.h"
 #include "sw.h"
 
+struct daemon;
+
+/* rpc.c: the port that `params` names with `key`: NULL in `out` when it names none. False: `fail` is filled in. */
+bool rpc_param_port(const struct daemon *d, const json_t *params, const char *key,
+	struct ctl_failure *fail, struct port **out);
+
+/* rpc_fdb.c */
+json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_fdb_del(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_port.c */
 json_t *rpc_port_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail);

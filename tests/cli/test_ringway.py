@@ -6,11 +6,13 @@ import json
 import os
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from programs import RINGWAY, run, the_line
+from programs import AS_NOBODY, NOBODY, RINGWAY, run, the_line
 
 
 class ScriptedSwitch(socketserver.ThreadingUnixStreamServer):
@@ -114,10 +116,10 @@ STATS = [
 ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1, 'age_s': 7 * i}
            for i in range(3)]
 WORKERS = [
-    {'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 2500,
+    {'worker': 0, 'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 2500,
      'frames': 50, 'queues': 4, 'idle': 'adaptive', 'asleep': True, 'sleeps': 7,
      'asleep_cycles': 5000},
-    {'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0, 'frames': 0,
+    {'worker': 1, 'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0, 'frames': 0,
      'queues': 0, 'idle': 'spin', 'asleep': False, 'sleeps': 0, 'asleep_cycles': 0},
 ]
 VERSION = {'name': 'ringwayd', 'version': '9.9.9', 'dpdk': 'DPDK 22.11.0'}
@@ -207,9 +209,85 @@ def test_fdb_list_turns_all_pages(switch):
         'VLAN  MAC                PORT  TYPE      AGE\n'
         '   0  52:54:00:00:00:00  vm1   learned   0 s\n'
         '   1  52:54:00:00:00:01  vm1   static      -\n'
-        '   2  52:54:00:00:00:02  vm1   learned  14 s\n')
+        '   2  52:54:00:00:00:02  vm1   learned  14 s\n'
+        '3 entries, 1 of them static; room for 100\n')
     assert [params['cursor'] for _, params in server.asked] == [0, 2]
     assert json.loads(succeed('-s', server.path, '--json', 'fdb', 'list')) == ENTRIES
+
+
+def test_fdb_list_is_sorted_by_vlan_and_address(switch):
+    keys = [(2, '00:00:00:00:00:01'), (0, 'fe:00:00:00:00:00'), (10, '00:00:00:00:00:00'),
+            (0, '00:00:00:00:00:ff'), (0, '00:00:00:00:01:00'), (4094, '02:00:00:00:00:00')]
+    entries = [{'mac': mac, 'vlan': vlan, 'port': f'vm{vlan}', 'static': False, 'age_s': 1}
+               for vlan, mac in keys]
+    server = switch({'fdb.list': {'entries': entries, 'next': None}})
+    rows = json.loads(succeed('-s', server.path, '--json', 'fdb', 'list'))
+    assert [(row['vlan'], row['mac']) for row in rows] == sorted(keys)
+    assert all(row in entries for row in rows)
+    rows = [line.split() for line in succeed('-s', server.path, 'fdb', 'list').splitlines()]
+    assert [(int(row[0]), row[1]) for row in rows[1:-1]] == sorted(keys)
+
+
+def test_fdb_list_asks_for_what_is_wanted(switch):
+    server = switch({'fdb.list': {'entries': ENTRIES[1:2], 'next': None, 'entries_total': 3,
+                                  'max_entries': 100}})
+    assert succeed('-s', server.path, 'fdb', 'list', 'port=vm1', 'static', 'vlan=1',
+                   'mac=52:54:00:00:00:01').endswith('1 of 3 entries, 1 of them static; '
+                                                     'room for 100\n')
+    succeed('-s', server.path, 'fdb', 'list', 'learned')
+    assert [{key: value for key, value in params.items() if key not in ('cursor', 'limit')}
+            for _, params in server.asked] == [
+                {'port': 'vm1', 'static': True, 'vlan': 1, 'mac': '52:54:00:00:00:01'},
+                {'static': False}]
+
+
+def test_fdb_add_replaces_when_asked(switch):
+    server = switch({'fdb.add': {}})
+    succeed('-s', server.path, 'fdb', 'add', '52:54:00:00:00:01', '--port', 'vm1')
+    succeed('-s', server.path, 'fdb', 'add', '52:54:00:00:00:01', '--port', 'vm1', '--replace')
+    entry = {'mac': '52:54:00:00:00:01', 'port': 'vm1', 'vlan': 0}
+    assert [params for _, params in server.asked] == [entry, {**entry, 'replace': True}]
+
+
+def test_ports_are_added_changed_and_deleted(switch):
+    server = switch({'port.add': PORTS[0], 'port.set': PORTS[0], 'port.del': {}})
+    assert succeed('-s', server.path, 'port', 'add', 'vm1', 'socket=/tmp/vm1.sock', 'mode=server',
+                   'description=a=b') == 'port vm1 is there (vhost server, /tmp/vm1.sock)\n'
+    assert succeed('-s', server.path, 'port', 'set', 'vm1', 'description=') == (
+        'port vm1 has changed\n')
+    assert succeed('-s', server.path, 'port', 'del', 'vm1') == 'port vm1 is gone\n'
+    assert json.loads(succeed('-s', server.path, 'port', 'add', 'vm1', '--json')) == PORTS[0]
+    assert server.asked == [
+        ('port.add', {'name': 'vm1', 'socket': '/tmp/vm1.sock', 'mode': 'server',
+                      'description': 'a=b'}),
+        ('port.set', {'name': 'vm1', 'description': ''}), ('port.del', {'name': 'vm1'}),
+        ('port.add', {'name': 'vm1'})]
+
+
+def test_port_show_has_the_description(switch):
+    server = switch({'port.show': {**PORT, 'connected': False, 'description': 'tenant 7'}})
+    assert 'description        tenant 7\n' in succeed('-s', server.path, 'port', 'show', 'vm1')
+
+
+LISTENER = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[1])
+    listener.listen(1)
+    print(flush=True)
+    print(listener.accept()[0].recv(1), flush=True)
+"""
+
+
+def test_a_switch_of_another_user_is_not_trusted(place):
+    if os.geteuid():
+        pytest.skip('only root can become another user')
+    with subprocess.Popen([*AS_NOBODY, sys.executable, '-c', LISTENER, f'{place}/s'],
+                          stdout=subprocess.PIPE) as listener:
+        listener.stdout.readline()
+        line = fail(1, '-s', f'{place}/s', 'port', 'list')
+        assert f'process {listener.pid} of user {NOBODY.pw_uid} listens at {place}/s' in line
+        assert listener.stdout.readline() == b"b''\n", 'nothing is asked'
 
 
 def test_fdb_flush_says_how_many_went(switch):
@@ -224,13 +302,16 @@ def test_fdb_flush_says_how_many_went(switch):
 def test_worker_list_shows_how_busy_they_are(switch):
     server = switch({'worker.list': WORKERS})
     assert succeed('-s', server.path, 'worker', 'list') == (
-        'CPU  QUEUES  FRAMES    BUSY  CYCLES/FRAME  POLLS  BUSY POLLS  IDLE      ASLEEP  SLEEPS\n'
-        '  3       4      50  25.0 %            50   1000          10  adaptive  50.0 %       7\n'
-        ' 10       0       0   0.0 %             -      0           0  spin       0.0 %       0\n')
+        'WORKER  CPU  QUEUES  FRAMES    BUSY  CYCLES/FRAME  POLLS  BUSY POLLS  IDLE      ASLEEP'
+        '  SLEEPS\n'
+        '     0    3       4      50  25.0 %            50   1000          10  adaptive  50.0 %'
+        '       7\n'
+        '     1   10       0       0   0.0 %             -      0           0  spin       0.0 %'
+        '       0\n')
 
 
 # What does not grow.
-SETTINGS = ('name', 'cpu', 'queues', 'pair', 'idle', 'asleep')
+SETTINGS = ('name', 'worker', 'cpu', 'queues', 'pair', 'idle', 'asleep')
 
 
 def test_worker_list_shows_what_each_polls(switch):
@@ -238,8 +319,8 @@ def test_worker_list_shows_what_each_polls(switch):
                'by_hand': True},
               {'port': 'vm2', 'queue': 11, 'load': 0, 'memory_node': None, 'far_off': True,
                'by_hand': False}]
-    server = switch({'worker.list': [{**WORKERS[0], 'worker': 0, 'polled': []},
-                                     {**WORKERS[1], 'worker': 1, 'polled': polled}]})
+    server = switch({'worker.list': [{**WORKERS[0], 'polled': []},
+                                     {**WORKERS[1], 'polled': polled}]})
     assert succeed('-s', server.path, 'worker', 'list').split('\n\n')[1] == (
         'WORKER  PORT  QUEUE    LOAD  NODE  NOTES\n'
         '     1  vm1       0  12.5 %     0  by hand\n'
@@ -386,6 +467,26 @@ def test_an_empty_table_has_its_titles(switch):
     (['frob'], '"frob"'),
     (['port'], '"port"'),
     (['port', 'lost'], '"port lost"'),
+    (['port'], '"port" wants a verb: list, show, stats, add, del and set'),
+    (['prot'], 'did you mean "port"?'),
+    (['prot', 'lst'], 'unknown command "prot lst": did you mean "port list"?'),
+    (['port', 'lsit'], 'did you mean "port list"?'),
+    (['port', 'frobnicate'], 'there are list, show, stats, add, del and set'),
+    (['frobnicate', 'it'], 'there are port, fdb, worker, rate, forward and version'),
+    (['port', 'add'], 'port add NAME socket=PATH'),
+    (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
+    (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),
+    (['port', 'add', 'vm1', 'socket=/a', 'socket=/b'], 'socket is given twice'),
+    (['port', 'add', 'vm1', 'name=vm2'], 'name of a port stands before'),
+    (['port', 'add', 'vm1', b'socket=/\xff'], 'UTF-8'),
+    (['port', 'del'], 'port del NAME'),
+    (['port', 'del', 'vm1', 'vm2'], '"vm2"'),
+    (['port', 'set'], 'port set NAME'),
+    (['fdb', 'list', 'vm1'], '"vm1"'),
+    (['fdb', 'list', 'vlan=4095'], 'vlan=4095: give a number from 0 to 4094'),
+    (['fdb', 'list', 'mac=52:54'], 'mac=52:54: an address is like'),
+    (['fdb', 'list', 'static', 'learned'], '"learned" is one too many'),
+    (['fdb', 'list', '--replace'], '--replace does not belong here'),
     (['port', 'list', 'vm1'], '"vm1"'),
     (['port', 'show'], 'port show NAME'),
     (['port', 'show', 'vm1', 'vm2'], '"vm2"'),
@@ -422,10 +523,12 @@ def test_a_misuse_is_one_line_with_status_2(words, named):
 
 def test_help_names_every_command():
     text = succeed('--help')
-    for command in ('port list', 'port show', 'port stats', 'fdb list', 'fdb flush', 'worker list',
+    for command in ('port list', 'port show', 'port stats', 'port add', 'port del', 'port set',
+                    'fdb list', 'fdb flush', 'worker list',
                     'worker move', 'worker balance', 'rate', 'forward show', 'forward set', 'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
+    assert succeed('prot', '--bogus', '--help') == text
 
 
 def test_no_switch_is_a_failure_that_says_where(place):

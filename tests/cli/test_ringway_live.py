@@ -2,6 +2,7 @@
 """Every command of ringway against a running ringwayd."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -75,7 +76,9 @@ def test_port_stats_of_an_unknown_port_is_a_failure(daemon):
 
 def test_fdb_list_and_flush(daemon):
     assert ask(daemon, 'fdb', 'list') == []
-    assert show(daemon, 'fdb', 'list') == [['VLAN', 'MAC', 'PORT', 'TYPE', 'AGE']]
+    assert show(daemon, 'fdb', 'list') == [
+        ['VLAN', 'MAC', 'PORT', 'TYPE', 'AGE'],
+        ['0', 'entries,', '0', 'of', 'them', 'static;', 'room', 'for', '65536']]
     assert ask(daemon, 'fdb', 'flush') == {'flushed': 0}
     assert show(daemon, 'fdb', 'flush', '--port', 'vm1') == [['0', 'addresses', 'forgotten']]
     done = daemon.cli('fdb', 'flush', '--port', 'vm9')
@@ -113,6 +116,122 @@ def test_a_static_entry_that_makes_no_sense_is_refused(daemon, words, status, na
     assert named in the_line(done.stderr)
 
 
+def test_a_static_entry_moves_when_it_is_said_only(daemon):
+    add = ('fdb', 'add', '52:54:00:00:00:aa', '--vlan', '7', '--port')
+    assert ask(daemon, *add, 'vm1') == {}
+    assert ask(daemon, *add, 'vm1') == {}, 'where it is'
+    done = daemon.cli(*add, 'vm2')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert 'static entry' in the_line(done.stderr) and '--replace' in done.stderr
+    assert ask(daemon, 'fdb', 'list')[0]['port'] == 'vm1'
+    assert ask(daemon, *add, 'vm2', '--replace') == {}
+    assert ask(daemon, 'fdb', 'list')[0]['port'] == 'vm2'
+
+
+def test_fdb_list_is_filtered_and_turns_pages(daemon):
+    rows = [(vlan, f'52:54:00:00:{n >> 8:02x}:{n & 255:02x}', f'vm{1 + n % 2}')
+            for n in range(3000) for vlan in (0, 9)]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(daemon.control)
+        answers = client.makefile('rb')
+        for at in range(0, len(rows), 250):
+            batch = [{'jsonrpc': '2.0', 'id': 0, 'method': 'fdb.add',
+                      'params': {'vlan': vlan, 'mac': mac, 'port': port}}
+                     for vlan, mac, port in rows[at:at + 250]]
+            client.sendall(json.dumps(batch).encode() + b'\n')
+            assert all('result' in answer for answer in json.loads(answers.readline()))
+
+    def listed(*filters):
+        return [(row['vlan'], row['mac'], row['port'])
+                for row in ask(daemon, 'fdb', 'list', *filters)]
+
+    assert listed() == sorted(rows)
+    assert listed('static', 'port=vm2') == sorted(row for row in rows if row[2] == 'vm2')
+    assert listed('vlan=9', 'mac=52:54:00:00:01:02') == [(9, '52:54:00:00:01:02', 'vm1')]
+    assert listed('mac=52:54:00:00:01:03') == [(vlan, '52:54:00:00:01:03', 'vm2')
+                                               for vlan in (0, 9)]
+    assert listed('learned') == []
+    assert show(daemon, 'fdb', 'list', 'vlan=0')[-1][:4] == ['3000', 'of', '6000', 'entries,']
+    done = daemon.cli('fdb', 'list', 'port=vm9')
+    assert done.returncode == 1
+    assert 'vm9' in the_line(done.stderr)
+
+
+def test_a_port_comes_and_goes(daemon, place):
+    words = ('port', 'add', 'vm3', f'socket={place}/vm3.sock', 'description=of tenant 7')
+    row = ask(daemon, *words)
+    assert (row['name'], row['id'], row['mode'], row['driver']) == ('vm3', 2, 'server', 'vhost')
+    assert row['description'] == 'of tenant 7'
+    assert ask(daemon, 'port', 'list')[2] == row
+    with socket.socket(socket.AF_UNIX) as front_end:
+        front_end.connect(f'{place}/vm3.sock')
+        front_end.settimeout(5)
+        while not ask(daemon, 'port', 'show', 'vm3')['connected']:
+            pass
+        assert ask(daemon, 'fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm3') == {}
+        assert ask(daemon, 'port', 'set', 'vm3', 'description=')['name'] == 'vm3'
+        assert 'description' not in ask(daemon, 'port', 'list')[2]
+        assert ask(daemon, 'port', 'del', 'vm3') == {}
+        assert front_end.recv(1) == b'', 'closed'
+    assert not os.path.lexists(f'{place}/vm3.sock')
+    assert [row['name'] for row in ask(daemon, 'port', 'list')] == ['vm1', 'vm2']
+    assert [row['name'] for row in ask(daemon, 'port', 'stats')] == ['vm1', 'vm2']
+    assert ask(daemon, 'fdb', 'list') == []
+    assert ask(daemon, 'port', 'add', 'up', f'socket={place}/up', 'mode=client')['id'] == 2
+    assert ask(daemon, 'port', 'del', 'vm1') == {}
+    assert [row['name'] for row in ask(daemon, 'port', 'list')] == ['vm2', 'up']
+    assert ask(daemon, *words)['id'] == 0
+
+
+@pytest.mark.parametrize('words, says', [
+    (('add', 'vm1', 'socket={place}/new'), 'two ports are named vm1: give one of them another name'),
+    (('add', 'a+b', 'socket={place}/new'), '"a+b" cannot name a port'),
+    (('add', 'vm3'), 'port vm3: the socket is missing: give socket=PATH'),
+    (('add', 'vm3', 'socket={place}/new', 'kind=tap'),
+     'port vm3: unknown kind "tap" (there is vhost)'),
+    (('add', 'vm3', 'socket={place}/new', 'speed=9'), 'port vm3: unknown key "speed"'),
+    (('add', 'vm3', 'socket={place}/new', 'mode=both'), 'port vm3: mode is "both"'),
+    (('add', 'vm3', 'socket=/tmp/' + 103 * 'x'),
+     "port vm3,socket=: a socket's path has at most 107 bytes, this one has 108"),
+    (('add', 'vm3', 'socket=/nowhere/x'),
+     'port vm3: cannot create /nowhere/x: there is no directory /nowhere'),
+    (('add', 'vm3', 'socket={place}/x'), 'ports vm2 and vm3 have the same socket'),
+    (('add', 'vm3', 'socket={control}'), 'port vm3 and --control have the same file'),
+    (('add', 'vm3', 'socket={pidfile}'), 'port vm3 and --pidfile have the same file'),
+    (('add', 'vm3', 'socket={place}/file'), 'port vm3: cannot listen on {place}/file: the file'),
+    (('add', 'vm3', 'socket={place}/live'), 'port vm3: cannot listen on {place}/live: a running'),
+    (('del', 'vm9'), 'there is no port "vm9"'),
+    (('set', 'vm9', 'description=x'), 'there is no port "vm9"'),
+    (('set', 'vm1'), 'port vm1: nothing to set'),
+    (('set', 'vm1', 'mode=client'), 'port vm1: mode cannot be changed while the port exists'),
+    (('set', 'vm1', 'colour=red'), 'port vm1: unknown key "colour"'),
+])
+def test_a_port_that_cannot_be_is_refused_in_one_line(daemon, place, words, says):
+    names = {'place': place, 'control': daemon.control, 'pidfile': daemon.pidfile}
+    with open(f'{place}/file', 'w', encoding='ascii') as file, \
+         socket.socket(socket.AF_UNIX) as live:
+        file.write('keep me')
+        live.bind(f'{place}/live')
+        live.listen(5)
+        done = daemon.cli('port', *(word.format(**names) for word in words))
+    assert (done.returncode, done.stdout) == (1, '')
+    assert the_line(done.stderr).startswith('ringway: ' + says.format(**names))
+    assert [row['name'] for row in ask(daemon, 'port', 'list')] == ['vm1', 'vm2']
+    assert not os.path.lexists(f'{place}/new')
+    with open(f'{place}/file', encoding='ascii') as file:
+        assert file.read() == 'keep me'
+
+
+def test_the_last_of_1024_ports_fits(launch, place):
+    daemon = launch(*(f'--port=p{i},socket={place}/{i},mode=client' for i in range(1023)))
+    assert ask(daemon, 'port', 'add', 'last', f'socket={place}/last')['id'] == 1023
+    done = daemon.cli('port', 'add', 'more', f'socket={place}/more')
+    assert (done.returncode, the_line(done.stderr)) == (
+        1, 'ringway: there are more than 1024 ports')
+    assert ask(daemon, 'port', 'del', 'p7') == {}
+    assert ask(daemon, 'port', 'add', 'more', f'socket={place}/more')['id'] == 7
+
+
 def test_worker_list(daemon):
     row, = ask(daemon, 'worker', 'list')
     assert set(row) >= {'cpu', 'polls', 'busy_polls', 'busy_cycles', 'idle_cycles', 'frames',
@@ -121,8 +240,8 @@ def test_worker_list(daemon):
     assert row['frames'] == 0
     assert ask(daemon, 'worker', 'list')[0]['polls'] >= row['polls']
     titles, cells = show(daemon, 'worker', 'list')
-    assert titles[0] == 'CPU'
-    assert cells[0] == str(row['cpu'])
+    assert titles[:2] == ['WORKER', 'CPU']
+    assert cells[:2] == ['0', str(row['cpu'])]
 
 
 def test_forward(daemon):

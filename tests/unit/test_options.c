@@ -165,7 +165,9 @@ static void words_that_mean_nothing_are_named(void **state)
 	refuses("--frobnicate", "unknown option --frobnicate");
 	refuses("--frobnicate=3", "unknown option --frobnicate=3");
 	refuses("--socket-pat=/tmp/a", "unknown option --socket-pat=/tmp/a");
-	refuses("--socket-pat", "unknown option --socket-pat");
+	refuses("--socket-pat", "unknown option --socket-pat: did you mean --socket-path?");
+	refuses("--cpu=1", "unknown option --cpu=1: did you mean --cpus?");
+	refuses("--bogus=1", "unknown option --bogus=1 (see --help)");
 	refuses("--no-hug", "unknown option --no-hug");
 	refuses("--no-hug=1", "unknown option --no-hug=1");
 	refuses("-xh", "unknown option -xh");

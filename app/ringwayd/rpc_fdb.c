@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fdb.*: the forwarding database. */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "rpc.h"
+#include "rw_text.h"
+
+/* Entries in one answer of fdb.list, unless the caller wants fewer... */
+#define PAGE_MAX 4096u
+/* ...and entries looked at for it: a filter that few pass must not hold up the control thread. */
+#define SCAN_MAX 65536u
+#define VLAN_MAX 4094
+
+/* The integer `key` of `params`, or `fallback` when it is absent. False: not a sane number. */
+static bool param_u32(const json_t *params, const char *key, uint32_t fallback, uint32_t *out)
+{
+	const json_t *v = json_object_get(params, key);
+
+	*out = fallback;
+	if (!v)
+		return true;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > UINT32_MAX)
+		return false;
+	*out = (uint32_t)json_integer_value(v);
+	return true;
+}
+
+/* The boolean `key` of `params`; `given`: it is there. False: `fail` is filled in. */
+static bool param_bool(
+	const json_t *params, const char *key, struct ctl_failure *fail, bool *given, bool *out)
+{
+	const json_t *v = json_object_get(params, key);
+
+	*given = v;
+	*out = json_is_true(v);
+	if (v && !json_is_boolean(v))
+		ctl_fail(fail, CTL_ERR_PARAMS, "\"%s\" must be true or false", key);
+	return !v || json_is_boolean(v);
+}
+
+static bool param_mac(const json_t *params, struct ctl_failure *fail, uint8_t mac[RW_MAC_LEN])
+{
+	const char *text = json_string_value(json_object_get(params, "mac"));
+
+	if (text && rw_mac_parse(text, mac))
+		return true;
+	ctl_fail(fail, CTL_ERR_PARAMS, "\"mac\" must be like 52:54:00:00:00:01");
+	return false;
+}
+
+static bool param_vlan(const json_t *params, struct ctl_failure *fail, uint32_t *out)
+{
+	if (param_u32(params, "vlan", 0, out) && *out <= VLAN_MAX)
+		return true;
+	ctl_fail(fail, CTL_ERR_PARAMS, "\"vlan\" must be a number from 0 to %d", VLAN_MAX);
+	return false;
+}
+
+/* The address that `params` names with "mac" and "vlan". */
+static bool param_key(const json_t *params, struct ctl_failure *fail, fdb_key *out)
+{
+	uint8_t mac[RW_MAC_LEN];
+	uint32_t vlan;
+
+	if (!param_mac(params, fail, mac) || !param_vlan(params, fail, &vlan))
+		return false;
+	*out = fdb_key_make(mac, (uint16_t)vlan);
+	return true;
+}
+
+/* Which entries a list has: each member counts if it is given. */
+struct filter {
+	const struct port *port; /* or NULL */
+	bool by_mac, by_vlan, by_static;
+	uint8_t mac[RW_MAC_LEN];
+	uint32_t vlan;
+	bool is_static;
+};
+
+static bool filter_read(
+	const struct daemon *d, const json_t *params, struct ctl_failure *fail, struct filter *out)
+{
+	struct port *port;
+
+	*out = (struct filter){.by_mac = json_object_get(params, "mac"),
+		.by_vlan = json_object_get(params, "vlan")};
+	if (!rpc_param_port(d, params, "port", fail, &port))
+		return false;
+	out->port = port;
+	return (!out->by_mac || param_mac(params, fail, out->mac)) &&
+		param_vlan(params, fail, &out->vlan) &&
+		param_bool(params, "static", fail, &out->by_static, &out->is_static);
+}
+
+static bool filter_passes(const struct filter *f, const struct fdb_entry *e)
+{
+	uint8_t mac[RW_MAC_LEN];
+
+	fdb_key_mac(e->key, mac);
+	return (!f->port || e->port == f->port->id) &&
+		(!f->by_vlan || fdb_key_vlan(e->key) == f->vlan) &&
+		(!f->by_mac || !memcmp(mac, f->mac, sizeof(mac))) &&
+		(!f->by_static || e->is_static == f->is_static);
+}
+
+static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
+{
+	const struct port *port = sw_port(d->sw, e->port);
+	uint32_t now = sw_now_s(d->sw);
+	uint8_t m[RW_MAC_LEN];
+	char mac[RW_MAC_TEXT];
+
+	fdb_key_mac(e->key, m);
+	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
+		fdb_key_vlan(e->key), "port", port ? port->name : NULL, "static", e->is_static,
+		"age_s",
+		(json_int_t)(e->is_static || e->last_seen_s > now ? 0 : now - e->last_seen_s));
+}
+
+json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	uint32_t cursor, left, scan = SCAN_MAX;
+	struct fdb_entry page[64];
+	struct fdb_stats stats;
+	struct filter filter;
+	json_t *list;
+
+	if (!param_u32(params, "cursor", 0, &cursor) ||
+		!param_u32(params, "limit", PAGE_MAX, &left))
+		return ctl_fail(fail, CTL_ERR_PARAMS, "\"cursor\" and \"limit\" must be numbers");
+	if (!filter_read(d, params, fail, &filter))
+		return NULL;
+	left = RW_MIN(left, PAGE_MAX);
+	list = json_array();
+	while (left && scan && cursor != FDB_CURSOR_END) {
+		uint32_t n = fdb_list(
+			sw_fdb(d->sw), &cursor, page, RW_MIN(left, (uint32_t)RW_ARRAY_SIZE(page)));
+
+		for (uint32_t i = 0; i < n; i++) {
+			if (!filter_passes(&filter, &page[i]))
+				continue;
+			json_array_append_new(list, entry_json(d, &page[i]));
+			left--;
+		}
+		scan -= RW_MIN(scan, n);
+	}
+	fdb_get_stats(sw_fdb(d->sw), &stats);
+	return json_pack("{s:o, s:o, s:I, s:I}", "entries", list, "next",
+		cursor == FDB_CURSOR_END ? json_null() : json_integer(cursor), "entries_total",
+		(json_int_t)stats.entries, "max_entries", (json_int_t)stats.max_entries);
+}
+
+json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	struct port *only;
+
+	if (!rpc_param_port(d, params, "port", fail, &only))
+		return NULL;
+	return json_pack("{s:I}", "flushed",
+		(json_int_t)fdb_flush(sw_fdb(d->sw), only ? only->id : FDB_PORT_NONE));
+}
+
+/* The port behind which the key has a static entry, if that is not `port`. NULL: there is none. */
+static const struct port *static_elsewhere(
+	const struct daemon *d, fdb_key key, const struct port *port)
+{
+	uint16_t id = fdb_lookup(sw_fdb(d->sw), key);
+	struct fdb_entry page[64];
+	uint32_t cursor = 0;
+
+	if (id == FDB_PORT_NONE || id == port->id)
+		return NULL;
+	while (cursor != FDB_CURSOR_END) {
+		uint32_t n = fdb_list(sw_fdb(d->sw), &cursor, page, RW_ARRAY_SIZE(page));
+
+		for (uint32_t i = 0; i < n; i++) {
+			if (page[i].key == key)
+				return page[i].is_static ? sw_port(d->sw, page[i].port) : NULL;
+		}
+	}
+	return NULL;
+}
+
+json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	const struct port *elsewhere;
+	bool given, replace;
+	struct port *port;
+	fdb_key key;
+
+	if (!param_key(params, fail, &key) || !rpc_param_port(d, params, "port", fail, &port) ||
+		!param_bool(params, "replace", fail, &given, &replace))
+		return NULL;
+	if (!port)
+		return ctl_fail(fail, CTL_ERR_PARAMS, "\"port\" is missing");
+	elsewhere = replace ? NULL : static_elsewhere(d, key, port);
+	if (elsewhere)
+		return ctl_fail(fail, CTL_ERR_FAILED,
+			"there is a static entry behind port %s: it moves with --replace only",
+			elsewhere->name);
+	switch (fdb_add_static(sw_fdb(d->sw), key, port->id)) {
+	case 0:
+		return json_object();
+	case -EINVAL:
+		return ctl_fail(fail, CTL_ERR_FAILED, "that is no address of a station");
+	default:
+		return ctl_fail(fail, CTL_ERR_FAILED, "the table is full of static entries");
+	}
+}
+
+json_t *rpc_fdb_del(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct daemon *d = ctx;
+	fdb_key key;
+
+	if (!param_key(params, fail, &key))
+		return NULL;
+	if (fdb_del(sw_fdb(d->sw), key))
+		return ctl_fail(fail, CTL_ERR_FAILED, "there is no such entry");
+	return json_object();
+}
