@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Draw what `ringway-bench --json` or `scripts/bench --json` printed.
 
-The picture names what was measured, with which sizes and rings, when and on which host. Series differ
+The picture names what was measured, with which sizes and rings, when and on which machine. Series differ
 in colour, in grey and in hatch or marker. Needs Debian's python3-matplotlib.
 """
 import argparse
@@ -90,12 +90,12 @@ def time_text(nanoseconds, _=None):
 
 def origin(document, program):
     """When and where: a line of the heading."""
-    host = document.get('host') or {}
-    where = host.get('name', '')
-    if host.get('cpu'):
-        where += f'{", " if where else ""}{host.get("cpus", "?")} CPUs of {host["cpu"]}'
+    machine = document.get('machine') or {}
+    where = machine.get('name', '')
+    if machine.get('cpu'):
+        where += f'{", " if where else ""}{machine.get("cpus", "?")} CPUs of {machine["cpu"]}'
     date = str(document.get('date', 'date unknown')).replace('T', ' ').replace('Z', ' UTC')
-    return f'{date} · {where or "host unknown"} · {program}'
+    return f'{date} · {where or "machine unknown"} · {program}'
 
 
 def many(count, word):

@@ -9,7 +9,7 @@ from bench_peers import Ringway, fail
 
 SIZE = 64
 IDLE_PORTS = 62
-STATIONS = 10 ** 6
+HOSTS = 10 ** 6
 # The limit that has room for them. The table has two places for each entry, since buckets fill
 # unevenly; that none had to go is checked.
 FDB_SIZE = 1 << 20
@@ -18,10 +18,10 @@ WARM_FRAMES = 10 ** 5
 
 
 class Two(Ringway):
-    """Two ports with one station each."""
+    """Two ports with one host each."""
     title = "two"
     words = ()
-    stations = 2
+    hosts = 2
 
 
 class IdlePorts(Ringway):
@@ -29,21 +29,21 @@ class IdlePorts(Ringway):
     title = "idle ports"
     words = (f"--idle={IDLE_PORTS}",)
     ports = 2 + IDLE_PORTS
-    stations = 2
+    hosts = 2
 
 
-class Stations(Ringway):
-    """Each frame from the next station to any one, of very many."""
+class Hosts(Ringway):
+    """Each frame from the next host to any one, of very many."""
     title = "stations"
-    words = (f"--macs={STATIONS // 2}", "--pattern=random")
+    words = (f"--macs={HOSTS // 2}", "--pattern=random")
     options = (f"--fdb-size={FDB_SIZE}",)
-    stations = STATIONS
+    hosts = HOSTS
 
 
-CASES = (Two, IdlePorts, Stations)
+CASES = (Two, IdlePorts, Hosts)
 
 
-def stations_known(control):
+def hosts_known(control):
     """The switch's own count: the list that `ringway` prints would take as long as all the rest."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(control)
@@ -54,15 +54,15 @@ def stations_known(control):
 
 
 def wait_warm(switch, load):
-    """All stations have spoken once, and frames circulate."""
-    enough = switch.stations + WARM_FRAMES
+    """All hosts have spoken once, and frames circulate."""
+    enough = switch.hosts + WARM_FRAMES
     bench_peers.wait_until(
         lambda: load.poll() is not None or switch.worker()["frames"] > enough,
         f"{switch.title}: no traffic")
-    known = stations_known(switch.control)
+    known = hosts_known(switch.control)
     # A load that has ended says why.
-    if load.poll() is None and known != switch.stations:
-        fail(f"{switch.title}: ringwayd knows {known} of {switch.stations} stations")
+    if load.poll() is None and known != switch.hosts:
+        fail(f"{switch.title}: ringwayd knows {known} of {switch.hosts} hosts")
 
 
 def measure(case, ring, seconds):

@@ -3,7 +3,7 @@
 /*
  * ringway-bench plays guests against the sockets of any vhost-user back-end and measures it. This
  * header is what its parts share: what was asked (options.c fills it in), one trial (engine.c runs
- * it) and what came of it. Measurements that need many trials (search.c, stations.c) and everything
+ * it) and what came of it. Measurements that need many trials (search.c, hosts.c) and everything
  * that is printed (report.c, json.c) know only this page.
  *
  * Thread: one, pinned to the CPU of the load.
@@ -60,8 +60,8 @@ struct bench_options {
 	bool tso; /* negotiate and use TSO: frames over 1518 carry a segmentation header */
 	struct bench_size sizes[BENCH_MAX_SIZES];
 	unsigned nsizes;
-	unsigned macs;  /* stations behind each port */
-	unsigned flows; /* UDP ports used between two stations */
+	unsigned macs;  /* hosts behind each port */
+	unsigned flows; /* UDP ports used between two hosts */
 	enum bench_pattern pattern;
 	enum bench_measure measure;
 	unsigned in_flight; /* closed loop: frames that circulate for each port; 0: one way */
@@ -138,12 +138,12 @@ void engine_free(struct engine *e);
 int engine_run(struct engine *e, const struct bench_trial *t, struct bench_result *out);
 
 /*
- * For RFC 2889. Send one frame from each of `n` stations behind port `port`, from number `first` on, to
+ * For RFC 2889. Send one frame from each of `n` hosts behind port `port`, from number `first` on, to
  * the broadcast address, `rate` frames a second (0: as fast as possible); wait until they arrived.
  */
 int engine_teach(struct engine *e, unsigned port, uint32_t first, uint32_t n, double rate);
 /*
- * Send one frame to each of those stations from port `from`, slowly. *known: how many reached `port` and no
+ * Send one frame to each of those hosts from port `from`, slowly. *known: how many reached `port` and no
  * other one.
  */
 int engine_probe(struct engine *e, unsigned from, unsigned port, uint32_t first, uint32_t n,

@@ -214,8 +214,8 @@ static int cpu_pin(int cpu)
 	return err;
 }
 
-/* All stations speak once, so that the back-end knows where they are. */
-static int stations_announce(struct engine *e)
+/* All hosts speak once, so that the back-end knows where they are. */
+static int hosts_announce(struct engine *e)
 {
 	int err = 0;
 
@@ -246,7 +246,7 @@ int engine_new(const struct bench_options *o, struct engine **out)
 		clock_set(e);
 		lanes_set(e);
 		if (o->measure == BENCH_RATE || o->measure == BENCH_SEARCH)
-			err = stations_announce(e);
+			err = hosts_announce(e);
 	}
 	if (err) {
 		engine_free(e);

@@ -12,7 +12,6 @@
 #include "bench.h"
 #include "fe_session.h"
 #include "frames.h"
-#include "streams.h"
 #include "tsc.h"
 
 /* What the transmit buffers of a lane hold. */
@@ -34,7 +33,7 @@ struct lane {
 
 	/* What goes into the next frame. */
 	uint32_t *seq; /* by receiver: its number in the stream */
-	uint32_t src_station, dst_station;
+	uint32_t src_host, dst_host;
 	uint32_t flow;
 	uint32_t to; /* ONE_TO_ALL: receiver */
 

@@ -73,51 +73,53 @@ RW_ALWAYS_INLINE bool is_ours(const struct judge *j, const struct fe_burst_frame
  * What the frames of a run have in common: they come from one queue, belong here, and are of one trial. All of
  * it is compared at once, and what they count for is added up once.
  */
-struct run {
+struct train {
 	uint64_t dst, dst_mask; /* of the first eight bytes */
-	uint64_t src;           /* of the eight from the source address on, less the station */
+	uint64_t src;           /* of the eight from the source address on, less the host */
 	struct stream *stream;
 	struct lane *from;
 	uint16_t tag;
 	bool counts;
 };
 
-#define RUN_SRC_MASK 0xffff000000ffffffull
+#define TRAIN_SRC_MASK 0xffff000000ffffffull
 
 /*
  * Whether the frames that follow this one, which came from lane `from`, may be its run: it has to be in turn, and
  * nothing missing.
  */
-RW_ALWAYS_INLINE bool run_begin(const struct judge *j, const struct fe_burst_frame *f, size_t from,
-	const struct frame_seen *s, struct run *run, const struct frame_format *format)
+RW_ALWAYS_INLINE bool train_begin(const struct judge *j, const struct fe_burst_frame *f,
+	size_t from, const struct frame_seen *s, struct train *train,
+	const struct frame_format *format)
 {
 	/* Several queues: a stream's frames overtake each other. Segments: more is to be looked at. */
 	if (format->tcp || j->pairs > 1)
 		return false;
-	run->from = &j->lanes[from];
-	run->stream = &j->streams[from * j->nports + j->port];
-	run->dst_mask = s->dst == FRAME_BROADCAST ? FRAME_BROADCAST : 0xffffff;
-	run->dst = frame_load64(f->data) & run->dst_mask;
-	run->src = frame_load64(f->data + 6) & RUN_SRC_MASK;
-	run->tag = frame_load16(f->data + format->tag_at);
-	run->counts = s->trial == j->count_id;
-	return !run->stream->holes;
+	train->from = &j->lanes[from];
+	train->stream = &j->streams[from * j->nports + j->port];
+	train->dst_mask = s->dst == FRAME_BROADCAST ? FRAME_BROADCAST : 0xffffff;
+	train->dst = frame_load64(f->data) & train->dst_mask;
+	train->src = frame_load64(f->data + 6) & TRAIN_SRC_MASK;
+	train->tag = frame_load16(f->data + format->tag_at);
+	train->counts = s->trial == j->count_id;
+	return !train->stream->holes;
 }
 
 /* How many of the `n` frames continue the run in turn: judged, they are all right. */
-RW_ALWAYS_INLINE unsigned run_judge(const struct run *run, const struct fe_burst_frame *frames,
-	unsigned n, struct tally *t, const struct frame_format *format)
+RW_ALWAYS_INLINE unsigned train_judge(const struct train *train,
+	const struct fe_burst_frame *frames, unsigned n, struct tally *t,
+	const struct frame_format *format)
 {
-	uint32_t next = run->stream->next;
+	uint32_t next = train->stream->next;
 	uint64_t bytes = 0;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
 		const struct fe_burst_frame *f = &frames[i];
-		uint64_t other = (frame_load64(f->data) & run->dst_mask) ^ run->dst;
+		uint64_t other = (frame_load64(f->data) & train->dst_mask) ^ train->dst;
 
-		other |= (frame_load64(f->data + 6) & RUN_SRC_MASK) ^ run->src;
-		other |= frame_load16(f->data + format->tag_at) ^ run->tag;
+		other |= (frame_load64(f->data + 6) & TRAIN_SRC_MASK) ^ train->src;
+		other |= frame_load16(f->data + format->tag_at) ^ train->tag;
 		other |= (uint32_t)frame_load64(f->data + format->record_at) ^ (next + i);
 		other |= frame_len(f->data) ^ f->len;
 		other |= f->nbufs ^ 1u;
@@ -125,16 +127,16 @@ RW_ALWAYS_INLINE unsigned run_judge(const struct run *run, const struct fe_burst
 			break;
 		bytes += f->len;
 	}
-	run->stream->next = next + i;
-	run->from->back += i;
-	t->received += run->counts ? i : 0;
-	t->bytes += run->counts ? bytes : 0;
+	train->stream->next = next + i;
+	train->from->back += i;
+	t->received += train->counts ? i : 0;
+	t->bytes += train->counts ? bytes : 0;
 	return i;
 }
 
 /* One frame, whatever it is; true if a run begins with it. */
 RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *f, struct tally *t,
-	struct run *run, const struct frame_format *format)
+	struct train *train, const struct frame_format *format)
 {
 	struct frame_seen s;
 	enum stream_seen seen;
@@ -170,19 +172,19 @@ RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *
 	}
 	t->received += counts;
 	t->bytes += counts ? f->len : 0;
-	return run_begin(j, f, from, &s, run, format);
+	return train_begin(j, f, from, &s, train, format);
 }
 
 /* All frames of a burst. */
 RW_ALWAYS_INLINE void burst_judge(const struct judge *j, const struct fe_burst_frame *frames,
 	unsigned n, struct tally *t, const struct frame_format *format)
 {
-	struct run run;
+	struct train train;
 	unsigned i = 0;
 
 	while (i < n) {
-		if (judge(j, &frames[i++], t, &run, format))
-			i += run_judge(&run, &frames[i], n - i, t, format);
+		if (judge(j, &frames[i++], t, &train, format))
+			i += train_judge(&train, &frames[i], n - i, t, format);
 	}
 }
 

@@ -35,7 +35,7 @@ RW_ALWAYS_INLINE uint32_t turn(uint32_t now, uint32_t of)
  * that the compiler knows.
  */
 struct aim {
-	uint32_t src_station, dst_station;
+	uint32_t src_host, dst_host;
 	uint32_t flow;
 	uint32_t turn; /* ONE_TO_ALL: whose it is */
 	uint64_t random;
@@ -65,13 +65,13 @@ RW_ALWAYS_INLINE uint32_t receiver_next(
 		to = a->port ^ 1u;
 	if (pattern == BENCH_ONE_TO_ALL)
 		to = a->turn + 1;
-	*dst = frame_mac(to, a->dst_station);
+	*dst = frame_mac(to, a->dst_host);
 	if (pattern == BENCH_ONE_TO_ALL) {
 		a->turn = turn(a->turn, a->others);
 		if (a->turn)
-			return to; /* each port's, before the next station */
+			return to; /* each port's, before the next host */
 	}
-	a->dst_station = turn(a->dst_station, a->macs);
+	a->dst_host = turn(a->dst_host, a->macs);
 	return to;
 }
 
@@ -81,8 +81,8 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 {
 	const struct frame_format format = *e->format;
 	const struct fe_burst tx = *l->tx;
-	struct aim a = {l->src_station, l->dst_station, l->flow, l->to, e->random, e->o.macs,
-		e->o.flows, e->o.nports - 1, l->port};
+	struct aim a = {l->src_host, l->dst_host, l->flow, l->to, e->random, e->o.macs, e->o.flows,
+		e->o.nports - 1, l->port};
 	uint64_t *expected = e->phase == ENGINE_COUNT ? e->expected : e->unexpected;
 	uint32_t *seq = l->seq;
 	uint64_t bytes = 0;
@@ -90,8 +90,8 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 
 	for (unsigned i = 0; i < n; i++) {
 		to = receiver_next(&a, &h.dst, pattern);
-		h.src = frame_mac(a.port, a.src_station);
-		a.src_station = turn(a.src_station, a.macs);
+		h.src = frame_mac(a.port, a.src_host);
+		a.src_host = turn(a.src_host, a.macs);
 		h.flow = (uint16_t)a.flow;
 		a.flow = turn(a.flow, a.flows);
 		h.seq = seq[to]++;
@@ -100,8 +100,8 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 		if (pattern != BENCH_FLOOD)
 			expected[to]++;
 	}
-	l->src_station = a.src_station;
-	l->dst_station = a.dst_station;
+	l->src_host = a.src_host;
+	l->dst_host = a.dst_host;
 	l->flow = a.flow;
 	l->to = a.turn;
 	e->random = a.random;

@@ -5,7 +5,7 @@
  * differs from frame to frame lies in the first 52 bytes, one cache line together with the virtio-net
  * header before them:
  *
- *	 0  destination, source   02:52:PP:SS:SS:SS, port and station; or broadcast
+ *	 0  destination, source   02:52:PP:SS:SS:SS, port and host; or broadcast
  *	18  IPv4 identification   number of the transmit buffer: what its payload follows from
  *	34  UDP/TCP source port   the flow
  *	42  record                u32 sequence, u32 time stamp        (TCP: 38, the two sequence numbers)
@@ -69,10 +69,10 @@ static inline uint8_t frame_payload(uint16_t port, uint16_t buffer, uint32_t off
 	return (uint8_t)((x ^ x >> 31) >> (off % 8 * 8));
 }
 
-/* A station's address as a number: the first byte on the wire is the lowest. */
-RW_ALWAYS_INLINE uint64_t frame_mac(unsigned port, uint32_t station)
+/* A host's address as a number: the first byte on the wire is the lowest. */
+RW_ALWAYS_INLINE uint64_t frame_mac(unsigned port, uint32_t host)
 {
-	return 0x5202u | (uint64_t)port << 16 | (uint64_t)__builtin_bswap32(station) << 16;
+	return 0x5202u | (uint64_t)port << 16 | (uint64_t)__builtin_bswap32(host) << 16;
 }
 
 RW_ALWAYS_INLINE uint64_t frame_load64(const uint8_t *p)
@@ -148,4 +148,37 @@ RW_ALWAYS_INLINE bool frame_read(
 	out->stamp = (uint32_t)(record >> 32);
 	return (src & 0xffff00000000ffffull) == 0x0008000000005202ull && frame_len(frame) == len &&
 		len >= FRAME_MIN;
+}
+
+/*
+ * Which frames of a stream have come. A stream is what one sender's queue sends to one receiver, numbered
+ * from 0. While all frames come in turn, one comparison tells. From the first gap until it is STREAM_WINDOW
+ * frames old, one bit for each number that was passed over tells late frames from repeated ones.
+ */
+
+/* More than two rings hold: nothing that is still under way is older. */
+#define STREAM_WINDOW 4096
+
+/* All zero: nothing has come. */
+struct stream {
+	uint32_t next;  /* the number after the highest that came */
+	uint32_t holes; /* numbers that are missing */
+	uint64_t missing[STREAM_WINDOW /
+		64]; /* a bit for each of them, by number modulo the window */
+};
+
+enum stream_seen {
+	STREAM_NEW,   /* the highest yet */
+	STREAM_LATE,  /* others overtook it */
+	STREAM_AGAIN, /* came before, or so long ago that it must have */
+};
+
+enum stream_seen stream_note_slow(struct stream *s, uint32_t seq);
+
+RW_ALWAYS_INLINE enum stream_seen stream_note(struct stream *s, uint32_t seq)
+{
+	if (rw_unlikely(seq != s->next || s->holes))
+		return stream_note_slow(s, seq);
+	s->next++;
+	return STREAM_NEW;
 }

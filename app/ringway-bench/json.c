@@ -51,15 +51,15 @@ static void cpu_name(char *name, size_t size, const char *otherwise)
 		fclose(file);
 }
 
-static json_t *host_json(void)
+static json_t *machine_json(void)
 {
-	struct utsname host;
+	struct utsname machine;
 	char cpu[256];
 
-	if (uname(&host))
+	if (uname(&machine))
 		return json_null();
-	cpu_name(cpu, sizeof(cpu), host.machine);
-	return json_pack("{s:s, s:s, s:i}", "name", host.nodename, "cpu", cpu, "cpus",
+	cpu_name(cpu, sizeof(cpu), machine.machine);
+	return json_pack("{s:s, s:s, s:i}", "name", machine.nodename, "cpu", cpu, "cpus",
 		(int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
@@ -140,7 +140,7 @@ static json_t *rate_json(double rate)
 	return rate > 0 ? json_real(rate) : json_null();
 }
 
-static json_t *run_json(const struct bench_result *r)
+static json_t *trial_json(const struct bench_result *r)
 {
 	json_t *ports = json_array();
 
@@ -172,9 +172,9 @@ static json_t *search_json(const struct search_outcome *s)
 		steps);
 }
 
-static json_t *stations_json(const struct report *r)
+static json_t *hosts_json(const struct report *r)
 {
-	const struct stations_outcome *s = r->stations;
+	const struct hosts_outcome *s = r->hosts;
 	json_t *steps = json_array();
 
 	for (unsigned i = 0; i < s->nsteps; i++)
@@ -192,16 +192,17 @@ static json_t *stations_json(const struct report *r)
 int report_json(const struct report *r, FILE *to)
 {
 	json_t *root = json_pack("{s:s, s:o, s:o, s:s, s:b, s:o}", "version", RINGWAY_VERSION,
-		"date", date_json(), "host", host_json(), "measure", measures[r->opt->measure],
-		"interrupted", r->interrupted, "setup", setup_json(r->opt));
+		"date", date_json(), "machine", machine_json(), "measure",
+		measures[r->opt->measure], "interrupted", r->interrupted, "setup",
+		setup_json(r->opt));
 	int ret = root ? 0 : -ENOMEM;
 
-	if (!ret && r->run)
-		ret = json_object_set_new(root, "result", run_json(r->run));
+	if (!ret && r->trial)
+		ret = json_object_set_new(root, "result", trial_json(r->trial));
 	if (!ret && r->search)
 		ret = json_object_set_new(root, "search", search_json(r->search));
-	if (!ret && r->stations)
-		ret = json_object_set_new(root, measures[r->opt->measure], stations_json(r));
+	if (!ret && r->hosts)
+		ret = json_object_set_new(root, measures[r->opt->measure], hosts_json(r));
 	if (ret)
 		ret = -ENOMEM;
 	else if (json_dumpf(root, to, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) ||

@@ -22,7 +22,7 @@
 #define FAILED 1
 #define MISUSE 2
 
-/* The ports of RFC 2889: one asks for stations behind another; the last one hears floods. */
+/* The ports of RFC 2889: one asks for hosts behind another; the last one hears floods. */
 #define PORT_ASKING 0
 #define PORT_TAUGHT 1
 
@@ -34,7 +34,7 @@ struct bench {
 	unsigned trials;
 	struct bench_result result;
 	struct search_outcome search;
-	struct stations_outcome stations;
+	struct hosts_outcome hosts;
 };
 
 RW_PRINTF(1, 2) static int complain(const char *fmt, ...)
@@ -88,7 +88,8 @@ static int begin(const struct bench *b)
 		CPU_ZERO(&set);
 		CPU_SET((unsigned)o->cpu, &set);
 		if (sched_setaffinity(0, sizeof(set), &set))
-			return complain("--cpu=%d: cannot run there: %s", o->cpu, strerror(errno));
+			return complain(
+				"--cpu=%d: cannot use that CPU: %s", o->cpu, strerror(errno));
 	}
 	if (o->plot && plotter_check(o->plot, err, sizeof(err)))
 		return complain("--plot=%s: %s", o->plot, err);
@@ -99,7 +100,7 @@ static int begin(const struct bench *b)
 }
 
 /* One trial: engine_run, and what arrived must have been sent. -EBADMSG after a complaint. */
-static int trial_run(void *arg, const struct bench_trial *t, struct bench_result *out)
+static int trial_measure(void *arg, const struct bench_trial *t, struct bench_result *out)
 {
 	struct bench *b = arg;
 	char line[256];
@@ -128,7 +129,7 @@ static int trial_run(void *arg, const struct bench_trial *t, struct bench_result
 	return ret;
 }
 
-static int stations_trial(void *arg, uint32_t first, uint32_t n, double *rate, uint32_t *known)
+static int hosts_trial(void *arg, uint32_t first, uint32_t n, double *rate, uint32_t *known)
 {
 	struct bench *b = arg;
 	int ret;
@@ -141,7 +142,7 @@ static int stations_trial(void *arg, uint32_t first, uint32_t n, double *rate, u
 	if (ret)
 		return ret;
 	if (b->opt.progress)
-		fprintf(stderr, "trial %u: %u of %u stations known\n", ++b->trials, *known, n);
+		fprintf(stderr, "trial %u: %u of %u hosts known\n", ++b->trials, *known, n);
 	return 0;
 }
 
@@ -156,30 +157,30 @@ static int measure(struct bench *b, struct report *r)
 		.warm_up = o->warm_up,
 		.loss = o->loss,
 		.precision = o->precision,
-		.run = trial_run,
+		.trial = trial_measure,
 		.arg = b};
-	const struct stations_config stations = {.most = o->macs,
+	const struct hosts_config hosts = {.most = o->macs,
 		.rate = o->rate,
 		.precision = o->precision,
-		.trial = stations_trial,
+		.trial = hosts_trial,
 		.arg = b};
 	int ret;
 
 	switch (o->measure) {
 	case BENCH_RATE:
-		r->run = &b->result;
-		return trial_run(b, &trial, &b->result);
+		r->trial = &b->result;
+		return trial_measure(b, &trial, &b->result);
 	case BENCH_SEARCH:
 		r->search = &b->search;
 		ret = search_run(&search, &b->search, &b->result);
-		r->run = b->result.seconds > 0 ? &b->result : NULL;
+		r->trial = b->result.seconds > 0 ? &b->result : NULL;
 		return ret;
 	case BENCH_CAPACITY:
-		r->stations = &b->stations;
-		return stations_capacity(&stations, &b->stations);
+		r->hosts = &b->hosts;
+		return hosts_capacity(&hosts, &b->hosts);
 	default:
-		r->stations = &b->stations;
-		return stations_learning(&stations, &b->stations);
+		r->hosts = &b->hosts;
+		return hosts_learning(&hosts, &b->hosts);
 	}
 }
 
@@ -196,7 +197,8 @@ static int publish(const struct bench *b, const struct report *r)
 	} else {
 		report_print(r, stdout);
 	}
-	if (b->opt.plot && (r->run || r->search) && plotter_draw(r, b->opt.plot, err, sizeof(err)))
+	if (b->opt.plot && (r->trial || r->search) &&
+		plotter_draw(r, b->opt.plot, err, sizeof(err)))
 		return complain("--plot=%s: %s", b->opt.plot, err);
 	return 0;
 }

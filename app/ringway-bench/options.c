@@ -14,7 +14,7 @@
 #define RING_LARGEST 32768
 #define PAIRS_MOST   64
 #define IDLE_MOST    (BENCH_MAX_PORTS - 2) /* two are to say something */
-#define MACS_MOST    (1u << 24)            /* stations of a port are told apart by three bytes */
+#define MACS_MOST    (1u << 24)            /* hosts of a port are told apart by three bytes */
 #define FLOWS_MOST   32768
 #define SECONDS_MIN  0.01
 #define SECONDS_MAX  86400.0
@@ -25,17 +25,17 @@
 
 #define DEFAULT_RING      1024
 #define DEFAULT_IN_FLIGHT 384
-#define DEFAULT_CAPACITY  (1u << 20) /* stations tried at most */
-#define DEFAULT_LEARNING  1000       /* stations taught in one trial */
+#define DEFAULT_CAPACITY  (1u << 20) /* hosts tried at most */
+#define DEFAULT_LEARNING  1000       /* hosts taught in one trial */
 
 #define MERGED_BYTES 2000 /* of a frame in one of its receive buffers, or a little more */
 
 #define FRAME_MOST 1518 /* without segmentation and without FCS, with a VLAN tag */
 
 /* The measures that an option belongs to, as bits. */
-#define RATES    (1u << BENCH_RATE | 1u << BENCH_SEARCH)
-#define STATIONS (1u << BENCH_CAPACITY | 1u << BENCH_LEARNING)
-#define ALL      (RATES | STATIONS)
+#define RATES (1u << BENCH_RATE | 1u << BENCH_SEARCH)
+#define HOSTS (1u << BENCH_CAPACITY | 1u << BENCH_LEARNING)
+#define ALL   (RATES | HOSTS)
 
 static const char *const patterns[] = {
 #define X(id, name) name,
@@ -96,15 +96,15 @@ static int set_macs(struct parse *p, const char *value)
 {
 	if (!rw_text_number(value, 1, MACS_MOST, &p->opt.macs))
 		return options_mistake(
-			p, "--macs=%s: give 1 to %u stations behind each port", value, MACS_MOST);
+			p, "--macs=%s: give 1 to %u hosts behind each port", value, MACS_MOST);
 	return 0;
 }
 
 static int set_flows(struct parse *p, const char *value)
 {
 	if (!rw_text_number(value, 1, FLOWS_MOST, &p->opt.flows))
-		return options_mistake(p, "--flows=%s: give 1 to %d flows between two stations",
-			value, FLOWS_MOST);
+		return options_mistake(
+			p, "--flows=%s: give 1 to %d flows between two hosts", value, FLOWS_MOST);
 	return 0;
 }
 
@@ -273,7 +273,7 @@ static const struct row {
 	{"capacity", NULL, ALL, set_capacity, 0, false},
 	{"learning", NULL, ALL, set_learning, 0, false},
 	{"loss", "F", 1u << BENCH_SEARCH, set_loss, 0, false},
-	{"precision", "F", 1u << BENCH_SEARCH | STATIONS, set_precision, 0, false},
+	{"precision", "F", 1u << BENCH_SEARCH | HOSTS, set_precision, 0, false},
 	{"latency", NULL, RATES, NULL, SWITCH(latency), true},
 	{"cpu", "CPU", ALL, set_cpu, 0, false},
 	{"no-huge", NULL, ALL, NULL, SWITCH(hugetlb), false},
@@ -328,7 +328,7 @@ static int ports_check(struct parse *p)
 	if (o->nports < 2)
 		return options_mistake(p, "%s: give the paths of two or more (see --help)",
 			o->nports ? "one socket is not enough" : "there is no socket");
-	if ((1u << o->measure & STATIONS) && o->nports < 3) {
+	if ((1u << o->measure & HOSTS) && o->nports < 3) {
 		return options_mistake(p,
 			"%s needs three ports: one to teach, one to ask and one that hears what is "
 			"flooded",

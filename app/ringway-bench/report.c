@@ -128,7 +128,7 @@ static void latency_print(const struct histogram *h, FILE *to)
 	table_free(t);
 }
 
-static void run_print(const struct bench_options *o, const struct bench_result *r, FILE *to)
+static void trial_print(const struct bench_options *o, const struct bench_result *r, FILE *to)
 {
 	ports_print(o, r, to);
 	fprintf(to, "lost %" PRIu64 " of %" PRIu64 " frames (%.4g %%) in %.2f s", r->lost,
@@ -195,11 +195,11 @@ static void search_print(const struct report *r, FILE *to)
 			s->fell_short, s->nsteps);
 }
 
-static void stations_print(const struct report *r, FILE *to)
+static void hosts_print(const struct report *r, FILE *to)
 {
 	static const struct table_column columns[] = {
-		{"TRIAL", true}, {"TAUGHT", true}, {"KNOWN", true}, {"STATIONS/S", true}};
-	const struct stations_outcome *s = r->stations;
+		{"TRIAL", true}, {"TAUGHT", true}, {"KNOWN", true}, {"HOSTS/S", true}};
+	const struct hosts_outcome *s = r->hosts;
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 
 	for (unsigned i = 0; i < s->nsteps; i++) {
@@ -223,10 +223,10 @@ void report_print(const struct report *r, FILE *to)
 	setup_print(r->opt, to);
 	if (r->search)
 		search_print(r, to);
-	if (r->stations)
-		stations_print(r, to);
-	if (r->run)
-		run_print(r->opt, r->run, to);
+	if (r->hosts)
+		hosts_print(r, to);
+	if (r->trial)
+		trial_print(r->opt, r->trial, to);
 	if (r->interrupted)
 		fprintf(to, "interrupted: the measurement is not complete\n");
 }

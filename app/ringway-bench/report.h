@@ -9,15 +9,15 @@
 #include <stdio.h>
 
 #include "bench.h"
+#include "hosts.h"
 #include "search.h"
-#include "stations.h"
 
 struct report {
 	const struct bench_options *opt;
-	bool interrupted;               /* by the user: what is there is not all */
-	const struct bench_result *run; /* RATE: the trial; SEARCH: the last good one; or NULL */
-	const struct search_outcome *search;     /* SEARCH, or NULL */
-	const struct stations_outcome *stations; /* CAPACITY, LEARNING, or NULL */
+	bool interrupted;                 /* by the user: what is there is not all */
+	const struct bench_result *trial; /* RATE: the trial; SEARCH: the last good one; or NULL */
+	const struct search_outcome *search; /* SEARCH, or NULL */
+	const struct hosts_outcome *hosts;   /* CAPACITY, LEARNING, or NULL */
 };
 
 void report_print(const struct report *r, FILE *to);

@@ -35,7 +35,7 @@ bool search_fell_short(double asked, double offered, double seconds)
 		(asked - offered) * seconds > FELL_SHORT_FRAMES;
 }
 
-/* Run one trial of `rate` into `r`. 0 and *step, or what run() returned. */
+/* Measure one trial of `rate` into `r`. 0 and *step, or what trial() returned. */
 static int step_once(
 	struct search *s, double rate, struct bench_result *r, struct search_step **step)
 {
@@ -45,7 +45,7 @@ static int step_once(
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	ret = s->cfg->run(s->cfg->arg, &trial, r);
+	ret = s->cfg->trial(s->cfg->arg, &trial, r);
 	if (ret)
 		return ret;
 	*now = (struct search_step){
@@ -99,8 +99,8 @@ static void keep(struct search *s, const struct search_step *step)
 }
 
 /*
- * Narrow the bounds until they are close. `guess`: where to look first, then in growing distance from
- * there: most back-ends lose little more than what is too much. 0 or what run() returned.
+ * Narrow the bounds until they are close. The first trial is at `guess` and the next ones at a growing
+ * distance from it: most back-ends lose little more than what is too much. 0 or what trial() returned.
  */
 static int narrow(struct search *s, double guess)
 {
@@ -140,7 +140,7 @@ static int narrow(struct search *s, double guess)
 /*
  * Narrow and verify. Where a longer trial does lose, the short ones were not to be trusted: search again
  * below, with long ones. Where the load falls short in the longer trial, that trial says nothing about
- * the rate that was found, which stays unverified. 0 or what run() returned.
+ * the rate that was found, which stays unverified. 0 or what trial() returned.
  */
 static int settle(struct search *s, double guess)
 {

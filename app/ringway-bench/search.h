@@ -34,7 +34,8 @@ struct search_config {
 	double seconds, warm_up;
 	double loss;      /* the fraction that counts as none */
 	double precision; /* stop when the bounds are that close, as a fraction */
-	int (*run)(void *arg, const struct bench_trial *t, struct bench_result *out);
+	/* Measures one trial. 0 or -errno. */
+	int (*trial)(void *arg, const struct bench_trial *t, struct bench_result *out);
 	void *arg;
 };
 
@@ -48,7 +49,7 @@ struct search_outcome {
 };
 
 /*
- * 0, or what `run` returned: then `out` has the steps up to there. `*last` is the trial of
+ * 0, or what `trial` returned: then `out` has the steps up to there. `*last` is the trial of
  * `out->rate`; zeroed when there is none.
  */
 int search_run(

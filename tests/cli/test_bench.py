@@ -161,11 +161,11 @@ def test_a_peer_that_is_not_installed_is_named_with_its_package():
     assert '\n' not in line
 
 
-def test_a_million_stations_have_room_in_the_table():
-    words = ' '.join((*bench_scale.Stations.words, *bench_scale.Stations.options))
-    assert f'--macs={bench_scale.STATIONS // 2} ' in words
+def test_a_million_hosts_have_room_in_the_table():
+    words = ' '.join((*bench_scale.Hosts.words, *bench_scale.Hosts.options))
+    assert f'--macs={bench_scale.HOSTS // 2} ' in words
     # As many as tests/unit/test_fdb_stress.c puts into such a table without losing one.
-    assert (bench_scale.FDB_SIZE, bench_scale.STATIONS) == (1 << 20, 10 ** 6)
+    assert (bench_scale.FDB_SIZE, bench_scale.HOSTS) == (1 << 20, 10 ** 6)
 
 
 @pytest.mark.parametrize('size, more', [(60, []), (64, []), (1518, []), (512, ['2048'])])

@@ -13,9 +13,9 @@ import bench_plot
 from programs import ROOT, run, the_line
 
 PLOTTER = os.path.join(ROOT, 'scripts', 'bench_plot.py')
-HOST = {'name': 'lab7', 'cpu': 'Fast CPU', 'cpus': 12}
+MACHINE = {'name': 'lab7', 'cpu': 'Fast CPU', 'cpus': 12}
 ROUNDS = {
-    'date': '2026-03-01', 'host': HOST, 'command': './scripts/bench --rounds 3',
+    'date': '2026-03-01', 'machine': MACHINE, 'command': './scripts/bench --rounds 3',
     'load': 'virtio-user', 'titles': {'ringway': 'ours', 'peer': 'theirs'},
     'results': {
         '64 split': {'ringway': [[10.0, 160, 170], [11.0, 161, 171], [12.0, 162, 172]],
@@ -25,7 +25,7 @@ ROUNDS = {
     }}
 PORT = {'sent': 3000000, 'received': 2000000, 'lowest_per_s': 0.8e6, 'highest_per_s': 1.5e6}
 RATE = {
-    'version': '1.2', 'date': '2026-03-01T10:11:12Z', 'host': HOST, 'measure': 'rate',
+    'version': '1.2', 'date': '2026-03-01T10:11:12Z', 'machine': MACHINE, 'measure': 'rate',
     'setup': {'sockets': ['/tmp/$a', '/tmp/b'], 'pairs': 1, 'ring_size': 1024,
               'tx_ring_size': 128, 'packed': True, 'pattern': 'pairs', 'in_flight': 384,
               'sizes': [{'bytes': 60, 'bytes_with_fcs': 64, 'weight': 7},
@@ -89,7 +89,7 @@ def test_bars_differ_in_more_than_colour():
 
 @pytest.mark.parametrize('document', [ROUNDS, RATE, SEARCH, latency()],
                          ids=['rounds', 'rate', 'search', 'latency'])
-def test_every_picture_names_date_and_host(document, tmp_path):
+def test_every_picture_names_date_and_machine(document, tmp_path):
     assert any('2026-03-01' in text and 'lab7, 12 CPUs of Fast CPU' in text
                for text in texts(drawn(document, tmp_path)))
 

@@ -22,7 +22,7 @@ def bench(*words, sizes='64'):
                           check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document['host']['cpu'] and document['command'].startswith('./scripts/bench ')
+    assert document['machine']['cpu'] and document['command'].startswith('./scripts/bench ')
     return document['results']
 
 

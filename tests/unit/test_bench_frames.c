@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "frames.h"
-#include "streams.h"
 
 #define PORT    3
 #define STATION 0x0a0b0c

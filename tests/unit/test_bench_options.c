@@ -362,7 +362,7 @@ static void contradictions_are_refused(void **state)
 	refuses("a b c --learning --size=64", "--size says nothing about --learning");
 }
 
-static void stations_have_numbers_of_their_own(void **state)
+static void hosts_have_numbers_of_their_own(void **state)
 {
 	(void)state;
 	takes("a b c --capacity");
@@ -396,7 +396,7 @@ int main(void)
 		cmocka_unit_test(the_last_sockets_are_of_idle_guests),
 		cmocka_unit_test(what_circulates_has_room_in_a_ring),
 		cmocka_unit_test(contradictions_are_refused),
-		cmocka_unit_test(stations_have_numbers_of_their_own),
+		cmocka_unit_test(hosts_have_numbers_of_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 static struct bench_options opt;
 static struct bench_result result;
 static struct search_outcome search;
-static struct stations_outcome stations;
+static struct hosts_outcome hosts;
 
 /* Two ports that sent 2 and 1 million frames of 100 bytes in a second; 1 % of all was lost. */
 static int known(void **state)
@@ -60,7 +60,7 @@ static int known(void **state)
 		.steps = {{0, 3e6, 2.97e6, 1, 0.01, false, false},
 			{2.5e6, 2.5e6, 2.5e6, 1, 0, true, false}},
 		.nsteps = 2};
-	stations = (struct stations_outcome){
+	hosts = (struct hosts_outcome){
 		.capacity = 1000, .steps = {{1000, 1000, 5e5}, {2000, 1500, 5e5}}, .nsteps = 2};
 	return 0;
 }
@@ -93,7 +93,7 @@ static void holds(const char *text, const char *word)
 
 static void the_table_has_each_port_and_the_sum(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	char *text = text_of(print, &r);
 
 	(void)state;
@@ -110,7 +110,7 @@ static void the_table_has_each_port_and_the_sum(void **state)
 
 static void idle_guests_are_named_beside_the_ports(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	char *text;
 
 	(void)state;
@@ -122,7 +122,7 @@ static void idle_guests_are_named_beside_the_ports(void **state)
 
 static void latency_is_shown_when_there_is_some(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	char *text;
 
 	(void)state;
@@ -138,7 +138,7 @@ static void latency_is_shown_when_there_is_some(void **state)
 
 static void a_rate_that_is_small_is_not_rounded_away(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	char *text;
 
 	(void)state;
@@ -150,7 +150,7 @@ static void a_rate_that_is_small_is_not_rounded_away(void **state)
 
 static void a_search_shows_its_steps_and_what_it_found(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result, .search = &search};
+	const struct report r = {.opt = &opt, .trial = &result, .search = &search};
 	char *text;
 
 	(void)state;
@@ -179,7 +179,7 @@ static void a_search_shows_its_steps_and_what_it_found(void **state)
 
 static void a_load_that_falls_short_of_its_rate_says_so(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	char *text;
 
 	(void)state;
@@ -195,9 +195,9 @@ static void a_load_that_falls_short_of_its_rate_says_so(void **state)
 	free(text);
 }
 
-static void stations_are_shown(void **state)
+static void hosts_are_shown(void **state)
 {
-	const struct report r = {.opt = &opt, .stations = &stations};
+	const struct report r = {.opt = &opt, .hosts = &hosts};
 	char *text;
 
 	(void)state;
@@ -205,12 +205,12 @@ static void stations_are_shown(void **state)
 	text = text_of(print, &r);
 	holds(text, "addresses remembered: 1000\n");
 	free(text);
-	stations.at_least = true;
+	hosts.at_least = true;
 	text = text_of(print, &r);
 	holds(text, "addresses remembered: at least 1000\n");
 	free(text);
 	opt.measure = BENCH_LEARNING;
-	stations.rate = 123456;
+	hosts.rate = 123456;
 	text = text_of(print, &r);
 	holds(text, "addresses learned a second: at least 123456\n");
 	free(text);
@@ -253,7 +253,7 @@ static json_t *json_of(const struct report *r)
 
 static void json_has_numbers_not_words(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	const char *measure, *pattern;
 	double rate, bits, loss, cycles;
 	json_t *root, *latency;
@@ -282,7 +282,7 @@ static void json_has_numbers_not_words(void **state)
 
 static void json_says_whether_the_load_fell_short(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	json_t *root, *asked;
 	double rate;
 	int fell_short;
@@ -305,7 +305,7 @@ static void json_says_whether_the_load_fell_short(void **state)
 
 static void json_has_the_percentiles(void **state)
 {
-	const struct report r = {.opt = &opt, .run = &result};
+	const struct report r = {.opt = &opt, .trial = &result};
 	int frames, p50, most, rare;
 	json_t *root;
 
@@ -347,9 +347,9 @@ static void json_has_the_steps_of_a_search(void **state)
 	json_decref(root);
 }
 
-static void json_has_stations(void **state)
+static void json_has_hosts(void **state)
 {
-	const struct report r = {.opt = &opt, .stations = &stations};
+	const struct report r = {.opt = &opt, .hosts = &hosts};
 	int n, taught, known_ones;
 	double rate;
 	json_t *root;
@@ -365,7 +365,7 @@ static void json_has_stations(void **state)
 	assert_int_equal(known_ones, 1500);
 	json_decref(root);
 	opt.measure = BENCH_LEARNING;
-	stations.rate = 5;
+	hosts.rate = 5;
 	root = json_of(&r);
 	assert_int_equal(json_unpack(root, "{s:{s:F}}", "learning", "stations_per_s", &rate), 0);
 	assert_true(rate == 5);
@@ -452,13 +452,13 @@ int main(void)
 		cmocka_unit_test_setup(a_rate_that_is_small_is_not_rounded_away, known),
 		cmocka_unit_test_setup(a_search_shows_its_steps_and_what_it_found, known),
 		cmocka_unit_test_setup(a_load_that_falls_short_of_its_rate_says_so, known),
-		cmocka_unit_test_setup(stations_are_shown, known),
+		cmocka_unit_test_setup(hosts_are_shown, known),
 		cmocka_unit_test_setup(what_is_wrong_is_one_line_and_losses_are_not, known),
 		cmocka_unit_test_setup(json_has_numbers_not_words, known),
 		cmocka_unit_test_setup(json_says_whether_the_load_fell_short, known),
 		cmocka_unit_test_setup(json_has_the_percentiles, known),
 		cmocka_unit_test_setup(json_has_the_steps_of_a_search, known),
-		cmocka_unit_test_setup(json_has_stations, known),
+		cmocka_unit_test_setup(json_has_hosts, known),
 		cmocka_unit_test_setup(the_live_line_has_the_rates_since_the_last_one, known),
 		cmocka_unit_test_setup(
 			the_live_line_of_a_trial_knows_nothing_of_the_one_before, known),

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hosts.h"
 #include "rw_base.h"
 #include "search.h"
-#include "stations.h"
 
 /* A back-end that forwards so many frames a second and loses what is above. */
 struct back_end {
@@ -56,7 +56,7 @@ static int trial(void *arg, const struct bench_trial *t, struct bench_result *r)
 static int search(struct back_end *b, double loss, double precision)
 {
 	const struct search_config cfg = {
-		.seconds = 1, .loss = loss, .precision = precision, .run = trial, .arg = b};
+		.seconds = 1, .loss = loss, .precision = precision, .trial = trial, .arg = b};
 
 	memset(&found, 0x5a, sizeof(found));
 	return search_run(&cfg, &found, &last);
@@ -105,7 +105,7 @@ static void the_search_begins_at_the_rate_asked_for(void **state)
 {
 	struct back_end b = {.capacity = 30e6, .load = 20e6};
 	const struct search_config cfg = {
-		.highest = 5e6, .seconds = 1, .precision = 0.01, .run = trial, .arg = &b};
+		.highest = 5e6, .seconds = 1, .precision = 0.01, .trial = trial, .arg = &b};
 
 	(void)state;
 	assert_int_equal(search_run(&cfg, &found, &last), 0);
@@ -218,7 +218,7 @@ static void of_two_trials_the_one_that_came_closer_to_the_rate_counts(void **sta
 {
 	unsigned trials = 0;
 	const struct search_config cfg = {
-		.seconds = 1, .precision = 0.01, .run = fading_trial, .arg = &trials};
+		.seconds = 1, .precision = 0.01, .trial = fading_trial, .arg = &trials};
 
 	(void)state;
 	assert_int_equal(search_run(&cfg, &found, &last), 0);
@@ -258,14 +258,14 @@ static void a_load_that_sends_nothing_finds_nothing(void **state)
 	assert_false(found.verified || found.load_limited);
 }
 
-/* A table: what it holds is stations [first, first + n), as they come. */
+/* A table: what it holds is hosts [first, first + n), as they come. */
 struct table {
 	uint32_t room;
-	double fastest; /* stations a second that it learns */
+	double fastest; /* hosts a second that it learns */
 	double load;    /* that can be taught at most */
-	uint32_t flaky; /* one trial of so many misses a station */
+	uint32_t flaky; /* one trial of so many misses a host */
 	uint32_t trials;
-	uint32_t highest; /* station ever taught */
+	uint32_t highest; /* host ever taught */
 	int fail_at;
 };
 
@@ -285,7 +285,7 @@ static int table_trial(void *arg, uint32_t first, uint32_t n, double *rate, uint
 	return 0;
 }
 
-static struct stations_outcome learned;
+static struct hosts_outcome learned;
 
 static void the_room_of_a_table_is_found(void **state)
 {
@@ -294,10 +294,9 @@ static void the_room_of_a_table_is_found(void **state)
 	(void)state;
 	for (size_t i = 0; i < 7; i++) {
 		struct table t = {.room = rooms[i], .fastest = 1e9, .load = 1e6};
-		const struct stations_config cfg = {
-			.most = 2000000, .trial = table_trial, .arg = &t};
+		const struct hosts_config cfg = {.most = 2000000, .trial = table_trial, .arg = &t};
 
-		assert_int_equal(stations_capacity(&cfg, &learned), 0);
+		assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 		assert_int_equal(learned.capacity, rooms[i]);
 		assert_false(learned.at_least);
 	}
@@ -306,13 +305,13 @@ static void the_room_of_a_table_is_found(void **state)
 static void less_precision_needs_fewer_trials(void **state)
 {
 	struct table exact = {.room = 60000, .fastest = 1e9, .load = 1e6}, rough = exact;
-	struct stations_config cfg = {.most = 2000000, .trial = table_trial, .arg = &exact};
+	struct hosts_config cfg = {.most = 2000000, .trial = table_trial, .arg = &exact};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	cfg.precision = 0.05;
 	cfg.arg = &rough;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	assert_in_range(learned.capacity, 57000, 60000);
 	assert_true(rough.trials < exact.trials);
 }
@@ -320,10 +319,10 @@ static void less_precision_needs_fewer_trials(void **state)
 static void a_table_with_more_room_than_was_tried_is_said_so(void **state)
 {
 	struct table t = {.room = 1000, .fastest = 1e9, .load = 1e6};
-	const struct stations_config cfg = {.most = 700, .trial = table_trial, .arg = &t};
+	const struct hosts_config cfg = {.most = 700, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	assert_int_equal(learned.capacity, 700);
 	assert_true(learned.at_least);
 	assert_int_equal(t.highest, 700);
@@ -332,10 +331,10 @@ static void a_table_with_more_room_than_was_tried_is_said_so(void **state)
 static void a_frame_lost_once_is_not_a_full_table(void **state)
 {
 	struct table t = {.room = 5000, .fastest = 1e9, .load = 1e6, .flaky = 3};
-	const struct stations_config cfg = {.most = 100000, .trial = table_trial, .arg = &t};
+	const struct hosts_config cfg = {.most = 100000, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	assert_int_equal(learned.capacity, 5000);
 }
 
@@ -355,10 +354,10 @@ static int evicting_trial(void *arg, uint32_t first, uint32_t n, double *rate, u
 static void what_a_table_knew_of_too_many_counts(void **state)
 {
 	struct table t = {.room = 65535, .load = 1e6};
-	const struct stations_config cfg = {.most = 131072, .trial = evicting_trial, .arg = &t};
+	const struct hosts_config cfg = {.most = 131072, .trial = evicting_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	assert_int_equal(learned.capacity, 65535);
 	assert_false(learned.at_least);
 }
@@ -366,22 +365,22 @@ static void what_a_table_knew_of_too_many_counts(void **state)
 static void a_table_that_learns_nothing_has_no_room(void **state)
 {
 	struct table t = {.room = 0, .fastest = 1e9, .load = 1e6};
-	const struct stations_config cfg = {.most = 1000, .trial = table_trial, .arg = &t};
+	const struct hosts_config cfg = {.most = 1000, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), 0);
+	assert_int_equal(hosts_capacity(&cfg, &learned), 0);
 	assert_int_equal(learned.capacity, 0);
 	assert_false(learned.at_least);
 }
 
-static void the_rate_of_learning_is_found_with_new_stations_each_time(void **state)
+static void the_rate_of_learning_is_found_with_new_hosts_each_time(void **state)
 {
 	struct table t = {.room = 1000000, .fastest = 123456, .load = 5e6};
-	const struct stations_config cfg = {
+	const struct hosts_config cfg = {
 		.most = 500, .precision = 0.01, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_learning(&cfg, &learned), 0);
+	assert_int_equal(hosts_learning(&cfg, &learned), 0);
 	assert_true(learned.rate <= 123456 && learned.rate > 123456 * 0.98);
 	assert_false(learned.at_least);
 	assert_int_equal(t.highest, 500 * learned.nsteps);
@@ -390,11 +389,11 @@ static void the_rate_of_learning_is_found_with_new_stations_each_time(void **sta
 static void a_table_that_learns_faster_than_it_is_taught_is_said_so(void **state)
 {
 	struct table t = {.room = 1000000, .fastest = 1e9, .load = 5e6};
-	const struct stations_config cfg = {
+	const struct hosts_config cfg = {
 		.most = 500, .precision = 0.01, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_learning(&cfg, &learned), 0);
+	assert_int_equal(hosts_learning(&cfg, &learned), 0);
 	assert_true(learned.rate == 5e6 && learned.at_least);
 	assert_int_equal(learned.nsteps, 1);
 }
@@ -402,22 +401,22 @@ static void a_table_that_learns_faster_than_it_is_taught_is_said_so(void **state
 static void a_table_that_learns_at_no_rate_ends_it(void **state)
 {
 	struct table t = {.room = 0, .fastest = 1e9, .load = 5e6};
-	const struct stations_config cfg = {
+	const struct hosts_config cfg = {
 		.most = 500, .precision = 0.01, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_learning(&cfg, &learned), 0);
+	assert_int_equal(hosts_learning(&cfg, &learned), 0);
 	assert_true(learned.rate == 0);
-	assert_true(learned.nsteps < STATIONS_MAX_STEPS);
+	assert_true(learned.nsteps < HOSTS_MAX_STEPS);
 }
 
-static void a_failure_ends_the_search_for_stations(void **state)
+static void a_failure_ends_the_search_for_hosts(void **state)
 {
 	struct table t = {.room = 1000, .fastest = 1e9, .load = 5e6, .fail_at = 3};
-	const struct stations_config cfg = {.most = 5000, .trial = table_trial, .arg = &t};
+	const struct hosts_config cfg = {.most = 5000, .trial = table_trial, .arg = &t};
 
 	(void)state;
-	assert_int_equal(stations_capacity(&cfg, &learned), -EINTR);
+	assert_int_equal(hosts_capacity(&cfg, &learned), -EINTR);
 	assert_int_equal(learned.nsteps, 2);
 	assert_int_equal(learned.capacity, 128);
 }
@@ -446,10 +445,10 @@ int main(void)
 		cmocka_unit_test(a_frame_lost_once_is_not_a_full_table),
 		cmocka_unit_test(a_table_that_learns_nothing_has_no_room),
 		cmocka_unit_test(what_a_table_knew_of_too_many_counts),
-		cmocka_unit_test(the_rate_of_learning_is_found_with_new_stations_each_time),
+		cmocka_unit_test(the_rate_of_learning_is_found_with_new_hosts_each_time),
 		cmocka_unit_test(a_table_that_learns_faster_than_it_is_taught_is_said_so),
 		cmocka_unit_test(a_table_that_learns_at_no_rate_ends_it),
-		cmocka_unit_test(a_failure_ends_the_search_for_stations),
+		cmocka_unit_test(a_failure_ends_the_search_for_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "stations.h"
+#include "hosts.h"
 
 #include <string.h>
 
@@ -7,17 +7,17 @@
 
 #define CAPACITY_FIRST 64
 #define TRIES          3
-/* Below, a back-end counts as learning nothing: stations a second. */
+/* Below, a back-end counts as learning nothing: hosts a second. */
 #define LEARNING_LEAST 10.0
 
 /* One trial. 0, or what it returned. */
-static int step_run(const struct stations_config *cfg, struct stations_outcome *out, uint32_t first,
-	uint32_t n, double rate, struct stations_step **step)
+static int step_run(const struct hosts_config *cfg, struct hosts_outcome *out, uint32_t first,
+	uint32_t n, double rate, struct hosts_step **step)
 {
-	struct stations_step *now = &out->steps[out->nsteps];
+	struct hosts_step *now = &out->steps[out->nsteps];
 	int ret;
 
-	*now = (struct stations_step){.taught = n, .rate = rate};
+	*now = (struct hosts_step){.taught = n, .rate = rate};
 	ret = cfg->trial(cfg->arg, first, n, &now->rate, &now->known);
 	if (ret)
 		return ret;
@@ -27,17 +27,17 @@ static int step_run(const struct stations_config *cfg, struct stations_outcome *
 }
 
 /*
- * A trial of `n` stations, repeated: a frame lost on the way is not a full table. *known: the most that
+ * A trial of `n` hosts, repeated: a frame lost on the way is not a full table. *known: the most that
  * were known at a time.
  */
-static int capacity_try(const struct stations_config *cfg, struct stations_outcome *out, uint32_t n,
-	uint32_t *known)
+static int capacity_try(
+	const struct hosts_config *cfg, struct hosts_outcome *out, uint32_t n, uint32_t *known)
 {
-	struct stations_step *step;
+	struct hosts_step *step;
 	int ret = 0;
 
 	*known = 0;
-	for (int i = 0; i < TRIES && !ret && *known < n && out->nsteps < STATIONS_MAX_STEPS; i++) {
+	for (int i = 0; i < TRIES && !ret && *known < n && out->nsteps < HOSTS_MAX_STEPS; i++) {
 		ret = step_run(cfg, out, 0, n, cfg->rate, &step);
 		if (!ret)
 			*known = RW_MAX(*known, step->known);
@@ -45,7 +45,7 @@ static int capacity_try(const struct stations_config *cfg, struct stations_outco
 	return ret;
 }
 
-int stations_capacity(const struct stations_config *cfg, struct stations_outcome *out)
+int hosts_capacity(const struct hosts_config *cfg, struct hosts_outcome *out)
 {
 	uint32_t good = 0, bad = 0, known, n = RW_MIN(CAPACITY_FIRST, cfg->most);
 	int ret;
@@ -64,16 +64,16 @@ int stations_capacity(const struct stations_config *cfg, struct stations_outcome
 			n = (uint32_t)RW_MIN(2 * (uint64_t)good, cfg->most);
 		else
 			n = good + (bad - good) / 2;
-	} while (n > good && out->nsteps < STATIONS_MAX_STEPS &&
+	} while (n > good && out->nsteps < HOSTS_MAX_STEPS &&
 		(!bad || bad - good > cfg->precision * bad));
 	out->at_least = !bad;
 	return 0;
 }
 
-int stations_learning(const struct stations_config *cfg, struct stations_outcome *out)
+int hosts_learning(const struct hosts_config *cfg, struct hosts_outcome *out)
 {
 	double good = 0, bad = 0, rate = cfg->rate;
-	struct stations_step *step;
+	struct hosts_step *step;
 	uint32_t first = 0;
 	int ret;
 
@@ -92,6 +92,6 @@ int stations_learning(const struct stations_config *cfg, struct stations_outcome
 		out->rate = good;
 		rate = (good + bad) / 2;
 	} while (bad > 0 && bad - good > cfg->precision * bad && rate >= LEARNING_LEAST &&
-		out->nsteps < STATIONS_MAX_STEPS);
+		out->nsteps < HOSTS_MAX_STEPS);
 	return 0;
 }

@@ -2,14 +2,14 @@
 #pragma once
 /*
  * RFC 2889: how many addresses a learning back-end remembers (5.7) and how many it learns in a second
- * (5.8). A trial teaches stations behind one port and then sends to each of them from a second one; a
- * third one hears what is flooded. A station is known when its frame reached its port alone.
+ * (5.8). A trial teaches hosts behind one port and then sends to each of them from a second one; a
+ * third one hears what is flooded. A host is known when its frame reached its port alone.
  *
  * Nobody waits for the back-end to forget, as the RFC would. For the capacity every trial teaches the
- * same stations again, from the first on: those that a full table turned away were the last ones, and a
+ * same hosts again, from the first on: those that a full table turned away were the last ones, and a
  * table that evicts gives up those that are not named again. One that has just been too small may give
  * up another of them for each that it takes back, so what was known of too many counts, too. For the
- * learning rate every trial teaches stations that were never seen, and the table must have room for all
+ * learning rate every trial teaches hosts that were never seen, and the table must have room for all
  * of them.
  *
  * The trials themselves are the caller's, so that a test can stand in for the back-end.
@@ -19,33 +19,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATIONS_MAX_STEPS 64
+#define HOSTS_MAX_STEPS 64
 
-struct stations_step {
+struct hosts_step {
 	uint32_t taught, known;
 	double rate; /* at which they were taught, frames a second */
 };
 
-struct stations_config {
-	uint32_t most;    /* CAPACITY: stations tried at most; LEARNING: new ones for each trial */
+struct hosts_config {
+	uint32_t most;    /* CAPACITY: hosts tried at most; LEARNING: new ones for each trial */
 	double rate;      /* CAPACITY: to teach at; LEARNING: the highest; 0: as fast as possible */
 	double precision; /* stop when the bounds are that close, as a fraction */
 	/*
-	 * Teach `n` stations from number `first` on, *rate frames a second (0: as fast as possible), and
+	 * Teach `n` hosts from number `first` on, *rate frames a second (0: as fast as possible), and
 	 * count those that are known after. *rate becomes what was reached. 0 or -errno.
 	 */
 	int (*trial)(void *arg, uint32_t first, uint32_t n, double *rate, uint32_t *known);
 	void *arg;
 };
 
-struct stations_outcome {
-	uint32_t capacity; /* the highest number of stations that were known at a time */
-	double rate;       /* stations a second that were all learned; 0: at no rate */
+struct hosts_outcome {
+	uint32_t capacity; /* the highest number of hosts that were known at a time */
+	double rate;       /* hosts a second that were all learned; 0: at no rate */
 	bool at_least;     /* the limit of what was tried, not of the back-end */
-	struct stations_step steps[STATIONS_MAX_STEPS];
+	struct hosts_step steps[HOSTS_MAX_STEPS];
 	unsigned nsteps;
 };
 
 /* 0, or what `trial` returned: then `out` has the steps up to there. */
-int stations_capacity(const struct stations_config *cfg, struct stations_outcome *out);
-int stations_learning(const struct stations_config *cfg, struct stations_outcome *out);
+int hosts_capacity(const struct hosts_config *cfg, struct hosts_outcome *out);
+int hosts_learning(const struct hosts_config *cfg, struct hosts_outcome *out);

@@ -76,7 +76,7 @@ int engine_teach(struct engine *e, unsigned port, uint32_t first, uint32_t n, do
 	return engine_quiet(e);
 }
 
-/* What is known of a station. */
+/* What is known of a host. */
 #define AT_ITS_PORT 1
 #define ELSEWHERE   2
 
