@@ -145,6 +145,7 @@ RW_ALWAYS_INLINE bool frame_open(
 		port_count_drop(q->counters, PORT_DROP_BAD_HEADER);
 		return false;
 	}
+	f->head_len = (uint16_t)RW_MIN(loan->len, (uint32_t)FRAME_HEAD);
 	take_head(loan, f, mode & VHOST_WIDE);
 	f->seg = loan->segs;
 	f->nsegs = (uint16_t)loan->nsegs;
@@ -173,6 +174,7 @@ RW_ALWAYS_INLINE bool frame_open_whole(
 	f->len = len;
 	f->offload = (struct frame_offload){0};
 	f->nsegs = 0;
+	f->head_len = (uint16_t)RW_MIN(len, (uint32_t)FRAME_HEAD);
 	if (len > FRAME_HEAD) {
 		f->nsegs = 1;
 		seg->data = data + FRAME_HEAD;

@@ -217,7 +217,7 @@ RW_ALWAYS_INLINE void fill(
 	const bool swap = (mode & VQ_SLOW) && q->vq.swap;
 	const uint32_t hdr_len = q->hdr_len;
 
-	if (rw_likely(!swap && f->len >= FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
+	if (rw_likely(!swap && f->head_len == FRAME_HEAD && c.left >= hdr_len + FRAME_HEAD)) {
 		net_hdr_put(c.at, f, slot->num_buffers, hdr_len);
 		rw_copy_line(c.at + hdr_len, f->head, mode & VHOST_WIDE);
 		c.at += hdr_len + FRAME_HEAD;
@@ -231,7 +231,7 @@ RW_ALWAYS_INLINE void fill(
 			hdr.num_buffers = __builtin_bswap16(hdr.num_buffers);
 		}
 		put(&c, &hdr, hdr_len);
-		put(&c, f->head, frame_head_len(f));
+		put(&c, f->head, f->head_len);
 	}
 	for (uint16_t i = 0; i < f->nsegs; i++)
 		put(&c, f->seg[i].data, f->seg[i].len);
@@ -268,7 +268,7 @@ static inline void prefetch_rest(const uint8_t *to, const struct frame *f)
 		rw_prefetch_write(to + at);
 	if (f->nsegs != 1)
 		return;
-	for (uint32_t at = RW_CACHE_LINE; at < len - FRAME_HEAD; at += RW_CACHE_LINE)
+	for (uint32_t at = RW_CACHE_LINE; at < len - f->head_len; at += RW_CACHE_LINE)
 		__builtin_prefetch(f->seg->data + at);
 }
 
@@ -281,12 +281,11 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint3
 	else
 		net_hdr_put(at, f, 1, hdr_len);
 	at += hdr_len;
-	if (rw_unlikely(f->len < FRAME_HEAD)) {
-		memcpy(at, f->head, f->len);
-		return;
-	}
-	rw_copy_line(at, f->head, wide);
-	at += FRAME_HEAD;
+	if (rw_likely(f->head_len == FRAME_HEAD))
+		rw_copy_line(at, f->head, wide);
+	else
+		memcpy(at, f->head, f->head_len);
+	at += f->head_len;
 	for (uint16_t i = 0; i < f->nsegs; i++) {
 		copy(at, f->seg[i].data, f->seg[i].len);
 		at += f->seg[i].len;

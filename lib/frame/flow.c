@@ -44,7 +44,7 @@ static uint32_t ports(const struct frame *f, unsigned off, uint8_t proto)
 {
 	if (proto != PROTO_TCP && proto != PROTO_UDP && proto != PROTO_SCTP)
 		return 0;
-	if (off + 4 > frame_head_len(f))
+	if (off + 4 > f->head_len)
 		return 0;
 	return (uint32_t)load16(f->head + off) + load16(f->head + off + 2);
 }
@@ -72,7 +72,7 @@ static uint32_t hash_ipv6(const struct frame *f, unsigned off)
 
 uint32_t frame_flow_hash(const struct frame *f)
 {
-	uint32_t len = frame_head_len(f);
+	uint32_t len = f->head_len;
 	uint16_t type = load16(f->head + 12);
 	unsigned off = 14;
 	uint64_t macs;

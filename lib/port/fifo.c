@@ -9,11 +9,14 @@
  * the alignment, so there is always room for a gap's header.
  */
 struct record {
-	struct frame frame;
-	struct rw_seg seg;
-	uint32_t bytes; /* of the whole record */
+	struct rw_seg seg; /* what of `data` is behind the head: for the consumer */
+	uint32_t bytes;    /* of the whole record */
+	uint32_t len;      /* as in struct frame, like the next ones */
+	uint16_t head_len;
+	uint16_t vlan;
+	struct frame_offload offload;
 	bool gap;
-	uint8_t data[];
+	uint8_t data[] RW_CACHE_ALIGNED; /* all of the frame */
 } RW_CACHE_ALIGNED;
 
 struct port_fifo {
@@ -52,22 +55,37 @@ static struct record *record_at(const struct port_fifo *fifo, uint32_t pos)
 
 static void record_fill(struct record *r, const struct frame *f)
 {
-	uint32_t n = 0;
+	uint32_t n = f->head_len;
 
-	r->frame = *f;
+	r->len = f->len;
+	r->head_len = f->head_len;
+	r->vlan = f->vlan;
+	r->offload = f->offload;
+	memcpy(r->data, f->head, n);
 	for (uint16_t i = 0; i < f->nsegs; i++) {
 		memcpy(r->data + n, f->seg[i].data, f->seg[i].len);
 		n += f->seg[i].len;
 	}
-	r->seg = (struct rw_seg){.data = r->data, .len = n};
-	r->frame.seg = &r->seg;
-	r->frame.nsegs = n ? 1 : 0;
+}
+
+/* Lend a record's frame. */
+static void record_lend(struct record *r, struct frame *f)
+{
+	uint32_t rest = r->len - r->head_len;
+
+	r->seg = (struct rw_seg){.data = r->data + r->head_len, .len = rest};
+	f->seg = &r->seg;
+	f->nsegs = rest ? 1 : 0;
+	f->len = r->len;
+	f->head_len = r->head_len;
+	f->vlan = r->vlan;
+	f->offload = r->offload;
+	memcpy(f->head, r->data, r->head_len);
 }
 
 bool port_fifo_push(struct port_fifo *fifo, const struct frame *f)
 {
-	uint32_t need = (uint32_t)rw_align_up(
-		sizeof(struct record) + (f->len - frame_head_len(f)), RW_CACHE_LINE);
+	uint32_t need = (uint32_t)rw_align_up(sizeof(struct record) + f->len, RW_CACHE_LINE);
 	uint32_t left = PORT_FIFO_BYTES - fifo->head % PORT_FIFO_BYTES;
 	uint32_t gap = left < need ? left : 0;
 	/* Pairs with the release in port_fifo_pop: what we overwrite has been read. */
@@ -95,16 +113,16 @@ uint32_t port_fifo_room(const struct port_fifo *fifo)
 	return PORT_FIFO_BYTES - (fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE));
 }
 
-unsigned port_fifo_peek(const struct port_fifo *fifo, struct frame *frames, unsigned n)
+unsigned port_fifo_peek(struct port_fifo *fifo, struct frame *frames, unsigned n)
 {
 	uint32_t head = __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE), pos = fifo->tail;
 	unsigned got = 0;
 
 	while (pos != head && got < n) {
-		const struct record *r = record_at(fifo, pos);
+		struct record *r = record_at(fifo, pos);
 
 		if (!r->gap)
-			frames[got++] = r->frame;
+			record_lend(r, &frames[got++]);
 		pos += r->bytes;
 	}
 	return got;

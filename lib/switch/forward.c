@@ -4,6 +4,8 @@
  * pass the same checks when they are taken and the same copy when they are given; only the decision
  * where they go is another one, and it was made when the plan was.
  */
+#include <string.h>
+
 #include "plan.h"
 #include "sw.h"
 
@@ -130,7 +132,8 @@ static unsigned make(struct sw_worker *w, const struct sw_target *t, struct port
 	for (unsigned i = 0; i < FRAME_BURST; i++) {
 		struct frame *f = frames[i] = &w->frames[i];
 
-		*f = (struct frame){.len = SW_TXONLY_LEN};
+		frame_init(f, SW_TXONLY_LEN);
+		memset(f->head, 0, SW_TXONLY_LEN);
 		address(f, t->port->id);
 		put_be(f->head + 12, SW_TXONLY_TYPE, 2);
 		put_be(f->head + 14, t->port->id, 2);

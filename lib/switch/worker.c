@@ -289,7 +289,7 @@ static void forward(
 static bool flood_injected(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_injected *slot, struct frame *f)
 {
-	*f = (struct frame){.len = slot->len};
+	frame_init(f, slot->len);
 	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
 	f->vlan = frame_vlan(f);
 	if (!plan->targets[slot->port_id].port)

@@ -71,7 +71,8 @@ static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
 		return 0;
 	while (rte_rdtsc() < until)
 		;
-	frames[0] = (struct frame){.len = 64};
+	frame_init(&frames[0], 64);
+	memset(frames[0].head, 0, FRAME_HEAD);
 	memset(frames[0].head, 0xff, 6);
 	frames[0].head[6] = 0x02;
 	return 1;

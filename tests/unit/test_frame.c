@@ -27,7 +27,7 @@ static unsigned ether(struct frame *f, bool swapped, int vlan, uint16_t type)
 	}
 	f->head[at++] = (uint8_t)(type >> 8);
 	f->head[at++] = (uint8_t)type;
-	f->len = 64;
+	f->len = f->head_len = 64;
 	return at;
 }
 
@@ -146,12 +146,12 @@ static void a_cut_ip_header_falls_back_to_the_mac_addresses(void **state)
 
 	(void)state;
 	ether(&f, false, -1, 0x0800);
-	f.len = 20;
+	f.len = f.head_len = 20;
 	g = f;
 	g.head[30] = 77; /* not part of the frame */
 	assert_int_equal(frame_flow_hash(&f), frame_flow_hash(&g));
 	ether(&g, true, -1, 0x0800);
-	g.len = 20;
+	g.len = g.head_len = 20;
 	assert_int_equal(frame_flow_hash(&f), frame_flow_hash(&g));
 }
 
@@ -201,12 +201,186 @@ static void group_and_broadcast_addresses_are_told_apart(void **state)
 
 static void the_head_of_a_short_frame_ends_with_it(void **state)
 {
-	struct frame f = {.len = 60};
+	struct frame f;
 
 	(void)state;
-	assert_int_equal(frame_head_len(&f), 60);
-	f.len = 1514;
-	assert_int_equal(frame_head_len(&f), FRAME_HEAD);
+	frame_init(&f, 60);
+	assert_int_equal(f.head_len, 60);
+	frame_init(&f, 1514);
+	assert_int_equal(f.head_len, FRAME_HEAD);
+}
+
+/* A frame of `len` bytes that count up, behind the head in pieces of `piece`; tagged with 0xa005 or not. */
+struct loan {
+	struct frame f;
+	struct rw_seg segs[64];
+	uint8_t bytes[4096];
+};
+
+static void loan_make(struct loan *l, uint32_t len, uint32_t piece, bool tagged)
+{
+	static const uint8_t tag[] = {0x81, 0x00, 0xa0, 0x05};
+	uint32_t at;
+
+	for (uint32_t i = 0; i < len; i++)
+		l->bytes[i] = (uint8_t)(i * 7 + (i >> 8));
+	memcpy(l->bytes + 12, tagged ? tag : l->bytes, sizeof(tag));
+	frame_init(&l->f, len);
+	memset(l->f.head, 0xee, sizeof(l->f.head));
+	memcpy(l->f.head, l->bytes, l->f.head_len);
+	l->f.seg = l->segs;
+	for (at = l->f.head_len; at < len; at += l->segs[l->f.nsegs++].len)
+		l->segs[l->f.nsegs] = (struct rw_seg){
+			.data = l->bytes + at, .len = RW_MIN(piece, len - at)};
+}
+
+/* All of a frame's bytes to `out`; how many. */
+static uint32_t bytes_of(const struct frame *f, uint8_t *out)
+{
+	uint32_t n = f->head_len;
+
+	memcpy(out, f->head, n);
+	for (uint16_t i = 0; i < f->nsegs; i++) {
+		memcpy(out + n, f->seg[i].data, f->seg[i].len);
+		n += f->seg[i].len;
+	}
+	return n;
+}
+
+static const uint32_t lengths[] = {14, 15, 17, 18, 60, 63, 64, 65, 100, 255, 256, 257, 1500};
+
+static void a_head_is_pulled_to_any_length(void **state)
+{
+	static struct loan l;
+	uint8_t got[4096];
+
+	(void)state;
+	for (size_t k = 0; k < RW_ARRAY_SIZE(lengths); k++) {
+		for (uint32_t want = 1; want <= FRAME_PULL_MAX; want++) {
+			uint32_t least = RW_MIN(lengths[k], (uint32_t)FRAME_HEAD);
+
+			loan_make(&l, lengths[k], 23 + want % 50, false);
+			assert_int_equal(
+				frame_pull(&l.f, want), RW_MAX(least, RW_MIN(want, lengths[k])));
+			assert_memory_equal(l.f.head, l.bytes, l.f.head_len);
+			assert_int_equal(l.f.len, lengths[k]);
+			assert_int_equal(bytes_of(&l.f, got), lengths[k]);
+			assert_memory_equal(got, l.bytes, lengths[k]);
+			assert_int_equal(l.f.head[l.f.head_len], 0xee); /* and no byte more */
+		}
+	}
+}
+
+/* What a guest writes behind its frame's checked head is not seen any more. */
+static void what_was_pulled_is_a_copy(void **state)
+{
+	static struct loan l;
+	uint8_t got[4096], want[4096];
+
+	(void)state;
+	loan_make(&l, 1000, 300, false);
+	memcpy(want, l.bytes, 1000);
+	frame_pull(&l.f, 200);
+	memset(l.bytes, 0xdd, 200);
+	assert_int_equal(bytes_of(&l.f, got), 1000);
+	assert_memory_equal(got, want, 1000);
+}
+
+/* What an edit must make of a frame, said plainly: byte by byte, from all of its bytes. */
+static uint32_t edit_plainly(
+	const uint8_t *in, uint32_t len, const struct frame_edit *e, uint8_t *out)
+{
+	bool tagged = len >= 18 && in[12] == 0x81 && in[13] == 0x00;
+	bool push = e->tag == FRAME_TAG_PUSH || (e->tag == FRAME_TAG_REWRITE && !tagged);
+	uint32_t n = 0, i = 0;
+
+	for (; n < e->front_len; n++)
+		out[n] = e->front[n];
+	for (; i < 12; i++)
+		out[n++] = in[i];
+	if (push) {
+		out[n++] = 0x81;
+		out[n++] = 0x00;
+		out[n++] = (uint8_t)(e->vlan >> 8);
+		out[n++] = (uint8_t)e->vlan;
+	} else if (tagged && e->tag == FRAME_TAG_REWRITE) {
+		out[n++] = 0x81;
+		out[n++] = 0x00;
+		out[n++] = (uint8_t)((in[14] & 0xf0) | e->vlan >> 8);
+		out[n++] = (uint8_t)e->vlan;
+		i += 4;
+	} else if (tagged && e->tag == FRAME_TAG_POP) {
+		i += 4;
+	}
+	while (i < len)
+		out[n++] = in[i++];
+	return n;
+}
+
+static void one_frame_is_edited_for_each_receiver(void **state)
+{
+	uint8_t front[FRAME_FRONT_MAX], want[4096], got[4096];
+	static struct loan l;
+
+	(void)state;
+	memset(front, 0xf0, sizeof(front));
+	for (size_t k = 0; k < RW_ARRAY_SIZE(lengths); k++) {
+		for (unsigned i = 0; i < 2 * 4 * 3 * 2; i++) {
+			const struct frame_edit edit = {
+				.tag = (uint8_t)(i / 2 % 4),
+				.vlan = 0x123,
+				.front = front,
+				.front_len = (uint8_t[]){0, 50, 60}[i / 8 % 3],
+			};
+			struct frame before, out;
+			uint32_t n;
+
+			loan_make(&l, lengths[k], 100, i % 2);
+			if (i / 24)
+				frame_pull(&l.f, FRAME_PULL_MAX);
+			before = l.f;
+			frame_edit(&l.f, &edit, &out);
+			n = edit_plainly(l.bytes, lengths[k], &edit, want);
+			assert_int_equal(out.len, n);
+			assert_int_equal(bytes_of(&out, got), n);
+			assert_memory_equal(got, want, n);
+			/* The sender's frame is as it was: others get it, too. */
+			assert_int_equal(l.f.len, before.len);
+			assert_memory_equal(l.f.head, before.head, sizeof(before.head));
+			assert_int_equal(bytes_of(&l.f, got), lengths[k]);
+			assert_memory_equal(got, l.bytes, lengths[k]);
+		}
+	}
+}
+
+static void offloads_follow_their_bytes(void **state)
+{
+	const struct frame_edit push = {.tag = FRAME_TAG_PUSH, .vlan = 7},
+				pop = {.tag = FRAME_TAG_POP};
+	static struct loan l;
+	struct frame tagged, again;
+
+	(void)state;
+	loan_make(&l, 1500, 1436, false);
+	l.f.offload = (struct frame_offload){.flags = 1,
+		.gso_type = 1,
+		.hdr_len = 54,
+		.gso_size = 1000,
+		.csum_start = 34,
+		.csum_offset = 16};
+	frame_edit(&l.f, &push, &tagged);
+	assert_int_equal(tagged.offload.csum_start, 38);
+	assert_int_equal(tagged.offload.csum_offset, 16);
+	assert_int_equal(tagged.offload.hdr_len, 58);
+	assert_int_equal(tagged.offload.gso_size, 1000);
+	frame_edit(&tagged, &pop, &again);
+	assert_memory_equal(&again.offload, &l.f.offload, sizeof(again.offload));
+	assert_int_equal(again.len, 1500);
+	/* A plain frame stays one. */
+	l.f.offload = (struct frame_offload){0};
+	frame_edit(&l.f, &push, &tagged);
+	assert_true(frame_is_plain(&tagged));
+	assert_int_equal(tagged.offload.csum_start, 0);
 }
 
 int main(void)
@@ -221,6 +395,10 @@ int main(void)
 		cmocka_unit_test(the_vlan_id_is_read_from_the_tag),
 		cmocka_unit_test(group_and_broadcast_addresses_are_told_apart),
 		cmocka_unit_test(the_head_of_a_short_frame_ends_with_it),
+		cmocka_unit_test(a_head_is_pulled_to_any_length),
+		cmocka_unit_test(what_was_pulled_is_a_copy),
+		cmocka_unit_test(one_frame_is_edited_for_each_receiver),
+		cmocka_unit_test(offloads_follow_their_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

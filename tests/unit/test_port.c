@@ -121,7 +121,8 @@ static void receiver_down(struct receiver *r)
 static void frames_make(struct frame *f, struct frame **list, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		f[i] = (struct frame){.len = i % 5 == 4 ? 2000 : 60 + i};
+		frame_init(&f[i], i % 5 == 4 ? 2000 : 60 + i);
+		memset(f[i].head, 0, FRAME_HEAD);
 		f[i].head[20] = (uint8_t)i;
 		if (i % 3 == 0)
 			memset(f[i].head, 0xff, 6);

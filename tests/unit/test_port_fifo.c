@@ -18,8 +18,10 @@ static void frame_make(
 {
 	uint32_t left, piece;
 
-	*f = (struct frame){.len = len, .seg = segs, .vlan = (uint16_t)seed};
-	left = len - frame_head_len(f);
+	frame_init(f, len);
+	f->seg = segs;
+	f->vlan = (uint16_t)seed;
+	left = len - f->head_len;
 	for (uint32_t i = 0; i < FRAME_HEAD; i++)
 		f->head[i] = (uint8_t)(seed + i);
 	for (uint32_t i = 0; i < left; i++)
@@ -40,7 +42,7 @@ static bool frame_is(const struct frame *f, uint32_t len, uint32_t seed)
 
 	if (f->len != len || f->vlan != (uint16_t)seed)
 		return false;
-	for (uint32_t i = 0; i < frame_head_len(f); i++) {
+	for (uint32_t i = 0; i < f->head_len; i++) {
 		if (f->head[i] != (uint8_t)(seed + i))
 			return false;
 	}
@@ -50,7 +52,7 @@ static bool frame_is(const struct frame *f, uint32_t len, uint32_t seed)
 				return false;
 		}
 	}
-	return at == len - frame_head_len(f);
+	return at == len - f->head_len;
 }
 
 /* Sizes from an Ethernet header to the longest frame there is. */

@@ -25,7 +25,7 @@ uint32_t port_fifo_room(const struct port_fifo *fifo);
  * The oldest frames, `n` at most, into `frames`; their bytes stay in the fifo until they are popped. How
  * many there are. Thread: consumer.
  */
-unsigned port_fifo_peek(const struct port_fifo *fifo, struct frame *frames, unsigned n);
+unsigned port_fifo_peek(struct port_fifo *fifo, struct frame *frames, unsigned n);
 /* Let go of the `n` oldest frames. Thread: consumer. */
 void port_fifo_pop(struct port_fifo *fifo, unsigned n);
 /* Whether the consumer has let go of all that the producer entered. Thread: any. */
