@@ -2,9 +2,9 @@
 #pragma once
 /*
  * ringway-bench plays guests against the sockets of any vhost-user back-end and measures it. This
- * header is what its parts share: what was asked (options.c fills it in), one trial (engine.c runs
- * it) and what came of it. Measurements that need many trials (search.c, hosts.c) and everything
- * that is printed (report.c, json.c) know only this page.
+ * header holds what its parts share: what the user asked for (options.c), one trial (the engine)
+ * and its result. Measurements of many trials (search.c, hosts.c) and the output (report.c, json.c)
+ * know the engine only by this header.
  *
  * Thread: one, pinned to the CPU of the load.
  */
@@ -50,10 +50,10 @@ enum bench_measure {
 struct bench_options {
 	const char *sockets[BENCH_MAX_PORTS]; /* nports, then those of `idle` */
 	unsigned nports;
-	unsigned idle;         /* guests beside them whose rings run, and who never say anything */
-	unsigned pairs;        /* queue pairs of each port */
-	unsigned ring_size;    /* entries of each ring... */
-	unsigned tx_ring_size; /* ...but those that frames are sent from */
+	unsigned idle;      /* guests beside them whose rings are started, and who send nothing */
+	unsigned pairs;     /* queue pairs of each port */
+	unsigned ring_size; /* entries of each ring that receives */
+	unsigned tx_ring_size; /* entries of each ring that frames are sent from */
 	bool packed;
 	bool mergeable;
 	bool in_order;
@@ -66,23 +66,23 @@ struct bench_options {
 	enum bench_measure measure;
 	unsigned in_flight; /* closed loop: frames that circulate for each port; 0: one way */
 	double rate;      /* one way: frames a second, all ports together; 0: as fast as possible */
-	double seconds;   /* of each trial, after... */
-	double warm_up;   /* ...so many */
+	double seconds;   /* the time that counts of each trial */
+	double warm_up;   /* seconds before it, which do not count */
 	double loss;      /* SEARCH: the fraction that counts as none */
 	double precision; /* SEARCH: stop when the bounds are that close, as a fraction */
 	bool latency;     /* record the time each frame takes */
 	bool hugetlb;
 	bool progress;    /* a live line on stderr */
 	int cpu;          /* of the load; -1: where the program runs */
-	bool json;        /* on stdout, in place of the table */
+	bool json;        /* on stdout, instead of the table */
 	const char *plot; /* a file for the picture; NULL: none */
 };
 
-/* What one trial is told. */
+/* How one trial is to be measured. */
 struct bench_trial {
 	double rate;    /* frames a second, all ports together; 0: as fast as possible */
-	double seconds; /* counted */
-	double warm_up; /* not counted, before */
+	double seconds; /* the time that counts */
+	double warm_up; /* seconds before it, which do not count */
 };
 
 /* The slowest and the fastest tenth of a second; both are 0 when the time was shorter than one. */
@@ -118,36 +118,37 @@ struct bench_result {
 extern volatile sig_atomic_t bench_interrupted;
 
 /*
- * For the live line: the engine calls it during a trial, a few times a second, with what came of it up to
- * now (`seconds` is 0 during the warm-up). Cheap where nothing is to be shown.
+ * For the live line: the engine calls it a few times a second during a trial, with the result so
+ * far (`seconds` is 0 during the warm-up). It costs little when nothing is shown.
  */
 void bench_tick(const struct bench_result *so_far);
 
-/* A front-end for each socket, connected, rings running and addresses learned. */
+/* One front-end for each socket: connected, its rings started, its addresses learned. */
 struct engine;
 
-/* 0 or -errno; what is wrong was said on stderr. */
+/* 0 or -errno, after a message on stderr. */
 int engine_new(const struct bench_options *o, struct engine **out);
 void engine_free(struct engine *e);
 
 /*
- * Run one trial to its end: warm up, send and count, then wait until what is under way has arrived.
- * 0; -ECONNRESET: a back-end closed its socket; -EPROTO: it wrote to a ring what no device may; -EINTR: the
- * user asked to end, *out is complete as far as it went. What is wrong was said on stderr.
+ * Measure one trial: warm up, send and count, then wait until the frames under way have arrived.
+ * 0; -ECONNRESET: a back-end closed its socket; -EPROTO: it wrote to a ring what no device may
+ * write; -EINTR: the user asked to end, and *out holds the shorter trial. The first two are
+ * explained on stderr.
  */
 int engine_run(struct engine *e, const struct bench_trial *t, struct bench_result *out);
 
 /*
- * For RFC 2889. Send one frame from each of `n` hosts behind port `port`, from number `first` on, to
- * the broadcast address, `rate` frames a second (0: as fast as possible); wait until they arrived.
+ * For RFC 2889. Send one frame to the broadcast address from each of `n` hosts behind port `port`,
+ * from number `first` on, `rate` frames a second (0: as fast as possible). Wait until they have
+ * arrived.
  */
 int engine_teach(struct engine *e, unsigned port, uint32_t first, uint32_t n, double rate);
 /*
- * Send one frame to each of those hosts from port `from`, slowly. *known: how many reached `port` and no
- * other one.
+ * Send one frame to each of those hosts from port `from`, slowly. *known: how many of them reached
+ * `port` and no other port.
  */
 int engine_probe(struct engine *e, unsigned from, unsigned port, uint32_t first, uint32_t n,
 	uint32_t *known);
 /* Frames a second at which the last engine_teach sent. */
 double engine_teach_rate(const struct engine *e);
-/* A port that hears what is flooded and is not taught: the last one. */

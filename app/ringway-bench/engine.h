@@ -3,9 +3,9 @@
 /*
  * What the parts of the engine share: guests, their queue pairs ("lanes"), and the trial that runs.
  *
- * A lane sends and receives for itself. In a closed loop a frame that arrives gives the lane that sent it
- * leave to send another one; frames that never arrive are written off after a while, so that a loss does
- * not stall the loop.
+ * A lane sends and receives for itself. In a closed loop, a lane may send another frame when one of
+ * its frames has arrived. A frame that does not arrive is written off after a while, so that a loss
+ * does not stall the loop.
  *
  * Thread: one.
  */
@@ -40,7 +40,7 @@ struct lane {
 	/* Copies: a flooded frame counts for each receiver. Since the trial began. */
 	uint64_t out;        /* sent */
 	uint64_t back;       /* arrived, or written off */
-	uint64_t out_before; /* `out` when the last look was taken */
+	uint64_t out_before; /* `out` at the last write-off */
 
 	double paced; /* frames that the rate has allowed so far */
 
@@ -67,7 +67,7 @@ struct engine {
 	unsigned nsenders;
 	uint32_t *seqs;         /* lane by receiver */
 	uint64_t *expected;     /* by receiver, in the time that counts */
-	uint64_t *unexpected;   /* the same at other times: nobody reads it */
+	uint64_t *unexpected;   /* by receiver, at other times; nobody reads it */
 	struct stream *streams; /* lane by receiver */
 	uint32_t *newest;       /* several pairs: number by lane, receiver and its queue */
 	struct histogram *latency;
@@ -80,14 +80,14 @@ struct engine {
 	/* The trial. */
 	uint8_t warm_id, count_id; /* tags of frames sent before and in the time that counts */
 	enum engine_phase phase;
-	bool closed;      /* loop */
-	uint32_t worth;   /* a round that moved fewer frames came too early */
+	bool closed;      /* frames circulate in a closed loop */
+	uint32_t worth;   /* a round that moves fewer frames is followed by a wait */
 	double lane_rate; /* frames a TSC tick for each sender; 0: as fast as possible */
 	uint32_t batch;   /* fewest frames that are worth sending */
 	uint64_t began;   /* TSC */
-	uint64_t checked; /* when sockets and losses were last looked at */
-	uint64_t busy;    /* ticks in rounds that moved frames... */
-	uint64_t moved;   /* ...and the frames: sent and received */
+	uint64_t checked; /* TSC of the last check of sockets and losses */
+	uint64_t busy;    /* ticks in rounds that moved frames */
+	uint64_t moved;   /* frames that those rounds sent and received */
 	double teach_rate;
 
 	/* The time that counts is cut into slices, whose rates show the spread. */
@@ -98,16 +98,16 @@ struct engine {
 
 /* engine.c */
 
-/* Said on stderr. */
+/* Print a message on stderr. */
 void engine_say(const char *fmt, ...) RW_PRINTF(1, 2);
 
 /* engine_send.c */
 
-/* Send what may be sent now. The number of frames, or -EPROTO. */
+/* Send the frames that are due. Their number, or -EPROTO. */
 int lane_send(struct engine *e, struct lane *l, uint64_t now);
 /*
- * Take back what was sent, then let the buffers hold what `fill` says. 0; -ETIMEDOUT: the back-end keeps
- * them; or as engine_watch.
+ * Take back what was sent, then let the buffers hold what `fill` says. 0; -ETIMEDOUT: the back-end
+ * keeps them; or as engine_watch.
  */
 int lane_prepare(struct engine *e, struct lane *l, enum lane_fill fill);
 
@@ -115,14 +115,17 @@ int lane_prepare(struct engine *e, struct lane *l, enum lane_fill fill);
 
 /* Receive a burst of the trial, and check it. Its length, or -EPROTO. */
 int lane_receive(struct engine *e, struct lane *l);
-/* What is received is of no interest. The number of frames, or -EPROTO. */
+/* Receive a burst and ignore it. The number of frames, or -EPROTO. */
 int lane_discard(struct lane *l);
 
 /* engine_run.c */
 
-/* A quarter of a second or more has passed: sockets that closed, the user's wish to end. 0 or -errno. */
+/*
+ * Check the sockets, from time to time, and whether the user asked to end. 0; -ECONNRESET: a
+ * back-end closed its socket; -EINTR.
+ */
 int engine_watch(struct engine *e);
 /* Receive and discard until nothing has come for a while and all was sent. 0 or -errno. */
 int engine_quiet(struct engine *e);
-/* Other tags than those of all that may be under way. */
+/* Choose tags that no frame under way carries. */
 void engine_next_id(struct engine *e);

@@ -5,10 +5,10 @@
 
 #include "engine.h"
 
-/* Probes under way at a time, and when one of them is given up: "slowly". */
+/* Probes under way at a time, and the time after which a probe is given up. */
 #define PROBES_MOST 16
 #define PROBE_S     0.01
-/* A back-end that has not taken a frame for so long never will. */
+/* A back-end that has not taken a frame for this long is given up. */
 #define TAKE_S 3.0
 
 static int others_discard(struct engine *e)
@@ -20,7 +20,10 @@ static int others_discard(struct engine *e)
 	return RW_MIN(ret, 0);
 }
 
-/* Send `n` frames from one port: `h` of the first one; its addresses count up where `step` says so. */
+/*
+ * Send at most `n` frames of the head `h`, whose sequence number counts up. Their number, or
+ * -EPROTO.
+ */
 static int heads_send(struct lane *l, struct engine *e, struct frame_head *h, uint32_t n)
 {
 	int room;

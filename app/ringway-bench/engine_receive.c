@@ -49,7 +49,9 @@ static bool is_overtaken(struct engine *e, size_t stream, uint8_t queue, uint32_
 	return false;
 }
 
-/* What the loop over a burst needs, copied: its stores might change anything, for the compiler. */
+/*
+ * Copies of what the loop over a burst needs: to the compiler, a store might change the originals.
+ */
 struct judge {
 	struct engine *e;
 	struct lane *l, *lanes;
@@ -70,8 +72,8 @@ RW_ALWAYS_INLINE bool is_ours(const struct judge *j, const struct fe_burst_frame
 }
 
 /*
- * What the frames of a run have in common: they come from one queue, belong here, and are of one trial. All of
- * it is compared at once, and what they count for is added up once.
+ * A train: frames that follow each other from one queue to this port in one trial, in turn. What
+ * they have in common is compared at once, and their counts are added once.
  */
 struct train {
 	uint64_t dst, dst_mask; /* of the first eight bytes */
@@ -85,14 +87,17 @@ struct train {
 #define TRAIN_SRC_MASK 0xffff000000ffffffull
 
 /*
- * Whether the frames that follow this one, which came from lane `from`, may be its run: it has to be in turn, and
- * nothing missing.
+ * Whether a train may begin with this frame, which came from lane `from`: it is in turn, and no
+ * frame before it is missing.
  */
 RW_ALWAYS_INLINE bool train_begin(const struct judge *j, const struct fe_burst_frame *f,
 	size_t from, const struct frame_seen *s, struct train *train,
 	const struct frame_format *format)
 {
-	/* Several queues: a stream's frames overtake each other. Segments: more is to be looked at. */
+	/*
+	 * Several queues: a stream's frames overtake each other. Segments: their header is checked,
+	 * too.
+	 */
 	if (format->tcp || j->pairs > 1)
 		return false;
 	train->from = &j->lanes[from];
@@ -105,7 +110,7 @@ RW_ALWAYS_INLINE bool train_begin(const struct judge *j, const struct fe_burst_f
 	return !train->stream->holes;
 }
 
-/* How many of the `n` frames continue the run in turn: judged, they are all right. */
+/* Count the frames, of the `n` next ones, that continue the train in turn. They are all right. */
 RW_ALWAYS_INLINE unsigned train_judge(const struct train *train,
 	const struct fe_burst_frame *frames, unsigned n, struct tally *t,
 	const struct frame_format *format)
@@ -134,7 +139,7 @@ RW_ALWAYS_INLINE unsigned train_judge(const struct train *train,
 	return i;
 }
 
-/* One frame, whatever it is; true if a run begins with it. */
+/* Judge one frame, whatever it is. True if a train may begin with it. */
 RW_ALWAYS_INLINE bool judge(const struct judge *j, const struct fe_burst_frame *f, struct tally *t,
 	struct train *train, const struct frame_format *format)
 {
@@ -188,7 +193,7 @@ RW_ALWAYS_INLINE void burst_judge(const struct judge *j, const struct fe_burst_f
 	}
 }
 
-/* Where a burst is looked at more closely: a frame, and a place in its payload. */
+/* The sample of a burst whose payload is compared: a frame, and an offset in it. */
 struct sample {
 	const struct fe_burst_frame *frame;
 	const uint8_t *at;
@@ -196,7 +201,7 @@ struct sample {
 	uint32_t len;
 };
 
-/* Choose by chance, and fetch it: it is compared after the heads. */
+/* Choose at random, and prefetch: the sample is compared after the heads. */
 static inline void sample_choose(struct engine *e, const struct lane *l,
 	const struct fe_burst_frame *frames, unsigned n, struct sample *s)
 {

@@ -6,27 +6,28 @@
 
 #include "engine.h"
 
-/* Sockets, losses and the live line are looked after so often. */
+/* The interval of the checks of sockets and losses, and of the live line. */
 #define WATCH_S 0.1
-/* The loop takes frames for lost that are not back after one to two times so long. */
+/* The closed loop writes off frames that are not back after one to two times this long. */
 #define LOST_S WATCH_S
-/* Nothing has come for so long: nothing more is under way... */
+/* When nothing has come for this long, nothing more is under way. */
 #define QUIET_S 0.05
-/* ...and after so long we do not care. */
+/* The longest wait for that. */
 #define QUIET_MAX_S 3.0
 
-/* Bursts that are worth the back-end's while: 32, as DPDK's drivers have them. */
+/* The burst that DPDK's drivers use, too: smaller ones cost the back-end more for each frame. */
 #define BATCH 32u
 
-/* A back-end that sleeps while others move frames waits so many rounds. */
+/* A back-end that sleeps while others move frames is kicked after this many rounds. */
 #define KICK_ROUNDS 8
 
 /*
- * A round that moved fewer frames than are worth it is followed by a wait, in which no time is measured: each
- * look takes the index lines of all rings away from the back-end and, where descriptors show frame after frame,
- * those lines, too. Our own cycles for a frame that a back-end forwards with packed rings, and its rate, with
- * this instead of 20 pauses after less than 32 frames: beside testpmd 78 from 123, 14.5 Mpps from 12.3; beside
- * OVS-DPDK 86 from 128, 9.6 from 9.1. A back-end has enough to do meanwhile (DEFAULT_IN_FLIGHT).
+ * A round that moves fewer frames than these is followed by a wait, whose time is not measured.
+ * Each poll takes the index lines of all rings away from the back-end, and with packed rings the
+ * lines of the descriptors, too. With this wait instead of 20 pauses after less than 32 frames,
+ * packed rings, the load's cycles for a frame and the back-end's rate became: testpmd 78 from 123
+ * cycles, 14.5 from 12.3 Mpps; OVS-DPDK 86 from 128 cycles, 9.6 from 9.1 Mpps. Meanwhile the
+ * back-end has enough to do (DEFAULT_IN_FLIGHT).
  */
 #define ROUND_WORTH  256u
 #define ROUND_WAIT_S 4e-6
@@ -40,7 +41,7 @@ int engine_watch(struct engine *e)
 {
 	struct pollfd p = {.events = POLLRDHUP};
 
-	/* What is under way is counted all the same. */
+	/* Frames under way are still counted. */
 	if (bench_interrupted && e->phase != ENGINE_DRAIN)
 		return -EINTR;
 	if (tsc_now() - e->checked < ticks(e, WATCH_S))
@@ -107,7 +108,7 @@ int engine_quiet(struct engine *e)
 	return 0;
 }
 
-/* All lanes once. The frames that moved, or -errno. */
+/* Poll all lanes once. The number of frames that moved, or -errno. */
 static int round_run(struct engine *e, uint64_t now)
 {
 	int moved = 0;
@@ -133,7 +134,7 @@ static int round_run(struct engine *e, uint64_t now)
 	return moved;
 }
 
-/* Frames that have not come back since the last look are lost: others may be sent for them. */
+/* Write off the frames that have not come back since the last call: others may be sent instead. */
 static void write_off(struct engine *e)
 {
 	for (unsigned i = 0; i < e->nlanes; i++) {
@@ -214,7 +215,7 @@ static void slice_end(struct engine *e, uint64_t now)
 	e->slice_began = now;
 }
 
-static int look_after(struct engine *e, uint64_t now, uint64_t from, struct bench_result *out)
+static int watch_trial(struct engine *e, uint64_t now, uint64_t from, struct bench_result *out)
 {
 	bool due = now - e->checked >= ticks(e, LOST_S);
 	int err;
@@ -247,8 +248,8 @@ static bool all_taken(struct engine *e)
 }
 
 /*
- * Rounds until `until`; what they cost counts for rounds that moved something: one that finds nothing is
- * waiting, not work. DRAIN ends when nothing has come for a while, too.
+ * Poll until `until`. Only rounds that move frames count as busy: a round that finds nothing is a
+ * wait. DRAIN also ends when nothing has come for a while.
  */
 static int phase_run(struct engine *e, enum engine_phase phase, uint64_t until, uint64_t from,
 	struct bench_result *out)
@@ -260,7 +261,7 @@ static int phase_run(struct engine *e, enum engine_phase phase, uint64_t until, 
 	e->phase = phase;
 	while (!err && now < until) {
 		moved = round_run(e, now);
-		/* One that is awake needs no kick, and one that has work to do is awake. */
+		/* A back-end that has work to do is awake and needs no kick. */
 		if (moved == 0 || ++rounds % KICK_ROUNDS == 0)
 			lanes_kick(e);
 		after = tsc_now();
@@ -271,10 +272,10 @@ static int phase_run(struct engine *e, enum engine_phase phase, uint64_t until, 
 				e->moved += (unsigned)moved;
 			}
 		}
-		/* A back-end without a CPU may still have to take what was sent. */
+		/* A back-end whose CPU was taken away may still have frames to take. */
 		if (phase == ENGINE_DRAIN && after - last > ticks(e, QUIET_S) && all_taken(e))
 			return 0;
-		err = moved < 0 ? moved : look_after(e, after, from, out);
+		err = moved < 0 ? moved : watch_trial(e, after, from, out);
 		now = after;
 		while (moved < (int)e->worth && now - after < ticks(e, ROUND_WAIT_S)) {
 			rw_pause();
@@ -284,7 +285,7 @@ static int phase_run(struct engine *e, enum engine_phase phase, uint64_t until, 
 	return err;
 }
 
-/* Nobody waits where time matters, be it that of the few frames that are under way. */
+/* No round is followed by a wait where the rate or the latency of single frames matters. */
 static uint32_t round_worth(const struct engine *e, const struct bench_trial *t)
 {
 	uint32_t under_way = e->nsenders * (e->o.in_flight / e->o.pairs);
@@ -303,7 +304,7 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 	memset(e->expected, 0, e->o.nports * sizeof(*e->expected));
 	memset(e->newest, 0, (e->o.pairs > 1 ? n * e->o.pairs : 1) * sizeof(*e->newest));
 	for (size_t i = 0; i < n; i++) {
-		/* Most of them never saw a frame, and their pages should stay untouched. */
+		/* Most streams carry no frame: their pages stay untouched. */
 		if (e->streams[i].next)
 			memset(&e->streams[i], 0, sizeof(e->streams[i]));
 	}
@@ -329,7 +330,7 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 	e->batch = RW_MIN(BATCH, e->o.tx_ring_size / 4);
 	if (e->closed)
 		e->batch = RW_MIN(e->batch, RW_MAX(e->o.in_flight / e->o.pairs / 4, 1u));
-	/* A rate is kept evenly: what falls due in 2 us goes together. */
+	/* Frames that are due within 2 us are sent together, so that the rate is even. */
 	burst = e->lane_rate * e->hz * 2e-6;
 	if (t->rate > 0)
 		e->batch = (uint32_t)RW_MIN(RW_MAX(burst, 1.0), (double)e->batch);

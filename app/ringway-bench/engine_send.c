@@ -6,12 +6,12 @@
 #include "engine.h"
 
 /*
- * Behind a rate by more than so many frames, what is missed stays missed: a back-end that stood still for a
- * moment is not to be flooded after it.
+ * A load that is behind its rate by more frames than these does not send the rest: a back-end that
+ * stood still for a moment is not flooded after it.
  */
 #define BACKLOG_MAX 256.0
 
-/* How long a back-end may keep what was sent to it. */
+/* How long a back-end may keep frames, in seconds. */
 #define PREPARE_S 2
 
 /* xorshift64 (Marsaglia 2003): evenly spread, and cheap. */
@@ -31,8 +31,8 @@ RW_ALWAYS_INLINE uint32_t turn(uint32_t now, uint32_t of)
 }
 
 /*
- * What the loop over a burst needs, copied: each store to a frame might change anything in memory, for all
- * that the compiler knows.
+ * Copies of what the loop over a burst needs: to the compiler, a store to a frame might change the
+ * originals.
  */
 struct aim {
 	uint32_t src_host, dst_host;
@@ -109,9 +109,9 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 }
 
 /*
- * The same where all have one receiver, one address and one flow: they differ in their numbers alone. With the loop
- * above, and one for its counts, the counters in memory are written for each frame: 75 cycles for 53, packed 94
- * for 60, builds in turn.
+ * The same for frames of one receiver, one address and one flow, which differ only in their
+ * numbers. The loop above writes the counters in memory for each frame: 75 cycles instead of 53,
+ * with packed rings 94 instead of 60, measured in turn.
  */
 RW_ALWAYS_INLINE uint64_t burst_number(struct engine *e, struct lane *l, unsigned n,
 	struct frame_head h, const enum bench_pattern pattern)

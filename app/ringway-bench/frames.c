@@ -57,7 +57,7 @@ static void udp_fill(uint8_t *at, const struct frame_of *of)
 	memcpy(at, &udp, sizeof(udp));
 }
 
-/* With the sum of the pseudo header in place of the checksum: the device does the rest. */
+/* The checksum field holds the sum of the pseudo header: the device adds the rest. */
 static void tcp_fill(uint8_t *at, const uint8_t *ip, const struct frame_of *of)
 {
 	struct tcphdr tcp = {.dest = htons(DST_PORT), .doff = 5, .ack = 1, .psh = 1};

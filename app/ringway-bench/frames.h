@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The frames of the bench: Ethernet, IPv4 and UDP (TCP where segmentation is used), in which all that
- * differs from frame to frame lies in the first 52 bytes, one cache line together with the virtio-net
- * header before them:
+ * The frames of the bench: Ethernet, IPv4 and UDP (TCP where segmentation is used), in which all
+ * that differs from frame to frame lies in the first 52 bytes, one cache line together with the
+ * virtio-net header before them:
  *
  *	 0  destination, source   02:52:PP:SS:SS:SS, port and host; or broadcast
  *	18  IPv4 identification   number of the transmit buffer: what its payload follows from
  *	34  UDP/TCP source port   the flow
- *	42  record                u32 sequence, u32 time stamp        (TCP: 38, the two sequence numbers)
+ *	42  record                u32 sequence, u32 time stamp     (TCP: 38, the two sequence numbers)
  *	50  tag                   u8 sender's queue, u8 trial          (TCP: 48, the window)
  *
  * The UDP checksum is 0, which says that there is none (RFC 768); TCP's is left to the device.
@@ -56,8 +56,8 @@ struct frame_of {
 void frame_fill(uint8_t *frame, struct virtio_net_hdr_mrg_rxbuf *hdr, const struct frame_of *of);
 
 /*
- * Byte `off` of the payload of a frame from `port`'s transmit buffer `buffer`: splitmix64 (Steele, Lea and
- * Flood 2014), so that it depends on all of them.
+ * Byte `off` of the payload of a frame from `port`'s transmit buffer `buffer`: splitmix64 (Steele,
+ * Lea and Flood 2014), so that it depends on all of them.
  */
 static inline uint8_t frame_payload(uint16_t port, uint16_t buffer, uint32_t off)
 {
@@ -131,7 +131,10 @@ RW_ALWAYS_INLINE uint32_t frame_len(const uint8_t *frame)
 	return __builtin_bswap16(frame_load16(frame + 16)) + 14u;
 }
 
-/* Read the head of a frame of `len` bytes, FRAME_HEAD of which are at `frame`. False: not one of ours. */
+/*
+ * Read the head of a frame of `len` bytes, FRAME_HEAD of which are at `frame`. False: not one of
+ * ours.
+ */
 RW_ALWAYS_INLINE bool frame_read(
 	const uint8_t *frame, uint32_t len, const struct frame_format *f, struct frame_seen *out)
 {
@@ -151,9 +154,10 @@ RW_ALWAYS_INLINE bool frame_read(
 }
 
 /*
- * Which frames of a stream have come. A stream is what one sender's queue sends to one receiver, numbered
- * from 0. While all frames come in turn, one comparison tells. From the first gap until it is STREAM_WINDOW
- * frames old, one bit for each number that was passed over tells late frames from repeated ones.
+ * Which frames of a stream have come. A stream is what one sender's queue sends to one receiver,
+ * numbered from 0. While all frames come in turn, one comparison tells. From the first gap until it
+ * is STREAM_WINDOW frames old, one bit for each number that was passed over tells late frames from
+ * repeated ones.
  */
 
 /* More than two rings hold: nothing that is still under way is older. */

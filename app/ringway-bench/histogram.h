@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * How often which latency was seen, in nanoseconds. Log-linear: values below 128 have a bucket each,
- * from there on every power of two is cut into 64 buckets of the same width, so that a percentile is at
- * most 1/64 (1.6 %) above the value it stands for and never below it. Adding costs one count of leading
- * zeros and four words written; the memory is fixed and holds anything up to 2^40 ns (18 minutes),
- * longer times count as that long. Count, mean, least and greatest are exact.
+ * How often which latency was seen, in nanoseconds. Log-linear: values below 128 have a bucket
+ * each, from there on every power of two is cut into 64 buckets of the same width, so that a
+ * percentile is at most 1/64 (1.6 %) above the value it stands for and never below it. Adding costs
+ * one count of leading zeros and four words written; the memory is fixed and holds anything up to
+ * 2^40 ns (18 minutes), longer times count as that long. Count, mean, least and greatest are exact.
  *
  * Thread: one at a time.
  */
@@ -51,8 +51,8 @@ void histogram_reset(struct histogram *h);
 /* Add all that `from` has seen. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 /*
- * The value that `percent` (0 to 100) of all values do not exceed, as the upper end of its bucket; 0 when
- * there are none.
+ * The value that `percent` (0 to 100) of all values do not exceed, as the upper end of its bucket;
+ * 0 when there are none.
  */
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 double histogram_mean(const struct histogram *h);

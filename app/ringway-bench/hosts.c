@@ -27,8 +27,8 @@ static int step_run(const struct hosts_config *cfg, struct hosts_outcome *out, u
 }
 
 /*
- * A trial of `n` hosts, repeated: a frame lost on the way is not a full table. *known: the most that
- * were known at a time.
+ * A trial of `n` hosts, repeated: a frame lost on the way is not a full table. *known: the most
+ * that were known at a time.
  */
 static int capacity_try(
 	const struct hosts_config *cfg, struct hosts_outcome *out, uint32_t n, uint32_t *known)

@@ -27,8 +27,8 @@ static json_t *sizes_json(const struct bench_options *o)
 	for (unsigned i = 0; i < o->nsizes; i++)
 		json_array_append_new(list,
 			json_pack("{s:I, s:I, s:I}", "bytes", (json_int_t)o->sizes[i].len,
-				"bytes_with_fcs", (json_int_t)(o->sizes[i].len + BENCH_FCS),
-				"weight", (json_int_t)o->sizes[i].weight));
+				"bytes_with_fcs", (json_int_t)o->sizes[i].len + BENCH_FCS, "weight",
+				(json_int_t)o->sizes[i].weight));
 	return list;
 }
 

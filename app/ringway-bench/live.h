@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Progress on standard error while a trial runs: one line that is overwritten on a terminal, and one
- * line every few seconds elsewhere.
+ * Progress on standard error while a trial runs: one line that is overwritten on a terminal, and
+ * one line every few seconds elsewhere.
  *
  * Thread: one at a time; the state belongs to the process, as the stream does.
  */
@@ -17,7 +17,9 @@
 
 /* Show progress from now on if `on`, at most one line in `interval` seconds (or LIVE_AUTO). */
 void live_begin(bool on, double interval);
-/* A trial begins, and its counters begin at 0. Its lines begin with this label, such as "trial 3". */
+/*
+ * A trial begins, and its counters begin at 0. Its lines begin with this label, such as "trial 3".
+ */
 void live_trial(const char *fmt, ...) RW_PRINTF(1, 2);
 /* Clear the line, so that other output begins at the left. */
 void live_end(void);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ringway-bench: reads its options, attaches to the sockets, measures and reports. Exit status: 0; 1 when
- * a back-end cannot be reached, goes away or delivers what was not sent; 2 for a mistake on the command
- * line. Lost frames are a result.
+ * ringway-bench: reads its options, attaches to the sockets, measures and reports. Exit status: 0;
+ * 1 when a back-end cannot be reached, goes away or delivers what was not sent; 2 for a mistake on
+ * the command line. Lost frames are a result, not a failure.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -16,9 +16,9 @@
 #define OPTIONS_VERSION 2
 
 /*
- * Read the command line into `out`, whose strings are those of `argv`, which may be reordered. 0: run;
- * > 0: print what OPTIONS_HELP or OPTIONS_VERSION names and exit 0; < 0: a mistake, and `err` holds one
- * line for "ringway-bench: ". `out` is written for 0 only.
+ * Read the command line into `out`, whose strings are those of `argv`, which may be reordered. 0:
+ * run; > 0: print what OPTIONS_HELP or OPTIONS_VERSION names and exit 0; < 0: a mistake, and `err`
+ * holds one line for "ringway-bench: ". `out` is written for 0 only.
  */
 int options_parse(int argc, char **argv, struct bench_options *out, char *err, size_t errlen);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* What the files of options share: options.c has the table, options_values.c reads what has a form. */
+/*
+ * What the files of options share: options.c has the table, options_values.c reads what has a form.
+ */
 #include "options.h"
 #include "rw_text.h"
 
@@ -23,7 +25,7 @@ bool options_fraction(const char *text, double *out);
 /* Frames a second: 2500000, 2500k or 2.5M; "max" is 0. */
 bool options_rate(const char *text, double *out);
 /*
- * --size and --size-with-fcs: 64 | 64,512,1518 | 64:7,594:4,1518:1 | imix. `more` bytes of each size are
- * no part of the frame. 0 or a mistake, which names the option.
+ * --size and --size-with-fcs: 64 | 64,512,1518 | 64:7,594:4,1518:1 | imix. `more` bytes of each
+ * size are no part of the frame. 0 or a mistake, which names the option.
  */
 int options_sizes(struct parse *p, const char *option, const char *text, uint32_t more);

@@ -13,8 +13,8 @@
 #define IMIX "64:7,594:4,1518:1"
 
 /*
- * The decimal number at `*s`, such as 5, 0.25, .25 or 1e6, which moves behind it. False: none there. What
- * else strtod takes (a sign, a blank, "0x", "inf") is none.
+ * The decimal number at `*s`, such as 5, 0.25, .25 or 1e6, which moves behind it. False: none
+ * there. What else strtod takes (a sign, a blank, "0x", "inf") is none.
  */
 static bool scan_decimal(const char **s, double *out)
 {

@@ -74,7 +74,10 @@ static int plotter_failed(int fd, int status, char *err, size_t errlen)
 	return plotter_complain(err, errlen, "%s", line);
 }
 
-/* Start the plotter with `in` as standard input and `out` for all that it says, and wait for its end. */
+/*
+ * Start the plotter with `in` as standard input and `out` for all that it says, and wait for its
+ * end.
+ */
 static int plotter_spawn(char *const argv[], int in, int out, int *status)
 {
 	posix_spawn_file_actions_t actions;
@@ -98,7 +101,9 @@ static int plotter_spawn(char *const argv[], int in, int out, int *status)
 	return 0;
 }
 
-/* Run the plotter with one more option, and what it reads from `in`. 0, or -1 and a line in `err`. */
+/*
+ * Run the plotter with one more option, and what it reads from `in`. 0, or -1 and a line in `err`.
+ */
 static int plotter_run(char *option, int in, char *err, size_t errlen)
 {
 	char path[PATH_MAX];

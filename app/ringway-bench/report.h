@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What came of a measurement, in two forms: tables for people (report.c), and JSON for programs (json.c),
- * whose keys doc/operation.md lists. The plotter draws the JSON (plotter.c).
+ * What came of a measurement, in two forms: tables for people (report.c), and JSON for programs
+ * (json.c), whose keys doc/operation.md lists. The plotter draws the JSON (plotter.c).
  *
  * Thread: one at a time.
  */

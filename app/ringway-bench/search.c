@@ -9,7 +9,10 @@
 
 /* A trial of fewer frames tells nothing: below, a back-end counts as losing at any rate. */
 #define LEAST_FRAMES 50
-/* A load that sent less than this fraction of a rate fell short of it, if a burst or more is missing. */
+/*
+ * A load that sent less than this fraction of a rate fell short of it, if a burst or more is
+ * missing.
+ */
 #define FELL_SHORT        0.95
 #define FELL_SHORT_FRAMES 32
 
@@ -63,8 +66,8 @@ static int step_once(
 }
 
 /*
- * The same into s->now. Where the load fell short of the rate, as when its CPU was taken away, the trial
- * is repeated once, and the one that came closer to the rate counts.
+ * The same into s->now. Where the load fell short of the rate, as when its CPU was taken away, the
+ * trial is repeated once, and the one that came closer to the rate counts.
  */
 static int step_run(struct search *s, double rate, struct search_step **step)
 {
@@ -99,8 +102,9 @@ static void keep(struct search *s, const struct search_step *step)
 }
 
 /*
- * Narrow the bounds until they are close. The first trial is at `guess` and the next ones at a growing
- * distance from it: most back-ends lose little more than what is too much. 0 or what trial() returned.
+ * Narrow the bounds until they are close. The first trial is at `guess` and the next ones at a
+ * growing distance from it: most back-ends lose little more than what is too much. 0 or what
+ * trial() returned.
  */
 static int narrow(struct search *s, double guess)
 {
@@ -138,9 +142,9 @@ static int narrow(struct search *s, double guess)
 }
 
 /*
- * Narrow and verify. Where a longer trial does lose, the short ones were not to be trusted: search again
- * below, with long ones. Where the load falls short in the longer trial, that trial says nothing about
- * the rate that was found, which stays unverified. 0 or what trial() returned.
+ * Narrow and verify. If the longer trial loses frames, the short ones cannot be trusted: search
+ * again below, with long ones. If the load falls short in the longer trial, the rate that was found
+ * stays unverified. 0 or what trial() returned.
  */
 static int settle(struct search *s, double guess)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The highest rate without loss, as RFC 2544 (26.1) wants it: trials at one rate after the other, each
- * time halfway between the highest that lost nothing and the lowest that lost something, until those
- * are close. What was found must then hold for a longer trial; if it does not, the search goes on below
- * with longer ones. A trial in which the load fell short of its rate is repeated once; it says little about
- * the back-end, and is no confirmation.
+ * The highest rate without loss (RFC 2544, 26.1). Each trial has a rate between the highest that
+ * lost nothing and the lowest that lost something, until these two are close. A longer trial must
+ * then confirm the rate that was found; if it loses frames, the search goes on below with longer
+ * trials. A trial in which the load fell short of its rate is repeated once. It says little about
+ * the back-end, and confirms nothing.
  *
  * The trials themselves are the caller's, so that a test can stand in for the back-end.
  *
@@ -56,8 +56,9 @@ int search_run(
 	const struct search_config *cfg, struct search_outcome *out, struct bench_result *last);
 
 /*
- * Whether a load that sent `offered` frames a second for so long fell short of the rate that was asked
- * for: more than 5 % and more than a burst are missing. A load without a rate (0) never falls short.
+ * Whether a load that sent `offered` frames a second for so long fell short of the rate that was
+ * asked for: more than 5 % and more than a burst are missing. A load without a rate (0) never falls
+ * short.
  */
 bool search_fell_short(double asked, double offered, double seconds);
 /* The fraction of what was expected that did not arrive. */

@@ -13,7 +13,9 @@ static uint64_t system_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Both clocks at one moment: of a few tries the one that took least, the others were interrupted. */
+/*
+ * Both clocks at one moment: of a few tries the one that took least, the others were interrupted.
+ */
 static void both(uint64_t *ns, uint64_t *ticks)
 {
 	uint64_t least = UINT64_MAX;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The processor's clock, which costs 10 ns less to read than the system's: x86's time-stamp counter,
- * arm64's virtual counter. Both run at one rate on all CPUs of a machine of today.
+ * The processor's clock, which costs 10 ns less to read than the system's: x86's time-stamp
+ * counter, arm64's virtual counter. Both run at one rate on all CPUs of a machine of today.
  *
  * Thread: any.
  */

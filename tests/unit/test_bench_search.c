@@ -19,8 +19,8 @@ struct back_end {
 	double capacity;  /* frames a second */
 	double load;      /* that can be sent at most */
 	double base_loss; /* fraction that is lost at any rate */
-	double worse;     /* longer trials than this lose something... */
-	double worse_at;  /* ...from this rate on */
+	double worse;     /* seconds: longer trials forward only worse_at */
+	double worse_at;  /* frames a second */
 	int fail_at;      /* number of the trial that fails; 0: none */
 	int stall_at;     /* number of the trial in which the load hardly runs; 0: none */
 	int stalls;       /* trials that stall, from that one on */
