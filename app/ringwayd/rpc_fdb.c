@@ -99,24 +99,26 @@ static bool filter_passes(const struct filter *f, const struct fdb_entry *e)
 	uint8_t mac[RW_MAC_LEN];
 
 	fdb_key_mac(e->key, mac);
-	return (!f->port || e->port == f->port->id) &&
-		(!f->by_vlan || fdb_key_vlan(e->key) == f->vlan) &&
+	return (!f->port || e->hop == f->port->id) &&
+		(!f->by_vlan || fdb_key_domain(e->key) == f->vlan) &&
 		(!f->by_mac || !memcmp(mac, f->mac, sizeof(mac))) &&
-		(!f->by_static || e->is_static == f->is_static);
+		(!f->by_static || (e->kind == FDB_STATIC) == f->is_static);
 }
 
 static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 {
-	const struct port *port = sw_port(d->sw, e->port);
+	const struct port *port = e->kind == FDB_EXTERNAL ? NULL : sw_port(d->sw, (uint16_t)e->hop);
 	uint32_t now = sw_now_s(d->sw);
 	uint8_t m[RW_MAC_LEN];
 	char mac[RW_MAC_TEXT];
 
 	fdb_key_mac(e->key, m);
 	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
-		fdb_key_vlan(e->key), "port", port ? port->name : NULL, "static", e->is_static,
-		"age_s",
-		(json_int_t)(e->is_static || e->last_seen_s > now ? 0 : now - e->last_seen_s));
+		fdb_key_domain(e->key), "port", port ? port->name : NULL, "static",
+		e->kind == FDB_STATIC, "age_s",
+		(json_int_t)(e->kind != FDB_LEARNED || e->last_seen_s > now
+				? 0
+				: now - e->last_seen_s));
 }
 
 json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail)
@@ -161,34 +163,12 @@ json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail)
 	if (!rpc_param_port(d, params, "port", fail, &only))
 		return NULL;
 	return json_pack("{s:I}", "flushed",
-		(json_int_t)fdb_flush(sw_fdb(d->sw), only ? only->id : FDB_PORT_NONE));
-}
-
-/* The port behind which the key has a static entry, if that is not `port`. NULL: there is none. */
-static const struct port *static_elsewhere(
-	const struct daemon *d, fdb_key key, const struct port *port)
-{
-	uint16_t id = fdb_lookup(sw_fdb(d->sw), key);
-	struct fdb_entry page[64];
-	uint32_t cursor = 0;
-
-	if (id == FDB_PORT_NONE || id == port->id)
-		return NULL;
-	while (cursor != FDB_CURSOR_END) {
-		uint32_t n = fdb_list(sw_fdb(d->sw), &cursor, page, RW_ARRAY_SIZE(page));
-
-		for (uint32_t i = 0; i < n; i++) {
-			if (page[i].key == key)
-				return page[i].is_static ? sw_port(d->sw, page[i].port) : NULL;
-		}
-	}
-	return NULL;
+		(json_int_t)fdb_flush(sw_fdb(d->sw), only ? only->id : FDB_HOP_NONE));
 }
 
 json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	const struct daemon *d = ctx;
-	const struct port *elsewhere;
 	bool given, replace;
 	struct port *port;
 	fdb_key key;
@@ -198,14 +178,15 @@ json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 		return NULL;
 	if (!port)
 		return ctl_fail(fail, CTL_ERR_PARAMS, "\"port\" is missing");
-	elsewhere = replace ? NULL : static_elsewhere(d, key, port);
-	if (elsewhere)
-		return ctl_fail(fail, CTL_ERR_FAILED,
-			"there is a static entry behind port %s: it moves with --replace only",
-			elsewhere->name);
-	switch (fdb_add_static(sw_fdb(d->sw), key, port->id)) {
+	switch (fdb_add_static(sw_fdb(d->sw), key, port->id, replace)) {
 	case 0:
 		return json_object();
+	case -EEXIST:
+		/* Only this thread adds and deletes static entries. */
+		port = sw_port(d->sw, (uint16_t)fdb_lookup(sw_fdb(d->sw), key));
+		return ctl_fail(fail, CTL_ERR_FAILED,
+			"there is a static entry behind port %s: it moves with --replace only",
+			port->name);
 	case -EINVAL:
 		return ctl_fail(fail, CTL_ERR_FAILED, "that is no address of a station");
 	default:

@@ -265,10 +265,10 @@ int vhost_state_save(void *dev, void **out)
 	while (cursor != FDB_CURSOR_END) {
 		n = fdb_list(sw_fdb(vp->sw), &cursor, entries, RW_ARRAY_SIZE(entries));
 		for (uint32_t i = 0; i < n; i++) {
-			if (entries[i].port != vp->port.id || entries[i].is_static)
+			if (entries[i].hop != vp->port.id || entries[i].kind != FDB_LEARNED)
 				continue;
 			fdb_key_mac(entries[i].key, mac);
-			state_add(&state, mac, fdb_key_vlan(entries[i].key));
+			state_add(&state, mac, fdb_key_domain(entries[i].key));
 		}
 	}
 	memcpy(head->magic, STATE_MAGIC, sizeof(head->magic));

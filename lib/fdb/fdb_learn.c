@@ -5,101 +5,153 @@
 #include "fdb_priv.h"
 
 /*
- * Times a worker looks whether the lock is free before it leaves the address for the next frame.
- * A pause takes 25 ns on AMD EPYC (Zen 4), 2 cores, so this is 6 us: longer than a holder needs
- * that keeps its CPU (FLUSH_CHUNK), and far shorter than one without waits to get it back.
+ * How often a worker tries the lock before it leaves the address for the next frame: the control
+ * thread is not pinned, and may lose its CPU while it holds the lock. A pause takes 25 ns on AMD
+ * EPYC (Zen 4), 2 cores, so this is 6 us: longer than a holder needs that keeps its CPU
+ * (FLUSH_CHUNK), and far shorter than one without waits to get it back.
  */
 #define LOCK_TRIES 256
 
-static void write_slot(struct fdb *fdb, uint32_t slot, uint64_t entry)
+/*
+ * Entries that are moved in a row to make room for one. 2^18 entries in as many as fit, two slots of
+ * three in use, then 10 times as many insertions as entries: 13 % of them found both buckets full and
+ * moved one entry, 0.15 % moved two, none moved three or found no room.
+ */
+#define MOVES 3
+
+static void version_add(struct fdb_bucket *b)
 {
-	/* Release: who sees the entry sees its seen_s. */
-	atomic_store_explicit(fdb_slot_at(fdb, slot), entry, memory_order_release);
+	atomic_store_explicit(&b->version,
+		atomic_load_explicit(&b->version, memory_order_relaxed) + 1, memory_order_release);
 }
 
-static void write_seen(struct fdb *fdb, uint32_t slot, uint32_t now_s)
+static void value_write(struct fdb *fdb, uint32_t slot, uint64_t value)
 {
-	/* Release: see read_slot (fdb.c). */
-	atomic_store_explicit(&fdb->seen_s[slot], now_s, memory_order_release);
+	atomic_store_explicit(
+		&fdb_bucket_of(fdb, slot)->value[slot % FDB_SLOTS], value, memory_order_release);
 }
 
-static void put(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
+/* The order of the stores in these two is what readers rely on (fdb_priv.h). */
+static void slot_fill(
+	struct fdb *fdb, uint32_t slot, fdb_key key, uint64_t value, uint32_t generation)
 {
-	write_seen(fdb, slot, now_s);
-	write_slot(fdb, slot, entry);
-	fdb_ports_add(fdb, slot, entry);
+	struct fdb_bucket *b = fdb_bucket_of(fdb, slot);
+
+	*fdb_generation_at(fdb, slot) = generation;
+	atomic_store_explicit(&b->key[slot % FDB_SLOTS], key, memory_order_release);
+	version_add(b);
+	value_write(fdb, slot, value);
+}
+
+static void slot_clear(struct fdb *fdb, uint32_t slot)
+{
+	value_write(fdb, slot, FDB_FREE);
+	atomic_store_explicit(
+		&fdb_bucket_of(fdb, slot)->key[slot % FDB_SLOTS], 0, memory_order_release);
+}
+
+static void insert(struct fdb *fdb, uint32_t slot, fdb_key key, uint64_t value)
+{
+	slot_fill(fdb, slot, key, value, 0);
+	fdb_ports_add(fdb, slot);
 	fdb_count_by(&fdb->entries, 1);
 }
 
 void fdb_remove(struct fdb *fdb, uint32_t slot)
 {
-	fdb_ports_remove(fdb, slot, fdb_read(fdb_slot_at(fdb, slot)));
-	write_slot(fdb, slot, 0);
+	fdb_ports_remove(fdb, slot);
+	slot_clear(fdb, slot);
 	fdb_count_by(&fdb->entries, -1);
 }
 
-static void evict(struct fdb *fdb, uint32_t slot)
+void fdb_evict(struct fdb *fdb, uint32_t slot)
 {
 	fdb_remove(fdb, slot);
 	fdb_count_one(&fdb->evicted);
 }
 
-/* Another port and stamp for the entry `old` in `slot`. A refresh meanwhile is lost here or fails there. */
-static void change(struct fdb *fdb, uint32_t slot, uint64_t old, uint64_t wanted)
+/* Give the entry in a slot another next hop, another kind, or both. */
+static void change(struct fdb *fdb, uint32_t slot, uint64_t value)
 {
-	uint64_t entry = (old & FDB_TAG_MASK) | wanted;
-
-	fdb_ports_remove(fdb, slot, old);
-	write_slot(fdb, slot, entry);
-	fdb_ports_add(fdb, slot, entry);
+	if (fdb_hop_of(fdb_value_at(fdb, slot)) != fdb_hop_of(value))
+		++*fdb_generation_at(fdb, slot);
+	fdb_ports_remove(fdb, slot);
+	value_write(fdb, slot, value);
+	fdb_ports_add(fdb, slot);
 }
 
-static uint32_t free_slot(const struct fdb *fdb, uint32_t bucket)
+static uint32_t bucket_number(const struct fdb *fdb, const struct fdb_bucket *b)
 {
-	for (uint32_t slot = bucket * FDB_WAYS; slot < (bucket + 1) * FDB_WAYS; slot++)
-		if (!fdb_read(fdb_slot_at(fdb, slot)))
+	return (uint32_t)(b - fdb->hasher.buckets);
+}
+
+/* The slot of a key, under the lock. */
+static uint32_t find(const struct fdb *fdb, const struct fdb_query *query)
+{
+	struct fdb_bucket *b;
+	unsigned i;
+
+	if (fdb_read(fdb, query, &b, &i) == FDB_FREE)
+		return FDB_SLOT_NONE;
+	return bucket_number(fdb, b) * FDB_SLOTS + i;
+}
+
+/* A refresh that comes between the reads and the writes is lost; the host's next frame repeats it. */
+static void move_entry(struct fdb *fdb, uint32_t from, uint32_t to)
+{
+	slot_fill(fdb, to, fdb_key_at(fdb, from), fdb_value_at(fdb, from),
+		*fdb_generation_at(fdb, from));
+	/* Pairs with the last load in fdb_read: a reader that finds neither copy sees this. */
+	version_add(fdb_bucket_of(fdb, to));
+	fdb_ports_replace(fdb, from, to);
+	slot_clear(fdb, from);
+}
+
+/*
+ * A free slot of a bucket, after up to `moves` moves, each of an entry to its other bucket. Entries
+ * of a domain that is being flushed stay where the flush will find them. With three moves at most,
+ * the search cannot come back to an entry that is waiting for a slot.
+ */
+static uint32_t free_slot(struct fdb *fdb, uint32_t bucket, unsigned moves)
+{
+	uint32_t first = bucket * FDB_SLOTS;
+
+	for (uint32_t slot = first; slot < first + FDB_SLOTS; slot++)
+		if (!fdb_key_at(fdb, slot))
 			return slot;
-	return FDB_SLOT_NONE;
-}
+	for (uint32_t slot = first; moves && slot < first + FDB_SLOTS; slot++) {
+		fdb_key key = fdb_key_at(fdb, slot);
+		uint32_t to;
 
-/* Empty a slot of a full bucket by moving its entry to the entry's other bucket, or FDB_SLOT_NONE. */
-static uint32_t relocate(struct fdb *fdb, uint32_t bucket)
-{
-	for (uint32_t from = bucket * FDB_WAYS; from < (bucket + 1) * FDB_WAYS; from++) {
-		uint64_t entry = fdb_read(fdb_slot_at(fdb, from));
-		uint32_t to = free_slot(fdb, fdb_other(fdb, bucket, entry));
-		uint32_t n = atomic_load_explicit(&fdb->relocations, memory_order_relaxed);
-
-		if (to == FDB_SLOT_NONE)
+		if (fdb_key_domain(key) == fdb->domain_flushed)
 			continue;
-		write_seen(fdb, to, fdb_seen(fdb, from));
-		fdb_ports_replace(fdb, from, to, entry);
-		write_slot(fdb, to, entry ^ FDB_SECOND);
-		/*
-		 * Pairs with the acquire in relocations() (fdb.c): who sees this sees the copy.
-		 * A refresh since `entry` was read is lost; the next frame repeats it.
-		 */
-		atomic_store_explicit(&fdb->relocations, n + 1, memory_order_release);
-		write_slot(fdb, from, 0);
-		return from;
+		to = free_slot(fdb,
+			bucket_number(
+				fdb, fdb_other_bucket(&fdb->hasher, fdb_bucket_of(fdb, slot), key)),
+			moves - 1);
+		if (to != FDB_SLOT_NONE) {
+			move_entry(fdb, slot, to);
+			return slot;
+		}
 	}
 	return FDB_SLOT_NONE;
 }
 
-/* Of the entries in two full buckets: one of the port that has most; FDB_SLOT_NONE: all are static. */
-static uint32_t victim_in(struct fdb *fdb, const uint32_t bucket[2])
+/* Of the entries in two full buckets, a learned one of the port that has most. */
+static uint32_t victim_in(const struct fdb *fdb, const uint32_t bucket[2])
 {
 	uint32_t victim = FDB_SLOT_NONE;
 	uint32_t most = 0;
 
-	for (unsigned i = 0; i < 2 * FDB_WAYS; i++) {
-		uint32_t slot = bucket[i / FDB_WAYS] * FDB_WAYS + i % FDB_WAYS;
-		uint64_t entry = fdb_read(fdb_slot_at(fdb, slot));
-		struct fdb_port *p = &fdb->ports[fdb_port_of(entry)];
-		uint32_t n = atomic_load_explicit(
-			&p->list[FDB_LEARNED].count, memory_order_relaxed);
+	for (unsigned i = 0; i < 2 * FDB_SLOTS; i++) {
+		uint32_t slot = bucket[i / FDB_SLOTS] * FDB_SLOTS + i % FDB_SLOTS;
+		uint64_t value = fdb_value_at(fdb, slot);
+		uint32_t n;
 
-		if (fdb_kind_of(entry) == FDB_LEARNED && n > most) {
+		if (fdb_kind_of(value) != FDB_LEARNED)
+			continue;
+		n = fdb_list_count(&fdb->ports[fdb_hop_of(value)].learned);
+		if (n > most) {
 			victim = slot;
 			most = n;
 		}
@@ -107,36 +159,74 @@ static uint32_t victim_in(struct fdb *fdb, const uint32_t bucket[2])
 	return victim;
 }
 
-/*
- * A free slot for a key of this hash, and its tag there; FDB_SLOT_NONE: nothing but static entries
- * stands in its way.
- */
-static uint32_t make_room(struct fdb *fdb, fdb_hash hash, uint64_t *tag, bool *evicted)
+/* A free slot for a key; FDB_SLOT_NONE: no learned entry could be evicted for it. */
+static uint32_t make_room(struct fdb *fdb, const struct fdb_query *query, bool *evicted)
 {
-	uint32_t bucket[2] = {fdb_first(fdb, hash), fdb_second(fdb, hash)};
-	uint32_t slot = FDB_SLOT_NONE;
+	const uint32_t bucket[2] = {bucket_number(fdb, query->bucket),
+		bucket_number(fdb, fdb_other_bucket(&fdb->hasher, query->bucket, query->key))};
+	uint32_t slot;
 
 	if (atomic_load_explicit(&fdb->entries, memory_order_relaxed) == fdb->max_entries) {
 		slot = fdb_ports_victim(fdb);
 		if (slot == FDB_SLOT_NONE)
 			return FDB_SLOT_NONE;
-		evict(fdb, slot);
-		*evicted = true;
-		slot = FDB_SLOT_NONE;
-	}
-	for (unsigned i = 0; i < 2 && slot == FDB_SLOT_NONE; i++)
-		slot = free_slot(fdb, bucket[i]);
-	for (unsigned i = 0; i < 2 && slot == FDB_SLOT_NONE; i++)
-		slot = relocate(fdb, bucket[i]);
-	if (slot == FDB_SLOT_NONE) {
-		slot = victim_in(fdb, bucket);
-		if (slot == FDB_SLOT_NONE)
-			return FDB_SLOT_NONE;
-		evict(fdb, slot);
+		fdb_evict(fdb, slot);
 		*evicted = true;
 	}
-	*tag = slot / FDB_WAYS == bucket[0] ? fdb_first_tag(hash) : fdb_second_tag(hash);
+	for (unsigned moves = 0; moves <= MOVES; moves++) {
+		for (unsigned i = 0; i < 2; i++) {
+			slot = free_slot(fdb, bucket[i], moves);
+			if (slot != FDB_SLOT_NONE)
+				return slot;
+		}
+	}
+	slot = victim_in(fdb, bucket);
+	if (slot != FDB_SLOT_NONE) {
+		fdb_evict(fdb, slot);
+		*evicted = true;
+	}
 	return slot;
+}
+
+/* A port at its own limit evicts one of its own entries before it gets another. */
+static bool limit_enforce(struct fdb *fdb, uint32_t port)
+{
+	const struct fdb_port *p = &fdb->ports[port];
+
+	if (fdb_list_count(&p->learned) < p->limit)
+		return false;
+	fdb_evict(fdb, fdb_ports_oldest(fdb, port));
+	return true;
+}
+
+/* What was found without the lock may have changed. */
+static enum fdb_learned learn_locked(
+	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
+{
+	uint32_t slot = find(fdb, query);
+	bool evicted;
+
+	if (slot != FDB_SLOT_NONE) {
+		uint64_t value = fdb_value_at(fdb, slot);
+
+		if (fdb_hop_of(value) == port)
+			return FDB_KNOWN;
+		if (fdb_kind_of(value) == FDB_STATIC)
+			return FDB_REFUSED;
+		limit_enforce(fdb, port);
+		change(fdb, slot, fdb_value(port, FDB_LEARNED, now_s));
+		fdb_count_one(&fdb->moved);
+		return FDB_MOVED;
+	}
+	if (fdb_key_domain(query->key) == fdb->domain_flushed)
+		return FDB_REFUSED;
+	evicted = limit_enforce(fdb, port);
+	slot = make_room(fdb, query, &evicted);
+	if (slot == FDB_SLOT_NONE)
+		return FDB_REFUSED;
+	insert(fdb, slot, query->key, fdb_value(port, FDB_LEARNED, now_s));
+	fdb_count_one(&fdb->learned);
+	return evicted ? FDB_EVICTED : FDB_NEW;
 }
 
 static bool lock_for_worker(struct fdb *fdb)
@@ -149,232 +239,153 @@ static bool lock_for_worker(struct fdb *fdb)
 	return false;
 }
 
-/* What learning does under the lock: whatever was found without it may have changed. */
-static enum fdb_learned learn_locked(struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
+/*
+ * Write `now_s` into the learned entry of `key` with `value` in a bucket. Seconds only move forward:
+ * workers read the clock at slightly different moments, and would otherwise write back and forth
+ * around the turn of each second.
+ */
+static void refresh(struct fdb_bucket *b, fdb_key key, uint64_t value, uint32_t now_s)
 {
-	uint64_t entry, tag, heard = fdb_heard(port, now_s);
-	uint32_t slot = fdb_find(fdb, hash, &entry);
-	bool evicted = false;
+	uint64_t fresh = fdb_value(fdb_hop_of(value), FDB_LEARNED, now_s);
 
-	if (slot != FDB_SLOT_NONE) {
-		if (fdb_port_of(entry) == port)
-			return FDB_KNOWN;
-		if (fdb_kind_of(entry) == FDB_PINNED)
-			return FDB_REFUSED;
-		write_seen(fdb, slot, now_s);
-		change(fdb, slot, entry, heard);
-		fdb_count_one(&fdb->moved);
-		return FDB_MOVED;
-	}
-	slot = make_room(fdb, hash, &tag, &evicted);
-	if (slot == FDB_SLOT_NONE)
-		return FDB_REFUSED;
-	put(fdb, slot, tag | heard, now_s);
-	fdb_count_one(&fdb->learned);
-	return evicted ? FDB_EVICTED : FDB_NEW;
+	if ((int32_t)(now_s - fdb_seen_of(value)) <= 0)
+		return;
+	for (unsigned i = 0; i < FDB_SLOTS; i++)
+		if (atomic_load_explicit(&b->key[i], memory_order_relaxed) == key)
+			atomic_compare_exchange_strong_explicit(&b->value[i], &value, fresh,
+				memory_order_release, memory_order_relaxed);
 }
 
-static RW_NOINLINE enum fdb_learned learn_slowly(
-	struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
+static RW_NOINLINE enum fdb_learned learn_one(
+	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
 {
 	enum fdb_learned what;
+	struct fdb_bucket *b;
+	uint64_t value;
+	unsigned i;
 
-	assert(port < fdb->max_ports);
+	if (!fdb_key_is_host(query->key))
+		return FDB_REFUSED;
+	value = fdb_read(fdb, query, &b, &i);
+	if (fdb_kind_of(value) == FDB_LEARNED && fdb_hop_of(value) == port) {
+		refresh(b, query->key, value, now_s);
+		return FDB_KNOWN;
+	}
+	if (fdb_kind_of(value) == FDB_STATIC)
+		return fdb_hop_of(value) == port ? FDB_KNOWN : FDB_REFUSED;
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
-	what = learn_locked(fdb, hash, port, now_s);
+	what = learn_locked(fdb, query, port, now_s);
 	fdb_unlock(fdb);
 	return what;
 }
 
+static bool learns(const struct fdb *fdb, uint32_t port)
+{
+	assert(port < fdb->max_ports);
+	return atomic_load_explicit(&fdb->ports[port].learning, memory_order_relaxed);
+}
+
+enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s)
+{
+	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
+
+	return learns(fdb, port) ? learn_one(fdb, &query, port, now_s) : FDB_REFUSED;
+}
+
 /*
- * The station of `entry`, in `slot`, spoke at `now_s`. See fdb_priv.h. Time only moves forward: workers
- * read the clock at slightly different moments, and would else write the entry back and forth around
- * the turn of each second.
+ * Up to BULK keys. Most are in their first bucket, learned at this port and seen within this
+ * second: nothing is written. The others wait until all second buckets are prefetched.
  */
-static void refresh(struct fdb *fdb, uint32_t slot, uint64_t entry, uint32_t now_s)
+#define BULK 32
+
+static void learn_burst(
+	struct fdb *fdb, const struct fdb_query *queries, unsigned n, uint32_t port, uint32_t now_s)
 {
-	uint64_t fresh = (entry & FDB_TAG_MASK) | fdb_heard(fdb_port_of(entry), now_s);
-	uint32_t seen_s = fdb_seen(fdb, slot);
+	const uint64_t known = fdb_value(port, FDB_LEARNED, now_s);
+	uint8_t missed[BULK];
+	unsigned n_missed = 0;
+	fdb_key last = 0;
 
-	if ((int32_t)(now_s - seen_s) <= 0 ||
-		!atomic_compare_exchange_strong_explicit(&fdb->seen_s[slot], &seen_s, now_s,
-			memory_order_release, memory_order_relaxed))
-		return;
-	/*
-	 * Release: relocate must not copy the stamp without the second. It may fail: the entry went, or
-	 * fdb_age was here; the stamp is then set by a later frame.
-	 */
-	atomic_compare_exchange_strong_explicit(
-		fdb_slot_at(fdb, slot), &entry, fresh, memory_order_release, memory_order_relaxed);
-}
+	for (unsigned k = 0; k < n; k++) {
+		const struct fdb_query query = queries[k];
+		uint64_t value;
 
-static enum fdb_learned learn_hash(struct fdb *fdb, fdb_hash hash, uint16_t port, uint32_t now_s)
-{
-	uint64_t entry;
-	uint32_t slot;
-
-	if (rw_unlikely(!fdb_key_is_station(fdb_key_of(fdb, hash))))
-		return FDB_REFUSED;
-	slot = fdb_find(fdb, hash, &entry);
-	if (rw_unlikely(slot == FDB_SLOT_NONE))
-		return learn_slowly(fdb, hash, port, now_s);
-	if (fdb_kind_of(entry) == FDB_PINNED)
-		return fdb_port_of(entry) == port ? FDB_KNOWN : FDB_REFUSED;
-	if (rw_unlikely(fdb_port_of(entry) != port))
-		return learn_slowly(fdb, hash, port, now_s);
-	refresh(fdb, slot, entry, now_s);
-	return FDB_KNOWN;
-}
-
-enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint16_t port, uint32_t now_s)
-{
-	return learn_hash(fdb, fdb_hash_with(fdb->places.secret, key), port, now_s);
-}
-
-/* A burst's entries whose stamp says another second than now. */
-struct stale {
-	unsigned n;
-	uint32_t slot[FDB_BULK];
-	uint64_t tag[FDB_BULK];
-};
-
-/* The entry of `tag` in bucket `b` is one. When it was seen is being fetched. */
-static inline void stale_add(
-	const struct fdb *fdb, struct stale *stale, const struct fdb_bucket *b, uint64_t tag)
-{
-	for (unsigned i = 0; i < FDB_WAYS; i++) {
-		uint32_t slot = (uint32_t)(&b->slot[i] - fdb_slot_at(fdb, 0));
-
-		if (!fdb_is_hit(fdb_read(&b->slot[i]) ^ tag))
+		if (query.key == last)
 			continue;
-		__builtin_prefetch(&fdb->seen_s[slot], 1);
-		stale->slot[stale->n] = slot;
-		stale->tag[stale->n++] = tag;
-		return;
-	}
-}
-
-static RW_NOINLINE void stale_refresh(struct fdb *fdb, const struct stale *stale, uint32_t now_s)
-{
-	for (unsigned i = 0; i < stale->n; i++) {
-		uint64_t entry = fdb_read(fdb_slot_at(fdb, stale->slot[i]));
-
-		if (fdb_is_hit(entry ^ stale->tag[i]) && fdb_kind_of(entry) == FDB_LEARNED)
-			refresh(fdb, stale->slot[i], entry, now_s);
-	}
-}
-
-/* Whether the key of `tag` is in bucket `b` and behind the port of `heard`. */
-RW_ALWAYS_INLINE bool learn_again(const struct fdb *fdb, const struct fdb_bucket *b, uint64_t tag,
-	uint64_t heard, struct stale *stale, fdb_compare_fn compare)
-{
-	uint64_t left = compare(b, tag);
-
-	/* Learned here, and seen within this second: most frames end here. */
-	if (rw_likely(left == heard))
-		return true;
-	if (left >> FDB_PORT_SHIFT != heard >> FDB_PORT_SHIFT)
-		return false;
-	if (fdb_kind_of(left) == FDB_LEARNED)
-		stale_add(fdb, stale, b, tag);
-	return true;
-}
-
-/*
- * Up to FDB_BULK keys. Those that are not in their first bucket are looked for in the second when
- * all of these are on their way. What is left to learn_hash is rare, or costs more than its call; it
- * comes last, since it may move entries that are still to be refreshed.
- */
-RW_ALWAYS_INLINE void learn_burst(struct fdb *fdb, const fdb_hash *hashes, unsigned n,
-	uint16_t port, uint32_t now_s, fdb_compare_fn compare)
-{
-	uint64_t heard = fdb_heard(port, now_s);
-	struct fdb_bucket *second[FDB_BULK];
-	fdb_hash missed[FDB_BULK], last = 0;
-	unsigned n_missed = 0, n_unknown = 0;
-	struct stale stale;
-
-	stale.n = 0;
-	for (unsigned i = 0; i < n; i++) {
-		fdb_hash hash = hashes[i];
-
-		if (hash == last ||
-			rw_likely(learn_again(fdb, fdb_first_bucket(fdb, hash), fdb_first_tag(hash),
-				heard, &stale, compare))) {
-			last = hash;
+		last = query.key;
+		value = fdb_bucket_try(query.bucket, query.key);
+		if (rw_likely(value == known))
+			continue;
+		/* The lower halves: learned at this port, but not seen within this second. */
+		if ((uint32_t)value == (uint32_t)known) {
+			refresh(query.bucket, query.key, value, now_s);
 			continue;
 		}
-		second[n_missed] = fdb_second_bucket(fdb, hash);
-		__builtin_prefetch(second[n_missed]);
-		missed[n_missed++] = last = hash;
+		__builtin_prefetch(fdb_other_bucket(&fdb->hasher, query.bucket, query.key));
+		missed[n_missed++] = (uint8_t)k;
 	}
-	for (unsigned i = 0; i < n_missed; i++)
-		if (!learn_again(fdb, second[i], fdb_second_tag(missed[i]), heard, &stale, compare))
-			missed[n_unknown++] = missed[i];
-	if (stale.n)
-		stale_refresh(fdb, &stale, now_s);
-	for (unsigned i = 0; i < n_unknown; i++)
-		learn_hash(fdb, missed[i], port, now_s);
-}
-
-static void learn_usual(
-	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
-{
-	learn_burst(fdb, hashes, n, port, now_s, fdb_compare);
-}
-
-FDB_WIDE static void learn_wide(
-	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
-{
-	learn_burst(fdb, hashes, n, port, now_s, fdb_compare_wide);
+	for (unsigned m = 0; m < n_missed; m++)
+		learn_one(fdb, &queries[missed[m]], port, now_s);
 }
 
 void fdb_learn_bulk(
-	struct fdb *fdb, const fdb_hash *hashes, unsigned n, uint16_t port, uint32_t now_s)
+	struct fdb *fdb, const struct fdb_query *queries, unsigned n, uint32_t port, uint32_t now_s)
 {
-	void (*const burst)(struct fdb *, const fdb_hash *, unsigned, uint16_t, uint32_t) =
-		fdb->wide ? learn_wide : learn_usual;
-
-	for (unsigned done = 0; done < n; done += FDB_BULK)
-		burst(fdb, hashes + done, RW_MIN(n - done, (unsigned)FDB_BULK), port, now_s);
+	if (!learns(fdb, port))
+		return;
+	for (unsigned done = 0; done < n; done += BULK)
+		learn_burst(fdb, queries + done, RW_MIN(n - done, (unsigned)BULK), port, now_s);
 }
 
-int fdb_add_static(struct fdb *fdb, fdb_key key, uint16_t port)
+static int add(struct fdb *fdb, fdb_key key, uint32_t hop, enum fdb_kind kind, bool replace)
 {
-	fdb_hash hash = fdb_hash_with(fdb->places.secret, key);
-	uint64_t entry, tag, wanted = (uint64_t)port << FDB_PORT_SHIFT | FDB_STATIC;
+	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
 	bool evicted = false;
 	uint32_t slot;
-	int err = 0;
+	int ret = 0;
 
-	assert(port < fdb->max_ports);
-	if (!fdb_key_is_station(key))
+	if (!fdb_key_is_host(key))
 		return -EINVAL;
 	fdb_lock(fdb);
-	slot = fdb_find(fdb, hash, &entry);
+	slot = find(fdb, &query);
 	if (slot != FDB_SLOT_NONE) {
-		change(fdb, slot, entry, wanted);
-		goto unlock;
+		uint64_t value = fdb_value_at(fdb, slot);
+
+		if (fdb_kind_of(value) == FDB_STATIC && fdb_hop_of(value) != hop && !replace)
+			ret = -EEXIST;
+		else
+			change(fdb, slot, fdb_value(hop, kind, 0));
+	} else {
+		slot = make_room(fdb, &query, &evicted);
+		if (slot != FDB_SLOT_NONE)
+			insert(fdb, slot, key, fdb_value(hop, kind, 0));
+		else
+			ret = -ENOSPC;
 	}
-	slot = make_room(fdb, hash, &tag, &evicted);
-	if (slot == FDB_SLOT_NONE) {
-		err = -ENOSPC;
-		goto unlock;
-	}
-	put(fdb, slot, tag | wanted, 0);
-unlock:
 	fdb_unlock(fdb);
-	return err;
+	return ret;
+}
+
+int fdb_add_static(struct fdb *fdb, fdb_key key, uint32_t port, bool replace)
+{
+	assert(port < fdb->max_ports);
+	return add(fdb, key, port, FDB_STATIC, replace);
+}
+
+int fdb_add_external(struct fdb *fdb, fdb_key key, uint32_t hop, bool replace)
+{
+	assert(hop >= fdb->max_ports && hop < FDB_HOP_NONE);
+	return add(fdb, key, hop, FDB_EXTERNAL, replace);
 }
 
 int fdb_del(struct fdb *fdb, fdb_key key)
 {
-	uint64_t entry;
+	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
 	uint32_t slot;
 
 	fdb_lock(fdb);
-	slot = fdb_find(fdb, fdb_hash_with(fdb->places.secret, key), &entry);
+	slot = find(fdb, &query);
 	if (slot != FDB_SLOT_NONE)
 		fdb_remove(fdb, slot);
 	fdb_unlock(fdb);

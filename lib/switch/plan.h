@@ -102,9 +102,9 @@ struct sw_worker {
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
-	fdb_hash sources[FRAME_BURST]; /* of its runs... */
-	fdb_hash dests[FRAME_BURST];   /* ...and where they go */
-	uint16_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
+	struct fdb_query sources[FRAME_BURST]; /* of its runs... */
+	struct fdb_query dests[FRAME_BURST];   /* ...and where they go */
+	uint32_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
 	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
 	uint32_t run_bytes[FRAME_BURST + 1]; /* of all frames before it */
 	unsigned nouts;

@@ -192,7 +192,7 @@ static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned
 {
 	/* Of the frame before; at first other than any frame's. */
 	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
-	const struct fdb_places places = fdb_places(w->sw->fdb);
+	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
 	unsigned nruns = 0;
 	uint32_t bytes = 0;
 	uint64_t any = 0;
@@ -204,9 +204,9 @@ static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned
 		if (rw_unlikely(!run_key_same(key, last))) {
 			last = key;
 			any |= key.lo;
-			w->dests[nruns] = fdb_locate(&places, fdb_key_make(frame_dst(f), f->vlan));
+			w->dests[nruns] = fdb_locate(&hasher, fdb_key_make(frame_dst(f), f->vlan));
 			w->sources[nruns] = fdb_locate(
-				&places, fdb_key_make(frame_src(f), f->vlan));
+				&hasher, fdb_key_make(frame_src(f), f->vlan));
 			w->run_bytes[nruns] = bytes;
 			w->run[nruns++] = (uint8_t)i;
 		}
@@ -253,10 +253,10 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 {
 	unsigned next;
 
-	w->dst[nruns] = FDB_PORT_NONE; /* no run goes on there */
+	w->dst[nruns] = FDB_HOP_NONE; /* no run goes on there */
 	for (unsigned r = 0; r < nruns; r = next) {
-		uint16_t dst = w->dst[r];
-		bool known = dst != FDB_PORT_NONE && dst != from->port->id;
+		uint32_t dst = w->dst[r];
+		bool known = dst != FDB_HOP_NONE && dst != from->port->id;
 
 		next = r + 1;
 		while (known && w->dst[next] == dst)

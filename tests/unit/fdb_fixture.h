@@ -33,50 +33,50 @@ static inline fdb_key station(uint32_t n, uint16_t vlan)
 #define BURST_MAX 128
 
 static inline void locate_burst(
-	const struct fdb *fdb, const fdb_key *keys, fdb_hash *hashes, unsigned n)
+	const struct fdb *fdb, const fdb_key *keys, struct fdb_query *queries, unsigned n)
 {
-	const struct fdb_places places = fdb_places(fdb);
+	const struct fdb_hasher hasher = fdb_hasher(fdb);
 
 	for (unsigned i = 0; i < n; i++)
-		hashes[i] = fdb_locate(&places, keys[i]);
+		queries[i] = fdb_locate(&hasher, keys[i]);
 }
 
 static inline void lookup_burst(
-	const struct fdb *fdb, const fdb_key *keys, uint16_t *out, unsigned n)
+	const struct fdb *fdb, const fdb_key *keys, uint32_t *out, unsigned n)
 {
-	fdb_hash hashes[BURST_MAX];
+	struct fdb_query queries[BURST_MAX];
 
-	locate_burst(fdb, keys, hashes, n);
-	fdb_lookup_bulk(fdb, hashes, out, n);
+	locate_burst(fdb, keys, queries, n);
+	fdb_lookup_bulk(fdb, queries, out, n);
 }
 
 static inline void learn_burst(
-	struct fdb *fdb, const fdb_key *keys, unsigned n, uint16_t port, uint32_t now_s)
+	struct fdb *fdb, const fdb_key *keys, unsigned n, uint32_t port, uint32_t now_s)
 {
-	fdb_hash hashes[BURST_MAX];
+	struct fdb_query queries[BURST_MAX];
 
-	locate_burst(fdb, keys, hashes, n);
-	fdb_learn_bulk(fdb, hashes, n, port, now_s);
+	locate_burst(fdb, keys, queries, n);
+	fdb_learn_bulk(fdb, queries, n, port, now_s);
 }
 
-#define WAYS 8 /* entries of a bucket */
+#define SLOTS 3 /* of a bucket */
 
 /*
- * The next `n` keys from station `*from` on, which moves on, that can stand in the first `buckets` buckets
- * of the table only: the smallest table has 16384, and in such a corner of it they are full.
+ * The next `n` keys from host `*from` on, which moves on, that have both their buckets among the
+ * first `buckets` of the table.
  */
 static inline void corner_keys(
 	const struct fdb *fdb, unsigned buckets, fdb_key *keys, unsigned n, uint32_t *from)
 {
-	const uint64_t end = buckets * WAYS * sizeof(uint64_t);
-	const struct fdb_places places = fdb_places(fdb);
+	const uint64_t end = buckets * (uint64_t)RW_CACHE_LINE;
+	const struct fdb_hasher hasher = fdb_hasher(fdb);
 
 	for (unsigned found = 0; found < n; ++*from) {
 		fdb_key key = station(*from, 0);
-		fdb_hash hash = fdb_hash_with(places.secret, key);
-		uint64_t first = fdb_distance(&places, hash);
+		uint64_t hash = fdb_hash(hasher.secret, key);
 
-		if (first < end && fdb_other_distance(&places, first, hash) < end)
+		if (fdb_offset(&hasher, hash) < end &&
+			(fdb_offset(&hasher, hash) ^ fdb_distance(&hasher, hash)) < end)
 			keys[found++] = key;
 	}
 }
@@ -98,7 +98,7 @@ static inline uint32_t entries(const struct fdb *fdb)
 	return stats.entries;
 }
 
-static inline uint32_t count_listed(const struct fdb *fdb)
+static inline uint32_t count_listed(struct fdb *fdb)
 {
 	struct fdb_entry batch[64];
 	uint32_t cursor = 0, n = 0;

@@ -25,7 +25,7 @@ static int by_key(const void *a, const void *b)
 }
 
 /* All entries, in the order of their keys. How many. */
-static uint32_t list_all(const struct fdb *fdb, struct fdb_entry *out, uint32_t max)
+static uint32_t list_all(struct fdb *fdb, struct fdb_entry *out, uint32_t max)
 {
 	uint32_t cursor = 0, n = 0;
 
@@ -38,7 +38,7 @@ static uint32_t list_all(const struct fdb *fdb, struct fdb_entry *out, uint32_t 
 }
 
 /* When the only entry of the table was seen last. */
-static uint32_t last_seen(const struct fdb *fdb)
+static uint32_t last_seen(struct fdb *fdb)
 {
 	struct fdb_entry e[2];
 
@@ -50,7 +50,7 @@ static void a_bulk_lookup_answers_as_single_ones_do(void **state)
 {
 	static const unsigned sizes[] = {0, 1, 31, 32, 33, 100};
 	struct fdb *fdb = new_table(64, 300);
-	uint16_t out[101];
+	uint32_t out[101];
 	fdb_key keys[100];
 
 	(void)state;
@@ -64,10 +64,10 @@ static void a_bulk_lookup_answers_as_single_ones_do(void **state)
 		for (unsigned i = 0; i < sizes[s]; i++) {
 			uint32_t n = i * 7 % 100;
 
-			assert_int_equal(out[i], n < 64 ? n % PORTS : FDB_PORT_NONE);
+			assert_int_equal(out[i], n < 64 ? n % PORTS : FDB_HOP_NONE);
 			assert_int_equal(out[i], fdb_lookup(fdb, keys[i]));
 		}
-		assert_int_equal(out[sizes[s]], 0xaaaa);
+		assert_int_equal(out[sizes[s]], 0xaaaaaaaa);
 	}
 	fdb_free(fdb);
 }
@@ -86,8 +86,7 @@ static void a_bulk_learn_learns_as_many_as_it_is_given(void **state)
 		learn_burst(fdb, keys, sizes[s], 3, 0);
 		assert_int_equal(entries(fdb), sizes[s]);
 		for (unsigned i = 0; i < 101; i++)
-			assert_int_equal(
-				fdb_lookup(fdb, keys[i]), i < sizes[s] ? 3 : FDB_PORT_NONE);
+			assert_int_equal(fdb_lookup(fdb, keys[i]), i < sizes[s] ? 3 : FDB_HOP_NONE);
 		fdb_free(fdb);
 	}
 }
@@ -178,7 +177,7 @@ static void a_burst_neither_moves_nor_dates_a_static_entry(void **state)
 	struct fdb *fdb = new_table(16, 300);
 
 	(void)state;
-	fdb_add_static(fdb, key, 5);
+	fdb_add_static(fdb, key, 5, true);
 	learn_burst(fdb, &key, 1, 6, 10);
 	assert_int_equal(fdb_lookup(fdb, key), 5);
 	learn_burst(fdb, &key, 1, 5, 10);
@@ -211,9 +210,9 @@ static void a_place_found_before_its_station_was_learned_is_the_right_one(void *
 {
 	const fdb_key sources[] = {station(1, 0), station(2, 0)};
 	const fdb_key keys[] = {station(2, 0), station(3, 0)};
-	fdb_hash sources_at[2], keys_at[2];
+	struct fdb_query sources_at[2], keys_at[2];
 	struct fdb *fdb = new_table(16, 300);
-	uint16_t out[2];
+	uint32_t out[2];
 
 	(void)state;
 	locate_burst(fdb, sources, sources_at, 2);
@@ -221,10 +220,10 @@ static void a_place_found_before_its_station_was_learned_is_the_right_one(void *
 	fdb_learn_bulk(fdb, sources_at, 2, 7, 0);
 	fdb_lookup_bulk(fdb, keys_at, out, 2);
 	assert_int_equal(out[0], 7);
-	assert_int_equal(out[1], FDB_PORT_NONE);
-	fdb_flush(fdb, FDB_PORT_NONE);
+	assert_int_equal(out[1], FDB_HOP_NONE);
+	fdb_flush(fdb, FDB_HOP_NONE);
 	fdb_lookup_bulk(fdb, keys_at, out, 2);
-	assert_int_equal(out[0], FDB_PORT_NONE);
+	assert_int_equal(out[0], FDB_HOP_NONE);
 	fdb_free(fdb);
 }
 
@@ -240,7 +239,7 @@ static uint32_t last_seen_of(const struct fdb_entry *e, uint32_t n, fdb_key key)
 /* New ones may have others moved to make room, those of the same burst, too. */
 static void a_burst_with_new_sources_makes_the_known_ones_young_again(void **state)
 {
-	enum { KNOWN = 400, HALF = 16, BUCKETS = 64 };
+	enum { KNOWN = 400, HALF = 16, BUCKETS = 190 };
 	struct fdb *fdb = new_table(1000, 300);
 	static struct fdb_entry e[KNOWN + HALF + 1];
 	static fdb_key known[KNOWN];
@@ -273,7 +272,7 @@ static void all_stations_of_a_full_table_are_known_to_bursts(void **state)
 {
 	const uint32_t max = 65536;
 	struct fdb *fdb = new_table(max, 300);
-	uint16_t out[32];
+	uint32_t out[32];
 	fdb_key keys[32];
 
 	(void)state;
@@ -324,7 +323,7 @@ static void bursts_of_new_sources_evict_only_from_the_port_that_has_most(void **
 #define TWIN_LIMIT    512
 #define TWIN_PORTS    4
 #define TWIN_BURSTS   3000
-#define TWIN_CORNER   24 /* buckets that all have to share */
+#define TWIN_CORNER   64 /* buckets that all have to share */
 
 struct twins {
 	struct fdb *bulk;
@@ -347,7 +346,7 @@ static void twins_learn(struct twins *t)
 {
 	uint32_t first = next_random(t) % TWIN_STATIONS, spread = 1 + next_random(t) % 40;
 	uint32_t now_s = t->now_s - (next_random(t) % 8 == 0);
-	uint16_t port = next_random(t) % TWIN_PORTS;
+	uint32_t port = next_random(t) % TWIN_PORTS;
 	unsigned n = next_random(t) % 70;
 	fdb_key keys[70];
 
@@ -364,11 +363,11 @@ static void twins_change(struct twins *t)
 {
 	uint32_t who = next_random(t) % TWIN_STATIONS, dice = next_random(t) % 100;
 	fdb_key key = t->key[who];
-	uint16_t port = next_random(t) % TWIN_PORTS;
+	uint32_t port = next_random(t) % TWIN_PORTS;
 
 	if (dice < 3) {
-		assert_int_equal(fdb_add_static(t->bulk, key, port), 0);
-		assert_int_equal(fdb_add_static(t->single, key, port), 0);
+		assert_int_equal(fdb_add_static(t->bulk, key, port, true), 0);
+		assert_int_equal(fdb_add_static(t->single, key, port, true), 0);
 	} else if (dice < 10) {
 		assert_int_equal(fdb_del(t->bulk, key), fdb_del(t->single, key));
 	} else if (dice < 12) {
@@ -382,7 +381,7 @@ static void twins_change(struct twins *t)
 
 static void twins_compare(const struct twins *t)
 {
-	uint16_t found[TWIN_STATIONS];
+	uint32_t found[TWIN_STATIONS];
 
 	lookup_burst(t->bulk, t->key, found, TWIN_STATIONS);
 	for (uint32_t who = 0; who < TWIN_STATIONS; who++)
@@ -397,8 +396,8 @@ static void twins_compare_lists(const struct twins *t)
 	assert_int_equal(n, list_all(t->single, single, TWIN_LIMIT + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		assert_true(bulk[i].key == single[i].key);
-		assert_int_equal(bulk[i].port, single[i].port);
-		assert_int_equal(bulk[i].is_static, single[i].is_static);
+		assert_int_equal(bulk[i].hop, single[i].hop);
+		assert_int_equal(bulk[i].kind, single[i].kind);
 		assert_int_equal(bulk[i].last_seen_s, single[i].last_seen_s);
 	}
 }

@@ -11,7 +11,7 @@
 #include "fdb_fixture.h"
 
 /* Check that the list has `n` entries and the keys that add up to `sum`, each where it is found. */
-static void check_list(const struct fdb *fdb, uint32_t n, uint64_t sum)
+static void check_list(struct fdb *fdb, uint32_t n, uint64_t sum)
 {
 	struct fdb_entry e[64];
 	uint32_t cursor = 0;
@@ -20,7 +20,7 @@ static void check_list(const struct fdb *fdb, uint32_t n, uint64_t sum)
 		uint32_t got = fdb_list(fdb, &cursor, e, RW_ARRAY_SIZE(e));
 
 		for (uint32_t i = 0; i < got; i++) {
-			if (fdb_lookup(fdb, e[i].key) != e[i].port)
+			if (fdb_lookup(fdb, e[i].key) != e[i].hop)
 				fail_msg("%" PRIx64 " is not where it is listed", e[i].key);
 			sum -= e[i].key;
 		}
@@ -105,24 +105,39 @@ static void a_million_stations_have_room_in_a_table_of_2_to_the_20(void **state)
 	fill(1u << 20, 1000000, key_that_counts_up);
 }
 
+static void a_table_of_2_to_the_20_entries_takes_64_mib_at_most(void **state)
+{
+	const struct fdb_config cfg = {.max_entries = 1u << 20, .max_ports = 1024};
+	struct fdb *fdb = fdb_new(&cfg);
+	struct fdb_stats stats;
+
+	(void)state;
+	assert_non_null(fdb);
+	fdb_get_stats(fdb, &stats);
+	assert_in_range(stats.bytes, 16 * cfg.max_entries, 64u << 20);
+	fdb_free(fdb);
+}
+
 /* More keys than fit into a corner of a table that is else empty. */
 #define CORNER       256 /* buckets */
-#define CORNER_SLOTS (CORNER * WAYS)
+#define CORNER_SLOTS (CORNER * SLOTS)
 #define CORNER_KEYS  (CORNER_SLOTS + 512)
 #define CORNER_FIRST 64 /* of these, learned at a port of their own */
+/* Of these, none finds its buckets full: of 1000 tables, the worst took 649. Without moves: 439. */
+#define CORNER_FIT 560
 
 static uint32_t count_found(const struct fdb *fdb, const fdb_key *keys, uint32_t n)
 {
 	uint32_t found = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		found += fdb_lookup(fdb, keys[i]) != FDB_PORT_NONE;
+		found += fdb_lookup(fdb, keys[i]) != FDB_HOP_NONE;
 	return found;
 }
 
 static void full_buckets_give_way_as_a_full_table_does(void **state)
 {
-	struct fdb *fdb = new_table(65536, 300);
+	struct fdb *fdb = new_table(4096, 300);
 	static fdb_key keys[CORNER_KEYS];
 	struct fdb_stats stats;
 	uint32_t from = 0, n_new = 0;
@@ -130,15 +145,14 @@ static void full_buckets_give_way_as_a_full_table_does(void **state)
 	(void)state;
 	corner_keys(fdb, CORNER, keys, CORNER_KEYS, &from);
 	for (uint32_t i = 0; i < CORNER_KEYS; i++) {
-		uint16_t port = i < CORNER_FIRST ? 1 : 2;
+		uint32_t port = i < CORNER_FIRST ? 1 : 2;
 		enum fdb_learned what = fdb_learn(fdb, keys[i], port, 1000);
 
-		assert_true(what == FDB_NEW || what == FDB_EVICTED);
+		assert_true(what == FDB_NEW || (what == FDB_EVICTED && i >= CORNER_FIT));
 		assert_int_equal(fdb_lookup(fdb, keys[i]), port);
 		n_new += what == FDB_NEW;
 	}
-	/* Entries make room by moving to their other bucket. If they did not, 13 to 26 slots would stay free. */
-	assert_in_range(n_new, CORNER_SLOTS - 5, CORNER_SLOTS);
+	assert_in_range(n_new, CORNER_SLOTS - 16, CORNER_SLOTS);
 	assert_int_equal(entries(fdb), n_new);
 	assert_int_equal(count_listed(fdb), n_new);
 	assert_int_equal(count_found(fdb, keys, CORNER_KEYS), n_new);
@@ -155,20 +169,20 @@ static void full_buckets_give_way_as_a_full_table_does(void **state)
 
 static void static_entries_in_full_buckets_stay(void **state)
 {
-	struct fdb *fdb = new_table(65536, 300);
+	struct fdb *fdb = new_table(4096, 300);
 	static fdb_key keys[CORNER_KEYS];
 	uint32_t from = 0, n_static = 0;
 
 	(void)state;
 	corner_keys(fdb, CORNER, keys, CORNER_KEYS, &from);
 	for (uint32_t i = 0; i < CORNER_KEYS; i++) {
-		int err = fdb_add_static(fdb, keys[i], 1);
+		int err = fdb_add_static(fdb, keys[i], 1, true);
 
 		assert_true(err == 0 || err == -ENOSPC);
-		assert_int_equal(fdb_lookup(fdb, keys[i]), err ? FDB_PORT_NONE : 1);
+		assert_int_equal(fdb_lookup(fdb, keys[i]), err ? FDB_HOP_NONE : 1);
 		n_static += !err;
 	}
-	assert_in_range(n_static, CORNER_SLOTS - 5, CORNER_SLOTS);
+	assert_in_range(n_static, CORNER_SLOTS - 16, CORNER_SLOTS);
 	for (uint32_t i = 0; i < CORNER_KEYS; i++)
 		fdb_learn(fdb, keys[i], 2, 0);
 	assert_int_equal(fdb_count(fdb, 1), n_static);
@@ -205,18 +219,18 @@ static double spread_of(fdb_key (*key_of)(uint32_t n))
 {
 	const uint32_t n_keys = 65536;
 	static uint32_t count[1 << 14];
-	struct fdb *fdb = new_table(1, 0);
-	const struct fdb_places places = fdb_places(fdb);
-	const uint32_t n_buckets = (uint32_t)(places.mask / RW_CACHE_LINE) + 1;
+	struct fdb *fdb = new_table(2 * RW_ARRAY_SIZE(count), 0);
+	const struct fdb_hasher hasher = fdb_hasher(fdb);
+	const uint32_t n_buckets = (uint32_t)(hasher.mask / RW_CACHE_LINE) + 1;
 	const double mean = (double)n_keys / n_buckets;
 	double sum = 0;
 
-	assert_in_range(n_buckets, 1, RW_ARRAY_SIZE(count));
+	assert_int_equal(n_buckets, RW_ARRAY_SIZE(count));
 	memset(count, 0, sizeof(count));
 	for (uint32_t n = 0; n < n_keys; n++) {
-		fdb_hash hash = fdb_hash_with(places.secret, key_of(n));
+		uint64_t hash = fdb_hash(hasher.secret, key_of(n));
 
-		count[fdb_distance(&places, hash) / RW_CACHE_LINE]++;
+		count[fdb_offset(&hasher, hash) / RW_CACHE_LINE]++;
 	}
 	for (uint32_t i = 0; i < n_buckets; i++)
 		sum += (count[i] - mean) * (count[i] - mean) / mean;
@@ -247,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_table_takes_as_many_stations_as_it_says),
 		cmocka_unit_test(a_million_stations_have_room_in_a_table_of_2_to_the_20),
+		cmocka_unit_test(a_table_of_2_to_the_20_entries_takes_64_mib_at_most),
 		cmocka_unit_test(full_buckets_give_way_as_a_full_table_does),
 		cmocka_unit_test(static_entries_in_full_buckets_stay),
 		cmocka_unit_test(an_entry_that_moved_keeps_its_turn),

@@ -32,12 +32,12 @@ static uint32_t next_random(uint64_t *state)
 #define MODEL_PORTS    6
 #define MODEL_AGE_S    5
 #define MODEL_STEPS    100000
-#define MODEL_CORNER   16 /* buckets */
+#define MODEL_CORNER   40 /* buckets */
 
 struct known {
 	bool present;
 	bool is_static;
-	uint16_t port;
+	uint32_t port;
 	uint32_t seen_s;
 };
 
@@ -50,7 +50,7 @@ struct model {
 	uint32_t evicted;
 };
 
-static uint32_t model_count(const struct model *m, uint16_t port, bool with_static)
+static uint32_t model_count(const struct model *m, uint32_t port, bool with_static)
 {
 	uint32_t count = 0;
 
@@ -77,11 +77,11 @@ static void model_evict(struct model *m, uint32_t wanted)
 {
 	uint32_t dropped = MODEL_STATIONS, most = 0;
 
-	for (uint16_t p = 0; p < MODEL_PORTS; p++)
+	for (uint32_t p = 0; p < MODEL_PORTS; p++)
 		most = RW_MAX(most, model_count(m, p, false));
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++) {
 		if (n == wanted || !m->known[n].present ||
-			fdb_lookup(m->fdb, m->key[n]) != FDB_PORT_NONE)
+			fdb_lookup(m->fdb, m->key[n]) != FDB_HOP_NONE)
 			continue;
 		assert_int_equal(dropped, MODEL_STATIONS);
 		dropped = n;
@@ -95,13 +95,13 @@ static void model_evict(struct model *m, uint32_t wanted)
 
 static bool model_has_learned(const struct model *m)
 {
-	for (uint16_t p = 0; p < MODEL_PORTS; p++)
+	for (uint32_t p = 0; p < MODEL_PORTS; p++)
 		if (model_count(m, p, false))
 			return true;
 	return false;
 }
 
-static void model_learn(struct model *m, uint32_t n, uint16_t port)
+static void model_learn(struct model *m, uint32_t n, uint32_t port)
 {
 	/* Now and then by a worker whose clock is late. */
 	uint32_t now_s = m->now_s - (next_random(&m->random) % 8 == 0);
@@ -128,10 +128,10 @@ static void model_learn(struct model *m, uint32_t n, uint16_t port)
 	*k = (struct known){.present = true, .port = port, .seen_s = now_s};
 }
 
-static void model_add_static(struct model *m, uint32_t n, uint16_t port)
+static void model_add_static(struct model *m, uint32_t n, uint32_t port)
 {
 	struct known *k = &m->known[n];
-	int err = fdb_add_static(m->fdb, m->key[n], port);
+	int err = fdb_add_static(m->fdb, m->key[n], port, true);
 
 	if (!k->present && model_entries(m) == MODEL_LIMIT) {
 		if (!model_has_learned(m)) {
@@ -150,8 +150,8 @@ static void model_del(struct model *m, uint32_t n)
 	m->known[n].present = false;
 }
 
-/* Of `port` or, with FDB_PORT_NONE, of all. How many went. */
-static uint32_t model_drop(struct model *m, uint16_t port, bool with_static)
+/* Of `port` or, with FDB_HOP_NONE, of all. How many went. */
+static uint32_t model_drop(struct model *m, uint32_t port, bool with_static)
 {
 	uint32_t gone = 0;
 
@@ -159,7 +159,7 @@ static uint32_t model_drop(struct model *m, uint16_t port, bool with_static)
 		struct known *k = &m->known[n];
 
 		if (!k->present || (k->is_static && !with_static) ||
-			(port != FDB_PORT_NONE && k->port != port))
+			(port != FDB_HOP_NONE && k->port != port))
 			continue;
 		k->present = false;
 		gone++;
@@ -185,7 +185,7 @@ static void model_age(struct model *m)
 static void model_step(struct model *m)
 {
 	uint32_t n = next_random(&m->random) % MODEL_STATIONS;
-	uint16_t port = next_random(&m->random) % MODEL_PORTS;
+	uint32_t port = next_random(&m->random) % MODEL_PORTS;
 	uint32_t dice = next_random(&m->random) % 1000;
 
 	if (dice < 800)
@@ -204,17 +204,17 @@ static void model_step(struct model *m)
 		assert_int_equal(fdb_forget_port(m->fdb, port), model_drop(m, port, true));
 	else
 		assert_int_equal(
-			fdb_flush(m->fdb, FDB_PORT_NONE), model_drop(m, FDB_PORT_NONE, false));
+			fdb_flush(m->fdb, FDB_HOP_NONE), model_drop(m, FDB_HOP_NONE, false));
 }
 
 static void model_compare(const struct model *m)
 {
-	uint16_t found[MODEL_STATIONS];
+	uint32_t found[MODEL_STATIONS];
 
 	lookup_burst(m->fdb, m->key, found, MODEL_STATIONS);
 	for (uint32_t n = 0; n < MODEL_STATIONS; n++)
-		assert_int_equal(found[n], m->known[n].present ? m->known[n].port : FDB_PORT_NONE);
-	for (uint16_t p = 0; p < MODEL_PORTS; p++)
+		assert_int_equal(found[n], m->known[n].present ? m->known[n].port : FDB_HOP_NONE);
+	for (uint32_t p = 0; p < MODEL_PORTS; p++)
 		assert_int_equal(fdb_count(m->fdb, p), model_count(m, p, true));
 	assert_int_equal(entries(m->fdb), model_entries(m));
 }
@@ -234,8 +234,8 @@ static void model_compare_list(const struct model *m)
 				k = &m->known[n];
 		assert_non_null(k);
 		assert_true(k->present);
-		assert_int_equal(e.port, k->port);
-		assert_int_equal(e.is_static, k->is_static);
+		assert_int_equal(e.hop, k->port);
+		assert_int_equal(e.kind, k->is_static ? FDB_STATIC : FDB_LEARNED);
 		assert_int_equal(e.last_seen_s, k->seen_s);
 		listed++;
 	}
@@ -277,7 +277,7 @@ static void the_table_does_what_a_plain_array_would(void **state)
 #define CROWD_LIMIT   1792
 #define CROWD_STATIC  256
 #define CROWD_FLIPS   64  /* that follow, learned and static in turn */
-#define CROWD_CORNER  256 /* buckets */
+#define CROWD_CORNER  682 /* buckets */
 #define CROWD_LEARNS  150000
 #define CROWD_MAX_NOW 1000000
 
@@ -290,7 +290,7 @@ struct crowd {
 	_Atomic uint32_t found;
 };
 
-static bool port_fits(uint32_t n, uint16_t port)
+static bool port_fits(uint32_t n, uint32_t port)
 {
 	if (n < CROWD_STATIC)
 		return port == n % PORTS;
@@ -305,7 +305,7 @@ static void *learner(void *arg)
 
 	for (unsigned i = 0; i < CROWD_LEARNS; i++) {
 		uint32_t n = next_random(&random) % CROWD;
-		uint16_t port = (n + next_random(&random) % 2) % PORTS;
+		uint32_t port = (n + next_random(&random) % 2) % PORTS;
 		uint32_t now_s = atomic_load(&c->now_s) - next_random(&random) % 2;
 		enum fdb_learned what = fdb_learn(c->fdb, c->key[n], port, now_s);
 
@@ -326,7 +326,7 @@ static void *burst_learner(void *arg)
 	fdb_key keys[32];
 
 	for (unsigned i = 0; i < CROWD_LEARNS / 32; i++) {
-		uint16_t port = next_random(&random) % PORTS;
+		uint32_t port = next_random(&random) % PORTS;
 		uint32_t now_s = atomic_load(&c->now_s) - next_random(&random) % 2;
 
 		for (unsigned k = 0; k < 32; k++) {
@@ -340,9 +340,9 @@ static void *burst_learner(void *arg)
 	return NULL;
 }
 
-static void check_found(struct crowd *c, uint32_t n, uint16_t port)
+static void check_found(struct crowd *c, uint32_t n, uint32_t port)
 {
-	if (port != FDB_PORT_NONE)
+	if (port != FDB_HOP_NONE)
 		atomic_fetch_add_explicit(&c->found, 1, memory_order_relaxed);
 	else if (n >= CROWD_STATIC)
 		return;
@@ -363,9 +363,9 @@ static bool listing_fits(const struct crowd *c, const struct fdb_entry *e)
 	const fdb_key *key = bsearch(&e->key, c->key, CROWD, sizeof(*c->key), by_value);
 	uint32_t n = key ? (uint32_t)(key - c->key) : CROWD;
 
-	if (!key || !port_fits(n, e->port))
+	if (!key || !port_fits(n, e->hop))
 		return false;
-	if (e->is_static)
+	if (e->kind == FDB_STATIC)
 		return n < CROWD_STATIC + CROWD_FLIPS && !e->last_seen_s;
 	return n >= CROWD_STATIC && e->last_seen_s && e->last_seen_s <= CROWD_MAX_NOW;
 }
@@ -391,7 +391,7 @@ static void *looker(void *arg)
 	struct crowd *c = arg;
 	uint32_t who[32];
 	fdb_key keys[32];
-	uint16_t out[32];
+	uint32_t out[32];
 
 	/* At least once: on a busy machine the learners may be done before this thread begins. */
 	do {
@@ -412,7 +412,7 @@ static void *looker(void *arg)
 
 static void flip(struct crowd *c, uint32_t n)
 {
-	if (fdb_add_static(c->fdb, c->key[n], n % PORTS))
+	if (fdb_add_static(c->fdb, c->key[n], n % PORTS, true))
 		atomic_fetch_add(&c->wrong, 1);
 }
 
@@ -427,7 +427,7 @@ static void *controller(void *arg)
 
 		check_list(c);
 		if (dice == 0)
-			fdb_flush(c->fdb, FDB_PORT_NONE);
+			fdb_flush(c->fdb, FDB_HOP_NONE);
 		else if (dice < 8)
 			fdb_flush(c->fdb, dice);
 		else if (dice < 64)
@@ -454,7 +454,7 @@ static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 	corner_keys(c.fdb, CROWD_CORNER, c.key, CROWD, &from);
 	qsort(c.key, CROWD, sizeof(*c.key), by_value);
 	for (uint32_t n = 0; n < CROWD_STATIC; n++)
-		assert_int_equal(fdb_add_static(c.fdb, c.key[n], n % PORTS), 0);
+		assert_int_equal(fdb_add_static(c.fdb, c.key[n], n % PORTS, true), 0);
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(run); i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, run[i], &c), 0);
 	pthread_join(thread[0], NULL);
@@ -469,12 +469,105 @@ static void no_thread_ever_sees_a_station_where_it_never_was(void **state)
 	assert_int_equal(atomic_load(&c.wrong), 0);
 	assert_true(atomic_load(&c.found) > 0);
 	assert_int_equal(count_listed(c.fdb), entries(c.fdb));
-	for (uint16_t p = 0; p < PORTS; p++)
+	for (uint32_t p = 0; p < PORTS; p++)
 		in_all += fdb_count(c.fdb, p);
 	assert_int_equal(in_all, entries(c.fdb));
-	assert_int_equal(fdb_flush(c.fdb, FDB_PORT_NONE), in_all - CROWD_STATIC);
+	assert_int_equal(fdb_flush(c.fdb, FDB_HOP_NONE), in_all - CROWD_STATIC);
 	assert_int_equal(entries(c.fdb), CROWD_STATIC);
 	fdb_free(c.fdb);
+}
+
+/*
+ * A storm of writers over a few slots: each key has a next hop of its own, so a reader that takes
+ * the value of another key sees a wrong one. Keys come, go, move to a port and back, and make room
+ * for each other all the time.
+ */
+#define STORM_KEYS   64
+#define STORM_CORNER 16 /* buckets, 48 slots */
+#define STORM_WRITES 200000
+#define STORM_HOP    1000
+
+struct storm {
+	struct fdb *fdb;
+	fdb_key key[STORM_KEYS];
+	atomic_bool done;
+	_Atomic uint32_t wrong;
+	_Atomic uint32_t hits;
+};
+
+static void *storm_adds(void *arg)
+{
+	uint64_t random = 11;
+	struct storm *s = arg;
+
+	for (unsigned i = 0; i < STORM_WRITES; i++) {
+		uint32_t n = next_random(&random) % STORM_KEYS;
+
+		if (next_random(&random) % 2)
+			fdb_add_external(s->fdb, s->key[n], STORM_HOP + n, true);
+		else
+			fdb_del(s->fdb, s->key[n]);
+	}
+	atomic_store(&s->done, true);
+	return NULL;
+}
+
+static void *storm_learns(void *arg)
+{
+	uint64_t random = 22;
+	struct storm *s = arg;
+	uint32_t now_s = 1;
+
+	while (!atomic_load(&s->done)) {
+		uint32_t port = next_random(&random) % PORTS;
+		uint32_t n = next_random(&random) % (STORM_KEYS / PORTS) * PORTS + port;
+
+		/* A new second each time, so that known entries are refreshed. */
+		learn_burst(s->fdb, &s->key[n], 1, port, now_s++);
+	}
+	return NULL;
+}
+
+static void *storm_reads(void *arg)
+{
+	struct storm *s = arg;
+	uint32_t hop[STORM_KEYS];
+	uint32_t hits = 0;
+
+	do {
+		lookup_burst(s->fdb, s->key, hop, STORM_KEYS);
+		for (uint32_t n = 0; n < STORM_KEYS; n++) {
+			if (hop[n] == FDB_HOP_NONE)
+				continue;
+			hits++;
+			if (hop[n] != STORM_HOP + n && hop[n] != n % PORTS)
+				atomic_fetch_add(&s->wrong, 1);
+		}
+	} while (!atomic_load(&s->done));
+	atomic_fetch_add(&s->hits, hits);
+	return NULL;
+}
+
+static void a_reader_in_a_storm_of_writers_never_sees_half_an_entry(void **state)
+{
+	static struct storm s;
+	void *(*const run[])(void *) = {storm_adds, storm_learns, storm_reads, storm_reads};
+	pthread_t thread[RW_ARRAY_SIZE(run)];
+	uint32_t from = 0;
+
+	(void)state;
+	s.fdb = new_table(STORM_KEYS, 300);
+	corner_keys(s.fdb, STORM_CORNER, s.key, STORM_KEYS, &from);
+	for (uint32_t n = 0; n < STORM_KEYS; n++)
+		fdb_add_external(s.fdb, s.key[n], STORM_HOP + n, true);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(run); i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, run[i], &s), 0);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(run); i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(atomic_load(&s.wrong), 0);
+	assert_true(atomic_load(&s.hits) > 0);
+	assert_int_equal(count_listed(s.fdb), entries(s.fdb));
+	fdb_free(s.fdb);
 }
 
 int main(void)
@@ -482,6 +575,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_does_what_a_plain_array_would),
 		cmocka_unit_test(no_thread_ever_sees_a_station_where_it_never_was),
+		cmocka_unit_test(a_reader_in_a_storm_of_writers_never_sees_half_an_entry),
 	};
 
 	return cmocka_run_group_tests_name("fdb under load", tests, NULL, NULL);
