@@ -327,6 +327,19 @@ int gm_map_remove(const struct gm_map *prev, const struct gm_region_desc *desc, 
 	return 0;
 }
 
+int gm_map_describe(const struct gm_map *map, uint32_t i, struct gm_region_desc *desc)
+{
+	const struct gm_region *r = &map->regions[i];
+
+	*desc = (struct gm_region_desc){
+		.gpa = r->gpa,
+		.size = r->size,
+		.uva = r->uva,
+		.mmap_offset = r->backing->offset + (uint64_t)(r->host - r->backing->map_base),
+	};
+	return r->backing->fd;
+}
+
 void gm_map_free(struct gm_map *map)
 {
 	if (!map)

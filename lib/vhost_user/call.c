@@ -61,6 +61,14 @@ err_free:
 	return ret;
 }
 
+void vu_calls_forward(struct vu_session *s)
+{
+	for (unsigned i = 0; i < s->nrings; i++) {
+		if (s->rings[i].call)
+			call_forward(s->rings[i].call);
+	}
+}
+
 void vu_call_close(struct vu_ring *r)
 {
 	if (r->call) {

@@ -19,7 +19,7 @@
 #include "internal.h"
 
 /* Messages that wait to be written, and questions that wait for an answer. */
-#define QUEUE_MAX 64
+#define QUEUE_MAX VU_EXPORT_MAX_QUEUE
 
 struct out {
 	uint32_t len;
@@ -280,6 +280,97 @@ static struct vu_channel *channel_of(struct vu_session *s)
 	ch->watch.arg = ch;
 	s->channel = ch;
 	return ch;
+}
+
+/* What the front-end has answered already, nobody waits for: rings rest. */
+int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out)
+{
+	const struct vu_channel *ch = s->channel;
+	unsigned open;
+
+	if (!ch)
+		return 0;
+	out->present = true;
+	for (unsigned i = 0; i < ch->n; i++) {
+		const struct out *o = &ch->out[(ch->first + i) % QUEUE_MAX];
+
+		out->notices[i].len = o->len;
+		memcpy(out->notices[i].bytes, o->bytes, o->len);
+	}
+	out->nnotices = ch->n;
+	out->sent = (uint32_t)ch->sent;
+	open = ch->nasked - ch->nanswered;
+	for (unsigned i = 0; i < open; i++) {
+		const struct question *q =
+			&ch->asked[(ch->asked_first + ch->nanswered + i) % QUEUE_MAX];
+
+		out->asked[i].iova = q->iova;
+		out->asked[i].perm = q->perm;
+	}
+	out->nasked = open;
+	memcpy(out->answer, &ch->answer, ch->have);
+	out->have = (uint32_t)ch->have;
+	memcpy(out->call_due, ch->call_due, sizeof(out->call_due));
+	memcpy(out->error_due, ch->error_due, sizeof(out->error_due));
+	return vu_fd_copy(ch->fd, &out->fd);
+}
+
+static bool channel_is_sane(const struct vu_export_channel *e)
+{
+	if (e->nnotices > QUEUE_MAX || e->nasked > QUEUE_MAX || e->have >= sizeof(struct answer))
+		return false;
+	for (uint32_t i = 0; i < e->nnotices; i++) {
+		if (e->notices[i].len > sizeof(e->notices[i].bytes))
+			return false;
+	}
+	return e->nnotices ? e->sent < e->notices[0].len : !e->sent;
+}
+
+static void channel_fill(struct vu_channel *ch, const struct vu_export_channel *from)
+{
+	for (uint32_t i = 0; i < from->nnotices; i++) {
+		ch->out[i].len = from->notices[i].len;
+		memcpy(ch->out[i].bytes, from->notices[i].bytes, from->notices[i].len);
+	}
+	ch->n = from->nnotices;
+	ch->sent = from->sent;
+	for (uint32_t i = 0; i < from->nasked; i++)
+		ch->asked[i] = (struct question){
+			.iova = from->asked[i].iova, .perm = from->asked[i].perm, .stale = true};
+	ch->nasked = from->nasked;
+	memcpy(&ch->answer, from->answer, from->have);
+	ch->have = from->have;
+	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
+		ch->call_due[i] = from->call_due[i];
+		ch->error_due[i] = from->error_due[i];
+		ch->ndue += from->call_due[i] + from->error_due[i];
+	}
+}
+
+int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from)
+{
+	struct vu_channel *ch;
+	int fd, ret;
+
+	if (!from->present)
+		return 0;
+	if (!channel_is_sane(from))
+		return -EINVAL;
+	ch = channel_of(s);
+	if (!ch)
+		return -ENOMEM;
+	channel_fill(ch, from);
+	ret = vu_fd_copy(from->fd, &fd);
+	if (ret || fd < 0)
+		return ret;
+	/* Whether the socket takes the rest shows when the loop runs. */
+	ch->blocked = ch->n || ch->ndue;
+	ret = rw_loop_add(s->loop, &ch->watch, fd, EPOLLIN | (ch->blocked ? EPOLLOUT : 0u));
+	if (ret)
+		close(fd);
+	else
+		ch->fd = fd;
+	return ret;
 }
 
 int vu_on_set_backend_req_fd(struct vu_session *s, struct vu_msg *m)

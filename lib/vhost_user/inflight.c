@@ -60,6 +60,7 @@ static int buffer_map(struct vu_inflight *b, int fd, uint64_t offset)
 		return -errno;
 	madvise(p, lead + b->size, MADV_DONTFORK);
 	b->base = p + lead;
+	b->offset = offset;
 	b->fd = fd;
 	return 0;
 }
@@ -156,6 +157,45 @@ void *vu_ring_inflight(const struct vu_session *s, unsigned i)
 		s->ops->inflight_bytes(s->dev, b->num) > b->stride)
 		return NULL;
 	return b->base + i * b->stride;
+}
+
+int vu_inflight_export(const struct vu_session *s, struct vu_export_inflight *out)
+{
+	const struct vu_inflight *b = &s->inflight;
+
+	out->offset = b->offset;
+	out->size = b->size;
+	out->stride = b->stride;
+	out->nrings = b->nrings;
+	out->num = b->num;
+	return vu_fd_copy(b->fd, &out->fd);
+}
+
+int vu_inflight_adopt(struct vu_session *s, const struct vu_export_inflight *from)
+{
+	struct vu_inflight b = {
+		.fd = -1,
+		.size = from->size,
+		.stride = from->stride,
+		.nrings = from->nrings,
+		.num = from->num,
+	};
+	int fd, ret;
+
+	if (from->fd < 0)
+		return 0;
+	if (!from->size || from->stride * from->nrings > from->size)
+		return -EINVAL;
+	ret = vu_fd_copy(from->fd, &fd);
+	if (ret)
+		return ret;
+	ret = buffer_map(&b, fd, from->offset);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	s->inflight = b;
+	return 0;
 }
 
 struct vu_inflight_size vu_inflight_size(const struct vu_session *s)

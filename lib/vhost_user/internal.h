@@ -12,6 +12,7 @@
  */
 #include <sys/types.h>
 
+#include "vu_export.h"
 #include "vu_session.h"
 
 struct vu_conn;    /* partial messages and their descriptors: conn.c */
@@ -20,7 +21,8 @@ struct vu_state;   /* a transfer of device state that is under way: state.c */
 
 /* The in-flight buffer: a region for each ring, `stride` bytes apart. */
 struct vu_inflight {
-	int fd;        /* -1: there is none */
+	int fd; /* -1: there is none */
+	uint64_t offset;
 	uint8_t *base; /* mapped */
 	uint64_t size; /* bytes at `base` */
 	uint64_t stride;
@@ -41,6 +43,8 @@ struct vu_session {
 	struct gm_map *mem;         /* NULL before the first SET_MEM_TABLE */
 	struct gm_iotlb *iotlb;     /* NULL until SET_FEATURES acknowledged ACCESS_PLATFORM */
 	struct dl_log *log;         /* NULL: no SET_LOG_BASE */
+	int log_mem_fd;             /* the file of SET_LOG_BASE, -1: none */
+	uint64_t log_offset;        /* where in it the log begins */
 	int log_fd;                 /* eventfd of SET_LOG_FD, -1: none */
 	struct vu_inflight inflight;
 	struct vu_channel *channel; /* NULL: no SET_BACKEND_REQ_FD */
@@ -157,6 +161,8 @@ bool vu_rings_run(const struct vu_session *s);
  * -errno when a ring has no way to call now.
  */
 int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n);
+/* Turn what workers have written so far into messages; their rings rest. */
+void vu_calls_forward(struct vu_session *s);
 /* Back to no call descriptor at all, whoever's it was. */
 void vu_call_close(struct vu_ring *r);
 
@@ -171,6 +177,39 @@ void vu_channel_deliver(struct vu_session *s);
 /* BACKEND_VRING_CALL and _ERR for ring `i`; several that wait become one. */
 void vu_channel_call(struct vu_session *s, unsigned i);
 void vu_channel_error(struct vu_session *s, unsigned i);
+
+/*
+ * Fill in `out`, which has no descriptors yet; and the other way round, for a session without a channel.
+ * What an export holds stays its own. 0 or -errno; what was done by then is left to vu_export_free or
+ * vu_channel_free.
+ */
+int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out);
+int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from);
+
+/* A copy of `fd`, or -1 of -1. 0 or -errno. */
+int vu_fd_copy(int fd, int *out);
+
+/* inflight.c, migration.c, state.c: the parts of an export; as above. */
+int vu_inflight_export(const struct vu_session *s, struct vu_export_inflight *out);
+int vu_inflight_adopt(struct vu_session *s, const struct vu_export_inflight *from);
+int vu_log_export(const struct vu_session *s, struct vu_export_log *out);
+int vu_log_adopt(struct vu_session *s, const struct vu_export_log *from);
+/* -EBUSY: a transfer is under way. */
+int vu_state_export(struct vu_session *s, struct vu_export *out);
+int vu_state_adopt(struct vu_session *s, const struct vu_export *from);
+
+/* session.c */
+
+/* A session without a connection: for vu_session_free or session_begin. NULL: no memory. */
+struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer *offer,
+	const struct vu_ops *ops, void *dev, const char *name);
+/* Take over the connected socket `fd`, and serve it for `events`. 0 or -errno: `fd` is untouched. */
+int vu_session_connect(struct vu_session *s, int fd, uint32_t events);
+/* Give back all that the session holds but itself. */
+void vu_session_release(struct vu_session *s);
+
+/* table.c: let rings [first, first + n) go on. 0 or -errno, and `*why`. */
+int vu_rings_resume(struct vu_session *s, unsigned first, unsigned n, const char **why);
 
 /* inflight.c, migration.c, state.c: give back; harmless when there is nothing. */
 void vu_inflight_release(struct vu_session *s);

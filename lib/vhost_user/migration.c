@@ -22,6 +22,9 @@ void vu_log_release(struct vu_session *s)
 {
 	dl_close(s->log);
 	s->log = NULL;
+	if (s->log_mem_fd >= 0)
+		close(s->log_mem_fd);
+	s->log_mem_fd = -1;
 	if (s->log_fd >= 0)
 		close(s->log_fd);
 	s->log_fd = -1;
@@ -40,6 +43,10 @@ int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 		return ret;
 	dl_close(s->log);
 	s->log = log;
+	if (s->log_mem_fd >= 0)
+		close(s->log_mem_fd);
+	s->log_mem_fd = vu_msg_take_fd(m, 0);
+	s->log_offset = m->payload.log.offset;
 	vu_answer(m, sizeof(m->payload.log), -1);
 	return 0;
 }
@@ -65,6 +72,27 @@ void vu_log_signal(const struct vu_session *s)
 	ret = rw_eventfd_signal(s->log_fd);
 	if (ret)
 		rw_debug("%s: log eventfd: %s", s->name, strerror(-ret));
+}
+
+int vu_log_export(const struct vu_session *s, struct vu_export_log *out)
+{
+	int ret = vu_fd_copy(s->log_mem_fd, &out->fd);
+
+	out->size = s->log ? dl_size(s->log) : 0;
+	out->offset = s->log_offset;
+	return ret ? ret : vu_fd_copy(s->log_fd, &out->event_fd);
+}
+
+int vu_log_adopt(struct vu_session *s, const struct vu_export_log *from)
+{
+	int ret = from->fd >= 0 ? dl_open(from->fd, from->size, from->offset, &s->log) : 0;
+
+	if (!ret)
+		ret = vu_fd_copy(from->fd, &s->log_mem_fd);
+	if (!ret)
+		ret = vu_fd_copy(from->event_fd, &s->log_fd);
+	s->log_offset = from->offset;
+	return ret;
 }
 
 int vu_on_send_rarp(struct vu_session *s, struct vu_msg *m)

@@ -29,8 +29,7 @@ void vu_complain(const struct vu_session *s, const char *fmt, ...)
 	rw_log_limited(&limit, RW_LOG_WARNING, "%s: %s", s->name, text);
 }
 
-/* Give back all that the session holds but itself. */
-static void session_release(struct vu_session *s)
+void vu_session_release(struct vu_session *s)
 {
 	bool paused = true;
 
@@ -65,7 +64,7 @@ static void session_release(struct vu_session *s)
 /* reason: 0 the front-end has gone, or -errno. */
 static void session_end(struct vu_session *s, int reason)
 {
-	session_release(s);
+	vu_session_release(s);
 	/* The owner may free the session in here. */
 	s->ops->closed(s->dev, reason);
 }
@@ -129,44 +128,57 @@ void vu_session_retry(struct vu_session *s)
 	vu_serve(s);
 }
 
-struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_offer *offer,
+struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer *offer,
 	const struct vu_ops *ops, void *dev, const char *name)
 {
 	struct vu_session *s = calloc(1, sizeof(*s));
-	int ret;
 
 	assert(offer->max_pairs * 2u <= VU_MAX_RINGS);
 	if (!s)
-		goto err_close;
+		return NULL;
 	s->loop = loop;
 	s->offer = *offer;
 	s->ops = ops;
 	s->dev = dev;
 	s->name = name;
+	s->log_mem_fd = -1;
 	s->log_fd = -1;
 	s->ufd = -1;
 	s->inflight.fd = -1;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		vu_ring_init(&s->rings[i]);
-	s->conn = vu_conn_new(fd);
-	if (!s->conn)
-		goto err_free;
-	s->conn->watch.fn = on_event;
-	s->conn->watch.arg = s;
-	ret = rw_loop_add(loop, &s->conn->watch, fd, EPOLLIN);
-	if (ret)
-		goto err_conn;
 	return s;
-err_conn:
-	vu_conn_free(s->conn);
+}
+
+int vu_session_connect(struct vu_session *s, int fd, uint32_t events)
+{
+	struct vu_conn *conn = vu_conn_new(fd);
+	int ret;
+
+	if (!conn)
+		return -ENOMEM;
+	conn->watch.fn = on_event;
+	conn->watch.arg = s;
+	ret = rw_loop_add(s->loop, &conn->watch, fd, events);
+	if (ret) {
+		free(conn);
+		return ret;
+	}
+	s->conn = conn;
+	return 0;
+}
+
+struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_offer *offer,
+	const struct vu_ops *ops, void *dev, const char *name)
+{
+	struct vu_session *s = vu_session_alloc(loop, offer, ops, dev, name);
+	int ret = s ? vu_session_connect(s, fd, EPOLLIN) : -ENOMEM;
+
+	if (!ret)
+		return s;
 	free(s);
-	errno = -ret;
-	return NULL;
-err_free:
-	free(s);
-err_close:
 	close(fd);
-	errno = ENOMEM;
+	errno = -ret;
 	return NULL;
 }
 
@@ -175,7 +187,7 @@ void vu_session_free(struct vu_session *s)
 	if (!s)
 		return;
 	if (s->conn)
-		session_release(s);
+		vu_session_release(s);
 	free(s);
 }
 

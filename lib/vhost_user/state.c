@@ -125,6 +125,31 @@ void vu_state_release(struct vu_session *s)
 	s->state = NULL;
 }
 
+int vu_state_export(struct vu_session *s, struct vu_export *out)
+{
+	/* The front-end may have given it up, which shows only now. */
+	if (s->state)
+		step(s->state);
+	if (s->state && s->state->fd >= 0)
+		return -EBUSY;
+	out->state_transferred = s->state;
+	out->state_result = s->state ? s->state->result : 0;
+	return 0;
+}
+
+int vu_state_adopt(struct vu_session *s, const struct vu_export *from)
+{
+	if (!from->state_transferred)
+		return 0;
+	s->state = calloc(1, sizeof(*s->state));
+	if (!s->state)
+		return -ENOMEM;
+	s->state->s = s;
+	s->state->fd = -1;
+	s->state->result = from->state_result;
+	return 0;
+}
+
 /* A pipe or a socket that can be used in the wanted direction, made non-blocking. */
 static int pipe_prepare(struct vu_msg *m, int fd, bool for_load)
 {

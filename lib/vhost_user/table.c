@@ -319,15 +319,24 @@ static int msg_check(const struct vu_session *s, const struct row *row, struct v
 	return ring_check(s, row, m);
 }
 
-/* Set rings [first, first + n) going again. */
-static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, unsigned n)
+int vu_rings_resume(struct vu_session *s, unsigned first, unsigned n, const char **why)
 {
 	int calls = vu_calls_sync(s, first, n), ret = s->ops->rings_resume(s->dev, first, n);
 
 	if (ret)
-		return vu_refuse(m, ret, "a ring cannot run");
-	if (calls)
-		return vu_refuse(m, calls, "a ring cannot call in-band");
+		*why = "a ring cannot run";
+	else if (calls)
+		*why = "a ring cannot call in-band";
+	return ret ? ret : calls;
+}
+
+/* Let rings [first, first + n) go on. */
+static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, unsigned n)
+{
+	int ret = vu_rings_resume(s, first, n, &m->why);
+
+	if (ret)
+		return ret;
 	/* A ring's parts may come in any order; that they do not fit shows with the last one. */
 	for (unsigned i = first; i < first + n; i++) {
 		if (vu_ring_complete(s, i) && !vu_ring_ready(s, i))

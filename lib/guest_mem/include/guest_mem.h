@@ -132,6 +132,12 @@ int gm_map_remove(
 	const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out);
 
 /*
+ * How region `i` was described, for a map of the same memory elsewhere, and its file, which stays the
+ * map's.
+ */
+int gm_map_describe(const struct gm_map *map, uint32_t i, struct gm_region_desc *desc);
+
+/*
  * Let accesses to missing pages of all regions wait for userfaultfd `ufd` (postcopy migration), or no
  * longer. gm_map_unwatch wakes every thread that waits: it goes on with zero pages unless the front-end
  * has supplied the right ones. 0 or -errno; a map that could not be watched is not watched in part,
