@@ -71,8 +71,8 @@ static void session_closed(void *dev, int reason)
 	vp->session = NULL;
 	rw_timer_stop(vp->loop, &vp->watch);
 	vhost_postcopy_end(vp);
-	vhost_identity_reset(vp);
-	/* Its stations are gone with it; a frame for them is unknown again. */
+	vhost_announce_reset(vp);
+	/* The hosts behind it are gone; a frame for them is unknown again. */
 	sw_port_flush(vp->sw, &vp->port);
 	if (vp->mode == VHOST_CLIENT)
 		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
@@ -284,7 +284,7 @@ void vhost_port_free(struct vhost_port *vp)
 	if (vp->session)
 		vu_session_free(vp->session);
 	vhost_postcopy_end(vp);
-	vhost_identity_reset(vp);
+	vhost_announce_reset(vp);
 	vhost_iommu_end(vp);
 	sw_port_del(vp->sw, &vp->port);
 	port_fini(&vp->port);

@@ -2,9 +2,10 @@
 #pragma once
 /*
  * A vhost port from the inside, for the files of this driver:
- * port.c sockets and life; rings.c what the session says of rings, made true; iommu.c questions about
- * translations; identity.c who is behind the port: configuration space, RARP, state that migrates;
- * postcopy.c the thread that stands in for the workers; show.c what an operator sees.
+ * port.c sockets and life; rings.c makes what the session says of rings true; iommu.c asks for
+ * translations; config.c is the configuration space; announce.c tells the network where the guest is;
+ * device_state.c is the state that migrates with it; postcopy.c is the thread that stands in for the
+ * workers; show.c is what an operator sees.
  *
  * Thread: control, unless a comment says otherwise.
  */
@@ -21,14 +22,11 @@ struct vhost_pair {
 	struct vhost_queue *tx;
 };
 
-/* A station behind the port, as it came with a migrated guest. */
-struct vhost_station {
+/* A host behind the port: one of the addresses that came with a migrated guest. */
+struct vhost_host {
 	uint8_t mac[6];
 	uint16_t vlan;
 };
-
-/* Most stations that travel with a guest. */
-#define VHOST_MAX_STATIONS 4096
 
 struct vhost_port {
 	struct port port;
@@ -58,13 +56,15 @@ struct vhost_port {
 	uint64_t wait_asked_ms[VU_MAX_RINGS]; /* 0: not yet */
 	bool waiting[VU_MAX_RINGS];           /* ready, but its areas are not in the IOTLB yet */
 
-	/* identity.c */
-	uint8_t mac[6];     /* of the configuration space; */
-	bool mac_set;       /* the front-end gave one */
-	bool announce_due;  /* the guest came by migration: announce it when its rings run */
-	uint32_t nstations; /* to announce then... */
-	uint32_t announced; /* ...of which so many have been */
-	struct vhost_station *stations;
+	/* config.c */
+	uint8_t mac[6]; /* of the configuration space, valid when mac_set */
+	bool mac_set;   /* the front-end gave one */
+
+	/* announce.c */
+	bool announce_due;        /* the guest came by migration: announce it when its rings run */
+	uint32_t nhosts;          /* hosts that are to be announced then */
+	uint32_t nannounced;      /* so many of them have been */
+	struct vhost_host *hosts; /* malloc'd */
 	struct rw_timer announcer;
 
 	/* postcopy.c */
@@ -96,15 +96,23 @@ void vhost_iotlb_updated(void *dev);
 bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size);
 void vhost_iotlb_answered(void *dev, uint64_t cookie, bool ok);
 
-/* identity.c: see struct vu_ops. */
-void vhost_rarp_wanted(void *dev, const uint8_t mac[6]);
+/* config.c: see struct vu_ops. */
 uint32_t vhost_config_read(void *dev, void *out);
 int vhost_config_write(void *dev, uint32_t offset, const void *data, uint32_t len, bool migration);
+
+/* device_state.c: see struct vu_ops. */
 int vhost_state_save(void *dev, void **out);
 int vhost_state_load(void *dev, const void *data, uint32_t len);
-/* A receive ring runs: if the guest has migrated here, tell the network. */
+
+/* announce.c: see struct vu_ops. */
+void vhost_rarp_wanted(void *dev, const uint8_t mac[6]);
+/* Whether one host can have this address: no group address, and not all zero. */
+bool vhost_is_host_mac(const uint8_t mac[6]);
+/* Announce these hosts, and no others, when it is due. `hosts` is malloc'd, the port's from now on. */
+void vhost_hosts_replace(struct vhost_port *vp, struct vhost_host *hosts, uint32_t n);
+/* A tx queue runs: if the guest has migrated here, tell the network. */
 void vhost_announce(struct vhost_port *vp);
 /* Timer vhost_port.announcer: go on with it. */
 void vhost_announce_due(void *arg);
 /* The front-end has gone; the next one's guest is another. */
-void vhost_identity_reset(struct vhost_port *vp);
+void vhost_announce_reset(struct vhost_port *vp);

@@ -7,7 +7,7 @@
 #include "stations.h"
 
 /*
- * The layout (drivers/vhost/identity.c): magic, version, padding, stations; address and VLAN of
+ * The layout (drivers/vhost/device_state.c): magic, version, padding, hosts; address and VLAN of
  * each.
  */
 #define STATE_HEADER  16
