@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * In-band calls (INBAND_NOTIFICATIONS). A worker that wants to interrupt a guest writes to an
- * eventfd, always: workers send no messages. A ring that is to be called in-band has an eventfd of
- * ours, and the control thread turns what it finds there into BACKEND_VRING_CALL.
+ * In-band calls (INBAND_NOTIFICATIONS). Workers send no messages: to interrupt a guest they write to
+ * an eventfd. A ring that is called in-band has an eventfd of ours, and the control thread turns what
+ * it reads there into BACKEND_VRING_CALL.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct vu_call {
 	unsigned ring;
 };
 
-/* Pass on what workers have written so far. */
+/* Turn what workers have written so far into a message. */
 static void call_forward(struct vu_call *call)
 {
 	uint64_t n;
@@ -72,7 +72,7 @@ void vu_calls_forward(struct vu_session *s)
 void vu_call_close(struct vu_ring *r)
 {
 	if (r->call) {
-		/* The ring stops: its last call goes out before the front-end is told so. */
+		/* The ring stops: its last call is sent before the front-end learns of that. */
 		call_forward(r->call);
 		rw_loop_del(r->call->s->loop, &r->call->watch);
 	}

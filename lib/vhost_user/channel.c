@@ -2,13 +2,13 @@
 /*
  * The back-end channel: our messages to the front-end, and its answers.
  *
- * Nothing here waits. Messages that the socket does not take stay in a short queue; calls and
- * errors of rings wait as one bit each, since two in a row say no more than one. Answers come in
- * the order of the questions. A channel that breaks is closed, and the session goes on without one;
- * what was not answered is asked again on the next.
+ * Nothing here waits. Messages that the socket does not take stay in a short queue. Calls and errors
+ * of rings wait as one bit each, because two in a row say no more than one. Answers come in the
+ * order of the questions. A channel that breaks is closed, and the session goes on without one;
+ * questions that were not answered are asked again on the next one.
  *
- * An answer to an IOTLB miss says that the entry, if there is one, was sent before: on the
- * connection, another socket. So answers are kept until nothing is left to read there.
+ * The front-end sends the IOTLB entry before it answers the miss, but on the connection, another
+ * socket. So answers are kept until nothing is left to read there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,8 +30,8 @@ struct question {
 	uint64_t iova;
 	uint64_t cookie; /* the owner's */
 	uint8_t perm;
-	bool ok;    /* once it is answered */
-	bool stale; /* nobody wants to know any more */
+	bool ok;    /* the answer, valid once there is one */
+	bool stale; /* nobody wants the answer any more */
 };
 
 struct answer {
@@ -49,19 +49,19 @@ struct vu_channel {
 	unsigned first, n;
 	size_t sent; /* bytes of the first one */
 
-	/* Misses with need_reply, a ring too; the first `nanswered` have their answer. */
+	/* Misses with need_reply, a ring as well. The first `nanswered` have their answer. */
 	struct question asked[QUEUE_MAX];
 	unsigned asked_first, nasked, nanswered;
 
-	struct answer answer; /* on its way in: */
-	size_t have;          /* bytes of it that have arrived */
+	struct answer answer; /* the one that has arrived in part */
+	size_t have;          /* bytes of `answer` that have arrived */
 
 	bool call_due[VU_MAX_RINGS];
 	bool error_due[VU_MAX_RINGS];
-	unsigned ndue; /* bits set in both */
+	unsigned ndue; /* true entries in call_due and error_due */
 };
 
-/* Close the socket and forget what has to do with it. */
+/* Close the socket and drop what was to be written to it, or has been read in part. */
 static void disconnect(struct vu_channel *ch)
 {
 	if (ch->fd < 0)
@@ -99,7 +99,7 @@ static void channel_break(struct vu_channel *ch, int err)
 	disconnect(ch);
 }
 
-/* Put a message into the queue, which has room. */
+/* Append a message to the queue, which has room. */
 static void put(
 	struct vu_channel *ch, uint32_t request, uint32_t flags, const void *payload, uint32_t len)
 {
@@ -164,7 +164,7 @@ static int write_out(struct vu_channel *ch)
 	return watch_set(ch, false);
 }
 
-/* Write on; false: the channel is no more. */
+/* Write what waits. False: the channel has broken. */
 static bool flush(struct vu_channel *ch)
 {
 	int ret = write_out(ch);
@@ -174,7 +174,7 @@ static bool flush(struct vu_channel *ch)
 	return !ret;
 }
 
-/* Note a complete answer. 0, or -EPROTO when it answers nothing we asked. */
+/* Record a complete answer. 0, or -EPROTO when it answers no question of ours. */
 static int take_answer(struct vu_channel *ch)
 {
 	const struct answer *a = &ch->answer;
@@ -189,7 +189,7 @@ static int take_answer(struct vu_channel *ch)
 	return 0;
 }
 
-/* Read answers until there are no more. 0; -ECONNRESET: nor will there be any; or -errno. */
+/* Read all answers that have arrived. 0; -ECONNRESET: the front-end has closed the channel; or -errno. */
 static int read_answers(struct vu_channel *ch)
 {
 	for (;;) {
@@ -248,7 +248,7 @@ static void put_miss(struct vu_channel *ch, uint64_t iova, uint8_t perm, uint32_
 	put(ch, VU_BACKEND_IOTLB_MSG, flags, &miss, sizeof(miss));
 }
 
-/* A new socket: ask once more what is still open. */
+/* The socket is new: ask the questions that are still open again. */
 static void ask_again(struct vu_channel *ch)
 {
 	unsigned open = ch->nasked - ch->nanswered, from = ch->asked_first + ch->nanswered;
@@ -264,7 +264,7 @@ static void ask_again(struct vu_channel *ch)
 	}
 }
 
-/* The session's channel, which may be broken; a new one if it has none. NULL: no memory. */
+/* The session's channel, which may be broken; made if there is none. NULL: no memory. */
 static struct vu_channel *channel_of(struct vu_session *s)
 {
 	struct vu_channel *ch = s->channel;
@@ -390,7 +390,7 @@ int vu_on_set_backend_req_fd(struct vu_session *s, struct vu_msg *m)
 		return ret;
 	ch->fd = vu_msg_take_fd(m, 0);
 	ask_again(ch);
-	/* Calls that found no channel, or were lost with it. One too many does no harm. */
+	/* Repeat calls that found no channel or were lost with it. One too many does no harm. */
 	for (unsigned i = 0; i < s->nrings; i++) {
 		if (s->rings[i].call)
 			vu_channel_call(s, i);
@@ -412,7 +412,7 @@ int vu_iotlb_miss(struct vu_session *s, uint64_t iova, uint8_t perm, uint64_t co
 		put_miss(ch, iova, perm, 0);
 		return flush(ch) ? 0 : -ENOTCONN;
 	}
-	/* From here on it is asked, if not on this socket then on the next one. */
+	/* From here on the question is open: if this socket breaks, it is asked on the next one. */
 	ch->asked[(ch->asked_first + ch->nasked++) % QUEUE_MAX] = (struct question){
 		.iova = iova, .perm = perm, .cookie = cookie};
 	put_miss(ch, iova, perm, VU_FLAG_NEED_REPLY);

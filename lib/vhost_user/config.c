@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The device configuration space. Usually it is the front-end's; ours is for those that ask. */
+/* The device configuration space. Most front-ends have their own; some ask us for it. */
 #include <errno.h>
 #include <string.h>
 
 #include "internal.h"
 
-/* Read the whole space; -EINVAL unless the message's part of it is in there. */
+/* Read the whole space. 0, or -EINVAL: the part that the message names is not in it. */
 static int part_check(struct vu_session *s, struct vu_msg *m, uint8_t *space)
 {
 	const struct vu_config *c = &m->payload.config;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Messages out of a byte stream. A stalled front-end leaves a partial message behind, nothing else.
+ * Messages out of a byte stream. A front-end that stalls leaves a partial message here and delays
+ * nobody.
  *
  * Each read asks for what the present message lacks and no more, so descriptors can only belong to
- * the message whose bytes they come with.
+ * the message with whose bytes they come.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,7 @@ void vu_conn_free(struct vu_conn *c)
 void vu_conn_next(struct vu_conn *c)
 {
 	msg_close_fds(&c->msg);
-	/* No byte of this message may pass for one of the next, which may be shorter. */
+	/* The next message may be shorter: no byte of this one may pass for one of it. */
 	memset(&c->msg, 0, sizeof(c->msg));
 	c->have = 0;
 }
@@ -57,7 +58,7 @@ int vu_msg_take_fd(struct vu_msg *m, unsigned i)
 	return fd;
 }
 
-/* Workers write to these descriptors: whatever else a front-end may send could make them wait. */
+/* Workers write to these descriptors. Anything but an eventfd could make them wait. */
 static bool is_eventfd(int fd)
 {
 	static const char want[] = "anon_inode:[eventfd]";
@@ -103,7 +104,7 @@ static void msg_add_fds(struct vu_msg *m, struct cmsghdr *cmsg)
 	}
 }
 
-/* Read up to `len` bytes and the descriptors with them: how many bytes, 0 at the end, or -errno. */
+/* Read up to `len` bytes and the descriptors with them. How many bytes, 0 at the end, or -errno. */
 static ssize_t read_some(struct vu_conn *c, void *dst, size_t len)
 {
 	union {
@@ -125,7 +126,7 @@ static ssize_t read_some(struct vu_conn *c, void *dst, size_t len)
 		if (p->cmsg_level == SOL_SOCKET && p->cmsg_type == SCM_RIGHTS)
 			msg_add_fds(&c->msg, p);
 	}
-	/* More than fit in `control`, or than this process may have open. */
+	/* More descriptors came than fit in `control`, or than this process may open. */
 	if (mh.msg_flags & MSG_CTRUNC)
 		c->msg.fds_lost = true;
 	return n;
@@ -160,7 +161,7 @@ int vu_conn_read(struct vu_conn *c)
 
 		if (n == -EAGAIN || n == -EINTR)
 			return VU_CONN_WAIT;
-		/* A front-end that dies with replies unread resets the connection. */
+		/* When a front-end dies with replies unread, the connection is reset. */
 		if (n == -ECONNRESET || (!n && !c->have))
 			return VU_CONN_EOF;
 		if (!n)
@@ -211,8 +212,8 @@ int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd)
 	if (n < 0)
 		return -errno;
 	/*
-	 * A front-end waits for one reply at a time: one that leaves so many unread that the socket
-	 * is full does not deserve a queue.
+	 * A front-end waits for one reply at a time. One that leaves so many unread that the socket
+	 * is full loses the connection.
 	 */
 	return (size_t)n == sizeof(hdr) + len ? 0 : -EAGAIN;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The in-flight buffer: memory that outlives this process, in which rings note what they have taken
- * and not returned. The front-end keeps its file for us. What is in it is the rings' business.
+ * The in-flight buffer: memory that outlives this process, in which rings record what they have taken
+ * and not returned. The front-end keeps its file for us. lib/virtqueue knows what is in it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "internal.h"
 #include "rw_sys.h"
 
-/* Alignment of the first region, bytes: the others follow in multiples of 64. */
+/* Alignment of the first region, bytes. The others follow in multiples of 64. */
 #define REGION_ALIGN 8
 
 void vu_inflight_release(struct vu_session *s)
@@ -30,7 +30,7 @@ void vu_inflight_release(struct vu_session *s)
 	*b = (struct vu_inflight){.fd = -1};
 }
 
-/* A region for each ring that `d` wants, if we have so many rings and so large ones. */
+/* A buffer with a region for each ring that the message asks for. */
 static int layout(struct vu_session *s, struct vu_msg *m, struct vu_inflight *out)
 {
 	const struct vu_inflight_desc *d = &m->payload.inflight;
@@ -49,7 +49,7 @@ static int layout(struct vu_session *s, struct vu_msg *m, struct vu_inflight *ou
 	return 0;
 }
 
-/* Map it from `offset` of `fd`, which becomes the buffer's. */
+/* Map the buffer from `offset` of `fd`, which becomes the buffer's. */
 static int buffer_map(struct vu_inflight *b, int fd, uint64_t offset)
 {
 	uint64_t lead = offset & (rw_page_size() - 1);
@@ -72,7 +72,7 @@ static int file_new(uint64_t size)
 
 	if (fd < 0)
 		return -errno;
-	/* Sealed: a front-end that cuts it off would have us killed by SIGBUS. */
+	/* Sealed: if a front-end could truncate the file, SIGBUS would kill us. */
 	if (!ftruncate(fd, (off_t)size) &&
 		!fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fd;
@@ -104,7 +104,7 @@ int vu_on_get_inflight_fd(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* Whether [offset, offset + size) of `fd` is there and stays there. */
+/* 0 if [offset, offset + size) of `fd` exists and cannot go away. */
 static int file_check(struct vu_msg *m, int fd, uint64_t offset, uint64_t size)
 {
 	struct statfs fs;
@@ -120,7 +120,7 @@ static int file_check(struct vu_msg *m, int fd, uint64_t offset, uint64_t size)
 		return vu_refuse(m, -EINVAL, "offset out of range");
 	if (st.st_size < 0 || offset + size > (uint64_t)st.st_size)
 		return vu_refuse(m, -ENXIO, "past the end of the file");
-	/* Every back-end's memfd is sealed already, or can be. */
+	/* A back-end's memfd is sealed already, or can be sealed now. */
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)))
 		return vu_refuse(m, -EPERM, "a file that may shrink");
@@ -152,7 +152,7 @@ void *vu_ring_inflight(const struct vu_session *s, unsigned i)
 {
 	const struct vu_inflight *b = &s->inflight;
 
-	/* The ring may have grown since, or changed its format. */
+	/* Since the buffer was made, the ring may have grown or changed its format. */
 	if (!b->base || i >= b->nrings || s->rings[i].num > b->num ||
 		s->ops->inflight_bytes(s->dev, b->num) > b->stride)
 		return NULL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What the files of this library share: the message on its way through them.
+ * What the files of this library share.
  *
- * conn.c collects bytes and descriptors into the connection's one struct vu_msg; table.c checks it
+ * conn.c collects bytes and descriptors into the connection's one struct vu_msg. table.c checks it
  * against its row and calls a handler, which changes the session and leaves the reply, if there is
- * one, in the message's payload. session.c drives all that from the loop. The handlers are in a
- * file for each theme.
+ * one, in the message's payload. session.c calls both from the loop. Each file of handlers has one
+ * subject. export.c carries a session to another owner.
  *
  * Thread: control.
  */
@@ -56,13 +56,16 @@ struct vu_session {
 	uint8_t status;        /* virtio device status, as last set */
 	uint32_t nrings;       /* one more than the highest ring index ever named */
 	bool features_set;     /* SET_FEATURES was seen */
-	bool features_refused; /* ... and the last one was not acceptable */
-	bool waiting;          /* the present message waits for vu_session_retry */
-	bool over;             /* it ends: what is still under way is of no interest to anybody */
+	bool features_refused; /* the last SET_FEATURES was not acceptable */
+	bool waiting;          /* no message is read or carried out until vu_session_retry */
+	bool over;             /* the session ends: nobody wants what is still under way */
 	struct vu_ring rings[VU_MAX_RINGS];
 };
 
-/* Longer payloads than VU_MAX_PAYLOAD are read over up to here, so that refusing one keeps pace. */
+/*
+ * Payloads that are longer than VU_MAX_PAYLOAD, but not than this, are read and refused. A longer one
+ * closes the connection.
+ */
 #define VU_MAX_DRAIN 4096
 
 struct vu_msg {
@@ -74,9 +77,9 @@ struct vu_msg {
 	unsigned ring;   /* the ring it names; set by the table */
 	const char *why; /* why it is refused, for the log; NULL: see errno */
 
-	bool answered; /* a handler gave the reply's shape: */
-	uint32_t answer_len;
-	int answer_fd; /* stays the session's; -1: none */
+	bool answered;       /* a handler has called vu_answer */
+	uint32_t answer_len; /* bytes of the payload that are the reply */
+	int answer_fd;       /* goes with the reply, stays the session's; -1: none */
 };
 
 struct vu_conn {
@@ -149,7 +152,7 @@ void vu_ring_init(struct vu_ring *r);
 void vu_ring_reset(struct vu_ring *r);
 /* Where a ring begins if the front-end never said: entry 0, packed rings in their first lap. */
 uint32_t vu_ring_first_base(const struct vu_session *s);
-/* Whether nothing is missing; vu_ring_ready asks that it makes sense, too. */
+/* Whether nothing is missing. vu_ring_ready also checks that the parts fit. */
 bool vu_ring_complete(const struct vu_session *s, unsigned i);
 /* Whether any ring is ready. */
 bool vu_rings_run(const struct vu_session *s);
@@ -163,18 +166,18 @@ bool vu_rings_run(const struct vu_session *s);
 int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n);
 /* Turn what workers have written so far into messages; their rings rest. */
 void vu_calls_forward(struct vu_session *s);
-/* Back to no call descriptor at all, whoever's it was. */
+/* Close the call descriptor, the front-end's or our own. */
 void vu_call_close(struct vu_ring *r);
 
 /* channel.c */
 
 /* Harmless when there is none. */
 void vu_channel_free(struct vu_session *s);
-/* Nobody wants an answer to the questions that are open. */
+/* Do not deliver the answers to the questions that are open. */
 void vu_channel_forget(struct vu_session *s);
 /* Deliver the answers that were read so far to the owner. */
 void vu_channel_deliver(struct vu_session *s);
-/* BACKEND_VRING_CALL and _ERR for ring `i`; several that wait become one. */
+/* Send BACKEND_VRING_CALL or _ERR for ring `i`. Those that wait become one message. */
 void vu_channel_call(struct vu_session *s, unsigned i);
 void vu_channel_error(struct vu_session *s, unsigned i);
 
@@ -211,19 +214,19 @@ void vu_session_release(struct vu_session *s);
 /* table.c: let rings [first, first + n) go on. 0 or -errno, and `*why`. */
 int vu_rings_resume(struct vu_session *s, unsigned first, unsigned n, const char **why);
 
-/* inflight.c, migration.c, state.c: give back; harmless when there is nothing. */
+/* inflight.c, migration.c, state.c: release; harmless when there is nothing. */
 void vu_inflight_release(struct vu_session *s);
 void vu_log_release(struct vu_session *s);
 void vu_postcopy_release(struct vu_session *s);
 void vu_state_release(struct vu_session *s);
 
 /*
- * The handlers. The table has checked size, descriptors and ring index, and the rings concerned
- * stand still. 0, or -errno with the session unchanged.
+ * The handlers. The table has checked size, descriptors and ring index, and the rings that its row
+ * names rest. 0, or -errno with the session unchanged.
  */
 typedef int vu_handler(struct vu_session *s, struct vu_msg *m);
 
-/* handlers.c */
+/* features.c */
 vu_handler vu_on_owner;
 vu_handler vu_on_get_features;
 vu_handler vu_on_set_features;
@@ -272,5 +275,5 @@ vu_handler vu_on_check_device_state;
 /* channel.c */
 vu_handler vu_on_set_backend_req_fd;
 
-/* A line in the log about this front-end, as often as a peer may cause one. */
+/* Log a line about this front-end. The rate is limited, because a peer causes it. */
 void vu_complain(const struct vu_session *s, const char *fmt, ...) RW_PRINTF(2, 3);

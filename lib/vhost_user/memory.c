@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The guest's memory: the table as a whole or region by region, and what its IOMMU makes of it.
+ * The guest's memory: the table as a whole or region by region, and the IOTLB in front of it.
  *
- * In a postcopy migration (vhost-user, "Migration") pages may be missing. The front-end supplies
- * them when a thread of ours waits for one, and for that it has to know where we have the regions:
- * the reply says it, and no ring runs before the front-end has confirmed that it understood.
+ * In a postcopy migration (vhost-user, "Migration") pages may be missing. The front-end supplies a
+ * page when a thread of ours waits for it. For that it has to know our addresses of the regions: the
+ * reply says them, and no ring runs before the front-end has acknowledged them.
  */
 #include <errno.h>
 
 #include "internal.h"
 
 /*
- * Views of the IOTLB that may wait for the next invalidation, which makes workers pass a quiescent
- * point anyway. A guest that maps much and unmaps little causes one for each of so many updates.
+ * Replaced views of the IOTLB that are kept at most. An invalidation frees them, because it waits for
+ * a quiescent point of the workers anyway; for a guest that only maps, an update waits once in so many.
  */
 #define MAX_RETIRED 16
 
 /*
- * A region as sent. With GPA_ADDRESSES guest-physical addresses take the place of user addresses.
+ * A region as the front-end sent it. With GPA_ADDRESSES its user address is its guest-physical one.
  */
 static struct gm_region_desc region_desc(const struct vu_session *s, const struct vu_mem_region *r)
 {
@@ -31,7 +31,7 @@ static struct gm_region_desc region_desc(const struct vu_session *s, const struc
 	};
 }
 
-/* Let `map` take the place of the present one. On failure it is freed, and nothing has changed. */
+/* Replace the present map by `map`. On failure `map` is freed, and nothing has changed. */
 static int map_replace(struct vu_session *s, struct gm_map *map)
 {
 	int ret = s->postcopy == VU_POSTCOPY_LISTENING ? gm_map_watch(map, s->ufd) : 0;
@@ -128,7 +128,7 @@ static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 
 	if (!s->mem)
 		return vu_refuse(m, -EFAULT, "no memory table yet");
-	/* Before anything is changed: it may have to be done all over again. */
+	/* First of all: when it says "not yet", the message is carried out again. */
 	if (gm_iotlb_retired(s->iotlb) >= MAX_RETIRED) {
 		if (!s->ops->quiesce(s->dev))
 			return VU_LATER;
@@ -141,8 +141,8 @@ static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The reply tells the front-end that the range is not used any more: workers must be out of it. Done over
- * again it changes nothing more.
+ * The reply tells the front-end that the range is not used any more, so workers must have left it. To
+ * carry the message out again does no harm.
  */
 static int iotlb_invalidate(struct vu_session *s, const struct vu_iotlb *e)
 {

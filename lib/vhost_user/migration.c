@@ -31,8 +31,8 @@ void vu_log_release(struct vu_session *s)
 }
 
 /*
- * Back-ends reply in four different ways. QEMU is content with any, and current rust-vmm with an
- * echo of the request only.
+ * Back-ends reply in four different ways. QEMU accepts any of them, current rust-vmm only an echo of
+ * the request.
  */
 int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 {
@@ -122,7 +122,7 @@ static int ufd_open(void)
 	long fd = syscall(SYS_userfaultfd, flags);
 	int err;
 
-	/* Without privilege the kernel's own accesses are excluded. We copy in user mode. */
+	/* Without privilege there are no faults of the kernel's own accesses. We copy in user mode. */
 	if (fd < 0 && errno == EPERM)
 		fd = syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
 	if (fd < 0)
@@ -152,8 +152,8 @@ int vu_on_postcopy_advise(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * Memory that is mapped before this cannot be waited for: the front-end does not know where we have
- * it. QEMU sends the table afterwards.
+ * Memory that is mapped before this cannot be waited for, because the front-end does not know our
+ * address of it. QEMU sends the table afterwards.
  */
 int vu_on_postcopy_listen(struct vu_session *s, struct vu_msg *m)
 {

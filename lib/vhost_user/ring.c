@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rings: what they need, whatever message said it, and the messages about one of them. */
+/* Rings: the rules for their parts, which come in any order, and the messages about one ring. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -21,7 +21,7 @@ void vu_ring_init(struct vu_ring *r)
 	*r = (struct vu_ring){.kick_fd = -1, .call_fd = -1, .err_fd = -1};
 }
 
-/* Let `fd`, or none, take the place of what is in `slot`. */
+/* Close the descriptor in `slot`, and put `fd` there; -1: none. */
 static void fd_replace(int *slot, int fd)
 {
 	if (*slot >= 0)
@@ -49,7 +49,7 @@ uint32_t vu_ring_first_base(const struct vu_session *s)
 	return is_packed(s) ? first_lap | first_lap << VU_PACKED_USED_SHIFT : 0;
 }
 
-/* Whether each suits the ring format; anything does until SET_FEATURES has decided on one. */
+/* Whether a part suits the ring format. Anything does until SET_FEATURES has chosen one. */
 
 static bool num_fits(const struct vu_session *s, uint32_t num)
 {
@@ -71,7 +71,7 @@ static bool addr_fits(const struct vu_session *s, const struct vu_vring_addr *ad
 		!(addr->used % USED_ALIGN);
 }
 
-/* A device of virtio 1.0 and later, which packed rings take for granted, is little-endian. */
+/* A device of virtio 1.0 or later is little-endian, and so is one with packed rings. */
 static bool swap_fits(const struct vu_session *s, bool swap)
 {
 	return !swap || !s->features_set || !(vu_has_feature(s, VU_F_VERSION_1) || is_packed(s));
@@ -144,7 +144,7 @@ void vu_ring_rested(struct vu_session *s, unsigned i, uint32_t base)
 	s->rings[i].base = base;
 }
 
-/* The messages. */
+/* ---- the messages ---- */
 
 int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m)
 {
@@ -161,7 +161,7 @@ int vu_on_set_vring_num(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* Whether something is at a ring's address. An I/O virtual address may get its page later. */
+/* Whether memory is mapped at a ring's address. An I/O virtual address may be mapped later. */
 static bool is_mapped(const struct vu_session *s, uint64_t addr)
 {
 	uint64_t gpa;
@@ -205,8 +205,8 @@ int vu_on_set_vring_base(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * Stops the ring. It starts again with a new kick only: a guest's firmware may use one ring of
- * many, and QEMU enables all of them, which still have the addresses of the system that ran before.
+ * Stops the ring. Only a new kick starts it again: a guest's firmware may use one ring of many, and
+ * QEMU enables all of them, although the others still have the addresses of the previous system.
  */
 int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
 {
@@ -214,8 +214,8 @@ int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
 	int ret;
 
 	/*
-	 * QEMU tells of unmapped ranges only while its device runs: what is known now may be wrong when
-	 * it starts again. Whoever runs on asks again.
+	 * QEMU reports unmapped ranges only while its device runs: what the IOTLB has now may be wrong
+	 * when it starts again. Rings that still run ask again.
 	 */
 	ret = s->iotlb ? gm_iotlb_invalidate(s->iotlb, 0, 0) : 0;
 	if (ret)
@@ -234,8 +234,8 @@ void vu_after_get_vring_base(struct vu_session *s, unsigned ring)
 }
 
 /*
- * The ring counts as started from here, without waiting for the first kick: it is polled anyway,
- * and after a restart of ours the guest may see no reason to kick.
+ * The ring counts as started from now on, not from the first kick: it is polled anyway, and after a
+ * restart of ours the guest may have no reason to kick.
  */
 int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
 {
@@ -250,7 +250,7 @@ int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* The same in-band; and, to a ring that has started, a kick. */
+/* In-band: it starts the ring, or kicks one that has started. */
 int vu_on_vring_kick(struct vu_session *s, struct vu_msg *m)
 {
 	struct vu_ring *r = &s->rings[m->ring];

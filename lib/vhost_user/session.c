@@ -11,14 +11,14 @@
 #include "rw_log.h"
 
 /*
- * Messages before the loop turns to the next session. Starting a ring takes about ten; a front-end
- * that sends without end delays the others by no more than this many.
+ * Messages that are carried out before the loop turns to the next session. Starting a ring takes about
+ * ten. A front-end that sends without end delays the others by no more than this many.
  */
 #define MESSAGES_PER_WAKEUP 16
 
 void vu_complain(const struct vu_session *s, const char *fmt, ...)
 {
-	/* One for all sessions: one each would begin afresh with every reconnection. */
+	/* One limit for all sessions: a limit for each would start again with every connection. */
 	static struct rw_log_limit limit;
 	char text[256];
 	va_list ap;
@@ -36,8 +36,8 @@ void vu_session_release(struct vu_session *s)
 	rw_loop_del(s->loop, &s->conn->watch);
 	s->over = true;
 	/*
-	 * In a postcopy migration a thread may wait for a page that nobody will supply. Nothing that it
-	 * does from here on counts: then it may be let loose.
+	 * In a postcopy migration a thread may wait for a page that nobody will supply. What it does
+	 * from here on does not matter, so the memory is cut off, which wakes it.
 	 */
 	if (s->nrings)
 		paused = s->ops->rings_pause(s->dev, 0, s->nrings);
@@ -69,7 +69,7 @@ static void session_end(struct vu_session *s, int reason)
 	s->ops->closed(s->dev, reason);
 }
 
-/* The message stays where it is. Only that the front-end goes away is worth knowing meanwhile. */
+/* The message stays in the connection. Until it is carried out, only a hang-up is of interest. */
 static void session_wait(struct vu_session *s)
 {
 	s->waiting = true;
@@ -114,7 +114,7 @@ static void on_event(void *arg, uint32_t events)
 	struct vu_session *s = arg;
 
 	if (!s->waiting)
-		vu_serve(s); /* reading tells whatever the events say */
+		vu_serve(s); /* reading shows a hang-up, too */
 	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		session_end(s, 0);
 }
@@ -191,7 +191,7 @@ void vu_session_free(struct vu_session *s)
 	free(s);
 }
 
-/* What the owner may read. */
+/* ---- what the owner may read ---- */
 
 uint64_t vu_features(const struct vu_session *s)
 {

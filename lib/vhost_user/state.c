@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Device state: what travels with a migrated guest besides its rings. It goes through a pipe of the
- * front-end's, at the pace of whoever is at the other end, while the session goes on.
+ * Device state: what travels with a migrated guest besides its rings. It goes through a pipe that the
+ * front-end gave us, at the pace of whoever is at the other end, while the session goes on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-/* Bytes by which the buffer of a load begins. */
+/* The first size of a load's buffer, bytes. */
 #define LOAD_CHUNK 4096
 
 struct vu_state {
@@ -19,14 +19,14 @@ struct vu_state {
 	struct rw_watch watch;
 	int fd; /* -1: the transfer is over */
 	bool load;
-	int result;    /* -EINPROGRESS, 0, or why it failed */
+	int result;    /* -EINPROGRESS; 0: success; or why it failed */
 	uint8_t *data; /* malloc'd */
 	uint32_t room; /* load: bytes at `data` */
 	uint32_t len;  /* of the state; load: read so far */
 	uint32_t done; /* save: written so far */
 };
 
-/* Nothing more goes through the pipe: the other end sees its end. */
+/* Close the pipe, which the other end sees as the end, and keep the result. */
 static void finish(struct vu_state *st, int result)
 {
 	rw_loop_del(st->s->loop, &st->watch);
@@ -55,7 +55,10 @@ static void save(struct vu_state *st)
 	finish(st, 0);
 }
 
-/* Room for one more byte at least; one more than a state may have shows that it is too long. */
+/*
+ * Make room for at least one more byte. The buffer may hold one byte more than a state, so that one that is
+ * too long shows.
+ */
 static int room_make(struct vu_state *st)
 {
 	uint32_t room = RW_MIN(RW_MAX(st->room * 2, LOAD_CHUNK), VU_STATE_MAX + 1);
@@ -111,7 +114,7 @@ static void step(struct vu_state *st)
 
 static void on_event(void *arg, uint32_t events)
 {
-	(void)events; /* reading or writing tells whatever they say */
+	(void)events; /* reading or writing shows a hang-up, too */
 	step(arg);
 }
 
@@ -127,7 +130,7 @@ void vu_state_release(struct vu_session *s)
 
 int vu_state_export(struct vu_session *s, struct vu_export *out)
 {
-	/* The front-end may have given it up, which shows only now. */
+	/* The front-end may have given up the transfer, which shows only now. */
 	if (s->state)
 		step(s->state);
 	if (s->state && s->state->fd >= 0)
@@ -150,7 +153,7 @@ int vu_state_adopt(struct vu_session *s, const struct vu_export *from)
 	return 0;
 }
 
-/* A pipe or a socket that can be used in the wanted direction, made non-blocking. */
+/* Check that `fd` is a pipe or a socket open in the right direction, and make it non-blocking. */
 static int pipe_prepare(struct vu_msg *m, int fd, bool for_load)
 {
 	int flags = fcntl(fd, F_GETFL), wrong = for_load ? O_WRONLY : O_RDONLY;
@@ -204,7 +207,7 @@ int vu_on_set_device_state_fd(struct vu_session *s, struct vu_msg *m)
 
 	if (want->direction > VU_STATE_LOAD || want->phase)
 		return vu_refuse(m, -EINVAL, "unknown direction or phase");
-	/* The front-end may have given up the one before, which shows only now. */
+	/* The front-end may have given up the transfer before, which shows only now. */
 	if (s->state)
 		step(s->state);
 	if (s->state && s->state->fd >= 0)
@@ -222,8 +225,8 @@ int vu_on_set_device_state_fd(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The front-end has seen the end of its pipe, or closed it: what is left in it is read here. The
- * result stays for as long as no other transfer begins.
+ * The front-end has read its pipe to the end, or has closed it: what is left in it is read here. The
+ * result stays until another transfer begins.
  */
 int vu_on_check_device_state(struct vu_session *s, struct vu_msg *m)
 {

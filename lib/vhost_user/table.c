@@ -6,11 +6,11 @@
 #include "internal.h"
 #include "rw_log.h"
 
-/* What the payload says about its own length, within the row's bounds. */
+/* How the payload determines its own length, within the row's bounds. */
 enum size_rule {
 	SIZE_PLAIN,
-	SIZE_TABLE,  /* as many regions as it counts, or all there is room for */
-	SIZE_CONFIG, /* as many bytes as it counts */
+	SIZE_TABLE,  /* as many regions as its count says, or the whole array */
+	SIZE_CONFIG, /* as many bytes as its count says */
 };
 
 /* Which descriptors come with a message. */
@@ -29,11 +29,11 @@ enum ring_named {
 	RING_FD,    /* in the low bits of the u64 that goes with a descriptor */
 };
 
-/* Which rings stand still while a message is carried out. */
+/* Which rings rest while a message is carried out. */
 enum rings_paused {
 	PAUSE_NONE,
-	PAUSE_RING, /* the one it names */
-	PAUSE_NEW,  /* the one it names, unless it has started */
+	PAUSE_RING, /* the one that it names */
+	PAUSE_NEW,  /* the one that it names, unless that has started */
 	PAUSE_ALL,
 };
 
@@ -51,15 +51,15 @@ enum gate {
 
 /* How a message is answered, whether need_reply is set or not. */
 enum answer {
-	ANSWER_NONE, /* not, unless the handler gives an answer; then need_reply asks for an ack */
+	ANSWER_NONE, /* by an acknowledgement if need_reply is set, unless the handler answers */
 	ANSWER_U64,  /* with 8 bytes that the handler leaves in the payload */
-	ANSWER_OWN,  /* with what the handler gives */
+	ANSWER_OWN,  /* as the handler says by vu_answer */
 };
 
 /* How its failure is told. */
 enum failure {
-	FAIL_ACK,      /* a negative acknowledgement if one was asked for, else as FAIL_CLOSE */
-	FAIL_CLOSE,    /* by closing the connection: no answer of its kind means failure */
+	FAIL_ACK,      /* a negative acknowledgement if need_reply is set, else as FAIL_CLOSE */
+	FAIL_CLOSE,    /* by closing the connection: its reply has no value for failure */
 	FAIL_U64,      /* u64 other than 0 */
 	FAIL_EMPTY,    /* no payload, no descriptor */
 	FAIL_INFLIGHT, /* mmap_size 0 */
@@ -69,18 +69,18 @@ enum failure {
 struct row {
 	const char *name;
 	vu_handler *handle;
-	void (*after)(struct vu_session *s, unsigned ring); /* once it was answered well; or NULL */
-	uint16_t size_min;                                  /* bytes of payload */
-	uint16_t size_max;
-	uint8_t size;    /* enum size_rule */
-	uint8_t fds;     /* enum fds_wanted */
-	uint8_t ring;    /* enum ring_named */
-	uint8_t pause;   /* enum rings_paused */
-	uint8_t gate;    /* enum gate, or PF(bit) */
-	uint8_t answer;  /* enum answer */
-	uint8_t failure; /* enum failure */
-	bool at_rest;    /* refused while a ring runs */
-	bool bases;      /* in postcopy it may be followed by a second one, the acknowledgement */
+	void (*after)(struct vu_session *s, unsigned ring); /* after its reply was sent; or NULL */
+	uint16_t size_min;                                  /* least bytes of payload */
+	uint16_t size_max;                                  /* most bytes of payload */
+	uint8_t size;                                       /* enum size_rule */
+	uint8_t fds;                                        /* enum fds_wanted */
+	uint8_t ring;                                       /* enum ring_named */
+	uint8_t pause;                                      /* enum rings_paused */
+	uint8_t gate;                                       /* enum gate, or PF(bit) */
+	uint8_t answer;                                     /* enum answer */
+	uint8_t failure;                                    /* enum failure */
+	bool at_rest;                                       /* refused while a ring runs */
+	bool bases; /* in postcopy, a second message of this request acknowledges addresses */
 };
 
 #define SIZES(min, max) .size_min = (min), .size_max = (max)
@@ -102,9 +102,9 @@ struct row {
 		sizeof(struct vu_mem_table)),                                        \
 		.size = SIZE_TABLE
 
-/* A value is asked for that has no value for failure. */
+/* The front-end asks for a value, none of which means failure. */
 #define ASKS .answer = ANSWER_U64, .failure = FAIL_CLOSE
-/* Success or failure, always. */
+/* The reply is always success or failure. */
 #define REPORTS .answer = ANSWER_U64, .failure = FAIL_U64
 
 /* SET_VRING_ENABLE may precede SET_FEATURES: QEMU sends it as soon as the guest has the device. */
@@ -189,7 +189,7 @@ static const struct row rows[] = {
 };
 /* clang-format on */
 
-/* "I know where you have your memory": the request that was answered with it, and a u64. */
+/* The front-end acknowledges our addresses: the request that was answered with them, and a u64. */
 static const struct row bases_ack = {
 	"acknowledgement of addresses", vu_on_mem_ack, U64, .pause = PAUSE_ALL};
 
@@ -264,7 +264,7 @@ static bool fds_match(const struct row *row, const struct vu_msg *m)
 	case FDS_MAYBE:
 		return m->nfds <= 1;
 	case FDS_RING:
-		/* One that comes although the payload denies it is just closed. */
+		/* A descriptor that comes although the payload denies it is closed. */
 		return m->nfds == 1 || (!m->nfds && m->payload.u64 & VU_VRING_NOFD);
 	case FDS_REGIONS:
 		return m->nfds == m->payload.mem.nregions;
@@ -292,7 +292,7 @@ static int ring_check(const struct vu_session *s, const struct row *row, struct 
 	return 0;
 }
 
-/* Whether this is a request at all. If not, nothing about it can be believed. */
+/* Whether this is a request at all. If not, nothing in it can be trusted. */
 static int header_check(struct vu_msg *m)
 {
 	if ((m->hdr.flags & VU_VERSION_MASK) != VU_VERSION)
@@ -337,7 +337,7 @@ static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, 
 
 	if (ret)
 		return ret;
-	/* A ring's parts may come in any order; that they do not fit shows with the last one. */
+	/* A ring's parts come in any order; whether they fit shows with the last one. */
 	for (unsigned i = first; i < first + n; i++) {
 		if (vu_ring_complete(s, i) && !vu_ring_ready(s, i))
 			return vu_refuse(m, -EINVAL, "size, base or alignment of a ring is wrong");
@@ -345,7 +345,7 @@ static int rings_resume(struct vu_session *s, struct vu_msg *m, unsigned first, 
 	return 0;
 }
 
-/* 0, -errno, or VU_LATER: nothing has happened yet. */
+/* 0, -errno, or VU_LATER with nothing changed. */
 static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m)
 {
 	unsigned first = 0, n = 0;
@@ -366,7 +366,7 @@ static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m
 		return VU_LATER;
 	ret = row->handle(s, m);
 	if (ret) {
-		/* The rings go on as they were: not their failure. */
+		/* The rings go on as they were. If one cannot, that is not this message's failure. */
 		s->ops->rings_resume(s->dev, first, n);
 		return ret;
 	}
@@ -393,7 +393,7 @@ static int succeed(struct vu_session *s, const struct row *row, struct vu_msg *m
 	return ret;
 }
 
-/* Tell of the failure `err` in the way given. 0: the session goes on; or -errno. */
+/* Report the failure `err` in the given way. 0: the session goes on; or -errno. */
 static int fail(struct vu_session *s, const struct vu_msg *m, enum failure how, int err)
 {
 	const struct vu_inflight_desc none = {0};

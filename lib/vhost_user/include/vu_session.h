@@ -4,15 +4,17 @@
  * One front-end's session: what it negotiated, its memory and the state of its rings. The protocol
  * says where a ring is; whoever owns the session (a driver) moves frames through it.
  *
- * Every message is a row of one table (table.c): handler, payload size, descriptors wanted, and
- * which rings must stand still meanwhile. The session pauses those rings, runs the handler, and
- * resumes them; the owner compares the session's ring with what it runs and makes the two agree.
- * So there is one way to start, stop, move or change a ring, whatever message asked for it.
+ * Every message is a row of one table (table.c): handler, payload size, descriptors, and which rings
+ * must rest while it is carried out. The session pauses those rings, calls the handler and resumes
+ * the rings; the owner compares the session's ring with what it runs and makes the two agree. So
+ * there is one way to start, stop, move or change a ring, whatever message asked for it.
  *
- * A message that fails is answered in the way its reply has for that (an error value, an empty
- * reply); one without a reply with a negative acknowledgement, when the front-end asked for an
- * acknowledgement (REPLY_ACK); else the connection is closed. Nothing a front-end sends may end or
- * delay more than its own session.
+ * A message that fails gets the reply that its kind has for failure: an error value, or an empty
+ * reply. A message that has no reply gets a negative acknowledgement if the front-end asked for an
+ * acknowledgement (REPLY_ACK); otherwise the connection is closed. Nothing that a front-end sends
+ * ends or delays any session but its own.
+ *
+ * The session is opaque: its owner reads it by the functions below.
  *
  * Thread: control. The process ignores SIGPIPE: device state is written to pipes.
  */
@@ -28,19 +30,19 @@
 /* A ring as the protocol describes it (vhost-user, "Ring states"). */
 struct vu_ring {
 	uint32_t num;              /* entries; 0: not said yet */
-	uint32_t base;             /* where to go on, coded as in SET_VRING_BASE */
+	uint32_t base;             /* where the ring goes on, coded as in SET_VRING_BASE */
 	struct vu_vring_addr addr; /* valid when addr_set */
-	int kick_fd;               /* -1: none... */
-	bool kick_polled;          /* ...because the front-end said that there is none: poll */
+	int kick_fd;               /* -1: none */
+	bool kick_polled;          /* SET_VRING_KICK said that there is none: the ring is polled */
 	int call_fd;               /* -1: the guest polls; non-blocking */
 	int err_fd;                /* -1: none */
-	struct vu_call *call;      /* call_fd is ours: it becomes messages (in-band); or NULL */
-	bool call_given;           /* SET_VRING_CALL said how to call: never in-band */
+	struct vu_call *call; /* call_fd is our own eventfd, for calls in-band; NULL: it is not */
+	bool call_given;      /* SET_VRING_CALL said how to call: never in-band */
 	bool addr_set;
-	bool base_set; /* `base` was given or reported; else it follows the ring format */
-	bool started;  /* kicked (or polled) since the last GET_VRING_BASE */
-	bool enabled;  /* may carry frames */
-	bool swap;     /* SET_VRING_ENDIAN: big-endian; only legacy devices have a choice */
+	bool base_set; /* `base` was given or reported; otherwise it follows the ring format */
+	bool started;  /* kicked, or set to be polled, since the last GET_VRING_BASE */
+	bool enabled;  /* the ring may carry frames */
+	bool swap;     /* SET_VRING_ENDIAN said big-endian; only legacy devices have a choice */
 };
 
 struct vu_session;
@@ -50,62 +52,63 @@ struct vu_call; /* an eventfd of ours that stands for BACKEND_VRING_CALL: call.c
 enum vu_postcopy {
 	VU_POSTCOPY_NONE,
 	VU_POSTCOPY_ADVISED,   /* the userfaultfd is open; nothing changes yet */
-	VU_POSTCOPY_LISTENING, /* guest memory may be missing: an access may wait for the source */
+	VU_POSTCOPY_LISTENING, /* pages may be missing: an access to one waits for the source */
 };
 
 /*
- * What a session asks of its owner. `dev` is the owner's pointer. Unless said otherwise, none may
- * block, call back into the session or free it. What belongs to a feature that is not offered may
- * be NULL.
+ * What a session asks of its owner. `dev` is the owner's pointer. Unless stated otherwise, no function
+ * may block, free the session or call a function that changes it. A function for a feature that is
+ * not offered may be NULL.
  */
 struct vu_ops {
 	/*
-	 * Let go of rings [first, first + n): when it returns no thread touches them, nothing of
-	 * theirs is mapped, and the owner has called vu_ring_rested for each that ran.
-	 * Harmless on resting rings. Descriptors and, when all rings are paused, memory that the
-	 * session held before may be gone at the following rings_resume.
+	 * Bring rings [first, first + n) to rest. On return no thread touches them, nothing of
+	 * theirs is mapped, and the owner has called vu_ring_rested for each that ran. Harmless on
+	 * rings that rest. By the following rings_resume the descriptors that the session held
+	 * before may be gone, and so may its memory if all rings were paused.
 	 *
 	 * False: not yet, a thread waits for a page of the guest (postcopy). The session then reads
-	 * nothing more until the owner calls vu_session_retry, and asks again. When the session is
-	 * over it asks once more, with gm_map_cut in between: then the answer is true.
+	 * nothing until the owner calls vu_session_retry, and asks again. When the session ends, it
+	 * cuts the memory off (gm_map_cut) and asks a last time: the answer must be true.
 	 */
 	bool (*rings_pause)(void *dev, unsigned first, unsigned n);
 	/*
-	 * Make rings [first, first + n) agree with the session: run those that vu_ring_ready says
-	 * may run, with the session's present memory, features and descriptors. 0, or -errno when
-	 * one could not be mapped or is malformed: it then stays at rest. A ring that waits for the
-	 * IOTLB is no failure.
+	 * Make rings [first, first + n) agree with the session: start those for which
+	 * vu_ring_ready is true, with the session's present memory, features and descriptors. 0, or
+	 * -errno when a ring is malformed or cannot be mapped: it then stays at rest. A ring that
+	 * waits for the IOTLB is no failure.
 	 */
 	int (*rings_resume)(void *dev, unsigned first, unsigned n);
 	/*
-	 * GET_VRING_BASE was answered: the front-end knows where ring `ring` was, and may have it begin
-	 * elsewhere. For a record of what is in flight.
+	 * GET_VRING_BASE was answered: the front-end knows where ring `ring` stopped, and may start it
+	 * elsewhere. A record of what is in flight must not contradict that.
 	 */
 	void (*ring_stopped)(void *dev, unsigned ring);
-	/* VRING_KICK: the guest says in-band that there is something in a ring that has started. */
+	/* VRING_KICK: the guest kicks, in-band, a ring that has started. */
 	void (*ring_kicked)(void *dev, unsigned ring);
 	/* The front-end's MTU, 68 to 65535 bytes, for information. */
 	void (*mtu_changed)(void *dev, uint16_t mtu);
-	/* SEND_RARP: the guest with this address is here now. Any of it may be nonsense. */
+	/* SEND_RARP: the guest with this address is here now. The address is not checked. */
 	void (*rarp_wanted)(void *dev, const uint8_t mac[6]);
 
 	/*
-	 * The IOTLB has new entries, or there is a new channel to ask for some: what waits may try
-	 * again, and ask what could not be asked. Rings run meanwhile. May call vu_iotlb_miss.
+	 * The IOTLB has new entries, or there is a new channel for questions: whoever waits may try
+	 * again, or ask what could not be asked before. Rings run meanwhile. May call
+	 * vu_iotlb_miss.
 	 */
 	void (*iotlb_updated)(void *dev);
 	/*
 	 * [iova, iova + size) has left the IOTLB; size 0, or one that wraps: up to the end of the
-	 * address space. On return every worker has passed a quiescent point, so none can touch
-	 * memory through it, and no ring that lies in it runs (vu_ops.rings_pause on it is the
-	 * owner's business). False: not yet, as with rings_pause; it is called again then.
+	 * address space. On return every worker has passed a quiescent point, so that none touches
+	 * memory through the range, and the owner has paused the rings that lie in it. False: not
+	 * yet, as with rings_pause; it is called again then.
 	 */
 	bool (*iotlb_invalidated)(void *dev, uint64_t iova, uint64_t size);
 	/*
-	 * The front-end has dealt with the vu_iotlb_miss of this cookie: whatever update it sent for
-	 * it has been carried out. Only with REPLY_ACK; without, iotlb_updated is all there is. What was
-	 * open when the channel broke is asked again, and answered, on the next one. May call
-	 * vu_iotlb_miss.
+	 * The front-end has answered the vu_iotlb_miss of this cookie; an update that it sent for it
+	 * has been carried out. Without REPLY_ACK there are no answers, only iotlb_updated.
+	 * Questions that are open when the channel breaks are asked again on the next one. May
+	 * call vu_iotlb_miss.
 	 */
 	void (*iotlb_answered)(void *dev, uint64_t cookie, bool ok);
 	/* Every worker has passed a quiescent point since the first call. False: not yet, as above. */
@@ -115,8 +118,8 @@ struct vu_ops {
 	uint64_t (*inflight_bytes)(void *dev, uint16_t num);
 
 	/*
-	 * The device configuration space (virtio 1.2, 5.1.4): fill in `out`, VU_CONFIG_MAX bytes,
-	 * all zero; its length.
+	 * Write the device configuration space (virtio 1.2, 5.1.4) to `out`, which has
+	 * VU_CONFIG_MAX bytes of zero. Its length.
 	 */
 	uint32_t (*config_read)(void *dev, void *out);
 	/*
@@ -126,7 +129,7 @@ struct vu_ops {
 		void *dev, uint32_t offset, const void *data, uint32_t len, bool migration);
 
 	/*
-	 * What travels with a migrated guest. A malloc'd copy the session frees; its length, or
+	 * What travels with a migrated guest: malloc'd, freed by the session. Its length, or
 	 * -errno.
 	 */
 	int (*state_save)(void *dev, void **out);
@@ -135,8 +138,8 @@ struct vu_ops {
 	 */
 	int (*state_load)(void *dev, const void *data, uint32_t len);
 	/*
-	 * The session is over: rings are paused, descriptors closed, memory unmapped. The owner may
-	 * free the session in here. reason: 0 the front-end closed the socket, or -errno.
+	 * The session is over: rings rest, descriptors are closed, memory is unmapped. The owner may
+	 * free the session in here. `reason`: 0, the front-end closed the socket; or -errno.
 	 */
 	void (*closed)(void *dev, int reason);
 };
@@ -163,22 +166,22 @@ struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_
 void vu_session_free(struct vu_session *s);
 
 /*
- * vu_ops.rings_pause said "not yet", and would not any more: carry out the message that waits, and
- * those behind it. Harmless when none waits. As any message, it may end the session
+ * vu_ops.rings_pause can succeed now, after it has said "not yet": carry out the message that waits,
+ * and those behind it. Harmless when none waits. As any message, it may end the session
  * (vu_ops.closed).
  */
 void vu_session_retry(struct vu_session *s);
 
 /*
  * Ask the front-end for the translation of `iova`, one page or more, with permission GM_READ or
- * GM_WRITE. Never waits. 0; -ENOTCONN: there is no back-end channel (any more); -EAGAIN: too many
- * questions are open, ask again later. `cookie` comes back with the answer: an address alone does not
- * tell which question it answers, because a guest may reuse one at once.
+ * GM_WRITE. Never waits. 0; -ENOTCONN: there is no back-end channel; -EAGAIN: too many questions are
+ * open, ask again later. `cookie` comes back with the answer: a guest may reuse an address at once, so
+ * the address alone does not tell which question is answered.
  */
 int vu_iotlb_miss(struct vu_session *s, uint64_t iova, uint8_t perm, uint64_t cookie);
 /* The configuration space changed. As vu_iotlb_miss; -EOPNOTSUPP without CONFIG. */
 int vu_config_changed(struct vu_session *s);
-/* Ring `i` cannot go on: tell the front-end by its error eventfd, or in-band. */
+/* Tell the front-end that ring `i` cannot go on: by its error eventfd, or in-band. */
 void vu_ring_error(struct vu_session *s, unsigned i);
 
 /*
@@ -225,7 +228,7 @@ struct vu_inflight_size vu_inflight_size(const struct vu_session *s);
 /* Write to the eventfd of SET_LOG_FD, if there is one: the dirty log may have changed. */
 void vu_log_signal(const struct vu_session *s);
 
-/* How addresses of rings are meant: by IOTLB, guest-physical, or front-end's user addresses. */
+/* The address space of rings: I/O virtual, guest-physical, or the front-end's user addresses. */
 struct gm_space vu_ring_space(const struct vu_session *s);
 /* Ring `i`'s region of the in-flight buffer, or NULL. */
 void *vu_ring_inflight(const struct vu_session *s, unsigned i);
@@ -237,9 +240,9 @@ bool vu_logs_ring(const struct vu_session *s, unsigned i);
 const char *vu_protocol_feature_name(unsigned bit);
 
 /*
- * Whether ring `i` has all it takes to run: size, addresses, kick, memory and features, and whether
- * size, base and alignment suit the ring format. That the ring lies in memory from end to end, and
- * that a packed ring's indices are below its size, shows when it is mapped.
+ * Whether ring `i` may run: size, addresses, kick, memory and features are there, and size, base and
+ * alignment suit the ring format. Whether the ring lies in memory from end to end, and whether a packed
+ * ring's indices are below its size, shows when it is mapped.
  */
 bool vu_ring_ready(const struct vu_session *s, unsigned i);
 

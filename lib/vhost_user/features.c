@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages about the device as a whole: features, status, reset. */
+/* Messages about the device as a whole: features, MTU, status, reset. */
 #include <errno.h>
 
 #include "internal.h"
@@ -13,7 +13,7 @@
 
 #define BIT(n) (1ull << (n))
 
-/* What each protocol feature is called, and which others it is nothing without. */
+/* The name of each protocol feature, and the others that it needs. */
 static const struct {
 	const char *name;
 	uint64_t needs;
@@ -50,8 +50,8 @@ const char *vu_protocol_feature_name(unsigned bit)
 }
 
 /*
- * A session begins when the connection does, so SET_OWNER tells nothing new; RESET_OWNER is
- * deprecated and meant different things to different back-ends, so nothing is what it does.
+ * Both do nothing. A session begins with the connection, so SET_OWNER tells nothing new. RESET_OWNER is
+ * deprecated, and back-ends never agreed on what it means.
  */
 int vu_on_owner(struct vu_session *s, struct vu_msg *m)
 {
@@ -66,7 +66,7 @@ int vu_on_get_features(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* Logging goes on and off while rings run (vhost-user, "Migration"); all else is for good. */
+/* While rings run, logging may go on and off (vhost-user, "Migration"), and nothing else. */
 static int features_check(const struct vu_session *s, struct vu_msg *m)
 {
 	uint64_t changed = (m->payload.u64 ^ s->features) & ~BIT(VU_F_LOG_ALL);
@@ -80,7 +80,7 @@ static int features_check(const struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
-/* An IOTLB for a device behind an IOMMU, none for others. */
+/* Have an IOTLB exactly when the device is behind an IOMMU. */
 static int iotlb_follow(struct vu_session *s, uint64_t features)
 {
 	if (!(features & BIT(VU_F_ACCESS_PLATFORM))) {
@@ -156,8 +156,8 @@ int vu_on_net_set_mtu(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The guest's driver begins anew; what belongs to the front-end (memory, protocol, channel, a
- * postcopy migration) stays.
+ * The guest's driver starts from scratch. What belongs to the front-end stays: memory, protocol
+ * features, channel, a postcopy migration.
  */
 int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 {
@@ -176,8 +176,8 @@ int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * Kept for GET_STATUS. Zero, "the driver resets the device", needs no more: rings are stopped by
- * GET_VRING_BASE, and DPDK's virtio-user sends it before it starts and after it has stopped them.
+ * The status is kept for GET_STATUS. Zero, "the driver resets the device", stops no ring: GET_VRING_BASE
+ * does, and DPDK's virtio-user sends zero before it starts rings and after it has stopped them.
  */
 int vu_on_set_status(struct vu_session *s, struct vu_msg *m)
 {
