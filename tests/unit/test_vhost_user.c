@@ -411,7 +411,7 @@ static void a_message_whose_rings_cannot_rest_yet_waits(void **state)
 
 	FOR_EACH_SCENARIO(sc)
 	{
-		struct request again = {.request = VU_GET_FEATURES};
+		struct request again = msg(VU_GET_FEATURES);
 		struct front f;
 
 		if (sc->paused == NOTHING)

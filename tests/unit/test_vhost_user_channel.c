@@ -314,7 +314,7 @@ static void nobody_hears_answers_to_a_device_that_was_reset(void **state)
 
 	assert_int_equal(miss(f, IOVA, GM_READ), 0);
 	assert_true(next(ch, &n));
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1 | IOMMU), ACK_OK);
 	assert_int_equal(miss(f, IOVA + 0x1000, GM_READ), 0);
 	assert_miss(ch, IOVA + 0x1000, VU_IOTLB_READ, VU_FLAG_NEED_REPLY);

@@ -27,16 +27,17 @@ static unsigned whole_negotiation(struct front *f, struct request *r, int *event
 	unsigned n = 0;
 
 	*eventfd_out = eventfd(0, EFD_CLOEXEC);
-	r[n++] = (struct request){VU_SET_PROTOCOL_FEATURES, 0, 8, {.u64 = ALL_PF}, NULL, 0};
-	r[n++] = (struct request){VU_SET_OWNER, 0, 0, {.u64 = 0}, NULL, 0};
-	r[n++] = (struct request){VU_SET_FEATURES, 0, 8, {.u64 = FEATURES & ~PACKED}, NULL, 0};
+	r[n++] = msg_u64(VU_SET_PROTOCOL_FEATURES, ALL_PF);
+	r[n++] = msg(VU_SET_OWNER);
+	r[n++] = msg_u64(VU_SET_FEATURES, FEATURES & ~PACKED);
 	r[n++] = table;
-	r[n++] = (struct request){VU_SET_VRING_NUM, 0, 8, {.state = {0, 256}}, NULL, 0};
-	r[n++] = (struct request){VU_SET_VRING_BASE, 0, 8, {.state = {0, 0}}, NULL, 0};
-	r[n++] = (struct request){VU_SET_VRING_ADDR, 0, 40, {.addr = addr_at(0, 0)}, NULL, 0};
-	r[n++] = (struct request){VU_SET_VRING_KICK, 0, 8, {.u64 = 0}, eventfd_out, 1};
-	r[n++] = (struct request){VU_SET_VRING_CALL, 0, 8, {.u64 = 0}, eventfd_out, 1};
-	r[n++] = (struct request){VU_SET_VRING_ENABLE, NEED, 8, {.state = {0, 1}}, NULL, 0};
+	r[n++] = msg_state(VU_SET_VRING_NUM, 0, 256);
+	r[n++] = msg_state(VU_SET_VRING_BASE, 0, 0);
+	r[n++] = msg_addr(addr_at(0, 0));
+	r[n++] = with_fds(msg_u64(VU_SET_VRING_KICK, 0), eventfd_out, 1);
+	r[n++] = with_fds(msg_u64(VU_SET_VRING_CALL, 0), eventfd_out, 1);
+	r[n] = msg_state(VU_SET_VRING_ENABLE, 0, 1);
+	r[n++].flags = NEED;
 	return n;
 }
 
@@ -320,7 +321,7 @@ static void a_session_may_be_freed_while_it_reports_its_end(void **state)
 		negotiate(&f, FEATURES & ~PACKED);
 		start_ring(&f, 0);
 		if (refused) {
-			struct request r = {.request = 99};
+			struct request r = msg(99);
 
 			assert_int_equal(exchange(&f, &r), CLOSED);
 			assert_int_equal(f.reason, -EOPNOTSUPP);

@@ -163,7 +163,7 @@ static void rings_keep_their_eventfds(void **state)
 	struct unit *u = *state;
 	struct front *f = &u->front;
 	int fd = eventfd(0, EFD_CLOEXEC);
-	struct request r = {VU_SET_VRING_CALL, 0, 8, {.u64 = 0}, &fd, 1};
+	struct request r = with_fds(msg_u64(VU_SET_VRING_CALL, 0), &fd, 1);
 	uint64_t n = 5;
 
 	negotiate(f, FEATURES);
@@ -179,8 +179,8 @@ static void rings_keep_their_eventfds(void **state)
 
 static void memory_keeps_its_slots(void **state)
 {
-	struct request add = {VU_ADD_MEM_REG, 0, S_SLOT(ANOTHER_SLOT)};
-	struct request rem = {VU_REM_MEM_REG, 0, S_SLOT(ANOTHER_SLOT)};
+	struct request add = {.request = VU_ADD_MEM_REG, S_SLOT(ANOTHER_SLOT)};
+	struct request rem = {.request = VU_REM_MEM_REG, S_SLOT(ANOTHER_SLOT)};
 	struct unit *u = *state;
 	struct front *f = &u->front;
 
@@ -201,14 +201,14 @@ static void memory_keeps_its_slots(void **state)
 
 static void the_log_and_the_inflight_buffer_stay(void **state)
 {
-	struct request log = {VU_SET_LOG_BASE, 0, S_LOG};
-	struct request buffer = {VU_GET_INFLIGHT_FD, 0, S_INFLIGHT};
+	struct request log = {.request = VU_SET_LOG_BASE, S_LOG};
+	struct request buffer = {.request = VU_GET_INFLIGHT_FD, S_INFLIGHT};
 	struct unit *u = *state;
 	struct front *f = &u->front;
 	struct dl_batch batch;
 	uint8_t byte;
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), mem = memfd_create("log", MFD_CLOEXEC);
-	struct request signal_fd = {VU_SET_LOG_FD, 0, 0, {.u64 = 0}, &fd, 1};
+	struct request signal_fd = with_fds(msg(VU_SET_LOG_FD), &fd, 1);
 	uint64_t n;
 
 	assert_int_equal(ftruncate(mem, 0x10000), 0);
@@ -369,8 +369,8 @@ static void an_inband_call_is_not_lost(void **state)
 
 static void a_migration_under_way_stays_where_it_is(void **state)
 {
-	struct request advise = {.request = VU_POSTCOPY_ADVISE}, end = {.request = VU_POSTCOPY_END};
-	struct request check = {.request = VU_CHECK_DEVICE_STATE};
+	struct request advise = msg(VU_POSTCOPY_ADVISE), end = {.request = VU_POSTCOPY_END};
+	struct request check = msg(VU_CHECK_DEVICE_STATE);
 	struct unit *u = *state;
 	struct front *f = &u->front;
 	struct vu_export *e = malloc(sizeof(*e));

@@ -170,7 +170,7 @@ static void an_error_is_told_by_eventfd_or_message(void **state)
 {
 	struct front *f = front_of(state);
 	int ch = begin_inband(f), fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct request r = {VU_SET_VRING_ERR, 0, 8, {.u64 = 0}, &fd, 1};
+	struct request r = with_fds(msg_u64(VU_SET_VRING_ERR, 0), &fd, 1);
 	struct notice n;
 	uint64_t count;
 
@@ -200,7 +200,7 @@ static void a_reset_or_another_choice_ends_in_band_calls(void **state)
 	assert_int_equal(count_fds(), before - 1);
 	set_protocol_features(f, ALL_PF | INBAND);
 	assert_true(vu_ring(f->s, 0)->call_fd >= 0);
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_int_equal(count_fds(), before - 1);
 	assert_int_equal(vu_ring(f->s, 0)->call_fd, -1);
 	close(ch);

@@ -5,7 +5,7 @@
 /* GET_INFLIGHT_FD or SET_INFLIGHT_FD of `nrings` rings of `num` entries. */
 static struct request inflight(uint32_t request, uint16_t nrings, uint16_t num)
 {
-	struct request r = {.request = request, .size = 24};
+	struct request r = msg_of(request, 24);
 
 	r.payload.inflight.num_queues = nrings;
 	r.payload.inflight.queue_size = num;
@@ -28,7 +28,10 @@ static struct vu_inflight_desc get_buffer(
 
 static enum outcome set_buffer(struct front *f, const struct vu_inflight_desc *d, int fd)
 {
-	return ask(f, (struct request){VU_SET_INFLIGHT_FD, 0, 24, {.inflight = *d}, &fd, 1});
+	struct request r = msg_of(VU_SET_INFLIGHT_FD, sizeof(*d));
+
+	r.payload.inflight = *d;
+	return ask(f, with_fds(r, &fd, 1));
 }
 
 static void a_buffer_has_a_region_for_each_ring(void **state)
@@ -262,7 +265,7 @@ static void a_reset_forgets_what_was_in_flight(void **state)
 	negotiate(f, PROTOCOL | VERSION1);
 	get_buffer(f, 2, 256, &fd);
 	close(fd);
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_int_equal(vu_inflight_size(f->s).bytes, 0);
 	assert_null(vu_ring_inflight(f->s, 0));
 }

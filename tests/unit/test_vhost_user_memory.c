@@ -24,7 +24,7 @@ static void there_are_509_memory_slots(void **state)
 	struct front *f = front_of(state);
 
 	negotiate(f, FEATURES);
-	assert_int_equal(get(f, (struct request){.request = VU_GET_MAX_MEM_SLOTS}), 509);
+	assert_int_equal(get(f, msg(VU_GET_MAX_MEM_SLOTS)), 509);
 	for (uint64_t i = 1; i < 509; i++)
 		assert_int_equal(ask(f, slot(f, VU_ADD_MEM_REG, page(i))), ACK_OK);
 	assert_int_equal(vu_mem(f->s)->nregions, 509);
@@ -167,7 +167,7 @@ static void addresses_are_the_front_end_s_unless_negotiated_otherwise(void **sta
 
 static struct request iotlb(uint8_t type, uint64_t iova, uint64_t size, uint64_t uva)
 {
-	struct request r = {.request = VU_IOTLB_MSG, .size = 32};
+	struct request r = msg_of(VU_IOTLB_MSG, 32);
 
 	r.payload.iotlb = (struct vu_iotlb){
 		.iova = iova, .size = size, .uaddr = uva, .perm = 3, .type = type};
@@ -403,7 +403,7 @@ static void an_iotlb_lives_as_long_as_its_feature(void **state)
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1 | IOMMU), ACK_OK);
 	assert_false(translates(f, IOVA));
 	assert_true(update(f, IOVA, 0x1000, MEM_UVA));
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_null(vu_iotlb(f->s));
 }
 

@@ -11,7 +11,10 @@
 
 static struct request log_base(struct front *f, uint64_t size, uint64_t offset)
 {
-	return (struct request){VU_SET_LOG_BASE, 0, 16, {.log = {size, offset}}, &f->memfd, 1};
+	struct request r = msg_of(VU_SET_LOG_BASE, sizeof(struct vu_log_base));
+
+	r.payload.log = (struct vu_log_base){.size = size, .offset = offset};
+	return with_fds(r, &f->memfd, 1);
 }
 
 /* QEMU takes any reply, current rust-vmm this one only. */
@@ -128,7 +131,7 @@ static void the_log_eventfd_is_an_eventfd(void **state)
 {
 	struct front *f = front_of(state);
 	int fd = eventfd(0, EFD_CLOEXEC);
-	struct request r = {VU_SET_LOG_FD, 0, 0, {.u64 = 0}, &fd, 1};
+	struct request r = with_fds(msg(VU_SET_LOG_FD), &fd, 1);
 	unsigned before;
 
 	negotiate(f, FEATURES);
@@ -151,7 +154,7 @@ static void a_reset_ends_logging(void **state)
 	negotiate(f, FEATURES | LOG_ALL);
 	assert_int_equal(exchange(f, &r), REPLY);
 	assert_true(vu_logs_buffers(f->s));
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_null(vu_log(f->s));
 }
 
@@ -189,7 +192,7 @@ static int begin_postcopy(struct front *f)
 /* QEMU's: it repeats the last request, without need_reply. */
 static enum outcome confirm(struct front *f, uint32_t request, uint64_t value)
 {
-	struct request r = {request, 0, 8, {.u64 = value}, NULL, 0};
+	struct request r = msg_u64(request, value);
 
 	return exchange(f, &r);
 }

@@ -12,25 +12,25 @@ static void say(struct front *f, struct request r)
 
 static void say_u64(struct front *f, uint32_t request, uint64_t value)
 {
-	say(f, (struct request){request, 0, 8, {.u64 = value}, NULL, 0});
+	say(f, msg_u64(request, value));
 }
 
 static void say_state(struct front *f, uint32_t request, uint32_t ring, uint32_t num)
 {
-	say(f, (struct request){request, 0, 8, {.state = {ring, num}}, NULL, 0});
+	say(f, msg_state(request, ring, num));
 }
 
 static void say_fd(struct front *f, uint32_t request, uint64_t value)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
 
-	say(f, (struct request){request, 0, 8, {.u64 = value}, &fd, 1});
+	say(f, with_fds(msg_u64(request, value), &fd, 1));
 	close(fd);
 }
 
 static uint64_t get_u64(struct front *f, uint32_t request)
 {
-	return get(f, (struct request){.request = request});
+	return get(f, msg(request));
 }
 
 /* A netdev's chardev is connected. */
@@ -49,7 +49,7 @@ static void qemu_connects(struct front *f, uint64_t protocol_features)
 	assert_int_equal(ask(f, channel), ACK_OK);
 	close(sv[0]);
 	close(sv[1]);
-	say(f, (struct request){.request = VU_SET_OWNER});
+	say(f, msg(VU_SET_OWNER));
 	assert_int_equal(get_u64(f, VU_GET_FEATURES), OFFERED);
 	for (uint32_t i = 0; i < 2; i++)
 		say_fd(f, VU_SET_VRING_CALL, i);
@@ -75,7 +75,7 @@ static void qemu_starts(struct front *f, bool slots, uint32_t base, uint64_t spa
 
 		say_state(f, VU_SET_VRING_NUM, i, 256);
 		say_state(f, VU_SET_VRING_BASE, i, base);
-		say(f, (struct request){VU_SET_VRING_ADDR, 0, 40, {.addr = a}, NULL, 0});
+		say(f, msg_addr(a));
 		say_fd(f, VU_SET_VRING_KICK, i);
 		say_fd(f, VU_SET_VRING_CALL, i);
 	}
@@ -154,7 +154,7 @@ static void the_order_of_virtio_user(void **state)
 	const uint64_t bits = BIT(VU_PF_MQ) | BIT(VU_PF_REPLY_ACK) | BIT(VU_PF_STATUS);
 	struct front *f = front_of(state);
 
-	say(f, (struct request){.request = VU_SET_OWNER});
+	say(f, msg(VU_SET_OWNER));
 	assert_int_equal(get_u64(f, VU_GET_FEATURES), OFFERED);
 	assert_int_equal(get_u64(f, VU_GET_PROTOCOL_FEATURES), OFFERED_PF);
 	say_u64(f, VU_SET_PROTOCOL_FEATURES, bits);
@@ -208,7 +208,7 @@ static void the_order_of_qemu_with_an_iommu(void **state)
 
 		say_state(f, VU_SET_VRING_NUM, i, 256);
 		say_state(f, VU_SET_VRING_BASE, i, 0);
-		say(f, (struct request){VU_SET_VRING_ADDR, 0, 40, {.addr = a}, NULL, 0});
+		say(f, msg_addr(a));
 		say_fd(f, VU_SET_VRING_KICK, i);
 		say_fd(f, VU_SET_VRING_CALL, i);
 	}
@@ -268,7 +268,7 @@ static void the_order_of_cloud_hypervisor_that_reconnects(void **state)
 		struct front f;
 
 		front_open(&f, u->loop);
-		say(&f, (struct request){.request = VU_SET_OWNER});
+		say(&f, msg(VU_SET_OWNER));
 		assert_int_equal(get_u64(&f, VU_GET_FEATURES), OFFERED);
 		assert_int_equal(get_u64(&f, VU_GET_PROTOCOL_FEATURES), OFFERED_PF);
 		say_u64(&f, VU_SET_PROTOCOL_FEATURES, ALL_PF);

@@ -119,7 +119,7 @@ static void what_does_not_suit_the_format_fails_with_the_last_part(void **state)
 	for (unsigned last = 0; last < 3; last++) {
 		uint32_t num = last == 0 ? 255 : 256, base = last == 1 ? 0x10000 : 0;
 
-		assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+		assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 		assert_int_equal(ask_state(f, VU_SET_VRING_NUM, 0, num), ACK_OK);
 		assert_int_equal(ask_state(f, VU_SET_VRING_BASE, 0, base), ACK_OK);
 		assert_int_equal(ask_addr(f, last == 2 ? misaligned : addr_at(0, 0)), ACK_OK);

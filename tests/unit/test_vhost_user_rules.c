@@ -4,7 +4,7 @@
 
 static uint64_t get_features(struct front *f)
 {
-	return get(f, (struct request){.request = VU_GET_FEATURES});
+	return get(f, msg(VU_GET_FEATURES));
 }
 
 /* Features. */
@@ -36,7 +36,7 @@ static void only_offered_features_are_accepted(void **state)
 static void only_offered_protocol_features_are_accepted(void **state)
 {
 	struct front *f = front_of(state);
-	struct request r = {.request = VU_GET_PROTOCOL_FEATURES};
+	struct request r = msg(VU_GET_PROTOCOL_FEATURES);
 
 	assert_int_equal(get(f, r), OFFERED_PF);
 	set_protocol_features(f, BIT(VU_PF_REPLY_ACK));
@@ -64,7 +64,7 @@ static void the_queue_number_is_in_pairs(void **state)
 	struct front *f = front_of(state);
 
 	set_protocol_features(f, ALL_PF);
-	assert_int_equal(get(f, (struct request){.request = VU_GET_QUEUE_NUM}), MAX_PAIRS);
+	assert_int_equal(get(f, msg(VU_GET_QUEUE_NUM)), MAX_PAIRS);
 }
 
 /* Memory. */
@@ -207,7 +207,7 @@ static void resetting_the_device_forgets_all_but_memory_and_protocol(void **stat
 	assert_int_equal(ask_fd(f, VU_SET_VRING_ERR, 0), ACK_OK);
 	assert_int_equal(ask_u64(f, VU_SET_STATUS, 0xf), ACK_OK);
 	mem = vu_mem(f->s);
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_false(f->running[0]);
 	assert_int_equal(count_fds(), fds);
 	assert_ptr_equal(vu_mem(f->s), mem);
@@ -229,8 +229,8 @@ static void the_owner_may_be_set_and_reset_at_any_time(void **state)
 	negotiate(f, PROTOCOL | VERSION1);
 	start_ring(f, 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(ask(f, (struct request){.request = VU_SET_OWNER}), ACK_OK);
-		assert_int_equal(ask(f, (struct request){.request = VU_RESET_OWNER}), ACK_OK);
+		assert_int_equal(ask(f, msg(VU_SET_OWNER)), ACK_OK);
+		assert_int_equal(ask(f, msg(VU_RESET_OWNER)), ACK_OK);
 	}
 	assert_true(f->running[0]);
 	assert_int_equal(vu_features(f->s), PROTOCOL | VERSION1);
@@ -238,7 +238,7 @@ static void the_owner_may_be_set_and_reset_at_any_time(void **state)
 
 static void the_status_is_returned_without_features_ok_for_bad_features(void **state)
 {
-	struct request status = {.request = VU_GET_STATUS};
+	struct request status = msg(VU_GET_STATUS);
 	struct front *f = front_of(state);
 
 	negotiate(f, PROTOCOL | VERSION1);

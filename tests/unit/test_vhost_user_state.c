@@ -6,8 +6,10 @@
 
 static struct request state_fd(uint32_t direction, uint32_t phase, const int *fd)
 {
-	return (struct request){
-		VU_SET_DEVICE_STATE_FD, 0, 8, {.state_fd = {direction, phase}}, fd, 1};
+	struct request r = msg_of(VU_SET_DEVICE_STATE_FD, sizeof(struct vu_state_fd));
+
+	r.payload.state_fd = (struct vu_state_fd){.direction = direction, .phase = phase};
+	return with_fds(r, fd, 1);
 }
 
 /* Give the back-end one end of a pipe; the other one. */
@@ -26,7 +28,7 @@ static int begin(struct front *f, uint32_t direction)
 /* CHECK_DEVICE_STATE: whether all went well. */
 static bool check(struct front *f)
 {
-	return !get(f, (struct request){.request = VU_CHECK_DEVICE_STATE});
+	return !get(f, msg(VU_CHECK_DEVICE_STATE));
 }
 
 static void assert_state(const uint8_t *data, uint32_t len)
@@ -245,7 +247,7 @@ static void a_session_or_device_that_ends_takes_its_transfer_along(void **state)
 
 	negotiate(f, FEATURES);
 	fd = begin(f, VU_STATE_LOAD);
-	assert_int_equal(ask(f, (struct request){.request = VU_RESET_DEVICE}), ACK_OK);
+	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_int_equal(write(fd, "x", 1), -1);
 	assert_int_equal(errno, EPIPE);
 	assert_false(check(f));

@@ -101,6 +101,51 @@ struct request {
 	unsigned n;
 };
 
+/* Builders of requests: without payload, with a payload of `size` bytes to fill in, or with a usual one. */
+
+static inline struct request msg(uint32_t request)
+{
+	return (struct request){.request = request};
+}
+
+static inline struct request msg_of(uint32_t request, uint32_t size)
+{
+	return (struct request){.request = request, .size = size};
+}
+
+static inline struct request msg_u64(uint32_t request, uint64_t value)
+{
+	struct request r = msg_of(request, sizeof(value));
+
+	r.payload.u64 = value;
+	return r;
+}
+
+/* For ring `i`. */
+static inline struct request msg_state(uint32_t request, uint32_t i, uint32_t num)
+{
+	struct request r = msg_of(request, sizeof(struct vu_vring_state));
+
+	r.payload.state = (struct vu_vring_state){i, num};
+	return r;
+}
+
+static inline struct request msg_addr(struct vu_vring_addr addr)
+{
+	struct request r = msg_of(VU_SET_VRING_ADDR, sizeof(addr));
+
+	r.payload.addr = addr;
+	return r;
+}
+
+/* `r` with `n` descriptors, which stay the caller's. */
+static inline struct request with_fds(struct request r, const int *fds, unsigned n)
+{
+	r.fds = fds;
+	r.n = n;
+	return r;
+}
+
 /* What is waiting on socket `fd`, with at most one descriptor: bytes, 0 at the end, or -errno. */
 static inline ssize_t receive_raw(int fd, void *data, size_t len, int *fd_out)
 {
@@ -187,19 +232,19 @@ static inline enum outcome ask(struct front *f, struct request r)
 
 static inline enum outcome ask_u64(struct front *f, uint32_t request, uint64_t value)
 {
-	return ask(f, (struct request){request, 0, 8, {.u64 = value}, NULL, 0});
+	return ask(f, msg_u64(request, value));
 }
 
 static inline enum outcome ask_state(struct front *f, uint32_t request, uint32_t i, uint32_t num)
 {
-	return ask(f, (struct request){request, 0, 8, {.state = {i, num}}, NULL, 0});
+	return ask(f, msg_state(request, i, num));
 }
 
 /* KICK, CALL or ERR with a new eventfd. */
 static inline enum outcome ask_fd(struct front *f, uint32_t request, uint64_t value)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
-	enum outcome out = ask(f, (struct request){request, 0, 8, {.u64 = value}, &fd, 1});
+	enum outcome out = ask(f, with_fds(msg_u64(request, value), &fd, 1));
 
 	close(fd);
 	return out;
@@ -217,8 +262,7 @@ static inline struct vu_vring_addr addr_at(uint32_t i, uint64_t offset)
 
 static inline enum outcome ask_addr(struct front *f, struct vu_vring_addr addr)
 {
-	return ask(
-		f, (struct request){VU_SET_VRING_ADDR, 0, sizeof(addr), {.addr = addr}, NULL, 0});
+	return ask(f, msg_addr(addr));
 }
 
 /* One region, the whole of f->memfd, at guest address 0. */
@@ -250,14 +294,14 @@ static inline uint32_t stop_ring(struct front *f, uint32_t i)
 {
 	union vu_payload p;
 
-	p.u64 = get(f, (struct request){VU_GET_VRING_BASE, 0, 8, {.state = {i, 0}}, NULL, 0});
+	p.u64 = get(f, msg_state(VU_GET_VRING_BASE, i, 0));
 	assert_int_equal(p.state.index, i);
 	return p.state.num;
 }
 
 static inline void set_protocol_features(struct front *f, uint64_t bits)
 {
-	struct request r = {VU_SET_PROTOCOL_FEATURES, 0, 8, {.u64 = bits}, NULL, 0};
+	struct request r = msg_u64(VU_SET_PROTOCOL_FEATURES, bits);
 
 	assert_int_equal(exchange(f, &r), SILENCE);
 }

@@ -41,20 +41,37 @@ struct scenario {
 	void (*prepare)(struct front *f); /* NULL: prepare_rings */
 };
 
-#define S_U64(v)      8, {.u64 = (v)}, NULL, 0
-#define S_STATE(i, v) 8, {.state = {i, v}}, NULL, 0
-#define S_NOTHING     0, {.u64 = 0}, NULL, 0
-#define S_ADDR                                                                                \
-	sizeof(struct vu_vring_addr),                                                         \
-		{.addr = {1, 0, MEM_UVA + 0x40000, MEM_UVA + 0x48000, MEM_UVA + 0x44000, 0}}, \
-		NULL, 0
-#define S_MEM        40, {.mem = {1, 0, {{0, MEM_SIZE / 2, MEM_UVA, 0}}}}, NULL, 0
-#define S_LOG        16, {.log = {0x1000, 0x1008}}, NULL, 0
-#define S_SLOT(gpa)  40, {.slot = {0, {gpa, MEM_SIZE, MEM_UVA + (gpa), 0}}}, NULL, 0
-#define S_IOTLB      26, {.iotlb = {0x7000, 0x1000, MEM_UVA, 3, VU_IOTLB_UPDATE, {0}}}, NULL, 0
-#define S_CONFIG     16, {.config = {8, 4, 0, {1, 2, 3, 4}}}, NULL, 0
-#define S_INFLIGHT   20, {.inflight = {4 * 64 * INFLIGHT_STRIDE, 0x1000, 4, 64, 0}}, NULL, 0
-#define S_LOAD       8, {.state_fd = {VU_STATE_LOAD, 0}}, NULL, 0
+/* Payloads of static requests. */
+#define S_PAYLOAD(bytes, ...) .size = (bytes), .payload = {__VA_ARGS__}
+#define S_U64(v)              S_PAYLOAD(8, .u64 = (v))
+#define S_STATE(i, v)         S_PAYLOAD(8, .state = {i, v})
+#define S_NOTHING             .size = 0
+#define S_ADDR                                     \
+	S_PAYLOAD(sizeof(struct vu_vring_addr),    \
+		.addr = {.index = 1,               \
+			.desc = MEM_UVA + 0x40000, \
+			.used = MEM_UVA + 0x48000, \
+			.avail = MEM_UVA + 0x44000})
+#define S_MEM \
+	S_PAYLOAD(40, .mem = {.nregions = 1, .regions = {{.size = MEM_SIZE / 2, .uva = MEM_UVA}}})
+#define S_LOG S_PAYLOAD(16, .log = {.size = 0x1000, .offset = 0x1008})
+#define S_SLOT(at) \
+	S_PAYLOAD(40, .slot.region = {.gpa = (at), .size = MEM_SIZE, .uva = MEM_UVA + (at)})
+#define S_IOTLB                                                 \
+	S_PAYLOAD(26,                                           \
+		.iotlb = {.iova = 0x7000,                       \
+			.size = 0x1000,                         \
+			.uaddr = MEM_UVA,                       \
+			.perm = VU_IOTLB_READ | VU_IOTLB_WRITE, \
+			.type = VU_IOTLB_UPDATE})
+#define S_CONFIG S_PAYLOAD(16, .config = {.offset = 8, .size = 4, .data = {1, 2, 3, 4}})
+#define S_INFLIGHT                                                  \
+	S_PAYLOAD(20,                                               \
+		.inflight = {.mmap_size = 4 * 64 * INFLIGHT_STRIDE, \
+			.mmap_offset = 0x1000,                      \
+			.num_queues = 4,                            \
+			.queue_size = 64})
+#define S_LOAD       S_PAYLOAD(8, .state_fd = {.direction = VU_STATE_LOAD})
 #define ANOTHER_SLOT (16ull * MEM_SIZE)
 
 /* Two rings that lack only the kick. */
@@ -88,7 +105,7 @@ static inline void prepare_inband(struct front *f)
 /* Nothing is mapped yet. */
 static inline void prepare_advised(struct front *f)
 {
-	struct request advise = {.request = VU_POSTCOPY_ADVISE};
+	struct request advise = msg(VU_POSTCOPY_ADVISE);
 
 	set_protocol_features(f, ALL_PF);
 	assert_int_equal(ask_u64(f, VU_SET_FEATURES, PROTOCOL | VERSION1 | MRG), ACK_OK);
@@ -97,7 +114,7 @@ static inline void prepare_advised(struct front *f)
 
 static inline void prepare_postcopy(struct front *f)
 {
-	struct request advise = {.request = VU_POSTCOPY_ADVISE};
+	struct request advise = msg(VU_POSTCOPY_ADVISE);
 
 	prepare_rings(f);
 	assert_int_equal(exchange(f, &advise), REPLY);
@@ -106,11 +123,12 @@ static inline void prepare_postcopy(struct front *f)
 /* SET_DEVICE_STATE_FD with end `end` of a new pipe; the other end is the caller's. */
 static inline int give_pipe(struct front *f, uint32_t direction, int end)
 {
-	struct request r = {VU_SET_DEVICE_STATE_FD, 0, 8, {.state_fd = {direction, 0}}, NULL, 1};
+	struct request r = msg_of(VU_SET_DEVICE_STATE_FD, sizeof(struct vu_state_fd));
 	int fds[2];
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	r.fds = &fds[end];
+	r.payload.state_fd.direction = direction;
+	r = with_fds(r, &fds[end], 1);
 	assert_int_equal(exchange(f, &r), REPLY);
 	close(fds[end]);
 	return fds[!end];
@@ -129,7 +147,7 @@ static inline void prepare_saved(struct front *f)
 
 static inline void prepare_slots(struct front *f)
 {
-	struct request r = {VU_ADD_MEM_REG, 0, S_SLOT(ANOTHER_SLOT)};
+	struct request r = {.request = VU_ADD_MEM_REG, S_SLOT(ANOTHER_SLOT)};
 
 	prepare_rings(f);
 	r.fds = &f->memfd;
@@ -139,84 +157,84 @@ static inline void prepare_slots(struct front *f)
 
 /* clang-format off */
 static const struct scenario scenarios[] = {
-	[VU_GET_FEATURES] = {{VU_GET_FEATURES, 0, S_NOTHING}, .feature = ALWAYS, .answer = VALUE},
-	[VU_SET_FEATURES] = {{VU_SET_FEATURES, 0, S_U64(PROTOCOL | VERSION1)},
+	[VU_GET_FEATURES] = {{.request = VU_GET_FEATURES, S_NOTHING}, .feature = ALWAYS, .answer = VALUE},
+	[VU_SET_FEATURES] = {{.request = VU_SET_FEATURES, S_U64(PROTOCOL | VERSION1)},
 		.paused = ALL_RINGS, .feature = ALWAYS},
-	[VU_SET_OWNER] = {{VU_SET_OWNER, 0, S_NOTHING}, .feature = ALWAYS},
-	[VU_RESET_OWNER] = {{VU_RESET_OWNER, 0, S_NOTHING}, .feature = ALWAYS},
-	[VU_SET_MEM_TABLE] = {{VU_SET_MEM_TABLE, 0, S_MEM}, .fds = MEMFD, .paused = ALL_RINGS,
+	[VU_SET_OWNER] = {{.request = VU_SET_OWNER, S_NOTHING}, .feature = ALWAYS},
+	[VU_RESET_OWNER] = {{.request = VU_RESET_OWNER, S_NOTHING}, .feature = ALWAYS},
+	[VU_SET_MEM_TABLE] = {{.request = VU_SET_MEM_TABLE, S_MEM}, .fds = MEMFD, .paused = ALL_RINGS,
 		.feature = ALWAYS},
-	[VU_SET_LOG_BASE] = {{VU_SET_LOG_BASE, 0, S_LOG}, .fds = MEMFD, .paused = ALL_RINGS,
+	[VU_SET_LOG_BASE] = {{.request = VU_SET_LOG_BASE, S_LOG}, .fds = MEMFD, .paused = ALL_RINGS,
 		.feature = VU_PF_LOG_SHMFD, .answer = ECHO},
-	[VU_SET_LOG_FD] = {{VU_SET_LOG_FD, 0, S_NOTHING}, .fds = EVENTFD, .feature = ALWAYS},
-	[VU_SET_VRING_NUM] = {{VU_SET_VRING_NUM, 0, S_STATE(1, 128)}, .paused = THE_RING,
+	[VU_SET_LOG_FD] = {{.request = VU_SET_LOG_FD, S_NOTHING}, .fds = EVENTFD, .feature = ALWAYS},
+	[VU_SET_VRING_NUM] = {{.request = VU_SET_VRING_NUM, S_STATE(1, 128)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = ALWAYS},
-	[VU_SET_VRING_ADDR] = {{VU_SET_VRING_ADDR, 0, S_ADDR}, .paused = THE_RING,
+	[VU_SET_VRING_ADDR] = {{.request = VU_SET_VRING_ADDR, S_ADDR}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = ALWAYS},
-	[VU_SET_VRING_BASE] = {{VU_SET_VRING_BASE, 0, S_STATE(1, 7)}, .paused = THE_RING,
+	[VU_SET_VRING_BASE] = {{.request = VU_SET_VRING_BASE, S_STATE(1, 7)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = ALWAYS},
-	[VU_GET_VRING_BASE] = {{VU_GET_VRING_BASE, 0, S_STATE(1, 0)}, .paused = THE_RING,
+	[VU_GET_VRING_BASE] = {{.request = VU_GET_VRING_BASE, S_STATE(1, 0)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = ALWAYS, .answer = VALUE},
-	[VU_SET_VRING_KICK] = {{VU_SET_VRING_KICK, 0, S_U64(1)}, .fds = EVENTFD,
+	[VU_SET_VRING_KICK] = {{.request = VU_SET_VRING_KICK, S_U64(1)}, .fds = EVENTFD,
 		.paused = THE_RING, .index = FD_INDEX, .feature = ALWAYS},
-	[VU_SET_VRING_CALL] = {{VU_SET_VRING_CALL, 0, S_U64(1)}, .fds = EVENTFD,
+	[VU_SET_VRING_CALL] = {{.request = VU_SET_VRING_CALL, S_U64(1)}, .fds = EVENTFD,
 		.paused = THE_RING, .index = FD_INDEX, .feature = ALWAYS},
-	[VU_SET_VRING_ERR] = {{VU_SET_VRING_ERR, 0, S_U64(1)}, .fds = EVENTFD,
+	[VU_SET_VRING_ERR] = {{.request = VU_SET_VRING_ERR, S_U64(1)}, .fds = EVENTFD,
 		.paused = THE_RING, .index = FD_INDEX, .feature = ALWAYS},
-	[VU_GET_PROTOCOL_FEATURES] = {{VU_GET_PROTOCOL_FEATURES, 0, S_NOTHING},
+	[VU_GET_PROTOCOL_FEATURES] = {{.request = VU_GET_PROTOCOL_FEATURES, S_NOTHING},
 		.feature = PROTOCOL_FEATURES, .answer = VALUE},
 	[VU_SET_PROTOCOL_FEATURES] = {
-		{VU_SET_PROTOCOL_FEATURES, 0, S_U64(BIT(VU_PF_REPLY_ACK))},
+		{.request = VU_SET_PROTOCOL_FEATURES, S_U64(BIT(VU_PF_REPLY_ACK))},
 		.paused = ALL_RINGS, .feature = PROTOCOL_FEATURES},
-	[VU_GET_QUEUE_NUM] = {{VU_GET_QUEUE_NUM, 0, S_NOTHING}, .feature = VU_PF_MQ,
+	[VU_GET_QUEUE_NUM] = {{.request = VU_GET_QUEUE_NUM, S_NOTHING}, .feature = VU_PF_MQ,
 		.answer = VALUE},
-	[VU_SET_VRING_ENABLE] = {{VU_SET_VRING_ENABLE, 0, S_STATE(1, 1)}, .paused = THE_RING,
+	[VU_SET_VRING_ENABLE] = {{.request = VU_SET_VRING_ENABLE, S_STATE(1, 1)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = PROTOCOL_FEATURES},
-	[VU_SEND_RARP] = {{VU_SEND_RARP, 0, S_U64(0x060504030201)}, .feature = VU_PF_RARP},
-	[VU_NET_SET_MTU] = {{VU_NET_SET_MTU, 0, S_U64(1500)}, .feature = VU_PF_NET_MTU},
-	[VU_SET_BACKEND_REQ_FD] = {{VU_SET_BACKEND_REQ_FD, 0, S_NOTHING}, .fds = SOCKET,
+	[VU_SEND_RARP] = {{.request = VU_SEND_RARP, S_U64(0x060504030201)}, .feature = VU_PF_RARP},
+	[VU_NET_SET_MTU] = {{.request = VU_NET_SET_MTU, S_U64(1500)}, .feature = VU_PF_NET_MTU},
+	[VU_SET_BACKEND_REQ_FD] = {{.request = VU_SET_BACKEND_REQ_FD, S_NOTHING}, .fds = SOCKET,
 		.feature = VU_PF_BACKEND_REQ},
-	[VU_IOTLB_MSG] = {{VU_IOTLB_MSG, 0, S_IOTLB}, .size_max = 32, .feature = TRANSLATION,
+	[VU_IOTLB_MSG] = {{.request = VU_IOTLB_MSG, S_IOTLB}, .size_max = 32, .feature = TRANSLATION,
 		.answer = REPORT, .prepare = prepare_iommu},
-	[VU_SET_VRING_ENDIAN] = {{VU_SET_VRING_ENDIAN, 0, S_STATE(1, 1)}, .paused = THE_RING,
+	[VU_SET_VRING_ENDIAN] = {{.request = VU_SET_VRING_ENDIAN, S_STATE(1, 1)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = VU_PF_CROSS_ENDIAN, .prepare = prepare_legacy},
-	[VU_GET_CONFIG] = {{VU_GET_CONFIG, 0, S_CONFIG}, .feature = VU_PF_CONFIG,
+	[VU_GET_CONFIG] = {{.request = VU_GET_CONFIG, S_CONFIG}, .feature = VU_PF_CONFIG,
 		.answer = EMPTY},
-	[VU_SET_CONFIG] = {{VU_SET_CONFIG, 0, S_CONFIG}, .feature = VU_PF_CONFIG},
-	[VU_CREATE_CRYPTO_SESSION] = {{VU_CREATE_CRYPTO_SESSION, 0, S_NOTHING}, .feature = NEVER},
-	[VU_CLOSE_CRYPTO_SESSION] = {{VU_CLOSE_CRYPTO_SESSION, 0, S_U64(0)}, .feature = NEVER},
-	[VU_POSTCOPY_ADVISE] = {{VU_POSTCOPY_ADVISE, 0, S_NOTHING}, .feature = VU_PF_PAGEFAULT,
+	[VU_SET_CONFIG] = {{.request = VU_SET_CONFIG, S_CONFIG}, .feature = VU_PF_CONFIG},
+	[VU_CREATE_CRYPTO_SESSION] = {{.request = VU_CREATE_CRYPTO_SESSION, S_NOTHING}, .feature = NEVER},
+	[VU_CLOSE_CRYPTO_SESSION] = {{.request = VU_CLOSE_CRYPTO_SESSION, S_U64(0)}, .feature = NEVER},
+	[VU_POSTCOPY_ADVISE] = {{.request = VU_POSTCOPY_ADVISE, S_NOTHING}, .feature = VU_PF_PAGEFAULT,
 		.answer = EMPTY},
-	[VU_POSTCOPY_LISTEN] = {{VU_POSTCOPY_LISTEN, 0, S_NOTHING}, .feature = VU_PF_PAGEFAULT,
+	[VU_POSTCOPY_LISTEN] = {{.request = VU_POSTCOPY_LISTEN, S_NOTHING}, .feature = VU_PF_PAGEFAULT,
 		.prepare = prepare_advised},
-	[VU_POSTCOPY_END] = {{VU_POSTCOPY_END, 0, S_NOTHING}, .paused = ALL_RINGS,
+	[VU_POSTCOPY_END] = {{.request = VU_POSTCOPY_END, S_NOTHING}, .paused = ALL_RINGS,
 		.feature = VU_PF_PAGEFAULT, .answer = REPORT, .prepare = prepare_postcopy},
-	[VU_GET_INFLIGHT_FD] = {{VU_GET_INFLIGHT_FD, 0, S_INFLIGHT}, .size_max = 24,
+	[VU_GET_INFLIGHT_FD] = {{.request = VU_GET_INFLIGHT_FD, S_INFLIGHT}, .size_max = 24,
 		.paused = ALL_RINGS, .feature = VU_PF_INFLIGHT_SHMFD, .answer = ZERO},
-	[VU_SET_INFLIGHT_FD] = {{VU_SET_INFLIGHT_FD, 0, S_INFLIGHT}, .size_max = 24,
+	[VU_SET_INFLIGHT_FD] = {{.request = VU_SET_INFLIGHT_FD, S_INFLIGHT}, .size_max = 24,
 		.fds = MEMFD, .paused = ALL_RINGS, .feature = VU_PF_INFLIGHT_SHMFD},
-	[VU_GPU_SET_SOCKET] = {{VU_GPU_SET_SOCKET, 0, S_NOTHING}, .feature = NEVER},
-	[VU_RESET_DEVICE] = {{VU_RESET_DEVICE, 0, S_NOTHING}, .paused = ALL_RINGS,
+	[VU_GPU_SET_SOCKET] = {{.request = VU_GPU_SET_SOCKET, S_NOTHING}, .feature = NEVER},
+	[VU_RESET_DEVICE] = {{.request = VU_RESET_DEVICE, S_NOTHING}, .paused = ALL_RINGS,
 		.feature = VU_PF_RESET_DEVICE},
-	[VU_VRING_KICK] = {{VU_VRING_KICK, 0, S_STATE(1, 0)}, .paused = THE_RING,
+	[VU_VRING_KICK] = {{.request = VU_VRING_KICK, S_STATE(1, 0)}, .paused = THE_RING,
 		.index = U32_INDEX, .feature = VU_PF_INBAND_NOTIFICATIONS,
 		.prepare = prepare_inband},
-	[VU_GET_MAX_MEM_SLOTS] = {{VU_GET_MAX_MEM_SLOTS, 0, S_NOTHING},
+	[VU_GET_MAX_MEM_SLOTS] = {{.request = VU_GET_MAX_MEM_SLOTS, S_NOTHING},
 		.feature = VU_PF_CONFIGURE_MEM_SLOTS, .answer = VALUE},
-	[VU_ADD_MEM_REG] = {{VU_ADD_MEM_REG, 0, S_SLOT(ANOTHER_SLOT)}, .fds = MEMFD,
+	[VU_ADD_MEM_REG] = {{.request = VU_ADD_MEM_REG, S_SLOT(ANOTHER_SLOT)}, .fds = MEMFD,
 		.paused = ALL_RINGS, .feature = VU_PF_CONFIGURE_MEM_SLOTS},
-	[VU_REM_MEM_REG] = {{VU_REM_MEM_REG, 0, S_SLOT(ANOTHER_SLOT)}, .fds_optional = true,
+	[VU_REM_MEM_REG] = {{.request = VU_REM_MEM_REG, S_SLOT(ANOTHER_SLOT)}, .fds_optional = true,
 		.paused = ALL_RINGS, .feature = VU_PF_CONFIGURE_MEM_SLOTS,
 		.prepare = prepare_slots},
-	[VU_SET_STATUS] = {{VU_SET_STATUS, 0, S_U64(0xf)}, .feature = VU_PF_STATUS},
-	[VU_GET_STATUS] = {{VU_GET_STATUS, 0, S_NOTHING}, .feature = VU_PF_STATUS,
+	[VU_SET_STATUS] = {{.request = VU_SET_STATUS, S_U64(0xf)}, .feature = VU_PF_STATUS},
+	[VU_GET_STATUS] = {{.request = VU_GET_STATUS, S_NOTHING}, .feature = VU_PF_STATUS,
 		.answer = VALUE},
-	[VU_GET_SHARED_OBJECT] = {{VU_GET_SHARED_OBJECT, 0, S_NOTHING}, .feature = NEVER},
-	[VU_SET_DEVICE_STATE_FD] = {{VU_SET_DEVICE_STATE_FD, 0, S_LOAD}, .fds = PIPE,
+	[VU_GET_SHARED_OBJECT] = {{.request = VU_GET_SHARED_OBJECT, S_NOTHING}, .feature = NEVER},
+	[VU_SET_DEVICE_STATE_FD] = {{.request = VU_SET_DEVICE_STATE_FD, S_LOAD}, .fds = PIPE,
 		.feature = VU_PF_DEVICE_STATE, .answer = ERROR},
-	[VU_CHECK_DEVICE_STATE] = {{VU_CHECK_DEVICE_STATE, 0, S_NOTHING},
+	[VU_CHECK_DEVICE_STATE] = {{.request = VU_CHECK_DEVICE_STATE, S_NOTHING},
 		.feature = VU_PF_DEVICE_STATE, .answer = REPORT, .prepare = prepare_saved},
-	[VU_GET_SHMEM_CONFIG] = {{VU_GET_SHMEM_CONFIG, 0, S_NOTHING}, .feature = NEVER},
+	[VU_GET_SHMEM_CONFIG] = {{.request = VU_GET_SHMEM_CONFIG, S_NOTHING}, .feature = NEVER},
 };
 /* clang-format on */
 
