@@ -272,6 +272,8 @@ err_free:
 
 void vhost_port_free(struct vhost_port *vp)
 {
+	bool had_session;
+
 	if (!vp)
 		return;
 	rw_timer_stop(vp->loop, &vp->retry);
@@ -281,10 +283,13 @@ void vhost_port_free(struct vhost_port *vp)
 		close(vp->listen_fd);
 	if (vp->mode == VHOST_SERVER)
 		unlink(vp->path);
-	if (vp->session)
-		vu_session_free(vp->session);
+	had_session = vp->session;
+	vu_session_free(vp->session);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);
+	/* What was announced for its guest must not be learned for the next port of that id. */
+	if (had_session)
+		sw_port_flush(vp->sw, &vp->port);
 	vhost_iommu_end(vp);
 	sw_port_del(vp->sw, &vp->port);
 	port_fini(&vp->port);

@@ -337,6 +337,34 @@ static void a_front_end_may_leave_while_its_guest_waits(void **state)
 	}
 }
 
+/* The port itself goes away: the same as if the front-end had left, and nobody waits for it. */
+static void a_port_may_be_deleted_while_its_guest_waits(void **state)
+{
+	struct fe_guest_config c = guest_moving();
+	struct peer *next;
+	struct stuck s;
+	int round;
+
+	for (round = 0; round < 4; round++) {
+		c.features ^= PACKED;
+		stick(*state, &s, &c);
+		if (round / 2)
+			send_only(s.a, VU_GET_VRING_BASE, 1, NULL);
+		json_decref(rig_call(*state, "port.del", json_pack("{s:s}", "name", "a")));
+		duplex_check(*state, s.y, s.z);
+		assert_false(page_is_there(&s));
+		fe_guest_disconnect(s.a->g);
+		json_decref(rig_call(*state, "port.add",
+			json_pack(
+				"{s:s, s:s}", "name", "a", "socket", rig_path(*state, "a.sock"))));
+		next = peer_up(*state, "a", NULL);
+		frames_arrive(*state, &s, 0, WAITING / 4);
+		rig_wait(*state, !receive_all(s.b));
+		duplex_check(*state, next, s.b);
+		rig_clean(state);
+	}
+}
+
 /* Whether `got` is frame `seed` from a to b. */
 static bool is_frame(const struct stuck *s, const uint8_t *got, uint32_t seed)
 {
@@ -414,6 +442,7 @@ int main(void)
 		rig_test(a_new_interrupt_is_put_off_and_then_used),
 		rig_test(an_unmap_is_put_off_behind_an_iommu),
 		rig_test(a_front_end_may_leave_while_its_guest_waits),
+		rig_test(a_port_may_be_deleted_while_its_guest_waits),
 		rig_test(a_guest_that_waits_survives_a_new_connection),
 		rig_test(the_switch_ends_at_once_while_a_guest_waits),
 	};
