@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Draw what `ringway-bench --json` or `scripts/bench --json` printed.
 
-The picture names what was measured, with which sizes and rings, when and on which machine. Series differ
-in colour, in grey and in hatch or marker. Needs Debian's python3-matplotlib.
+The picture names what was measured, with which sizes and rings, when and on which machine. Series
+differ in colour, in grey and in hatch or marker. Needs Debian's python3-matplotlib.
 """
 import argparse
 import io
@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 
-# Okabe and Ito's colours, which colour-blind people tell apart; the first three differ as greys, too.
+# Okabe and Ito's colours, which colour-blind people tell apart. The first three differ as greys.
 COLOURS = ['#0072B2', '#E69F00', '#F0E442', '#CC79A7', '#56B4E9', '#009E73']
 HATCHES = ['', '///', '|||', '---', 'xxx', '+++']
 GOOD, BAD, SHORT = '#0072B2', '#D55E00', '#666666'

@@ -99,7 +99,8 @@ def test_a_socket_that_does_not_exist_gets_one_line(place):
 
 @pytest.mark.parametrize('words', [
     [], ['--packed'], ['--no-mergeable'], ['--packed', '--in-order'], ['--pairs=2', '--flows=16'],
-    ['--size=1518'], ['--size=imix', '--packed'], ['--macs=100'], ['--ring-size=64'], ['--tx-ring-size=128'],
+    ['--size=1518'], ['--size=imix', '--packed'], ['--macs=100'], ['--ring-size=64'],
+    ['--tx-ring-size=128'],
 ], ids=lambda words: ' '.join(words) or 'split')
 def test_frames_circulate(switch, words):
     found = measured(*SHORT, *words, *switch(2))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The searches of ringway-bench, driven against back-ends that are made up: what they can is known. */
+/* The searches of ringway-bench against made-up back-ends, whose limits are known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
