@@ -275,7 +275,7 @@ int vhost_queue_node(const struct vhost_queue *q)
 
 void vhost_queue_place(struct vhost_queue *q, int node)
 {
-	int ret = rw_pages_place(&q->pages, node);
+	int ret = rw_pages_bind(&q->pages, node);
 
 	if (ret)
 		rw_debug("a queue's state cannot be put on NUMA node %d: %s", node, strerror(-ret));

@@ -36,7 +36,7 @@ static int kernel_node_of(const void *p)
 	return status;
 }
 
-static int kernel_place(void *p, size_t len, int node)
+static int kernel_bind(void *p, size_t len, int node)
 {
 	struct bitmask *mask;
 	int ret = 0;
@@ -57,7 +57,7 @@ static int kernel_place(void *p, size_t len, int node)
 const struct rw_numa_ops rw_numa_kernel = {
 	.node_of_cpu = kernel_node_of_cpu,
 	.node_of = kernel_node_of,
-	.place = kernel_place,
+	.bind = kernel_bind,
 };
 
 static int single_node_of_cpu(unsigned cpu)
@@ -72,7 +72,7 @@ static int single_node_of(const void *p)
 	return 0;
 }
 
-static int single_place(void *p, size_t len, int node)
+static int single_bind(void *p, size_t len, int node)
 {
 	(void)p, (void)len, (void)node;
 	return 0;
@@ -81,7 +81,7 @@ static int single_place(void *p, size_t len, int node)
 static const struct rw_numa_ops single = {
 	.node_of_cpu = single_node_of_cpu,
 	.node_of = single_node_of,
-	.place = single_place,
+	.bind = single_bind,
 };
 
 static bool has_nodes(void)
@@ -144,19 +144,19 @@ void rw_pages_free(struct rw_pages *pages)
 		return;
 	ASAN_UNPOISON_MEMORY_REGION(pages->map, pages->len);
 	/* Whoever gets these pages next has no part in this. */
-	if (pages->placed)
-		numa()->place(pages->map, pages->len, RW_NUMA_UNKNOWN);
+	if (pages->bound)
+		numa()->bind(pages->map, pages->len, RW_NUMA_UNKNOWN);
 	free(pages->map);
 	*pages = (struct rw_pages){0};
 }
 
-int rw_pages_place(struct rw_pages *pages, int node)
+int rw_pages_bind(struct rw_pages *pages, int node)
 {
 	int ret;
 
 	if (node == RW_NUMA_UNKNOWN)
 		return 0;
-	ret = numa()->place(pages->map, pages->len, node);
-	pages->placed |= !ret;
+	ret = numa()->bind(pages->map, pages->len, node);
+	pages->bound |= !ret;
 	return ret;
 }

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 
@@ -30,7 +29,7 @@ struct client {
 	size_t scanned;            /* bytes of `in` known to hold no newline */
 	struct buf out;            /* answers, not sent yet */
 	bool eof;                  /* nothing more is read: close when all is answered and sent */
-	bool deaf;                 /* sending failed: answers are thrown away */
+	bool send_failed;          /* sending failed: answers are thrown away */
 	bool broken;               /* close it now */
 };
 
@@ -107,7 +106,8 @@ static void client_flush(struct client *c)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0)
-			c->deaf = true; /* the requests that it sent before are still carried out */
+			c->send_failed =
+				true; /* the requests that it sent before are still carried out */
 		buf_consume(&c->out, n < 0 ? c->out.len : (size_t)n);
 	}
 }
@@ -117,7 +117,7 @@ static void client_queue(struct client *c, char *answer)
 {
 	size_t len = answer ? strlen(answer) : 0;
 
-	if (!answer || c->deaf)
+	if (!answer || c->send_failed)
 		goto out;
 	if (c->out.len + len + 1 > CTL_OUTPUT_MAX)
 		client_flush(c);
@@ -289,7 +289,7 @@ static void server_accept_again(void *arg)
 {
 	struct ctl_server *srv = arg;
 
-	/* A failure leaves the control socket deaf; the switch goes on. */
+	/* A failure leaves the control socket send_failed; the switch goes on. */
 	if (rw_loop_mod(srv->loop, &srv->listener, EPOLLIN))
 		rw_error("control: cannot accept clients any more");
 }

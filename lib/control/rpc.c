@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "control.h"
 #include "rw_text.h"
 
 struct table {

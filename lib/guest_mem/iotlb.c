@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "gm_iotlb.h"
-#include "internal.h"
 
 struct gm_iotlb {
 	struct gm_iotlb_view *view;    /* the present one; stored with release order */
@@ -96,7 +95,7 @@ static uint64_t entry_last(const struct gm_iotlb_entry *e)
 }
 
 /* Append [first, last], which is in `e`. */
-static void put_part(
+static void append_part(
 	struct gm_iotlb_view *to, const struct gm_iotlb_entry *e, uint64_t first, uint64_t last)
 {
 	struct gm_iotlb_entry *part = &to->entries[to->n++];
@@ -113,7 +112,7 @@ static void put_part(
  * Append what of `from` lies below `first`. `*at`, an index of `from`, moves to the first entry that
  * reaches to `first` or beyond.
  */
-static void put_below(
+static void append_below(
 	struct gm_iotlb_view *to, const struct gm_iotlb_view *from, uint64_t first, uint32_t *at)
 {
 	uint32_t i = *at;
@@ -123,18 +122,18 @@ static void put_below(
 	memcpy(to->entries + to->n, from->entries, i * sizeof(from->entries[0]));
 	to->n += i;
 	if (i < from->n && from->entries[i].iova < first)
-		put_part(to, &from->entries[i], from->entries[i].iova, first - 1);
+		append_part(to, &from->entries[i], from->entries[i].iova, first - 1);
 	*at = i;
 }
 
 /* Append what of `from`, entries `at` and later, lies above `last`. */
-static void put_above(
+static void append_above(
 	struct gm_iotlb_view *to, const struct gm_iotlb_view *from, uint64_t last, uint32_t at)
 {
 	while (at < from->n && entry_last(&from->entries[at]) <= last)
 		at++;
 	if (at < from->n && from->entries[at].iova <= last) {
-		put_part(to, &from->entries[at], last + 1, entry_last(&from->entries[at]));
+		append_part(to, &from->entries[at], last + 1, entry_last(&from->entries[at]));
 		at++;
 	}
 	memcpy(to->entries + to->n, from->entries + at, (from->n - at) * sizeof(from->entries[0]));
@@ -144,14 +143,14 @@ static void put_above(
 /* How many regions hold [uva, uva + size); 0 when not all of it is in one. */
 static uint32_t regions_of(const struct gm_map *map, uint64_t uva, uint64_t size)
 {
-	uint32_t place = gm_uva_place(map, uva), n = 0;
+	uint32_t index = gm_uva_index(map, uva), n = 0;
 
-	for (uint64_t done = 0; done < size; n++, place++) {
+	for (uint64_t done = 0; done < size; n++, index++) {
 		const struct gm_region *r;
 
-		if (place >= map->nregions)
+		if (index >= map->nregions)
 			return 0;
-		r = &map->regions[map->by_uva[place]];
+		r = &map->regions[map->by_uva[index]];
 		if (uva + done < r->uva)
 			return 0;
 		done += r->size - (uva + done - r->uva);
@@ -160,13 +159,13 @@ static uint32_t regions_of(const struct gm_map *map, uint64_t uva, uint64_t size
 }
 
 /* Append `e`, whose user addresses are in `map`, as an entry for each region it crosses. */
-static void put_resolved(
+static void append_resolved(
 	struct gm_iotlb_view *to, const struct gm_map *map, const struct gm_iotlb_entry *e)
 {
-	uint32_t place = gm_uva_place(map, e->uva);
+	uint32_t index = gm_uva_index(map, e->uva);
 
-	for (uint64_t done = 0; done < e->size; place++) {
-		const struct gm_region *r = &map->regions[map->by_uva[place]];
+	for (uint64_t done = 0; done < e->size; index++) {
+		const struct gm_region *r = &map->regions[map->by_uva[index]];
 		struct gm_iotlb_entry *part = &to->entries[to->n++];
 		uint64_t offset = e->uva + done - r->uva;
 
@@ -218,9 +217,9 @@ int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iov
 	if (!view)
 		return -ENOMEM;
 	e.age = ++tlb->age;
-	put_below(view, old, iova, &at);
-	put_resolved(view, map, &e);
-	put_above(view, old, entry_last(&e), at);
+	append_below(view, old, iova, &at);
+	append_resolved(view, map, &e);
+	append_above(view, old, entry_last(&e), at);
 	evict(view);
 	view_publish(tlb, view);
 	return 0;
@@ -261,8 +260,8 @@ int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size)
 	view = view_new((size_t)old->n + 1);
 	if (!view)
 		return -ENOMEM;
-	put_below(view, old, iova, &at);
-	put_above(view, old, last, at);
+	append_below(view, old, iova, &at);
+	append_above(view, old, last, at);
 	evict(view);
 	view_publish(tlb, view);
 	return 0;
@@ -273,7 +272,7 @@ void gm_iotlb_remap(struct gm_iotlb *tlb, const struct gm_map *map)
 	struct gm_iotlb_view *view = tlb->view;
 	uint32_t kept = 0;
 
-	/* In place, as nobody looks: so it needs no memory, and no pointer of the old map survives. */
+	/* In index, as nobody looks: so it needs no memory, and no pointer of the old map survives. */
 	for (uint32_t i = 0; i < view->n; i++) {
 		struct gm_iotlb_entry e = view->entries[i];
 		uint64_t len = e.size;
@@ -295,24 +294,26 @@ RW_NOINLINE void *gm_iotlb_at_slow(const struct gm_iotlb_view *view, struct gm_i
 	uint64_t iova, uint8_t perm, uint64_t *len)
 {
 	const struct gm_iotlb_entry *e = gm_iotlb_find(view, iova), *end = view->entries + view->n;
-	struct gm_iotlb_cache run;
+	struct gm_iotlb_cache merged;
 	uint64_t off;
 
 	if (!e || (perm & ~e->perm))
 		return NULL;
-	run = (struct gm_iotlb_cache){.generation = view->generation,
+	merged = (struct gm_iotlb_cache){.generation = view->generation,
 		.iova = e->iova,
 		.size = e->size,
 		.host = e->host,
 		.perm = e->perm};
 	off = iova - e->iova;
 	/* Pages that were mapped one by one are often neighbours in memory too: one segment, not many. */
-	while (++e<end && * len> run.size - off && e->iova - run.iova == run.size &&
-		e->host == run.host + run.size && !(perm & ~e->perm)) {
-		run.size += e->size;
-		run.perm &= e->perm;
+	for (e++; e < end && merged.size - off < *len; e++) {
+		if (e->iova - merged.iova != merged.size || e->host != merged.host + merged.size ||
+			(perm & ~e->perm))
+			break;
+		merged.size += e->size;
+		merged.perm &= e->perm;
 	}
-	*cache = run;
-	*len = RW_MIN(*len, run.size - off);
-	return run.host + off;
+	*cache = merged;
+	*len = RW_MIN(*len, merged.size - off);
+	return merged.host + off;
 }

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include "gm_iotlb.h"
-#include "internal.h"
 
 /* Some bytes of a space that lie in one region. */
 struct piece {
@@ -12,8 +11,8 @@ struct piece {
 	uint64_t len;
 };
 
-/* A run of the range that lies in one file, in order: what one mmap covers. */
-struct run {
+/* A extent of the range that lies in one file, in order: what one mmap covers. */
+struct extent {
 	const struct gm_backing *backing;
 	uint64_t offset; /* in the file */
 	uint64_t len;
@@ -62,11 +61,11 @@ static int piece_at(const struct gm_space *space, uint64_t addr, uint64_t len, s
 }
 
 /*
- * Whether [addr, addr + len) is all there, and the first `*straight` bytes of it contiguous in our
+ * Whether [addr, addr + len) is all there, and the first `*contiguous` bytes of it contiguous in our
  * mappings, from `*host` on. 0, -EFAULT, or -EAGAIN for `*missing`.
  */
 static int range_check(const struct gm_space *space, uint64_t addr, uint64_t len, uint8_t **host,
-	uint64_t *straight, uint64_t *missing)
+	uint64_t *contiguous, uint64_t *missing)
 {
 	bool broken = false;
 	uint64_t done = 0;
@@ -84,41 +83,41 @@ static int range_check(const struct gm_space *space, uint64_t addr, uint64_t len
 		}
 		if (!done) {
 			*host = piece_host(&p);
-			*straight = 0;
+			*contiguous = 0;
 		}
 		broken = broken || piece_host(&p) != *host + done;
 		if (!broken)
-			*straight += p.len;
+			*contiguous += p.len;
 	}
 	return 0;
 }
 
 /*
- * The run that begins at `addr`: neighbouring pieces belong to the same run while they continue in the
+ * The extent that begins at `addr`: neighbouring pieces belong to the same extent while they continue in the
  * same file, whatever page they meet in.
  */
-static int run_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct run *out)
+static int extent_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct extent *out)
 {
 	struct piece p;
-	struct run run;
+	struct extent extent;
 	int ret = piece_at(space, addr, len, &p);
 
 	if (ret)
 		return ret;
-	run.backing = p.region->backing;
-	run.offset = piece_file_offset(&p);
-	run.len = p.len;
-	while (run.len < len) {
-		ret = piece_at(space, addr + run.len, len - run.len, &p);
+	extent.backing = p.region->backing;
+	extent.offset = piece_file_offset(&p);
+	extent.len = p.len;
+	while (extent.len < len) {
+		ret = piece_at(space, addr + extent.len, len - extent.len, &p);
 		if (ret)
 			return ret;
-		if (p.region->backing->dev != run.backing->dev ||
-			p.region->backing->ino != run.backing->ino ||
-			piece_file_offset(&p) != run.offset + run.len)
+		if (p.region->backing->dev != extent.backing->dev ||
+			p.region->backing->ino != extent.backing->ino ||
+			piece_file_offset(&p) != extent.offset + extent.len)
 			break;
-		run.len += p.len;
+		extent.len += p.len;
 	}
-	*out = run;
+	*out = extent;
 	return 0;
 }
 
@@ -128,62 +127,63 @@ static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t
 	uint64_t size = 0;
 
 	for (uint64_t done = 0; done < len;) {
-		struct run run;
-		int ret = run_at(space, addr + done, len - done, &run);
+		struct extent extent;
+		int ret = extent_at(space, addr + done, len - done, &extent);
 
 		if (ret)
 			return ret;
-		size = RW_MAX(size, run.backing->page_size);
-		done += run.len;
+		size = RW_MAX(size, extent.backing->page_size);
+		done += extent.len;
 	}
 	*out = size;
 	return 0;
 }
 
-/* Map `run` so that its first byte is at `at`; the pages were reserved. */
-static int run_map(const struct run *run, uint8_t *at, bool first, bool last)
+/* Map `extent` so that its first byte is at `at`; the pages were reserved. */
+static int extent_map(const struct extent *extent, uint8_t *at, bool first, bool last)
 {
-	uint64_t page = run->backing->page_size, lead = run->offset & (page - 1);
-	uint64_t end = run->offset + run->len;
+	uint64_t page = extent->backing->page_size, lead = extent->offset & (page - 1);
+	uint64_t end = extent->offset + extent->len;
 	uint8_t *base = at - lead;
 	void *p;
 
 	/* Only the two ends of the whole range may lie inside a page. */
 	if ((!first && lead) || (!last && (end & (page - 1))) || ((uintptr_t)base & (page - 1)))
 		return -ENOTSUP;
-	p = mmap(base, rw_align_up(lead + run->len, page), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE | MAP_FIXED, run->backing->fd,
-		(off_t)(run->offset - lead));
+	p = mmap(base, rw_align_up(lead + extent->len, page), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_NORESERVE | MAP_FIXED, extent->backing->fd,
+		(off_t)(extent->offset - lead));
 	if (p == MAP_FAILED)
 		return -errno;
-	madvise(p, rw_align_up(lead + run->len, page), MADV_DONTDUMP);
+	madvise(p, rw_align_up(lead + extent->len, page), MADV_DONTDUMP);
 	return 0;
 }
 
 /* Map the runs of [addr, addr + len) side by side. */
-static int stitch(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out)
+static int map_contiguous(
+	const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out)
 {
 	uint64_t page, lead;
-	struct run run;
+	struct extent extent;
 	uint8_t *base, *at;
 	size_t total;
 	int ret = range_page_size(space, addr, len, &page);
 
 	if (ret)
 		return ret;
-	ret = run_at(space, addr, len, &run);
+	ret = extent_at(space, addr, len, &extent);
 	if (ret)
 		return ret;
-	lead = run.offset & (page - 1);
+	lead = extent.offset & (page - 1);
 	total = rw_align_up(lead + len, page) + page; /* one page more, to align the start */
 	base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	at = (uint8_t *)rw_align_up((uintptr_t)base, page) + lead;
-	for (uint64_t done = 0; done < len; done += run.len) {
-		ret = run_at(space, addr + done, len - done, &run);
+	for (uint64_t done = 0; done < len; done += extent.len) {
+		ret = extent_at(space, addr + done, len - done, &extent);
 		if (!ret)
-			ret = run_map(&run, at + done, !done, done + run.len == len);
+			ret = extent_map(&extent, at + done, !done, done + extent.len == len);
 		if (ret) {
 			munmap(base, total);
 			return ret;
@@ -196,17 +196,17 @@ static int stitch(const struct gm_space *space, uint64_t addr, uint64_t len, str
 int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out,
 	uint64_t *missing)
 {
-	uint64_t straight;
+	uint64_t contiguous;
 	uint8_t *host;
-	int ret = range_check(space, addr, len, &host, &straight, missing);
+	int ret = range_check(space, addr, len, &host, &contiguous, missing);
 
 	if (ret)
 		return ret;
-	if (straight == len) {
+	if (contiguous == len) {
 		*out = (struct gm_linear){.host = host};
 		return 0;
 	}
-	return stitch(space, addr, len, out);
+	return map_contiguous(space, addr, len, out);
 }
 
 void gm_linear_put(struct gm_linear *lin)

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "guest_mem.h"
 
 const struct gm_region *gm_region_find(const struct gm_map *map, uint64_t gpa)
 {
@@ -55,7 +55,7 @@ int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len)
 	return 0;
 }
 
-uint32_t gm_uva_place(const struct gm_map *map, uint64_t uva)
+uint32_t gm_uva_index(const struct gm_map *map, uint64_t uva)
 {
 	uint32_t lo = 0, hi = map->nregions;
 
@@ -75,9 +75,9 @@ uint32_t gm_uva_place(const struct gm_map *map, uint64_t uva)
 
 const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva)
 {
-	uint32_t place = gm_uva_place(map, uva);
+	uint32_t index = gm_uva_index(map, uva);
 
-	return place < map->nregions ? &map->regions[map->by_uva[place]] : NULL;
+	return index < map->nregions ? &map->regions[map->by_uva[index]] : NULL;
 }
 
 int gm_uva_to_gpa(const struct gm_map *map, uint64_t uva, uint64_t *gpa)

@@ -3,12 +3,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/magic.h>
 
-#include "internal.h"
+#include "guest_mem.h"
 #include "rw_sys.h"
 
 /* The unit in which `fd` can be mapped, bytes. */
@@ -74,7 +75,8 @@ static bool has_backing(const struct gm_map *map, const struct gm_backing *b)
 }
 
 /* Whether `r` is what `d` describes of the file that `st` is about. */
-static bool shows(const struct gm_region *r, const struct gm_region_desc *d, const struct stat *st)
+static bool region_matches(
+	const struct gm_region *r, const struct gm_region_desc *d, const struct stat *st)
 {
 	const struct gm_backing *b = r->backing;
 
@@ -89,7 +91,7 @@ static struct gm_backing *backing_find(const struct gm_map *prev, const struct g
 	for (uint32_t i = 0; prev && i < prev->nregions; i++) {
 		const struct gm_region *r = &prev->regions[i];
 
-		if (shows(r, d, st) && !has_backing(map, r->backing))
+		if (region_matches(r, d, st) && !has_backing(map, r->backing))
 			return r->backing;
 	}
 	return NULL;
@@ -266,7 +268,7 @@ static int map_recount(
 	if (!map)
 		return -ENOMEM;
 	regions_share(map, prev, NULL);
-	map->regions[r - prev->regions].again += (uint32_t)more;
+	map->regions[r - prev->regions].readds += (uint32_t)more;
 	map_sort(map);
 	*out = map;
 	return 0;
@@ -284,7 +286,7 @@ int gm_map_add(
 	if (same && is_described(same, desc)) {
 		if (fstat(fd, &st))
 			return -errno;
-		return shows(same, desc, &st) ? map_recount(prev, same, 1, out) : -EINVAL;
+		return region_matches(same, desc, &st) ? map_recount(prev, same, 1, out) : -EINVAL;
 	}
 	if (n >= GM_MAX_REGIONS || !desc_is_sane(desc))
 		return -EINVAL;
@@ -316,7 +318,7 @@ int gm_map_remove(const struct gm_map *prev, const struct gm_region_desc *desc, 
 
 	if (!r || !is_described(r, desc))
 		return -ENOENT;
-	if (r->again)
+	if (r->readds)
 		return map_recount(prev, r, -1, out);
 	map = map_alloc(prev->nregions - 1);
 	if (!map)

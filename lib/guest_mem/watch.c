@@ -9,7 +9,7 @@
 
 #include <linux/userfaultfd.h>
 
-#include "internal.h"
+#include "guest_mem.h"
 
 static int backing_watch(struct gm_backing *b, int ufd)
 {
@@ -69,7 +69,7 @@ void gm_map_unwatch(const struct gm_map *map, int ufd)
  * Zeros of our own in place of the file. Who waits there looks again when it is woken, and finds them. False: no
  * memory for the page tables.
  */
-static bool backing_cut(struct gm_backing *b, int ufd)
+static bool backing_detach(struct gm_backing *b, int ufd)
 {
 	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
 
@@ -82,13 +82,13 @@ static bool backing_cut(struct gm_backing *b, int ufd)
 	return true;
 }
 
-void gm_map_cut(const struct gm_map *map, int ufd)
+void gm_map_detach(const struct gm_map *map, int ufd)
 {
 	for (uint32_t i = 0; i < map->nregions; i++) {
 		struct gm_backing *b = map->regions[i].backing;
 
 		/* A thread that waits for ever would be worse than a page of the guest that is lost. */
-		if (b->watched && !backing_cut(b, ufd))
+		if (b->watched && !backing_detach(b, ufd))
 			backing_unwatch(b, ufd);
 	}
 }

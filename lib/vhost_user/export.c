@@ -110,7 +110,7 @@ static int regions_export(const struct gm_map *map, struct vu_export *e)
 
 		if (ret)
 			return ret;
-		r->again = map->regions[i].again;
+		r->again = map->regions[i].readds;
 		e->nregions++;
 	}
 	return 0;

@@ -104,7 +104,7 @@ int vu_on_send_rarp(struct vu_session *s, struct vu_msg *m)
 void vu_postcopy_release(struct vu_session *s)
 {
 	if (s->postcopy == VU_POSTCOPY_LISTENING && s->mem && s->over)
-		gm_map_cut(s->mem, s->ufd);
+		gm_map_detach(s->mem, s->ufd);
 	else if (s->postcopy == VU_POSTCOPY_LISTENING && s->mem)
 		gm_map_unwatch(s->mem, s->ufd);
 	if (s->ufd >= 0)

@@ -9,16 +9,16 @@
 
 /* ---- split ---- */
 
-static inline uint16_t *split_place(const struct vq *vq, uint16_t idx)
+static inline uint16_t *split_head_at(const struct vq *vq, uint16_t idx)
 {
-	return &vq->inflight->place[idx & (vq->num - 1)];
+	return &vq->inflight->head_at[idx & (vq->num - 1)];
 }
 
 bool vq_inflight_resume_split(const struct vq *vq, uint16_t *head)
 {
 	if ((uint16_t)(vq->next.idx - vq->done.idx) >= vq->inflight->resume)
 		return false;
-	*head = *split_place(vq, vq->next.idx);
+	*head = *split_head_at(vq, vq->next.idx);
 	return true;
 }
 
@@ -33,7 +33,7 @@ bool vq_inflight_take_split(struct vq *vq, uint16_t head)
 		return true;
 	if (ahead >= vq->num)
 		return false;
-	*split_place(vq, vq->next.idx) = head;
+	*split_head_at(vq, vq->next.idx) = head;
 	vq_store_release(&d->counter, fl->counter++); /* receiving, 2 and 3 */
 	vq_store_release(&d->inflight, 1);            /* 4 */
 	return true;
@@ -42,7 +42,7 @@ bool vq_inflight_take_split(struct vq *vq, uint16_t head)
 void vq_inflight_complete_split(struct vq *vq)
 {
 	struct vq_inflight *fl = vq->inflight;
-	uint16_t head = *split_place(vq, (uint16_t)(vq->done.idx - 1));
+	uint16_t head = *split_head_at(vq, (uint16_t)(vq->done.idx - 1));
 
 	vq_store_release(&fl->split->desc[head].next, fl->last_batch_head); /* supplying, 2 */
 	fl->last_batch_head = head;
@@ -56,7 +56,8 @@ void vq_inflight_flushed_split(struct vq *vq)
 	struct inflight_split *r = vq->inflight->split;
 
 	for (uint16_t n = vq->npending; n; n--)
-		vq_store_release(&r->desc[*split_place(vq, (uint16_t)(vq->done.idx - n))].inflight,
+		vq_store_release(
+			&r->desc[*split_head_at(vq, (uint16_t)(vq->done.idx - n))].inflight,
 			0);                           /* 6 */
 	vq_store_release(&r->used_idx, vq->done.idx); /* 7 */
 }
@@ -70,7 +71,7 @@ void vq_inflight_rewind_split(struct vq *vq, struct vq_cursor at)
 		idx--;
 		if ((uint16_t)(idx - vq->done.idx) < fl->resume)
 			return;
-		vq_store_release(&fl->split->desc[*split_place(vq, idx)].inflight, 0);
+		vq_store_release(&fl->split->desc[*split_head_at(vq, idx)].inflight, 0);
 	}
 }
 
@@ -86,7 +87,7 @@ enum vq_status vq_inflight_walk_packed(struct vq_walk *w, struct vq_chain *out)
 	struct vq *vq = w->vq;
 	const struct vq_inflight *fl = vq->inflight;
 	const unsigned mode = VQ_PACKED | VQ_SLOW;
-	uint16_t head = fl->place[vq->next.idx], at = head, n = fl->entries[head].num;
+	uint16_t head = fl->head_at[vq->next.idx], at = head, n = fl->entries[head].num;
 	enum vq_status status = VQ_CHAIN;
 
 	out->ndesc = n;
@@ -97,12 +98,12 @@ enum vq_status vq_inflight_walk_packed(struct vq_walk *w, struct vq_chain *out)
 			.flags = vq_load(&e->flags),
 			.next = vq_load(&e->id)};
 
-		if (!vq_walk_goes_on(status, mode))
+		if (!vq_walk_continues(status, mode))
 			; /* but the last descriptor's id is wanted */
 		else if (d.flags & VRING_DESC_F_INDIRECT)
-			status = vq_walk_found(status, vq_packed_indirect(w, d, mode), mode);
+			status = vq_walk_combine(status, vq_packed_indirect(w, d, mode), mode);
 		else
-			status = vq_walk_found(status, vq_walk_add(w, d, mode), mode);
+			status = vq_walk_combine(status, vq_walk_add(w, d, mode), mode);
 		out->id = d.next;
 	}
 	vq_packed_advance(vq, &vq->next, out->ndesc);
@@ -135,7 +136,7 @@ bool vq_inflight_take_packed(struct vq *vq, const struct vq_desc *d, uint16_t n)
 	if (last) {
 		fl->entries[head].last = at;
 		fl->entries[head].num = n;
-		fl->place[vq->next.idx] = head;
+		fl->head_at[vq->next.idx] = head;
 		fl->old_free_head = fl->free_head;
 		vq_store_release(&r->old_free_head, fl->old_free_head); /* 7: now it is taken */
 	}
@@ -175,7 +176,7 @@ void vq_inflight_flush_packed(struct vq *vq)
 	struct vq_cursor c = {.idx = vq->first_pos};
 
 	for (uint16_t n = vq->npending; n; n--) {
-		uint16_t head = fl->place[c.idx];
+		uint16_t head = fl->head_at[c.idx];
 
 		link_entry(fl, fl->entries[head].last, fl->free_head); /* supplying, 3 */
 		fl->free_head = head;
@@ -191,7 +192,7 @@ void vq_inflight_flushed_packed(struct vq *vq)
 	struct vq_cursor c = {.idx = vq->first_pos};
 
 	for (uint16_t n = vq->npending; n; n--) {
-		uint16_t head = fl->place[c.idx];
+		uint16_t head = fl->head_at[c.idx];
 
 		vq_store_release(&fl->packed->desc[head].inflight, 0); /* 8 */
 		vq_packed_advance(vq, &c, fl->entries[head].num);
@@ -213,9 +214,9 @@ void vq_inflight_rewind_packed(struct vq *vq, struct vq_cursor at)
 
 	while (inflight_ahead(vq, at) < fl->resume &&
 		inflight_ahead(vq, at) < inflight_ahead(vq, vq->next))
-		vq_packed_advance(vq, &at, fl->entries[fl->place[at.idx]].num);
+		vq_packed_advance(vq, &at, fl->entries[fl->head_at[at.idx]].num);
 	for (struct vq_cursor c = at; inflight_ahead(vq, c) < inflight_ahead(vq, vq->next);) {
-		head = fl->place[c.idx];
+		head = fl->head_at[c.idx];
 		if (first == UINT16_MAX)
 			first = head;
 		else
@@ -229,7 +230,7 @@ void vq_inflight_rewind_packed(struct vq *vq, struct vq_cursor at)
 	fl->old_free_head = first;
 	vq_store_release(&fl->packed->old_free_head, first);
 	for (struct vq_cursor c = at; inflight_ahead(vq, c) < inflight_ahead(vq, vq->next);) {
-		head = fl->place[c.idx];
+		head = fl->head_at[c.idx];
 		vq_store_release(&fl->packed->desc[head].inflight, 0);
 		vq_packed_advance(vq, &c, fl->entries[head].num);
 	}

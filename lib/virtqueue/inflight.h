@@ -104,7 +104,7 @@ struct vq_inflight {
 	uint16_t free_head; /* packed, as are the rest; an index beyond the ring ends the list */
 	uint16_t old_free_head;
 	struct vq_cursor old_used;
-	uint16_t *place; /* by place in the ring: head, resp. first entry in the record */
+	uint16_t *head_at; /* by position in the ring: the head, or the first entry in the record */
 	struct inflight_entry *entries; /* NULL for a split ring */
 };
 

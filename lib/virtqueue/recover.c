@@ -36,7 +36,7 @@ struct chain {
 };
 
 /* What recovery keeps of the entries while it reads them. */
-struct reading {
+struct recovery {
 	struct chain *chains; /* in flight, room for all entries */
 	uint16_t n;
 	uint8_t *seen; /* split: 1: in flight, 2: said so, but was published; packed: see below */
@@ -52,7 +52,7 @@ static int by_counter(const void *a, const void *b)
 }
 
 /* In order of fetching, and the counter goes on behind the last. */
-static void chains_sort(struct vq_inflight *fl, struct reading *rd)
+static void chains_sort(struct vq_inflight *fl, struct recovery *rd)
 {
 	qsort(rd->chains, rd->n, sizeof(*rd->chains), by_counter);
 	fl->counter = rd->n ? rd->chains[rd->n - 1].counter + 1 : 0;
@@ -60,7 +60,7 @@ static void chains_sort(struct vq_inflight *fl, struct reading *rd)
 
 /* ---- split ---- */
 
-static void split_make(struct vq *vq, struct inflight_split *r)
+static void split_init(struct vq *vq, struct inflight_split *r)
 {
 	for (uint16_t i = 0; i < vq->num; i++) {
 		vq_store_release(&r->desc[i].inflight, 0);
@@ -71,7 +71,7 @@ static void split_make(struct vq *vq, struct inflight_split *r)
 }
 
 /* Step 1 (b): what the last batch published is not in flight, whatever its marks say. */
-static int split_last_batch(const struct vq *vq, struct reading *rd)
+static int split_last_batch(const struct vq *vq, struct recovery *rd)
 {
 	struct inflight_split *r = vq->inflight->split;
 	uint16_t n = (uint16_t)(vq->done.idx - vq_load(&r->used_idx));
@@ -88,7 +88,7 @@ static int split_last_batch(const struct vq *vq, struct reading *rd)
 	return 0;
 }
 
-static int split_read(const struct vq *vq, struct reading *rd)
+static int split_read(const struct vq *vq, struct recovery *rd)
 {
 	struct inflight_split *r = vq->inflight->split;
 	uint16_t avail = vq_split_16(vq, vq_load_acquire(&vq->avail->idx), VQ_SLOW);
@@ -113,7 +113,7 @@ static int split_read(const struct vq *vq, struct reading *rd)
 	return rd->n > (uint16_t)(avail - vq->done.idx) ? -EINVAL : 0;
 }
 
-static int split_recover(struct vq *vq, struct reading *rd)
+static int split_recover(struct vq *vq, struct recovery *rd)
 {
 	struct vq_inflight *fl = vq->inflight;
 	int ret = split_read(vq, rd);
@@ -127,14 +127,14 @@ static int split_recover(struct vq *vq, struct reading *rd)
 	vq_store_release(&fl->split->used_idx, vq->done.idx); /* 1 (c) */
 	chains_sort(fl, rd);
 	for (uint16_t i = 0; i < rd->n; i++)
-		fl->place[(vq->done.idx + i) & (vq->num - 1)] = rd->chains[i].head;
+		fl->head_at[(vq->done.idx + i) & (vq->num - 1)] = rd->chains[i].head;
 	fl->resume = rd->n;
 	return 0;
 }
 
 /* ---- packed ---- */
 
-static void packed_make(struct vq *vq, struct inflight_packed *r)
+static void packed_init(struct vq *vq, struct inflight_packed *r)
 {
 	struct vq_inflight *fl = vq->inflight;
 
@@ -177,7 +177,7 @@ static int packed_position(struct vq *vq)
 }
 
 /* The `n` entries from `i` on are linked and nobody else's. 0 or -EINVAL. */
-static int packed_chain(const struct vq_inflight *fl, struct reading *rd, uint16_t num, uint16_t i)
+static int packed_chain(const struct vq_inflight *fl, struct recovery *rd, uint16_t num, uint16_t i)
 {
 	uint16_t n = fl->entries[i].num, at = i;
 
@@ -193,7 +193,7 @@ static int packed_chain(const struct vq_inflight *fl, struct reading *rd, uint16
 }
 
 /* Every entry must be in the free list or in one chain: `seen`. */
-static int packed_read(struct vq *vq, struct reading *rd)
+static int packed_read(struct vq *vq, struct recovery *rd)
 {
 	struct vq_inflight *fl = vq->inflight;
 	struct inflight_packed *r = fl->packed;
@@ -241,7 +241,7 @@ static void packed_unuse(struct vq *vq, struct vq_cursor at, const struct inflig
 }
 
 /* Give the chains their places in the ring. */
-static void packed_places(struct vq *vq, const struct reading *rd)
+static void packed_positions(struct vq *vq, const struct recovery *rd)
 {
 	struct vq_inflight *fl = vq->inflight;
 	struct vq_cursor c = vq->done;
@@ -249,7 +249,7 @@ static void packed_places(struct vq *vq, const struct reading *rd)
 	for (uint16_t i = 0; i < rd->n; i++) {
 		uint16_t at = rd->chains[i].head, n = fl->entries[at].num;
 
-		fl->place[c.idx] = at;
+		fl->head_at[c.idx] = at;
 		for (; n; n--, at = fl->entries[at].next) {
 			packed_unuse(vq, c, &fl->packed->desc[at]);
 			vq_packed_advance(vq, &c, 1);
@@ -257,7 +257,7 @@ static void packed_places(struct vq *vq, const struct reading *rd)
 	}
 }
 
-static int packed_recover(struct vq *vq, struct reading *rd)
+static int packed_recover(struct vq *vq, struct recovery *rd)
 {
 	struct vq_inflight *fl = vq->inflight;
 	struct inflight_packed *r = fl->packed;
@@ -268,7 +268,7 @@ static int packed_recover(struct vq *vq, struct reading *rd)
 	if (ret)
 		return ret;
 	chains_sort(fl, rd);
-	packed_places(vq, rd);
+	packed_positions(vq, rd);
 	vq_store_release(&r->old_free_head, fl->free_head);
 	inflight_store_used(r, vq->done, vq->done);
 	vq_store_release(&r->free_head, fl->free_head);
@@ -285,7 +285,7 @@ static void inflight_free(struct vq_inflight *fl)
 {
 	if (!fl)
 		return;
-	free(fl->place);
+	free(fl->head_at);
 	free(fl->entries);
 	free(fl);
 }
@@ -297,20 +297,20 @@ static struct vq_inflight *inflight_alloc(void *region, uint16_t num, bool packe
 	if (!fl)
 		return NULL;
 	fl->region = region;
-	fl->place = calloc(num, sizeof(*fl->place));
+	fl->head_at = calloc(num, sizeof(*fl->head_at));
 	if (packed)
 		fl->entries = calloc(num, sizeof(*fl->entries));
-	if (!fl->place || (packed && !fl->entries)) {
+	if (!fl->head_at || (packed && !fl->entries)) {
 		inflight_free(fl);
 		return NULL;
 	}
 	return fl;
 }
 
-static int recover(struct vq *vq, bool packed)
+static int record_recover(struct vq *vq, bool packed)
 {
 	struct inflight_region *r = vq->inflight->region;
-	struct reading rd = {0};
+	struct recovery rd = {0};
 	int ret = -ENOMEM;
 
 	/* A record for a longer ring will do: its first entries are those of ours. */
@@ -326,14 +326,14 @@ static int recover(struct vq *vq, bool packed)
 	return ret;
 }
 
-static void make(struct vq *vq, bool packed)
+static void record_init(struct vq *vq, bool packed)
 {
 	struct inflight_region *r = vq->inflight->region;
 
 	if (packed)
-		packed_make(vq, vq->inflight->packed);
+		packed_init(vq, vq->inflight->packed);
 	else
-		split_make(vq, vq->inflight->split);
+		split_init(vq, vq->inflight->split);
 	vq_store_release(&r->features, 0);
 	vq_store_release(&r->desc_num, vq->num);
 	vq_store_release(&r->version, INFLIGHT_VERSION);
@@ -347,9 +347,9 @@ int vq_inflight_new(struct vq *vq, void *region, bool packed, bool recorded)
 	if (!vq->inflight)
 		return -ENOMEM;
 	if (recorded)
-		ret = recover(vq, packed);
+		ret = record_recover(vq, packed);
 	else
-		make(vq, packed);
+		record_init(vq, packed);
 	/* What is neither in flight nor used is available. */
 	vq->next = vq->done;
 	if (ret)

@@ -28,7 +28,7 @@ enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len)
 /* ---- the IOTLB ---- */
 
 /* Note a miss, once for each page, unless the front-end has said already that there is nothing. */
-static enum vq_status miss(struct vq *vq, uint64_t iova, uint8_t perm)
+static enum vq_status note_miss(struct vq *vq, uint64_t iova, uint8_t perm)
 {
 	if (vq->deny) {
 		vq->deny = false;
@@ -49,7 +49,7 @@ static enum vq_status miss(struct vq *vq, uint64_t iova, uint8_t perm)
  * Note every page that is missing in [iova, iova + len) while there is room to note it: a guest may
  * ask for four gigabytes that it has not mapped.
  */
-static enum vq_status misses(
+static enum vq_status note_misses(
 	struct vq *vq, struct gm_iotlb_cache *cache, uint64_t iova, uint64_t len, uint8_t perm)
 {
 	enum vq_status status = VQ_CHAIN;
@@ -58,7 +58,7 @@ static enum vq_status misses(
 		uint64_t piece = len;
 
 		if (!gm_iotlb_at(vq->view, cache, iova, perm, &piece)) {
-			status = miss(vq, iova, perm);
+			status = note_miss(vq, iova, perm);
 			if (status != VQ_MISS || vq->nmisses == VQ_MAX_MISSES)
 				return status;
 			piece = RW_MIN(len, (~iova & PAGE_MASK) + 1);
@@ -81,7 +81,7 @@ enum vq_status vq_walk_iova(struct vq_walk *w, uint64_t iova, uint32_t len)
 		uint8_t *p = gm_iotlb_at(vq->view, &vq->tlb_cache, iova, perm, &piece);
 
 		if (!p)
-			return misses(vq, &vq->tlb_cache, iova, len, perm);
+			return note_misses(vq, &vq->tlb_cache, iova, len, perm);
 		if (w->nsegs >= vq_max_segs(vq->num))
 			return VQ_BAD_FORM;
 		w->segs[w->nsegs++] = (struct rw_seg){.data = p, .len = (uint32_t)piece};
@@ -117,7 +117,7 @@ static enum vq_status table_ok(struct vq_walk *w, struct vq_desc d, const unsign
 		return VQ_CHAIN;
 	if (d.addr + (d.len - 1) < d.addr)
 		return VQ_BAD_ADDR;
-	return misses(w->vq, &w->vq->tlb_table_cache, d.addr, d.len, GM_READ);
+	return note_misses(w->vq, &w->vq->tlb_table_cache, d.addr, d.len, GM_READ);
 }
 
 /* Where `addr` of a table is. */
@@ -170,8 +170,8 @@ RW_ALWAYS_INLINE enum vq_status indirect_split(
 
 		if (next == VQ_CHAIN)
 			next = vq_walk_add(w, entry, mode);
-		status = vq_walk_found(status, next, mode);
-		if (!vq_walk_goes_on(status, mode) || !(entry.flags & VRING_DESC_F_NEXT))
+		status = vq_walk_combine(status, next, mode);
+		if (!vq_walk_continues(status, mode) || !(entry.flags & VRING_DESC_F_NEXT))
 			return status;
 		i = entry.next;
 		if (i >= n)
@@ -189,13 +189,13 @@ RW_ALWAYS_INLINE enum vq_status indirect_packed(
 
 	if (status != VQ_CHAIN)
 		return status;
-	for (uint32_t i = 0; i < n && vq_walk_goes_on(status, mode); i++) {
+	for (uint32_t i = 0; i < n && vq_walk_continues(status, mode); i++) {
 		struct vq_desc entry;
 		enum vq_status next = indirect_load(w, d.addr, i, mode, &entry);
 
 		if (next == VQ_CHAIN)
 			next = vq_walk_add(w, entry, mode);
-		status = vq_walk_found(status, next, mode);
+		status = vq_walk_combine(status, next, mode);
 	}
 	return status;
 }

@@ -82,7 +82,7 @@ static void this_machine_is_asked_without_harm(void **state)
 	node = rw_numa_node_of(at);
 	assert_true(node >= RW_NUMA_UNKNOWN);
 	assert_true(rw_numa_node_of_cpu(0) >= RW_NUMA_UNKNOWN);
-	rw_pages_place(&pages, node);
+	rw_pages_bind(&pages, node);
 	assert_int_equal(*at, 1);
 	rw_pages_free(&pages);
 }
@@ -107,17 +107,17 @@ static void the_kernels_answers_are_understood(void **state)
 	node = rw_numa_kernel.node_of(at + 5000);
 	assert_true(node >= RW_NUMA_UNKNOWN && node < 1024);
 	if (node >= 0) {
-		ret = rw_numa_kernel.place(pages.map, pages.len, node);
+		ret = rw_numa_kernel.bind(pages.map, pages.len, node);
 		assert_true(!ret || ret == -EPERM || ret == -ENOSYS);
 		assert_int_equal(rw_numa_kernel.node_of(at + 5000), node);
 	}
 	for (int i = 0; i < 10000; i++)
 		assert_int_equal(at[i], 0x5a);
-	ret = rw_numa_kernel.place(pages.map, pages.len, RW_NUMA_UNKNOWN);
+	ret = rw_numa_kernel.bind(pages.map, pages.len, RW_NUMA_UNKNOWN);
 	assert_true(!ret || ret == -EPERM || ret == -ENOSYS);
-	assert_true(rw_numa_kernel.place(pages.map, pages.len, -2) < 0);
-	assert_true(rw_numa_kernel.place(pages.map, pages.len, 1023) < 0); /* no such node */
-	assert_true(rw_numa_kernel.place(pages.map, pages.len, 1024) < 0);
+	assert_true(rw_numa_kernel.bind(pages.map, pages.len, -2) < 0);
+	assert_true(rw_numa_kernel.bind(pages.map, pages.len, 1023) < 0); /* no such node */
+	assert_true(rw_numa_kernel.bind(pages.map, pages.len, 1024) < 0);
 	assert_int_equal(rw_numa_kernel.node_of_cpu(100000), RW_NUMA_UNKNOWN);
 	rw_pages_free(&pages);
 }
@@ -128,7 +128,7 @@ static struct {
 	void *p;
 	size_t len;
 	int node, calls;
-} placed;
+} bound;
 
 static int play_node_of_cpu(unsigned cpu)
 {
@@ -143,10 +143,10 @@ static int play_node_of(const void *p)
 
 static int play_place(void *p, size_t len, int node)
 {
-	placed.p = p;
-	placed.len = len;
-	placed.node = node;
-	placed.calls++;
+	bound.p = p;
+	bound.len = len;
+	bound.node = node;
+	bound.calls++;
 	return node == 3 ? -EPERM : 0;
 }
 
@@ -161,18 +161,18 @@ static void another_machine_can_be_played(void **state)
 	rw_numa_use(&ops);
 	assert_int_equal(rw_numa_node_of_cpu(5), 1);
 	assert_int_equal(rw_numa_node_of(at), 1);
-	assert_int_equal(rw_pages_place(&pages, 2), 0);
-	assert_ptr_equal(placed.p, pages.map);
-	assert_int_equal(placed.len, pages.len);
-	assert_int_equal(placed.node, 2);
-	assert_int_equal(rw_pages_place(&pages, 3), -EPERM);
+	assert_int_equal(rw_pages_bind(&pages, 2), 0);
+	assert_ptr_equal(bound.p, pages.map);
+	assert_int_equal(bound.len, pages.len);
+	assert_int_equal(bound.node, 2);
+	assert_int_equal(rw_pages_bind(&pages, 3), -EPERM);
 	/* An unknown node is no node. */
-	assert_int_equal(rw_pages_place(&pages, RW_NUMA_UNKNOWN), 0);
-	assert_int_equal(placed.calls, 2);
-	/* What was placed goes back without a preference. */
+	assert_int_equal(rw_pages_bind(&pages, RW_NUMA_UNKNOWN), 0);
+	assert_int_equal(bound.calls, 2);
+	/* What was bound goes back without a preference. */
 	rw_pages_free(&pages);
-	assert_int_equal(placed.calls, 3);
-	assert_int_equal(placed.node, RW_NUMA_UNKNOWN);
+	assert_int_equal(bound.calls, 3);
+	assert_int_equal(bound.node, RW_NUMA_UNKNOWN);
 	rw_numa_use(NULL);
 }
 

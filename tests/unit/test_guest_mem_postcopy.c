@@ -194,14 +194,14 @@ static void a_map_that_is_cut_off_keeps_nobody_waiting_and_fills_no_page(void **
 		assert_int_equal(next_fault(ufd, PAGE), (uintptr_t)host + i * PAGE);
 	}
 	assert_int_equal(host[3 * PAGE], 'x');
-	gm_map_cut(map, ufd);
+	gm_map_detach(map, ufd);
 	assert_int_equal(toucher_join(&t[0]), 0);
 	assert_int_equal(toucher_join(&t[1]), 0);
 	host[2 * PAGE] = 1;
 	assert_int_equal(host[3 * PAGE], 0);
 	/* The file has the one page that it had. */
 	assert_int_equal(lseek(fd, 0, SEEK_DATA), 3 * PAGE);
-	gm_map_cut(map, ufd); /* harmless */
+	gm_map_detach(map, ufd); /* harmless */
 	gm_map_free(map);
 	close(ufd);
 	close(fd);

@@ -26,8 +26,8 @@ int rw_numa_node_of(const void *p);
  */
 struct rw_pages {
 	void *map;
-	size_t len;  /* bytes */
-	bool placed; /* on a node, at some time */
+	size_t len; /* bytes */
+	bool bound; /* to a node, at some time */
 };
 
 /* `size` bytes, zero, aligned to a cache line, with `*pages` for the functions below; or NULL. */
@@ -42,14 +42,14 @@ void rw_guard(void *p, size_t len);
  * Have these pages on a node, the present ones and those still to be used; pointers stay. Whoever uses
  * them meanwhile only waits. 0 or -errno: they are where they were.
  */
-int rw_pages_place(struct rw_pages *pages, int node);
+int rw_pages_bind(struct rw_pages *pages, int node);
 
 /* What all this asks of the machine; tests play one with several nodes. */
 struct rw_numa_ops {
 	int (*node_of_cpu)(unsigned cpu);
 	int (*node_of)(const void *p);
 	/* Whole pages; RW_NUMA_UNKNOWN: back to where whoever uses them is. 0 or -errno. */
-	int (*place)(void *p, size_t len, int node);
+	int (*bind)(void *p, size_t len, int node);
 };
 
 /* The kernel. */

@@ -58,6 +58,9 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PR
 char *ctl_answer(
 	const struct ctl_method *methods, size_t nmethods, void *ctx, const char *text, size_t len);
 
+/* The response that carries `fail` and no id, as a new string; NULL: no memory. */
+char *ctl_error_text(const struct ctl_failure *fail);
+
 struct ctl_server;
 
 /*

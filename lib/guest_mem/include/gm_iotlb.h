@@ -35,7 +35,7 @@ struct gm_iotlb_entry {
 
 /* Immutable while a worker may hold it. By iova, not overlapping. */
 struct gm_iotlb_view {
-	uint64_t generation; /* not 0, and no other view's ever: a memo of another one is void */
+	uint64_t generation; /* not 0, and no other view's ever: a cache of another one is void */
 	struct gm_iotlb_view *retired_next; /* control's alone */
 	uint32_t n;
 	struct gm_iotlb_entry entries[];
@@ -78,7 +78,7 @@ const struct gm_iotlb_view *gm_iotlb_view(const struct gm_iotlb *tlb);
 const struct gm_iotlb_entry *gm_iotlb_find(const struct gm_iotlb_view *view, uint64_t iova);
 
 /*
- * A memo of what was looked up last, one for each user and thread; zero-initialised it is empty. It is void
+ * A cache of what was looked up last, one for each user and thread; zero-initialised it is empty. It is void
  * under another generation.
  */
 struct gm_iotlb_cache {

@@ -16,6 +16,8 @@
  * Thread: gm_map_* and gm_linear_* belong to the control thread; gm_at, gm_read and the other
  * look-ups may run anywhere while the caller keeps the map alive.
  */
+#include <sys/types.h>
+
 #include "rw_base.h"
 
 /* What vhost-user allows with CONFIGURE_MEM_SLOTS; a single SET_MEM_TABLE carries 8. */
@@ -29,7 +31,23 @@ struct gm_region_desc {
 	uint64_t mmap_offset; /* where the region starts in its file; need not be page-aligned */
 };
 
-struct gm_backing; /* one file mapping, shared by every map that has the region */
+/*
+ * A file mapping, shared by every map that has the region. A map has a backing once at most, so an
+ * address of ours belongs to one region. The descriptor stays open: a range that crosses two
+ * backings is mapped a second time from both (gm_linear_get), and a resent table is recognised by
+ * its file. Private to lib/guest_mem.
+ */
+struct gm_backing {
+	uint32_t refs; /* maps that have a region on it; control thread only */
+	int fd;        /* our duplicate */
+	dev_t dev;     /* which file it is */
+	ino_t ino;
+	uint64_t offset;    /* file offset of map_base, a multiple of page_size */
+	uint64_t page_size; /* of the file: 4 KiB, or the huge page size */
+	uint8_t *map_base;
+	size_t map_len; /* a multiple of page_size */
+	bool watched;   /* by a userfaultfd: gm_map_watch */
+};
 
 /* A mapped region. `host` is where `gpa` and `uva` are in our address space. */
 struct gm_region {
@@ -38,7 +56,7 @@ struct gm_region {
 	uint64_t uva;
 	uint8_t *host;
 	struct gm_backing *backing;
-	uint32_t again; /* times that gm_map_add added it again */
+	uint32_t readds; /* how often gm_map_add added it after the first time */
 };
 
 struct gm_map {
@@ -87,8 +105,8 @@ static inline void *gm_at(
 	return gm_at_slow(map, cache, gpa, len);
 }
 
-/* Whether [gpa, gpa + len), not empty, is all in the region used last: then it is at gm_memo_at. */
-static inline bool gm_memo_has(const struct gm_cache *cache, uint64_t gpa, uint32_t len)
+/* Whether [gpa, gpa + len), not empty, is all in the region used last: then it is at gm_cache_at. */
+static inline bool gm_cache_has(const struct gm_cache *cache, uint64_t gpa, uint32_t len)
 {
 	uint64_t off = gpa - cache->gpa;
 
@@ -96,10 +114,15 @@ static inline bool gm_memo_has(const struct gm_cache *cache, uint64_t gpa, uint3
 	return off < cache->size && (uint64_t)len - 1 < cache->size - off;
 }
 
-static inline uint8_t *gm_memo_at(const struct gm_cache *cache, uint64_t gpa)
+static inline uint8_t *gm_cache_at(const struct gm_cache *cache, uint64_t gpa)
 {
 	return cache->host + (gpa - cache->gpa);
 }
+
+/* The region that holds user address `uva`, or NULL. */
+const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva);
+/* The index in map->by_uva of that region, or map->nregions. */
+uint32_t gm_uva_index(const struct gm_map *map, uint64_t uva);
 
 /* Copy `len` bytes at guest-physical `gpa`, across regions if need be. 0 or -EFAULT. */
 int gm_read(const struct gm_map *map, uint64_t gpa, void *dst, uint64_t len);
@@ -150,7 +173,7 @@ void gm_map_unwatch(const struct gm_map *map, int ufd);
  * fill them with zeros, which the guest would take for its memory. So what was watched becomes memory of
  * our own, without the guest: good for letting threads finish, then for gm_map_free.
  */
-void gm_map_cut(const struct gm_map *map, int ufd);
+void gm_map_detach(const struct gm_map *map, int ufd);
 
 /* What the front-end means by an address of a ring. */
 enum gm_kind {

@@ -69,7 +69,7 @@ struct vu_ops {
 	 *
 	 * False: not yet, a thread waits for a page of the guest (postcopy). The session then reads
 	 * nothing until the owner calls vu_session_retry, and asks again. When the session ends, it
-	 * cuts the memory off (gm_map_cut) and asks a last time: the answer must be true.
+	 * detaches the memory (gm_map_detach) and asks a last time: the answer must be true.
 	 */
 	bool (*rings_pause)(void *dev, unsigned first, unsigned n);
 	/*

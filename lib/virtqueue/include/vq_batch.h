@@ -15,9 +15,9 @@
 RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d, uint16_t id,
 	struct rw_seg *seg, struct vq_chain *chain, const bool writable)
 {
-	if (rw_unlikely(!gm_memo_has(memo, d.addr, d.len)))
+	if (rw_unlikely(!gm_cache_has(memo, d.addr, d.len)))
 		return false;
-	seg->data = gm_memo_at(memo, d.addr);
+	seg->data = gm_cache_at(memo, d.addr);
 	seg->len = d.len;
 	chain->id = id;
 	chain->ndesc = 1;

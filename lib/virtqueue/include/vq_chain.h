@@ -91,9 +91,9 @@ RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, str
 
 	if (rw_unlikely((d.flags & kind.mask) != kind.want))
 		return false;
-	if (rw_unlikely(!gm_memo_has(&vq->cache, d.addr, d.len)))
+	if (rw_unlikely(!gm_cache_has(&vq->cache, d.addr, d.len)))
 		return false;
-	*seg = (struct rw_seg){.data = gm_memo_at(&vq->cache, d.addr), .len = d.len};
+	*seg = (struct rw_seg){.data = gm_cache_at(&vq->cache, d.addr), .len = d.len};
 	out->ndesc = 1;
 	out->nsegs = 1;
 	out->len = d.len;
@@ -111,14 +111,14 @@ enum vq_status vq_walk_indirect_split(struct vq_walk *w, struct vq_desc d);
 enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d);
 
 /* What a walk has found when `found` is followed by `next`: only a miss lets it go on. */
-RW_ALWAYS_INLINE enum vq_status vq_walk_found(
+RW_ALWAYS_INLINE enum vq_status vq_walk_combine(
 	enum vq_status found, enum vq_status next, const unsigned mode)
 {
 	return (mode & VQ_SLOW) && next == VQ_CHAIN ? found : next;
 }
 
 /* Whether a walk that has found `found` goes on. */
-RW_ALWAYS_INLINE bool vq_walk_goes_on(enum vq_status found, const unsigned mode)
+RW_ALWAYS_INLINE bool vq_walk_continues(enum vq_status found, const unsigned mode)
 {
 	return found == VQ_CHAIN || ((mode & VQ_SLOW) && found == VQ_MISS);
 }

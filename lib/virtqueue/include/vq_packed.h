@@ -91,7 +91,7 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 			else
 				status = vq_walk_add(w, d, mode);
 			if (mode & VQ_SLOW)
-				status = vq_walk_found(found, status, mode);
+				status = vq_walk_combine(found, status, mode);
 		}
 		vq_packed_advance(vq, &c, 1);
 		if (rw_likely(!(d.flags & VRING_DESC_F_NEXT))) {

@@ -83,10 +83,10 @@ RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i, con
 		enum vq_status status;
 
 		if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
-			return vq_walk_found(found, vq_split_indirect(w, d, mode), mode);
+			return vq_walk_combine(found, vq_split_indirect(w, d, mode), mode);
 		status = vq_walk_add(w, d, mode);
 		if (mode & VQ_SLOW)
-			status = found = vq_walk_found(found, status, mode);
+			status = found = vq_walk_combine(found, status, mode);
 		if ((mode & VQ_SLOW) && status == VQ_MISS && (d.flags & VRING_DESC_F_NEXT))
 			status = VQ_CHAIN;
 		if (rw_unlikely(status != VQ_CHAIN) || rw_likely(!(d.flags & VRING_DESC_F_NEXT)))
