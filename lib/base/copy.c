@@ -12,12 +12,12 @@ static void copy_libc(void *dst, const void *src, size_t n)
 #include <cpuid.h>
 #include <immintrin.h>
 
-/* From here on the C library, which knows the CPU's caches, does as well. */
+/* For longer copies the C library is as fast: it knows the sizes of the CPU's caches. */
 #define LONG 4096
 
 /*
- * Whole registers, the last of which overlaps the one before. After the first one the destination is
- * aligned: a store that crosses lines costs two. `load`, `store` move `width` bytes.
+ * Whole registers, the last of which overlaps the one before. After the first one the destination
+ * is aligned: a store that crosses lines costs two. `load`, `store` move `width` bytes.
  */
 #define COPY_BODY(width, load, store)                            \
 	uint8_t *to = dst;                                       \
@@ -63,8 +63,8 @@ __attribute__((target("avx2"))) static void copy_avx2(void *dst, const void *src
 }
 
 /*
- * The first Intel CPUs with AVX-512 slow down while 64-byte registers are in use; those that have VBMI2,
- * as AMD's have from the start, do not.
+ * The first Intel CPUs with AVX-512 slow down while 64-byte registers are in use; those that have
+ * VBMI2, as AMD's have from the start, do not.
  */
 static bool has_avx512(void)
 {

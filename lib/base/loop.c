@@ -117,7 +117,7 @@ static void timers_run(struct rw_loop *loop)
 
 		rw_timer_stop(loop, t);
 		if (t->period_ms) {
-			/* A late loop skips beats rather than firing a salvo. */
+			/* A late loop skips the periods that it missed. */
 			t->expires_ms = RW_MAX(t->expires_ms + t->period_ms, now + 1);
 			timer_insert(loop, t);
 		}

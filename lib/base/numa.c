@@ -15,7 +15,10 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, len) ((void)(p), (void)(len))
 #endif
 
-/* Blocks begin at different lines of their pages, 32 of 4 KiB. Odd in pairs of lines: all come in turn. */
+/*
+ * Blocks begin at different lines of their pages, 32 of 4 KiB. The step is an odd number of pairs
+ * of lines: every offset is used.
+ */
 #define COLOUR_STEP (5 * 2 * RW_CACHE_LINE)
 
 static int kernel_node_of_cpu(unsigned cpu)
@@ -30,7 +33,9 @@ static int kernel_node_of(const void *p)
 	void *page = (void *)((uintptr_t)p & ~(uintptr_t)(rw_page_size() - 1));
 	int status = -ENOENT;
 
-	/* Without target nodes it only tells. Unlike get_mempolicy it leaves absent pages absent. */
+	/*
+	 * Without target nodes it only tells. Unlike get_mempolicy it leaves absent pages absent.
+	 */
 	if (move_pages(0, 1, &page, NULL, &status, 0) || status < 0)
 		return RW_NUMA_UNKNOWN;
 	return status;
@@ -143,7 +148,7 @@ void rw_pages_free(struct rw_pages *pages)
 	if (!pages->map)
 		return;
 	ASAN_UNPOISON_MEMORY_REGION(pages->map, pages->len);
-	/* Whoever gets these pages next has no part in this. */
+	/* The next owner of these pages expects the default policy. */
 	if (pages->bound)
 		numa()->bind(pages->map, pages->len, RW_NUMA_UNKNOWN);
 	free(pages->map);

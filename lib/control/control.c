@@ -214,8 +214,8 @@ static void client_read(struct client *c)
 }
 
 /*
- * Answer one line, send, and settle what to wait for. A client with more lines continues in a
- * timer, behind whatever else the loop has to do.
+ * Answer one line, send, and set the events to wait for. A client with more lines continues in a
+ * timer, after whatever else the loop has to do.
  */
 static void client_turn(void *arg)
 {
@@ -269,7 +269,7 @@ static int client_new(struct ctl_server *srv, int fd)
 	return ret;
 }
 
-/* One line that says why, then the end. */
+/* Send one line that says why, then close. */
 static void refuse(int fd, const char *why)
 {
 	struct ctl_failure fail;
@@ -277,7 +277,7 @@ static void refuse(int fd, const char *why)
 
 	ctl_fail(&fail, CTL_ERR_FAILED, "%s", why);
 	text = ctl_error_text(&fail);
-	/* A new connection has room for a line; who has left already misses nothing. */
+	/* A new connection has room for a line. */
 	if (!text || send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 ||
 		send(fd, "\n", 1, MSG_NOSIGNAL) < 0)
 		rw_debug("control: could not tell a client why it is refused");
@@ -289,7 +289,7 @@ static void server_accept_again(void *arg)
 {
 	struct ctl_server *srv = arg;
 
-	/* A failure leaves the control socket send_failed; the switch goes on. */
+	/* Without it no client is accepted any more; the switch continues. */
 	if (rw_loop_mod(srv->loop, &srv->listener, EPOLLIN))
 		rw_error("control: cannot accept clients any more");
 }

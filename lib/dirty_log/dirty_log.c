@@ -98,10 +98,11 @@ static void set_bytes(const struct dl_log *log, uint64_t at, uint64_t bits)
 }
 
 /*
- * Always the atomic OR, never a look first whether the bits are set: such a look could be carried out
- * before our write to the page is visible, see a mark that the front-end clears at that moment, and so
- * leave a page that it copies without our write. The OR comes before or after its exchange: after, the
- * mark stays; before, the exchange reads it and with it, by release, all we wrote.
+ * Always an atomic OR, never a load first to see whether the bits are set: the CPU could carry out
+ * that load before our write to the page is visible, read a bit that the front-end clears at that
+ * moment, and so leave a page that it copies without our write. The OR comes before or after the
+ * front-end's exchange. After it, the bit stays set; before it, the exchange reads the bit and with
+ * it, by release order, all that we wrote.
  *
  * Bit 0 of a word is bit 0 of its first byte: little-endian, as every host we run on.
  */

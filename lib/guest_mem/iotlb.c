@@ -7,12 +7,14 @@
 
 struct gm_iotlb {
 	struct gm_iotlb_view *view;    /* the present one; stored with release order */
-	struct gm_iotlb_view *retired; /* workers may still look at these */
+	struct gm_iotlb_view *retired; /* workers may still read these */
 	unsigned nretired;
 	uint64_t age; /* of the last update */
 };
 
-/* One series for all IOTLBs: a memo that outlives its IOTLB cannot match a view of the next one. */
+/*
+ * One series for all IOTLBs: a cache that outlives its IOTLB cannot match a view of the next one.
+ */
 static uint64_t next_generation(void)
 {
 	static uint64_t last;
@@ -109,8 +111,8 @@ static void append_part(
 }
 
 /*
- * Append what of `from` lies below `first`. `*at`, an index of `from`, moves to the first entry that
- * reaches to `first` or beyond.
+ * Append what of `from` lies below `first`. `*at`, an index of `from`, moves to the first entry
+ * that reaches to `first` or beyond.
  */
 static void append_below(
 	struct gm_iotlb_view *to, const struct gm_iotlb_view *from, uint64_t first, uint32_t *at)
@@ -179,8 +181,8 @@ static void append_resolved(
 }
 
 /*
- * Forget the oldest until `view` is not too large. The parts of one update have the same age: a pass
- * takes all it needs of the oldest, and seldom is there a second one.
+ * Forget the oldest until `view` is not too large. The parts of one update have the same age: a
+ * pass takes all it needs of the oldest, and seldom is there a second one.
  */
 static void evict(struct gm_iotlb_view *view)
 {
@@ -254,7 +256,7 @@ int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size)
 
 	if (!size || last < iova)
 		last = UINT64_MAX;
-	/* A strict guest unmaps far more than it ever made us look at. */
+	/* A guest in strict mode unmaps many ranges that we never looked up. */
 	if (!view_find(old, iova, last))
 		return 0;
 	view = view_new((size_t)old->n + 1);
@@ -272,7 +274,7 @@ void gm_iotlb_remap(struct gm_iotlb *tlb, const struct gm_map *map)
 	struct gm_iotlb_view *view = tlb->view;
 	uint32_t kept = 0;
 
-	/* In index, as nobody looks: so it needs no memory, and no pointer of the old map survives. */
+	/* In place, as no worker reads it: no memory is needed, and no old pointer survives. */
 	for (uint32_t i = 0; i < view->n; i++) {
 		struct gm_iotlb_entry e = view->entries[i];
 		uint64_t len = e.size;
@@ -305,7 +307,10 @@ RW_NOINLINE void *gm_iotlb_at_slow(const struct gm_iotlb_view *view, struct gm_i
 		.host = e->host,
 		.perm = e->perm};
 	off = iova - e->iova;
-	/* Pages that were mapped one by one are often neighbours in memory too: one segment, not many. */
+	/*
+	 * Pages that were mapped one by one are often neighbours in memory too: one segment, not
+	 * many.
+	 */
 	for (e++; e < end && merged.size - off < *len; e++) {
 		if (e->iova - merged.iova != merged.size || e->host != merged.host + merged.size ||
 			(perm & ~e->perm))

@@ -11,7 +11,9 @@ struct piece {
 	uint64_t len;
 };
 
-/* A extent of the range that lies in one file, in order: what one mmap covers. */
+/*
+ * An extent: consecutive bytes of the range that are consecutive in one file. One mmap covers it.
+ */
 struct extent {
 	const struct gm_backing *backing;
 	uint64_t offset; /* in the file */
@@ -31,8 +33,8 @@ static uint64_t piece_file_offset(const struct piece *p)
 }
 
 /*
- * What `addr` is, and at most `len` bytes from there. An I/O virtual address goes by the front-end's user
- * address, as everything in the IOTLB does.
+ * The piece at `addr`, at most `len` bytes long. An I/O virtual address is resolved through the
+ * front-end's user address, as everything in the IOTLB is.
  */
 static int piece_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct piece *out)
 {
@@ -61,8 +63,8 @@ static int piece_at(const struct gm_space *space, uint64_t addr, uint64_t len, s
 }
 
 /*
- * Whether [addr, addr + len) is all there, and the first `*contiguous` bytes of it contiguous in our
- * mappings, from `*host` on. 0, -EFAULT, or -EAGAIN for `*missing`.
+ * Check that all of [addr, addr + len) is mapped. Its first `*contiguous` bytes are contiguous in
+ * our mappings, from `*host` on. 0, -EFAULT, or -EAGAIN for `*missing`.
  */
 static int range_check(const struct gm_space *space, uint64_t addr, uint64_t len, uint8_t **host,
 	uint64_t *contiguous, uint64_t *missing)
@@ -93,7 +95,7 @@ static int range_check(const struct gm_space *space, uint64_t addr, uint64_t len
 }
 
 /*
- * The extent that begins at `addr`: neighbouring pieces belong to the same extent while they continue in the
+ * The extent that begins at `addr`. Neighbouring pieces belong to it while they continue in the
  * same file, whatever page they meet in.
  */
 static int extent_at(const struct gm_space *space, uint64_t addr, uint64_t len, struct extent *out)

@@ -51,7 +51,7 @@ static struct gm_backing *backing_new(const struct gm_region_desc *d, int fd, co
 		(off_t)b->offset);
 	if (b->map_base == MAP_FAILED)
 		goto err_close;
-	/* A guest's memory has no place in a core dump of the switch, nor in a child. */
+	/* Keep a guest's memory out of core dumps and of children. */
 	madvise(b->map_base, b->map_len, MADV_DONTDUMP);
 	madvise(b->map_base, b->map_len, MADV_DONTFORK);
 	return b;

@@ -28,14 +28,14 @@ static void backing_unwatch(struct gm_backing *b, int ufd)
 {
 	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
 
-	/* Can fail only when there is nothing to undo; it wakes who waits there. */
+	/* Fails only when there is nothing to undo; wakes the threads that wait there. */
 	(void)ioctl(ufd, UFFDIO_UNREGISTER, &range);
 	b->watched = false;
 }
 
 int gm_map_watch(const struct gm_map *map, int ufd)
 {
-	/* What another map has watched already stays so, whatever becomes of the rest. */
+	/* A backing that another map has registered stays registered if this call fails. */
 	bool mine[GM_MAX_REGIONS] = {false};
 
 	for (uint32_t i = 0; i < map->nregions; i++) {
@@ -66,8 +66,8 @@ void gm_map_unwatch(const struct gm_map *map, int ufd)
 }
 
 /*
- * Zeros of our own in place of the file. Who waits there looks again when it is woken, and finds them. False: no
- * memory for the page tables.
+ * Replace the mapping of the file by zero pages of our own. A thread that waits there is woken,
+ * retries and finds them. False: no memory for the page tables.
  */
 static bool backing_detach(struct gm_backing *b, int ufd)
 {
@@ -87,7 +87,10 @@ void gm_map_detach(const struct gm_map *map, int ufd)
 	for (uint32_t i = 0; i < map->nregions; i++) {
 		struct gm_backing *b = map->regions[i].backing;
 
-		/* A thread that waits for ever would be worse than a page of the guest that is lost. */
+		/*
+		 * A thread that waits for ever would be worse than a page of the guest that is
+		 * lost.
+		 */
 		if (b->watched && !backing_detach(b, ufd))
 			backing_unwatch(b, ufd);
 	}

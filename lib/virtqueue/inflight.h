@@ -40,7 +40,9 @@ struct inflight_split {
 	struct inflight_split_desc desc[];
 };
 
-/* Copies of the descriptors that were taken, linked by `next` to chains, and a list of free ones. */
+/*
+ * Copies of the descriptors that were taken, linked by `next` to chains, and a list of free ones.
+ */
 struct inflight_packed_desc {
 	uint8_t inflight; /* heads only, as are last, num and counter */
 	uint8_t padding;
@@ -54,7 +56,7 @@ struct inflight_packed_desc {
 	uint64_t addr;
 };
 
-/* A position in the ring, twice: ahead of the publication and after it. */
+/* The used position: `used_*` is stored before a batch is published, `old_used_*` after it. */
 union inflight_used {
 	struct {
 		uint16_t used_idx;
@@ -64,8 +66,8 @@ union inflight_used {
 		uint8_t padding[2];
 	};
 	/*
-	 * An index and its wrap counter belong together: a kill between the two would leave a
-	 * position half a lap or more away. So they are stored at once.
+	 * An index and its wrap counter are stored at once: a kill between two stores would leave a
+	 * position half a lap or more away.
 	 */
 	uint64_t word;
 };
@@ -98,12 +100,12 @@ struct vq_inflight {
 		struct inflight_split *split;
 		struct inflight_packed *packed;
 	};
-	uint64_t counter;         /* of the next chain */
-	uint16_t resume;          /* from vq->done on: chains (packed: entries) of a predecessor */
-	uint16_t last_batch_head; /* split */
-	uint16_t free_head; /* packed, as are the rest; an index beyond the ring ends the list */
-	uint16_t old_free_head;
-	struct vq_cursor old_used;
+	uint64_t counter;          /* of the next chain */
+	uint16_t resume;           /* from vq->done on: chains (packed: entries) of a predecessor */
+	uint16_t last_batch_head;  /* split */
+	uint16_t free_head;        /* packed; an index beyond the ring ends the list */
+	uint16_t old_free_head;    /* packed */
+	struct vq_cursor old_used; /* packed */
 	uint16_t *head_at; /* by position in the ring: the head, or the first entry in the record */
 	struct inflight_entry *entries; /* NULL for a split ring */
 };

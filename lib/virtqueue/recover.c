@@ -39,7 +39,8 @@ struct chain {
 struct recovery {
 	struct chain *chains; /* in flight, room for all entries */
 	uint16_t n;
-	uint8_t *seen; /* split: 1: in flight, 2: said so, but was published; packed: see below */
+	/* split: 1: in flight, 2: said so, but was published; packed: see packed_read */
+	uint8_t *seen;
 };
 
 static int by_counter(const void *a, const void *b)
@@ -240,7 +241,7 @@ static void packed_unuse(struct vq *vq, struct vq_cursor at, const struct inflig
 	vq_log_written(vq, word, sizeof(*word));
 }
 
-/* Give the chains their places in the ring. */
+/* Give the chains their positions in the ring. */
 static void packed_positions(struct vq *vq, const struct recovery *rd)
 {
 	struct vq_inflight *fl = vq->inflight;

@@ -39,7 +39,7 @@ static int32_t packed_in_flight(const struct vq *vq)
 	return n <= vq->num ? n : -1;
 }
 
-/* Where a packed ring goes on, from the base. */
+/* Where a packed ring continues, from the base. */
 static int packed_position(struct vq *vq, uint32_t base)
 {
 	uint16_t used = (uint16_t)(base >> 16);
@@ -47,9 +47,9 @@ static int packed_position(struct vq *vq, uint32_t base)
 	vq->next = (struct vq_cursor){.idx = base & BASE_IDX_MASK, .wrap = !!(base & BASE_WRAP)};
 	vq->done = (struct vq_cursor){.idx = used & BASE_IDX_MASK, .wrap = !!(used & BASE_WRAP)};
 	/*
-	 * DPDK's virtio-user says only where the driver is, 0x8000 for a fresh ring. Taken by the
-	 * letter that is a used position a whole lap or more behind: impossible, but for a ring
-	 * that is in flight to the last entry.
+	 * DPDK's virtio-user gives only the driver's position, 0x8000 for a new ring. Taken
+	 * literally that is a used position a whole lap or more behind, which is impossible unless
+	 * every entry of the ring is in flight.
 	 */
 	if (!used && vq->next.wrap)
 		vq->done = vq->next;
@@ -69,10 +69,11 @@ static int split_position(struct vq *vq, uint32_t base)
 }
 
 /*
- * Say when the driver is to kick: `flags` as they stand in the ring, and with the event index of a split
- * one the index that it passes then. A packed one goes by its flags alone: it kicks for each batch.
+ * Enable or disable kicks: `flags` as they stand in the ring; in a split ring with the event index
+ * the driver kicks when it passes index `at`. A packed ring uses the flags alone: a kick for each
+ * batch.
  */
-static void kicks_set(struct vq *vq, bool packed, uint16_t flags, uint16_t at)
+static void notify_set(struct vq *vq, bool packed, uint16_t flags, uint16_t at)
 {
 	uint16_t *to = packed ? &vq->device->flags : &vq->used->flags;
 
@@ -87,10 +88,10 @@ static void kicks_set(struct vq *vq, bool packed, uint16_t flags, uint16_t at)
 	vq_log_flush(vq);
 }
 
-/* The index just passed comes round again after 65536 buffers. */
+/* With the event index: the driver passes an index that it just passed after 65536 buffers. */
 void vq_disable_notify(struct vq *vq, bool packed)
 {
-	kicks_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_DISABLE : VRING_USED_F_NO_NOTIFY,
+	notify_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_DISABLE : VRING_USED_F_NO_NOTIFY,
 		(uint16_t)(vq->next.idx - 1));
 }
 
@@ -98,10 +99,10 @@ bool vq_enable_notify(struct vq *vq, bool packed)
 {
 	if (vq->broken)
 		return true;
-	kicks_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_ENABLE : 0, vq->next.idx);
+	notify_set(vq, packed, packed ? VRING_PACKED_EVENT_FLAG_ENABLE : 0, vq->next.idx);
 	/*
-	 * Pairs with the barrier between the driver's publishing a chain and its reading our wish
-	 * (2.7.13.4, 2.8.21.3): one of us sees what the other one wrote.
+	 * Pairs with the driver's barrier between publishing a chain and reading our suppression
+	 * state (2.7.13.4, 2.8.21.3): one of us sees what the other one wrote.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (packed)

@@ -64,8 +64,9 @@ static inline void rw_prefetch_write(const void *p)
 }
 
 /*
- * Pass the line of `p`, just written, on from this CPU's own caches to those that all share, where another
- * CPU finds it sooner. A hint, and a no-op on CPUs that do not know it: see rw_demotes in rw_copy.h.
+ * Move the line of `p`, just written, from this CPU's own caches to the shared one, where another
+ * CPU finds it sooner. A hint, and a no-op on CPUs that do not know it: see rw_demotes in
+ * rw_copy.h.
  */
 static inline void rw_demote(const void *p)
 {

@@ -3,7 +3,7 @@
 /*
  * Copying the payload of frames: tens to thousands of bytes, from lines that another CPU has just
  * written to lines that it will read. The program runs on any CPU of its architecture; the widest
- * registers that this one moves well are chosen at run time, once, by whoever keeps the pointer.
+ * registers that this one moves well are chosen once, at run time, by the owner of the pointer.
  *
  * Thread: any.
  */
@@ -20,14 +20,14 @@ struct rw_copy {
 };
 
 /*
- * The i-th way that this CPU knows, the best one first; NULL: there are no more. The last one, the C
- * library's memcpy, is always there.
+ * The i-th way that this CPU knows, the best one first; NULL: there are no more. The last one, the
+ * C library's memcpy, is always there.
  */
 const struct rw_copy *rw_copy_way(unsigned i);
 
 /*
- * A function whose code may use 64-byte registers. Who calls it has asked rw_is_wide, and has another one
- * for all other CPUs.
+ * A function whose code may use 64-byte registers. Its caller checks rw_is_wide first and has
+ * another function for other CPUs.
  */
 #if defined(__x86_64__)
 #define RW_WIDE __attribute__((target("avx512f")))
@@ -39,7 +39,7 @@ bool rw_is_wide(void);
 
 typedef uint8_t rw_line_bytes __attribute__((vector_size(RW_CACHE_LINE), aligned(1), may_alias));
 
-/* RW_CACHE_LINE bytes that do not overlap; `wide`, a constant, in RW_WIDE functions: one load and one store. */
+/* Copy RW_CACHE_LINE bytes that do not overlap. `wide`: with one load and one store; a constant. */
 RW_ALWAYS_INLINE void rw_copy_line(void *dst, const void *src, const bool wide)
 {
 	if (wide)

@@ -13,7 +13,7 @@
 enum rw_log_level {
 	RW_LOG_ERROR,   /* ringwayd cannot do what it was told to */
 	RW_LOG_WARNING, /* something is wrong, the switch goes on */
-	RW_LOG_INFO,    /* what an operator wants to know: ports come and go */
+	RW_LOG_INFO,    /* what an operator wants to know, such as a port that is added */
 	RW_LOG_DEBUG,   /* every protocol message */
 };
 

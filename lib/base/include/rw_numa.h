@@ -3,9 +3,9 @@
 /*
  * NUMA: which node a CPU and a piece of memory belong to, and memory that can be put on a node.
  *
- * All of it is advice. A machine with one node, a kernel without NUMA, a container that may not ask:
- * each of them works, and answers as one node, or with "unknown" (RW_NUMA_UNKNOWN), which callers treat
- * as "near". Only the control thread asks, when queues start or move.
+ * All of it is a hint. A machine with one node, a kernel without NUMA and a container that may not
+ * ask work as well: they answer as one node, or with RW_NUMA_UNKNOWN, which callers treat as near.
+ * Only the control thread asks, when queues start or move.
  */
 #include "rw_base.h"
 
@@ -21,8 +21,8 @@ int rw_numa_node_of_cpu(unsigned cpu);
 int rw_numa_node_of(const void *p);
 
 /*
- * Whole pages that nothing else lies in. The address within the first of them differs from one block
- * to the next, or the same field of a hundred blocks would compete for one set of the cache.
+ * A block of whole pages. Its first byte has another offset in its page than the block before:
+ * otherwise the same field of a hundred blocks would compete for one set of the cache.
  */
 struct rw_pages {
 	void *map;
@@ -39,16 +39,16 @@ void rw_pages_free(struct rw_pages *pages);
 void rw_guard(void *p, size_t len);
 
 /*
- * Have these pages on a node, the present ones and those still to be used; pointers stay. Whoever uses
- * them meanwhile only waits. 0 or -errno: they are where they were.
+ * Bind the pages to a node and move those that are present; pointers stay valid. A thread that uses
+ * one of them meanwhile waits. 0 or -errno: they stay where they were.
  */
 int rw_pages_bind(struct rw_pages *pages, int node);
 
-/* What all this asks of the machine; tests play one with several nodes. */
+/* What this file asks of the machine. Tests replace it by a machine with several nodes. */
 struct rw_numa_ops {
 	int (*node_of_cpu)(unsigned cpu);
 	int (*node_of)(const void *p);
-	/* Whole pages; RW_NUMA_UNKNOWN: back to where whoever uses them is. 0 or -errno. */
+	/* Whole pages; RW_NUMA_UNKNOWN: back to the node of the CPU that uses them. 0 or -errno. */
 	int (*bind)(void *p, size_t len, int node);
 };
 
@@ -56,7 +56,7 @@ struct rw_numa_ops {
 extern const struct rw_numa_ops rw_numa_kernel;
 
 /*
- * Ask `ops` from now on; NULL: what is right for this machine, the kernel only if it has several nodes.
- * Thread: control, before anybody else runs.
+ * Ask `ops` from now on; NULL: what is right for this machine, the kernel only if it has several
+ * nodes. Thread: control, before anybody else runs.
  */
 void rw_numa_use(const struct rw_numa_ops *ops);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The IOTLB: what the front-end told us about a guest's IOMMU (VIRTIO_F_ACCESS_PLATFORM). Ranges of I/O
- * virtual addresses, each with a permission and resolved to our pointers when it is entered.
+ * The IOTLB: what the front-end told us about a guest's IOMMU (VIRTIO_F_ACCESS_PLATFORM). Ranges of
+ * I/O virtual addresses, each with a permission and resolved to our pointers when it is entered.
  *
- * Workers read an immutable view: a sorted array behind one pointer. Control builds the next view and
- * swaps the pointer; the old one is freed by gm_iotlb_reclaim, which control calls after every worker
- * has passed a quiescent point. A range that is not there is a miss, never an error: the
+ * Workers read an immutable view: a sorted array behind one pointer. Control builds the next view
+ * and swaps the pointer; the old one is freed by gm_iotlb_reclaim, which control calls after every
+ * worker has passed a quiescent point. A range that is not there is a miss, never an error: the
  * front-end is asked for it, and answers when it can.
  *
  * Threads: control, but gm_iotlb_view and gm_iotlb_at are for workers.
@@ -18,9 +18,9 @@
 #define GM_WRITE 2u
 
 /*
- * Most entries of an IOTLB. When it is full the oldest are forgotten: the front-end is asked again. A
- * guest in strict mode has one for each posted buffer. Every change copies the entries: one invalidation
- * and one update together take 1.3 us with 512 of them, 32 us with 8192.
+ * Most entries of an IOTLB. When it is full the oldest are forgotten: the front-end is asked again.
+ * A guest in strict mode has one for each posted buffer. Every change copies the entries: one
+ * invalidation and one update together take 1.3 us with 512 of them, 32 us with 8192.
  */
 #define GM_IOTLB_MAX 8192
 
@@ -49,21 +49,21 @@ struct gm_iotlb *gm_iotlb_new(void);
 void gm_iotlb_free(struct gm_iotlb *tlb);
 
 /*
- * Enter [iova, iova + size) -> front-end addresses from `uva` on, replacing what it overlaps. A range that
- * crosses regions becomes several entries. 0; -EINVAL: empty, wraps, or no or an unknown permission;
- * -EFAULT: not all of it is in `map`; -ENOMEM. On failure nothing changed.
+ * Enter [iova, iova + size) -> front-end addresses from `uva` on, replacing what it overlaps. A
+ * range that crosses regions becomes several entries. 0; -EINVAL: empty, wraps, or no or an unknown
+ * permission; -EFAULT: not all of it is in `map`; -ENOMEM. On failure nothing changed.
  */
 int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iova, uint64_t size,
 	uint64_t uva, uint8_t perm);
 /*
- * Forget [iova, iova + size), exactly: an entry that reaches over an end keeps the rest. A size of 0, or
- * one that wraps, means up to the end of the address space. 0, or -ENOMEM: nothing changed.
+ * Forget [iova, iova + size), exactly: an entry that reaches over an end keeps the rest. A size of
+ * 0, or one that wraps, means up to the end of the address space. 0, or -ENOMEM: nothing changed.
  */
 int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size);
 /*
- * Resolve all entries anew in `map`; those that are not in one region of it are forgotten. Changes the
- * present view in place: only while no worker holds it. Cannot fail, so no pointer into a map that
- * goes away is left behind.
+ * Resolve all entries anew in `map`; those that are not in one region of it are forgotten. Changes
+ * the present view in place: only while no worker holds it. Cannot fail, so no pointer into a map
+ * that goes away is left behind.
  */
 void gm_iotlb_remap(struct gm_iotlb *tlb, const struct gm_map *map);
 /* Free the views that were replaced: every worker has passed a quiescent point since. */
@@ -78,8 +78,8 @@ const struct gm_iotlb_view *gm_iotlb_view(const struct gm_iotlb *tlb);
 const struct gm_iotlb_entry *gm_iotlb_find(const struct gm_iotlb_view *view, uint64_t iova);
 
 /*
- * A cache of what was looked up last, one for each user and thread; zero-initialised it is empty. It is void
- * under another generation.
+ * The range that was looked up last, one for each user and thread; zero-initialised it is empty. It
+ * is void under another generation.
  */
 struct gm_iotlb_cache {
 	uint64_t generation;
@@ -94,8 +94,8 @@ void *gm_iotlb_at_slow(const struct gm_iotlb_view *view, struct gm_iotlb_cache *
 	uint64_t iova, uint8_t perm, uint64_t *len);
 
 /*
- * Where `iova` is, for an access that needs all of `perm`; NULL: a miss. `*len` is cut to what is contiguous
- * from there, as by gm_at; that may be in more entries than one. Thread: worker.
+ * Where `iova` is, for an access that needs all of `perm`; NULL: a miss. `*len` is cut to what is
+ * contiguous from there, as by gm_at; that may be in more entries than one. Thread: worker.
  */
 static inline void *gm_iotlb_at(const struct gm_iotlb_view *view, struct gm_iotlb_cache *cache,
 	uint64_t iova, uint8_t perm, uint64_t *len)

@@ -10,8 +10,9 @@
  * or adding a region moves no page. The files of all regions are checked when they are mapped: a
  * region that reaches past the end of its file is refused, because touching it would raise SIGBUS.
  *
- * Mappings are shared, writable and left out of core dumps. Each region has one of its own, even if two
- * regions show the same bytes of a file: an address of ours belongs to one guest-physical address.
+ * Mappings are shared, writable and left out of core dumps. Each region has one of its own, even if
+ * two regions show the same bytes of a file: an address of ours belongs to one guest-physical
+ * address.
  *
  * Thread: gm_map_* and gm_linear_* belong to the control thread; gm_at, gm_read and the other
  * look-ups may run anywhere while the caller keeps the map alive.
@@ -93,7 +94,8 @@ void *gm_at_slow(const struct gm_map *map, struct gm_cache *cache, uint64_t gpa,
 
 /*
  * Where guest-physical `gpa` is; NULL when nothing is mapped there. `*len` (bytes wanted) is cut to
- * what is contiguous from there: the caller asks again for the rest, which may be in another region.
+ * what is contiguous from there: the caller asks again for the rest, which may be in another
+ * region.
  */
 static inline void *gm_at(
 	const struct gm_map *map, struct gm_cache *cache, uint64_t gpa, uint64_t *len)
@@ -105,7 +107,9 @@ static inline void *gm_at(
 	return gm_at_slow(map, cache, gpa, len);
 }
 
-/* Whether [gpa, gpa + len), not empty, is all in the region used last: then it is at gm_cache_at. */
+/*
+ * Whether [gpa, gpa + len), not empty, is all in the region used last: then it is at gm_cache_at.
+ */
 static inline bool gm_cache_has(const struct gm_cache *cache, uint64_t gpa, uint32_t len)
 {
 	uint64_t off = gpa - cache->gpa;
@@ -135,19 +139,19 @@ void *gm_at_uva(const struct gm_map *map, uint64_t uva, uint64_t *len);
 
 /*
  * The guest-physical address of the byte at `host`, which gm_at or gm_iotlb_at gave. `*len` is cut
- * to what stays in the region. 0 or -EFAULT. Thread: any; `hint` is the caller's memo, an index of the
- * region used last: any value does, 0 to begin with.
+ * to what stays in the region. 0 or -EFAULT. Thread: any; `hint` is the cache of the caller, an
+ * index of the region used last: any value does, 0 to begin with.
  */
 int gm_host_to_gpa(
 	const struct gm_map *map, const void *host, uint64_t *len, uint64_t *gpa, uint32_t *hint);
 
 /*
- * `prev` with one region more, or without one of its regions (the one with the same gpa, uva and size;
- * its mmap_offset is not looked at). The mappings of all others are shared with `prev`, which stays as
- * it is. As gm_map_new; gm_map_add takes NULL for an empty map; gm_map_remove: -ENOENT: there is no such
- * region. Removing the last region leaves an empty map. A region that is added again, the same in every
- * respect, is counted and goes with as many removals: QEMU 7.2 adds and removes each one once for
- * every queue pair.
+ * `prev` with one region more, or without one of its regions (the one with the same gpa, uva and
+ * size; its mmap_offset is ignored). The mappings of all others are shared with `prev`, which stays
+ * as it is. As gm_map_new; gm_map_add takes NULL for an empty map; gm_map_remove: -ENOENT: there is
+ * no such region. Removing the last region leaves an empty map. A region that is added again, the
+ * same in every respect, is counted and goes with as many removals: QEMU 7.2 adds and removes each
+ * one once for every queue pair.
  */
 int gm_map_add(
 	const struct gm_map *prev, const struct gm_region_desc *desc, int fd, struct gm_map **out);
@@ -155,27 +159,29 @@ int gm_map_remove(
 	const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out);
 
 /*
- * How region `i` was described, for a map of the same memory elsewhere, and its file, which stays the
- * map's.
+ * How region `i` was described, for a map of the same memory elsewhere, and its file, which stays
+ * the map's.
  */
 int gm_map_describe(const struct gm_map *map, uint32_t i, struct gm_region_desc *desc);
 
 /*
- * Let accesses to missing pages of all regions wait for userfaultfd `ufd` (postcopy migration), or no
- * longer. gm_map_unwatch wakes every thread that waits: it goes on with zero pages unless the front-end
- * has supplied the right ones. 0 or -errno; a map that could not be watched is not watched in part,
- * but for the mappings that another map, watched before, shares with it. Unwatch before `ufd` is closed.
+ * Register all regions with userfaultfd `ufd` (post-copy migration): a thread that touches a
+ * missing page waits until the front-end has supplied it. gm_map_unwatch undoes that and wakes
+ * every thread that waits, which continues with zero pages unless the front-end has supplied the
+ * right ones. 0 or -errno; after a failure no region is registered, except the mappings that
+ * another map, registered before, shares with this one. Unregister before `ufd` is closed.
  */
 int gm_map_watch(const struct gm_map *map, int ufd);
 void gm_map_unwatch(const struct gm_map *map, int ufd);
 /*
- * The same when the front-end supplies no more pages, though some are missing: a thread that goes on would
- * fill them with zeros, which the guest would take for its memory. So what was watched becomes memory of
- * our own, without the guest: good for letting threads finish, then for gm_map_free.
+ * As gm_map_unwatch, for a front-end that supplies no more pages although some are missing. A
+ * thread that continues would fill them with zeros, which the guest would take for its memory. So
+ * each registered mapping is replaced by memory of our own, which the guest does not see: threads
+ * can finish, then the map is freed.
  */
 void gm_map_detach(const struct gm_map *map, int ufd);
 
-/* What the front-end means by an address of a ring. */
+/* The kind of address that the front-end gives for a ring. */
 enum gm_kind {
 	GM_UVA,  /* its own user address */
 	GM_GPA,  /* guest-physical (GPA_ADDRESSES) */
@@ -203,13 +209,14 @@ struct gm_linear {
 };
 
 /*
- * Resolve [addr, addr + len). `out` stays valid until gm_linear_put, which must come before the map is
- * freed. -EFAULT: part of the range is in no region; -EAGAIN: GM_IOVA, and `*missing` is not in the
- * IOTLB with permission to read and write; -ENOTSUP: two pieces meet inside a page of different
+ * Resolve [addr, addr + len). `out` stays valid until gm_linear_put, which must come before the map
+ * is freed. -EFAULT: part of the range is in no region; -EAGAIN: GM_IOVA, and `*missing` is not in
+ * the IOTLB with permission to read and write; -ENOTSUP: two pieces meet inside a page of different
  * files, or inside a huge page; or what mmap said.
  *
- * Pages that are mapped once more are not watched there: an access to one that is missing would fill it
- * with zeros. While the map is watched, touch them through the first mapping before.
+ * Pages that are mapped once more are not registered with a userfaultfd there: an access to a
+ * missing one would fill it with zeros. While the map is watched, touch them through the first
+ * mapping before.
  */
 int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out,
 	uint64_t *missing);
@@ -224,8 +231,9 @@ struct gm_piece {
 };
 
 /*
- * What lies behind a resolved range, in order, for the dirty log: at most `max` pieces into `pieces`,
- * contiguous ones merged. How many there are (which may be more than `max`), or -EFAULT, -EAGAIN.
+ * What lies behind a resolved range, in order, for the dirty log: at most `max` pieces into
+ * `pieces`, contiguous ones merged. How many there are (which may be more than `max`), or -EFAULT,
+ * -EAGAIN.
  */
 int gm_linear_pieces(const struct gm_space *space, uint64_t addr, uint64_t len,
 	const struct gm_linear *lin, struct gm_piece *pieces, unsigned max);

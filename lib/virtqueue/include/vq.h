@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The device side of a virtqueue (virtio 1.2, 2.7 split and 2.8 packed): take chains of guest
- * buffers out of the ring, give them back used, and tell the driver when it wants to be told.
+ * The device side of a virtqueue (virtio 1.2, 2.7 split and 2.8 packed): fetch chains of guest
+ * buffers from the ring, return them used, and signal the driver if it enabled that.
  *
  * The two formats differ in four functions (peek, fetch, complete, flush), in vq_split.h and
  * vq_packed.h; vq_ops.h puts them behind one set of names whose `mode` argument is a constant of
@@ -14,8 +14,9 @@
  *
  * Nothing in guest memory is trusted. A field is read once; a chain is bounded by the ring size and
  * an indirect table by its own checked length; every address goes through the memory map. A chain
- * that is wrong is handed out as such, to be completed and counted. A ring whose indices are
- * impossible is marked broken and yields nothing until it is set up again.
+ * that breaks a rule is returned with its status, so that the caller completes and counts it. A
+ * ring whose indices are impossible is marked broken: nothing is fetched from it until it is set up
+ * again.
  *
  * Thread: the worker that polls the queue, or holds its lock; vq_init and vq_base belong to the
  * control thread while no worker knows the queue.
@@ -49,12 +50,13 @@ enum vq_status {
 	VQ_EMPTY,    /* no chain is available */
 	VQ_CHAIN,    /* a good chain */
 	VQ_BAD_ADDR, /* a chain with a buffer outside guest memory: complete it, length 0 */
-	VQ_BAD_FORM, /* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
-	VQ_BROKEN, /* the ring lies about itself: nothing more comes out of it */
-	VQ_MISS, /* not all of the chain is in the IOTLB: rewind, vq->misses says what is wanted */
+	/* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
+	VQ_BAD_FORM,
+	VQ_BROKEN, /* the ring contradicts itself: nothing more is fetched from it */
+	VQ_MISS,   /* part of the chain is not in the IOTLB: rewind, vq->misses lists what */
 };
 
-/* A fetched chain. Its segments are where the caller had them put. */
+/* A fetched chain. Its segments are in the array that the caller named. */
 struct vq_chain {
 	uint16_t id;    /* what the used ring returns: head index (split) or buffer id (packed) */
 	uint16_t ndesc; /* ring entries it occupies; only packed rings care */
@@ -62,7 +64,7 @@ struct vq_chain {
 	uint32_t len; /* bytes in all segments, at most UINT32_MAX */
 };
 
-/* Where the next fetch starts; saved and restored to return chains unused. */
+/* Position of the next fetch; saved and restored to return chains unused. */
 struct vq_cursor {
 	uint16_t idx;
 	bool wrap;
@@ -74,7 +76,7 @@ struct vq_miss {
 	uint8_t perm; /* GM_READ or GM_WRITE */
 };
 
-/* Misses that are collected before somebody takes them away. */
+/* Most misses that are noted at a time. */
 #define VQ_MAX_MISSES 16
 
 struct vq_inflight; /* the queue's side of the in-flight record: inflight.c */
@@ -87,11 +89,11 @@ struct vq {
 	};
 	union {
 		struct vring_avail *avail;              /* driver area */
-		struct vring_packed_desc_event *driver; /* wants interrupts? */
+		struct vring_packed_desc_event *driver; /* the signals that the driver enabled */
 	};
 	union {
 		struct vring_used *used;                /* device area */
-		struct vring_packed_desc_event *device; /* wants kicks? */
+		struct vring_packed_desc_event *device; /* the kicks that we enabled */
 	};
 	const struct gm_map *mem;
 	uint16_t num;
@@ -102,14 +104,16 @@ struct vq {
 
 	/* Changing. */
 	struct vq_cursor next; /* split: free-running; packed: position and wrap counter */
-	struct vq_cursor done; /* where the next used entry goes; the same two ways */
+	struct vq_cursor done; /* position of the next used entry; the same two forms */
 	uint16_t avail_seen;   /* split: the driver's index when last read */
 	uint16_t npending;     /* used entries written since the last flush */
-	uint16_t nsignal;      /* packed: ring entries flushed since the last look at events */
-	uint16_t last_signal;  /* split: used index at the last look at used_event */
-	uint16_t first_pos;    /* packed: where the first pending entry goes, and that entry, */
-	uint64_t first_word;   /* written last because it publishes the others */
-	bool signal_valid;     /* false: signal once, whatever the event index says */
+	/* packed: ring entries flushed since the driver's events were last read */
+	uint16_t nsignal;
+	uint16_t last_signal; /* split: used index when used_event was last read */
+	uint16_t first_pos;   /* packed: position of the first pending entry */
+	/* packed: that entry, written last because it publishes the others */
+	uint64_t first_word;
+	bool signal_valid; /* false: signal once, whatever the event index says */
 	bool broken;
 	struct gm_cache cache;
 
@@ -119,8 +123,8 @@ struct vq {
 	struct gm_iotlb_cache tlb_cache;       /* for buffers */
 	struct gm_iotlb_cache tlb_table_cache; /* for indirect tables */
 	struct dl_batch *log;                  /* NULL: nothing is logged */
-	const struct gm_piece *log_pieces;     /* what of the ring is logged... */
-	unsigned nlog_pieces;                  /* ...0: the ring is not */
+	const struct gm_piece *log_pieces;     /* the parts of the ring that are logged */
+	unsigned nlog_pieces;                  /* 0: the ring is not logged */
 	struct vq_inflight *inflight;          /* NULL: not recorded; ours */
 	bool swap;                             /* split ring and header fields are big-endian */
 	bool deny; /* the next miss is an error (VQ_BAD_ADDR): the front-end has no such range */
@@ -146,7 +150,7 @@ struct vq_config {
 	unsigned nlog_pieces;
 	/*
 	 * The queue's region in the in-flight buffer, vq_inflight_bytes long or more, 8-byte
-	 * aligned; all zero: nothing is recorded yet. A record decides where the queue goes on:
+	 * aligned; all zero: nothing is recorded yet. A record decides where the queue continues:
 	 * behind the used index (packed: the recorded one, whatever `base` says), with the chains
 	 * in flight.
 	 */
@@ -166,7 +170,7 @@ struct vq_areas {
 struct vq_areas vq_area_bytes(uint64_t features, uint16_t num);
 
 /*
- * Set up a queue to go on from cfg->base, and ask the driver for no kicks. 0; -EINVAL when the
+ * Set up a queue that continues at cfg->base, with kicks disabled. 0; -EINVAL when the
  * size, the base or an area's alignment is impossible for the format (virtio 1.2, 2.7 and 2.8.10),
  * or the in-flight record contradicts itself or the ring; -ENOMEM. On failure nothing is left to
  * release and neither the ring nor the record has changed.
@@ -178,27 +182,29 @@ int vq_init(struct vq *vq, const struct vq_config *cfg);
 /* Release what vq_init allocated (the in-flight record's private part). Harmless on a zeroed vq. */
 void vq_fini(struct vq *vq);
 
-/* Whether the queue, which rests, keeps a record and nothing is in flight. */
+/* Whether the queue, which is stopped, keeps a record and no chain is in flight. */
 bool vq_inflight_idle(const struct vq *vq);
 /*
- * A queue that was idle has ended and the front-end has got its vq_base: the record at `region` has
- * nothing to add, and says so. Without this a ring that the driver resets meanwhile would go on at the
- * recorded position. Not when the connection just broke: then only the record knows the position.
+ * Mark the record at `region` as empty: its queue was idle when it stopped, and the front-end has
+ * got its vq_base. Otherwise a ring that the driver resets meanwhile would continue at the recorded
+ * position. Not when the connection just broke: then only the record knows the position.
  */
 void vq_inflight_forget(void *region);
 
-/* The mode of the functions that the queue needs: its format, and VQ_SLOW if it has such a feature. */
+/*
+ * The mode of the functions that the queue needs: its format, and VQ_SLOW if it has such a feature.
+ */
 unsigned vq_mode(const struct vq_config *cfg);
 
 /*
- * Ask the driver to kick when it adds something from now on, and look again. False: something waits
- * already, or the ring has just turned out to be broken.
+ * Enable kicks: the driver kicks when it adds a chain from now on. Then peek again. False: a chain
+ * is available already, or this peek found the ring broken.
  */
 bool vq_enable_notify(struct vq *vq, bool packed);
-/* No kicks please, as after vq_init. Thread: also control, as with vq_base. */
+/* Disable kicks, as vq_init does. Thread: also control, as with vq_base. */
 void vq_disable_notify(struct vq *vq, bool packed);
 
-/* Where to go on after the queue rests, coded as in SET_VRING_BASE. */
+/* The position at which a stopped queue continues, coded as in SET_VRING_BASE. */
 uint32_t vq_base(const struct vq *vq, bool packed);
 
 /* Segments that one chain of a queue of this size may need. */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Most chains are one descriptor in the region used last, and come many at a time. Here such chains
- * are taken and completed together, without slow-path features: the state of the ring stays in
- * registers, where a call for each chain reads and writes it again because it might have changed.
- * Whatever is not of this kind is left to vq_fetch.
+ * Most chains are single-descriptor chains in the region used last, and many are available at a
+ * time. These functions fetch and complete such chains together, without slow-path features: the
+ * ring's state stays in registers, where a function call for each chain would read and write it
+ * again. Other chains are left to vq_fetch.
  *
  * Included by vq_ops.h, which also says whose thread it is.
  */
 #include "vq_packed.h"
 #include "vq_split.h"
 
-/* Enter a chain of one descriptor. False: its buffer is elsewhere, or empty. */
+/* Add a single-descriptor chain. False: its buffer is in another region, or empty. */
 RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d, uint16_t id,
 	struct rw_seg *seg, struct vq_chain *chain, const bool writable)
 {
@@ -21,7 +21,7 @@ RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d
 	seg->len = d.len;
 	chain->id = id;
 	chain->ndesc = 1;
-	/* What is to be read is fetched at once, the header and what follows it. */
+	/* A buffer to read is prefetched at once: the header and what follows it. */
 	if (!writable) {
 		__builtin_prefetch(seg->data);
 		__builtin_prefetch(seg->data + RW_CACHE_LINE);
@@ -30,10 +30,10 @@ RW_ALWAYS_INLINE bool vq_batch_add(const struct gm_cache *memo, struct vq_desc d
 }
 
 /*
- * Bring in, for writing, the used index and the next `n` used entries: the driver has read them since they
- * were written, and in the order of stores all that is written later waits for their lines. 64-byte frames,
- * with and without, in turn every 10 ms of one run: ringway-bench 77.4 -> 70.0 busy cycles each,
- * virtio-user 109.2 -> 103.5.
+ * Prefetch, for writing, the used index and the next `n` used entries: the driver has read them
+ * since they were written, and in the order of stores all that is written later waits for their
+ * lines. 64-byte frames, with and without, in turn every 10 ms of one run: ringway-bench 77.4 ->
+ * 70.0 busy cycles each, virtio-user 109.2 -> 103.5.
  */
 RW_ALWAYS_INLINE void vq_split_prefetch_used(const struct vq *vq, unsigned n)
 {
@@ -105,9 +105,10 @@ RW_ALWAYS_INLINE unsigned vq_packed_batch(struct vq *vq, struct rw_seg *segs,
 }
 
 /*
- * Take up to `n` <= VQ_MAX_BATCH chains, no more than vq_peek promised; it stands in for vq_prefetch
- * too. It ends before the first that is not of one descriptor in the region used last; segs[i]
- * is the one segment of chains[i], and says alone how long it is. How many there are.
+ * Fetch up to `n` <= VQ_MAX_BATCH chains, no more than vq_peek returned, and prefetch as
+ * vq_prefetch does. Stop before the first that is no single-descriptor chain in the region used
+ * last. segs[i] is the one segment of chains[i]; the chain's own length is not set. Returns how
+ * many were fetched.
  */
 RW_ALWAYS_INLINE unsigned vq_fetch_batch(struct vq *vq, struct rw_seg *segs,
 	struct vq_chain *chains, unsigned n, const unsigned mode, const bool writable)
@@ -117,7 +118,7 @@ RW_ALWAYS_INLINE unsigned vq_fetch_batch(struct vq *vq, struct rw_seg *segs,
 	return vq_split_batch(vq, segs, chains, n, writable);
 }
 
-/* Put the last `n` of a batch back. */
+/* Return the last `n` chains of a batch to the ring, unused. */
 RW_ALWAYS_INLINE void vq_unfetch(struct vq *vq, unsigned n, const unsigned mode)
 {
 	if (!(mode & VQ_PACKED)) {
@@ -183,8 +184,8 @@ RW_ALWAYS_INLINE void vq_packed_complete_batch(
 }
 
 /*
- * Bring in what the driver wants to hear of, which vq_signal reads: in a split ring it shares a line with
- * what the driver writes most. Measured as above: 70.4 -> 69.2, and 104.8 -> 101.2.
+ * Prefetch the driver's suppression state, which vq_signal reads: in a split ring it shares a line
+ * with what the driver writes most. Measured as above: 70.4 -> 69.2, and 104.8 -> 101.2.
  */
 RW_ALWAYS_INLINE void vq_prefetch_suppression(const struct vq *vq, const unsigned mode)
 {

@@ -41,7 +41,7 @@ RW_ALWAYS_INLINE struct vq_desc vq_desc_load_split(
 	return d;
 }
 
-/* The rest of a buffer that does not lie in one piece. */
+/* Add a buffer that crosses regions. */
 enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len);
 
 /* Add the buffer of `d`. */
@@ -67,7 +67,7 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_add(
 	return VQ_CHAIN;
 }
 
-/* What a chain of one descriptor has in its flags, of those in `mask`. */
+/* A single-descriptor chain has the flags `want`, of those in `mask`. */
 struct vq_kind {
 	uint16_t mask, want;
 };
@@ -81,8 +81,9 @@ RW_ALWAYS_INLINE struct vq_kind vq_kind_of(const bool writable)
 }
 
 /*
- * The usual chain of a plain body: one descriptor, in the region used last. False: it is not, and nothing
- * was done. Whoever looks then reads the descriptor again and believes nothing of this look.
+ * A single-descriptor chain in the region used last, without slow-path features. False: it is
+ * another one, and nothing was done. The caller then reads the descriptor again and reuses nothing
+ * of this read.
  */
 RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, struct rw_seg *seg,
 	struct vq_chain *out, const bool writable)
@@ -100,7 +101,9 @@ RW_ALWAYS_INLINE bool vq_chain_single(const struct vq *vq, struct vq_desc d, str
 	return true;
 }
 
-/* Any other chain of a plain body: the next one of a packed ring, or the one at `head`. */
+/*
+ * Any other chain without slow-path features: the next one of a packed ring, or the one at `head`.
+ */
 enum vq_status vq_packed_fetch_other(
 	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, bool writable);
 enum vq_status vq_split_fetch_other(
@@ -110,14 +113,17 @@ enum vq_status vq_split_fetch_other(
 enum vq_status vq_walk_indirect_split(struct vq_walk *w, struct vq_desc d);
 enum vq_status vq_walk_indirect_packed(struct vq_walk *w, struct vq_desc d);
 
-/* What a walk has found when `found` is followed by `next`: only a miss lets it go on. */
+/*
+ * The status of a walk after a step with status `next`. A miss stays a miss while the walk
+ * continues.
+ */
 RW_ALWAYS_INLINE enum vq_status vq_walk_combine(
 	enum vq_status found, enum vq_status next, const unsigned mode)
 {
 	return (mode & VQ_SLOW) && next == VQ_CHAIN ? found : next;
 }
 
-/* Whether a walk that has found `found` goes on. */
+/* Whether a walk with status `found` continues. */
 RW_ALWAYS_INLINE bool vq_walk_continues(enum vq_status found, const unsigned mode)
 {
 	return found == VQ_CHAIN || ((mode & VQ_SLOW) && found == VQ_MISS);

@@ -2,19 +2,20 @@
 #pragma once
 /*
  * The hot functions of a virtqueue. `mode` and `writable` are constants of the caller: `mode` is
- * the ring format and whether the slow-path features of vq.h are compiled in; `writable` is true for a queue
- * whose buffers we fill (tx) and false for one we read (rx).
+ * the ring format and whether the slow-path features of vq.h are compiled in; `writable` is true
+ * for a queue whose buffers we fill (tx) and false for one we read (rx).
  *
  * A burst: vq_peek, vq_prefetch, then vq_fetch for each chain; vq_complete for each in the same
- * order, vq_flush once, vq_signal once. vq_batch.h takes and completes many usual chains at a time.
+ * order, vq_flush once, vq_signal once. vq_batch.h fetches and completes many single-descriptor
+ * chains at a time.
  *
  * Thread: the worker that polls the queue, or holds its lock.
  */
 #include "vq_batch.h"
 
 /*
- * An upper bound, at most `want`, of the chains that wait. 0 is exact. A packed ring cannot be
- * counted without touching its descriptors, so it answers `want` when there is one.
+ * An upper bound, at most `want`, of the available chains. 0 is exact. The chains of a packed ring
+ * cannot be counted without reading its descriptors: the answer is `want` when there is one.
  */
 RW_ALWAYS_INLINE uint16_t vq_peek(struct vq *vq, uint16_t want, const unsigned mode)
 {
@@ -25,13 +26,13 @@ RW_ALWAYS_INLINE uint16_t vq_peek(struct vq *vq, uint16_t want, const unsigned m
 	return vq_split_peek(vq, want, mode);
 }
 
-/* Bring in what the next vq_peek looks at. */
+/* Prefetch what the next vq_peek reads. */
 RW_ALWAYS_INLINE void vq_prefetch_peek(const struct vq *vq, const bool packed)
 {
 	__builtin_prefetch(packed ? (const void *)&vq->packed[vq->next.idx] : &vq->avail->idx);
 }
 
-/* Bring in the descriptors of the next `n` chains. */
+/* Prefetch the descriptors of the next `n` chains. */
 RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode)
 {
 	if (mode & VQ_PACKED)
@@ -41,9 +42,9 @@ RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode
 }
 
 /*
- * Take the next chain. Its segments go to `segs`, which has room for vq_max_segs(vq->num). On
+ * Fetch the next chain. Its segments go to `segs`, which has room for vq_max_segs(vq->num). On
  * VQ_BAD_ADDR and VQ_BAD_FORM out->id and out->ndesc are valid and the chain must be completed.
- * After VQ_MISS, which is for bodies with VQ_SLOW only, it must be rewound; chains behind it may
+ * After VQ_MISS, which is of mode VQ_SLOW only, it must be rewound; chains behind it may
  * be fetched before that, to learn what they lack.
  */
 RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, struct vq_chain *out,
@@ -61,7 +62,7 @@ RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, str
 		status = vq_packed_fetch(vq, segs, out, mode, writable);
 	else
 		status = vq_split_fetch(vq, segs, out, mode, writable);
-	/* What a chain lacks that turns out to be bad is of no interest. */
+	/* Forget the misses of a chain that turns out to be bad. */
 	if ((mode & VQ_SLOW) && rw_unlikely(status != VQ_MISS))
 		vq->nmisses = nmisses;
 	return status;
@@ -103,14 +104,15 @@ RW_ALWAYS_INLINE void vq_flush(struct vq *vq, const unsigned mode)
 /* Write to the call eventfd: the one system call of a burst. */
 void vq_call(struct vq *vq);
 
-/* After a flush: interrupt the driver if it asked for that. Returns whether it did. */
+/* After a flush: signal the driver if it enabled that. Returns whether it did. */
 RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const unsigned mode)
 {
 	bool wanted;
 
 	/*
-	 * The used entries must be visible before the driver's wish is read; pairs with the barrier
-	 * between the driver's writing its wish and its last look at the ring (2.7.10, 2.8.15).
+	 * The used entries must be visible before the driver's suppression state is read. Pairs
+	 * with the driver's barrier between writing that state and its last read of the ring
+	 * (2.7.10, 2.8.15).
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	wanted = mode & VQ_PACKED ? vq_packed_wants_signal(vq) : vq_split_wants_signal(vq, mode);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The packed ring (virtio 1.2, 2.8): one ring of descriptors that both sides write, each marked
- * with the wrap counter of the round it belongs to, and an event structure for each side. Sizes
+ * with the wrap counter of the lap it belongs to, and an event structure for each side. Sizes
  * need not be powers of two, so positions are compared, never masked. Private to vq_ops.h.
  */
 #include "vq_chain.h"
@@ -10,7 +10,7 @@
 #define VQ_PACKED_AVAIL ((uint16_t)(1u << VRING_PACKED_DESC_F_AVAIL))
 #define VQ_PACKED_USED  ((uint16_t)(1u << VRING_PACKED_DESC_F_USED))
 
-/* Whether `flags` make a descriptor available in the round of `wrap`. */
+/* Whether `flags` make a descriptor available in the lap of `wrap`. */
 RW_ALWAYS_INLINE bool vq_packed_is_avail(uint16_t flags, bool wrap)
 {
 	return (flags & (VQ_PACKED_AVAIL | VQ_PACKED_USED)) ==
@@ -49,7 +49,7 @@ RW_ALWAYS_INLINE uint16_t vq_packed_peek(struct vq *vq, uint16_t want, const uns
 	return vq_packed_resumes(vq, mode) || vq_packed_available(vq, vq->next) ? want : 0;
 }
 
-/* Bring in the descriptors of the next `n` entries, to be used in place. Four share a cache line. */
+/* Prefetch, for writing, the descriptors of the next `n` entries. Four share a cache line. */
 RW_ALWAYS_INLINE void vq_packed_prefetch(struct vq *vq, uint16_t n)
 {
 	for (uint16_t i = 4; i < n; i += 4) {
@@ -102,14 +102,14 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 			return status;
 		}
 	}
-	/* A chain longer than the ring: where the next one starts is anybody's guess. */
+	/* A chain longer than the ring: nothing says where the next one starts. */
 	if ((mode & VQ_SLOW) && vq->inflight)
 		vq_inflight_drop_packed(vq);
 	vq->broken = true;
 	return VQ_BROKEN;
 }
 
-/* The 8 bytes with the flags tell all but the address: one load of them, with the driver's barrier. */
+/* The 8 bytes with the flags hold all but the address: they are loaded once, with acquire order. */
 RW_ALWAYS_INLINE enum vq_status vq_packed_fetch_plain(
 	struct vq *vq, struct rw_seg *segs, struct vq_chain *out, const bool writable)
 {
@@ -145,7 +145,7 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_fetch(struct vq *vq, struct rw_seg *se
 
 /*
  * The first entry of a batch is held back: its flags publish the whole batch, because the driver
- * looks at used descriptors strictly in ring order.
+ * reads used descriptors strictly in ring order.
  */
 RW_ALWAYS_INLINE void vq_packed_complete(struct vq *vq, const struct vq_chain *chain, uint32_t len,
 	const unsigned mode, const bool writable)
@@ -193,7 +193,7 @@ RW_ALWAYS_INLINE void vq_packed_flush(struct vq *vq, const unsigned mode)
 	vq->npending = 0;
 }
 
-/* Whether the driver wants to hear of what was flushed (2.8.14). Follows a full barrier. */
+/* Whether the driver enabled a signal for what was flushed (2.8.14). Follows a full barrier. */
 RW_ALWAYS_INLINE bool vq_packed_wants_signal(struct vq *vq)
 {
 	uint32_t word = vq_load((const uint32_t *)vq->driver);
@@ -207,7 +207,7 @@ RW_ALWAYS_INLINE bool vq_packed_wants_signal(struct vq *vq)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !vq->event_idx || !valid)
 		return true;
-	/* Place the event relative to the present round, as positions that grow. */
+	/* The event as a position that counts on from the present lap. */
 	event = off & (uint16_t) ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
 	if ((off >> VRING_PACKED_EVENT_F_WRAP_CTR) != vq->done.wrap)
 		event = (uint16_t)(event - vq->num);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What bodies with VQ_SLOW call besides: translation through the IOTLB (walk.c), the dirty log of
- * the ring (vq.c) and the in-flight record (inflight.c). Each is called only while its field of
- * struct vq is set, vq_log_* always.
- * Private to the inline functions of vq_ops.h.
+ * What functions compiled with VQ_SLOW call besides: translation through the IOTLB (walk.c), the
+ * dirty log of the ring (vq.c) and the in-flight record (inflight.c). Each is called only while its
+ * field of struct vq is set, vq_log_* always. Private to the inline functions of vq_ops.h.
  *
- * Chains are completed in the order in which they were fetched, so a chain has a place in the ring
- * from its fetch to its used entry: split: its index; packed: the position of its first entry. The
- * record's private side keeps what it must know of a chain by that place. Chains that a predecessor
- * left in flight take the places from the used index on, in the order of their counters, and the
- * first available chain the place behind them: vq->next and vq->done mean the same as without
- * a record.
+ * Chains are completed in the order in which they were fetched, so a chain has one position in the
+ * ring from its fetch to its used entry: its index in a split ring, the position of its first entry
+ * in a packed one. The private part of the record is indexed by that position. Chains that a
+ * predecessor left in flight get the positions from the used index on, in the order of their
+ * counters, and the first available chain gets the position behind them: vq->next and vq->done mean
+ * the same with and without a record.
  */
 #include "vq.h"
 
@@ -52,7 +51,7 @@ static inline void vq_log_written(struct vq *vq, const void *p, uint64_t len)
 		vq_log_ring(vq, p, len);
 }
 
-/* Write out what the log's batch holds: the ring's bytes and the buffers that the caller marked. */
+/* Flush the log's batch: the ring's bytes and the buffers that the caller marked. */
 static inline void vq_log_flush(struct vq *vq)
 {
 	if (vq->log)
@@ -77,9 +76,9 @@ void vq_inflight_complete_split(struct vq *vq);
 void vq_inflight_flushed_split(struct vq *vq);
 void vq_inflight_rewind_split(struct vq *vq, struct vq_cursor at);
 
-/* Packed. Whether the next chain is one in flight... */
+/* Packed. Whether the next chain is one in flight. */
 bool vq_inflight_resumes_packed(const struct vq *vq);
-/* ...and take it, from the descriptors that the record kept. */
+/* Fetch that chain, from the descriptors that the record kept. */
 enum vq_status vq_inflight_walk_packed(struct vq_walk *w, struct vq_chain *out);
 /*
  * Record descriptor `n`, from 1, of the chain at vq->next, which is taken with its last one. False:
@@ -90,7 +89,8 @@ bool vq_inflight_take_packed(struct vq *vq, const struct vq_desc *d, uint16_t n)
 void vq_inflight_drop_packed(struct vq *vq);
 /* The chain at vq->done is used. */
 void vq_inflight_complete_packed(struct vq *vq, uint16_t ndesc);
-/* vq->npending chains from vq->first_pos on are about to be published; they were. */
+/* vq->npending chains from vq->first_pos on are about to be published. */
 void vq_inflight_flush_packed(struct vq *vq);
+/* They were published. */
 void vq_inflight_flushed_packed(struct vq *vq);
 void vq_inflight_rewind_packed(struct vq *vq, struct vq_cursor at);

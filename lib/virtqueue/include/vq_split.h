@@ -36,7 +36,7 @@ RW_ALWAYS_INLINE uint32_t vq_split_32(const struct vq *vq, uint32_t v, const uns
 	return v;
 }
 
-/* How many chains wait, after another look at the driver's index if fewer than `want` are known. */
+/* How many chains are available, at most `want`. Reads the driver's index if fewer are known. */
 RW_ALWAYS_INLINE uint16_t vq_split_peek(struct vq *vq, uint16_t want, const unsigned mode)
 {
 	uint16_t n = (uint16_t)(vq->avail_seen - vq->next.idx);
@@ -54,7 +54,7 @@ RW_ALWAYS_INLINE uint16_t vq_split_peek(struct vq *vq, uint16_t want, const unsi
 	return RW_MIN(n, want);
 }
 
-/* Bring in the descriptors of the next `n` chains. */
+/* Prefetch the descriptors of the next `n` chains. */
 RW_ALWAYS_INLINE void vq_split_prefetch(struct vq *vq, uint16_t n, const unsigned mode)
 {
 	for (uint16_t i = 0; i < n; i++) {
@@ -106,7 +106,7 @@ RW_ALWAYS_INLINE uint16_t vq_split_resume(const struct vq *vq, uint16_t head)
 	return head;
 }
 
-/* Enter it in the in-flight record. False: the driver lies. */
+/* Enter it in the in-flight record. False: more chains than descriptors. */
 RW_ALWAYS_INLINE bool vq_split_take(struct vq *vq, uint16_t head)
 {
 	return !vq->inflight || vq_inflight_take_split(vq, head);
@@ -170,7 +170,7 @@ RW_ALWAYS_INLINE void vq_split_flush(struct vq *vq, const unsigned mode)
 	vq->npending = 0;
 }
 
-/* Whether the driver wants to hear of what was flushed (2.7.7.2). Follows a full barrier. */
+/* Whether the driver enabled a signal for what was flushed (2.7.7.2). Follows a full barrier. */
 RW_ALWAYS_INLINE bool vq_split_wants_signal(struct vq *vq, const unsigned mode)
 {
 	uint16_t old = vq->last_signal, now = vq->done.idx, event;
