@@ -27,16 +27,6 @@ void vhost_ring_kicked(void *dev, unsigned ring)
 		sw_rxq_wake(vp->sw, &vp->port, (uint16_t)(ring / 2));
 }
 
-void vhost_wake_backlogs(struct vhost_port *vp)
-{
-	for (unsigned i = 0; i < (vu_nrings(vp->session) + 1) / 2; i++) {
-		const struct vhost_queue *q = vp->pairs[i].tx;
-
-		if (q && q->txq.backlog && port_txq_wants_poll(&q->txq))
-			sw_txq_wake(vp->sw, &vp->port, (uint16_t)i);
-	}
-}
-
 static int kick(struct port_rxq *rxq)
 {
 	const struct vhost_queue *q = vhost_queue_of_rxq(rxq);

@@ -15,5 +15,3 @@ extern const struct port_rxq_ops vhost_rxq_ops;
 int vhost_kick_of(const struct vu_session *s, unsigned i);
 /* See struct vu_ops. */
 void vhost_ring_kicked(void *dev, unsigned ring);
-/* Wake the workers that are to look at a backlog. Thread: control. */
-void vhost_wake_backlogs(struct vhost_port *vp);

@@ -42,7 +42,7 @@ static void watch_due(void *arg)
 	watch_rings(vp);
 	/* When exactly is nothing that a worker should spend time on. */
 	vu_log_signal(vp->session);
-	vhost_iommu_tick(vp);
+	vhost_miss_tick(vp);
 }
 
 static void mtu_changed(void *dev, uint16_t mtu)
@@ -244,7 +244,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 		ret = -ENOMEM;
 	if (ret)
 		goto err_free;
-	ret = vhost_iommu_begin(vp);
+	ret = vhost_miss_begin(vp);
 	if (ret)
 		goto err_free;
 	ret = sw_port_add(vp->sw, &vp->port);
@@ -262,7 +262,7 @@ err_port:
 	vhost_port_free(vp);
 	return ret;
 err_wake:
-	vhost_iommu_end(vp);
+	vhost_miss_end(vp);
 err_free:
 	port_fini(&vp->port);
 	free(vp->path);
@@ -290,7 +290,7 @@ void vhost_port_free(struct vhost_port *vp)
 	/* What was announced for its guest must not be learned for the next port of that id. */
 	if (had_session)
 		sw_port_flush(vp->sw, &vp->port);
-	vhost_iommu_end(vp);
+	vhost_miss_end(vp);
 	sw_port_del(vp->sw, &vp->port);
 	port_fini(&vp->port);
 	free(vp->path);

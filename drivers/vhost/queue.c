@@ -2,12 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kick.h"
 #include "postcopy.h"
 #include "rw_log.h"
-#include "rw_sys.h"
 #include "vq_ops.h"
 
 /* Find the three areas of the ring in our memory. */
@@ -228,7 +226,7 @@ int vhost_queue_new(
 	q->space = vu_ring_space(s).kind;
 	q->rx = from;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
-	q->wake_fd = cfg->wake_fd;
+	q->miss.wake_fd = cfg->wake_fd;
 	ret = port_queue_init(q, cfg);
 	if (ret)
 		goto err;
@@ -279,51 +277,4 @@ void vhost_queue_place(struct vhost_queue *q, int node)
 
 	if (ret)
 		rw_debug("a queue's state cannot be put on NUMA node %d: %s", node, strerror(-ret));
-}
-
-static void wake_control(struct vhost_queue *q)
-{
-	if (rw_eventfd_signal(q->wake_fd))
-		vhost_queue_broke(q);
-}
-
-void vhost_ask(struct vhost_queue *q)
-{
-	struct vhost_asks *asks = &q->asks;
-
-	if (vhost_asks_open(q)) {
-		/* One note at a time. */
-	} else if (gm_iotlb_view(q->vq.tlb)->generation != q->vq.misses_at) {
-		/*
-		 * What was missing may just have been answered, and the note been handed back for
-		 * it. Asked once more, the question could be about a buffer that the guest has got
-		 * back by then. Look again with the present view.
-		 */
-		vhost_want_poll(q);
-		/* The worker that polls the queue may be another one, and sleep: control wakes it. */
-		if (!q->rx && q->txq.backlog && q->txq.shared)
-			wake_control(q);
-	} else {
-		asks->denied = false; /* what was refused before is old news */
-		asks->n = q->vq.nmisses;
-		memcpy(asks->miss, q->vq.misses, q->vq.nmisses * sizeof(asks->miss[0]));
-		__atomic_store_n(&asks->open, 1, __ATOMIC_RELEASE);
-		wake_control(q);
-	}
-	q->vq.nmisses = 0;
-}
-
-bool vhost_missed(struct vhost_queue *q, struct vq_cursor at, unsigned mode)
-{
-	struct vhost_asks *asks = &q->asks;
-
-	vq_rewind(&q->vq, at, mode);
-	if (!vhost_asks_open(q) && asks->denied && asks->denied_iova == q->vq.misses[0].iova) {
-		asks->denied = false;
-		q->vq.deny = true;
-		q->vq.nmisses = 0;
-		return true;
-	}
-	vhost_ask(q);
-	return false;
 }

@@ -6,6 +6,7 @@
  * when it rests. Nothing in it changes hands any other way.
  */
 #include "frame.h"
+#include "iotlb_miss.h"
 #include "port.h"
 #include "port_fifo.h"
 #include "rw_copy.h"
@@ -23,25 +24,6 @@ _Static_assert(!(VHOST_WIDE & (VQ_PACKED | VQ_SLOW)), "modes are told apart by t
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10
 #define NET_HDR_LONG  12
-
-/*
- * Behind an IOMMU: the ranges that a queue wants to know of. The worker fills it in and hands it to
- * control, which asks the front-end and hands it back when all is known or refused.
- */
-struct vhost_asks {
-	uint32_t open; /* 0: the worker's; 1: control's */
-	uint32_t n;
-	struct vq_miss miss[VQ_MAX_MISSES];
-	uint64_t denied_iova; /* there is no such range, says the front-end; valid when denied */
-	bool denied;
-
-	/* Control only: one bit for each miss. */
-	uint32_t asked;
-	uint32_t settled;
-	uint32_t again;                   /* asked, answered well, and still not there */
-	uint32_t nretries;                /* of such questions since the note was handed over */
-	uint64_t question[VQ_MAX_MISSES]; /* the cookie of each one asked */
-};
 
 /* The parts of a ring, as indices. */
 enum vhost_area { VHOST_AREA_DESC, VHOST_AREA_DRIVER, VHOST_AREA_DEVICE };
@@ -86,8 +68,7 @@ struct vhost_queue {
 	bool log_buffers; /* tx: mark what is written to buffers */
 	uint32_t log_hint;
 	struct dl_batch batch;
-	struct vhost_asks asks;
-	int wake_fd;               /* eventfd by which control learns of `asks` */
+	struct vhost_miss miss;    /* iotlb_miss.c */
 	struct vhost_relay *relay; /* NULL but in a postcopy migration */
 
 	/* Control only, and the thread that sets the ring up. */
@@ -148,29 +129,6 @@ static inline struct vhost_queue *vhost_queue_of_rxq(const struct port_rxq *q)
 static inline struct vhost_queue *vhost_queue_of_txq(struct port_txq *q)
 {
 	return rw_container_of(q, struct vhost_queue, txq);
-}
-
-/*
- * After VQ_MISS, for the chain fetched from `at`: put it back and ask control for what is missing, unless
- * the front-end has already said that there is no such range. Then true: fetch it again, it will
- * turn out bad. Thread: worker.
- */
-bool vhost_missed(struct vhost_queue *q, struct vq_cursor at, unsigned mode);
-/* Hand q->vq.misses to control, if it has not got others to settle. Thread: worker. */
-void vhost_ask(struct vhost_queue *q);
-
-/* Whether control has q->asks. Thread: any. */
-static inline bool vhost_asks_open(const struct vhost_queue *q)
-{
-	/* Pairs with the release in asks_close (iommu.c) and that in vhost_ask. */
-	return __atomic_load_n(&q->asks.open, __ATOMIC_ACQUIRE);
-}
-
-/* What the queue asked for is answered: a backlog may go on. A receive queue is polled anyway. */
-static inline void vhost_want_poll(struct vhost_queue *q)
-{
-	if (!q->rx)
-		port_txq_want_poll(&q->txq);
 }
 
 /* Tell control that the ring lies. Thread: worker. */

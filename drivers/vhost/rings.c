@@ -34,7 +34,7 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		return false;
 	for (unsigned i = first; i < first + n; i++) {
 		ring_set(vp, i, NULL);
-		vp->waiting[i] = false;
+		vp->waits[i].waiting = false;
 	}
 	sw_commit(vp->sw);
 	if (!vhost_postcopy_release(vp, first, n))
@@ -85,7 +85,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		return 0;
 	ret = vhost_queue_new(&cfg, &made, &missing);
 	if (ret == -EAGAIN) {
-		vhost_iommu_wait(vp, i, missing);
+		vhost_miss_ring_wait(vp, i, missing);
 		return 0;
 	}
 	if (!ret && cfg.deferred) {
@@ -99,7 +99,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		return ret;
 	}
 	vp->broken_told[i] = false;
-	vp->waiting[i] = false;
+	vp->waits[i].waiting = false;
 	/* Any worker may fill a receive ring: its state stays with the guest's memory. */
 	if (!(i & 1))
 		vhost_queue_place(made, vhost_queue_node(made));

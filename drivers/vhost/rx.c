@@ -197,10 +197,10 @@ RW_ALWAYS_INLINE void done(struct vhost_queue *q, const unsigned mode)
 }
 
 /*
- * The IOTLB lacks something of the chain at `at`: it waits, and what the chains behind it lack is asked for
- * in the same breath. True: it is hopeless, fetch it again.
+ * The IOTLB lacks something of the chain that was fetched from `at`: put it back, and ask for what the
+ * chains behind it lack at the same time.
  */
-RW_ALWAYS_INLINE bool wait_for_chain(
+RW_ALWAYS_INLINE void wait_for_ranges(
 	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor at, const unsigned mode)
 {
 	struct vq_chain chain;
@@ -211,7 +211,8 @@ RW_ALWAYS_INLINE bool wait_for_chain(
 		if (status == VQ_EMPTY || status == VQ_BROKEN)
 			break;
 	}
-	return vhost_missed(q, at, mode);
+	vq_rewind(&q->vq, at, mode);
+	vhost_miss_ask(q);
 }
 
 /*
@@ -229,15 +230,14 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 		struct vq_cursor at = q->vq.next;
 		enum vq_status status = vq_fetch(&q->vq, seg, chain, mode, false);
 
-		/* A refusal is for the chain it is about, which may be whole by now. */
-		if (mode & VQ_SLOW)
-			q->vq.deny = false;
 		if (status == VQ_EMPTY)
 			break;
 		if ((mode & VQ_SLOW) && status == VQ_MISS) {
-			if (wait_for_chain(q, seg, at, mode))
-				continue;
-			break;
+			if (!vhost_miss_is_refused(q)) {
+				wait_for_ranges(q, seg, at, mode);
+				break;
+			}
+			status = VQ_BAD_ADDR;
 		}
 		if (rw_unlikely(status != VQ_CHAIN)) {
 			if (status == VQ_BROKEN) {

@@ -127,7 +127,7 @@ static const char *ring_state(
 		return "stopped";
 	if (broken)
 		return "broken";
-	if (vp->waiting[i])
+	if (vp->waits[i].waiting)
 		return "waiting";
 	if (!vu_ring_ready(vp->session, i))
 		return "incomplete";

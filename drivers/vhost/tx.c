@@ -57,6 +57,13 @@ RW_ALWAYS_INLINE void return_unused(
 	port_count_drop(q->counters, why);
 }
 
+/* Put back what was fetched since `at`, until the front-end has said what it lacks. */
+static void wait_for_ranges(struct vhost_queue *q, struct vq_cursor at, const unsigned mode)
+{
+	vq_rewind(&q->vq, at, mode);
+	vhost_miss_ask(q);
+}
+
 /* What became of a frame. */
 enum placed {
 	PLACED,
@@ -80,9 +87,11 @@ RW_ALWAYS_INLINE enum placed first_chain(
 		if (rw_likely(status == VQ_CHAIN))
 			return PLACED;
 		if ((mode & VQ_SLOW) && status == VQ_MISS) {
-			if (vhost_missed(q, *at, mode))
-				continue;
-			return MISSED;
+			if (!vhost_miss_is_refused(q)) {
+				wait_for_ranges(q, *at, mode);
+				return MISSED;
+			}
+			status = VQ_BAD_ADDR;
 		}
 		if (status == VQ_BROKEN)
 			vhost_queue_broke(q);
@@ -115,9 +124,11 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 		}
 		status = vq_fetch(&q->vq, slot->segs + *nsegs, chain, mode, true);
 		if ((mode & VQ_SLOW) && status == VQ_MISS) {
-			/* Hopeless or not, the frame begins again: now, or when more is known. */
-			vhost_missed(q, start, mode);
-			return MISSED;
+			if (!vhost_miss_is_refused(q)) {
+				wait_for_ranges(q, start, mode);
+				return MISSED;
+			}
+			status = VQ_BAD_ADDR;
 		}
 		if (status == VQ_EMPTY || status == VQ_BROKEN) {
 			vq_rewind(&q->vq, start, mode);
@@ -145,10 +156,6 @@ RW_ALWAYS_INLINE enum placed place(struct vhost_queue *q, const struct frame *f,
 	struct vq_cursor start;
 	enum placed result;
 
-	/* A refusal is for the frame it was meant for, which may have found its buffers all the same. */
-	if (mode & VQ_SLOW)
-		q->vq.deny = false;
-again:
 	result = first_chain(q, slot->segs, &start, mode);
 	if (rw_unlikely(result != PLACED))
 		return result;
@@ -161,8 +168,6 @@ again:
 			return DROPPED;
 		}
 		result = more_chains(q, slot, need, nsegs, start, mode);
-		if ((mode & VQ_SLOW) && result == MISSED && q->vq.deny)
-			goto again;
 		if (result != PLACED)
 			return result;
 	}
@@ -428,17 +433,15 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 }
 
 /*
- * Ask for the buffers behind the next ones in good time: for most frames the answer is there then. Not
- * while one of them is known to be refused: until it is its turn, it would be asked for without end.
+ * Ask for the buffers behind the next ones ahead of time: for most frames the answer has come by then.
  */
 RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 {
 	struct vq_cursor at = q->vq.next;
 	struct vq_chain chain;
 
-	if (vhost_asks_open(q) || q->asks.denied)
+	if (!vhost_miss_may_look_ahead(q))
 		return;
-	q->vq.deny = false;
 	for (unsigned i = 0; i < 2 * FRAME_BURST && q->vq.nmisses < VQ_MAX_MISSES; i++) {
 		enum vq_status status = vq_fetch(&q->vq, q->segs, &chain, mode, true);
 
@@ -447,7 +450,7 @@ RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 	}
 	vq_rewind(&q->vq, at, mode);
 	if (q->vq.nmisses)
-		vhost_ask(q);
+		vhost_miss_ask(q);
 }
 
 RW_ALWAYS_INLINE unsigned tx_burst(struct vhost_queue *q, struct frame **frames, unsigned n,

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * A vhost port from the inside, for the files of this driver:
- * port.c sockets and life; rings.c makes what the session says of rings true; iommu.c asks for
+ * port.c sockets and life; rings.c makes what the session says of rings true; iotlb_miss.c gets
  * translations; config.c is the configuration space; announce.c tells the network where the guest is;
  * device_state.c is the state that migrates with it; postcopy.c is the thread that stands in for the
  * workers; show.c is what an operator sees.
@@ -28,6 +28,13 @@ struct vhost_host {
 	uint16_t vlan;
 };
 
+/* A ring that is ready, but may not start before its own areas are in the IOTLB. */
+struct vhost_ring_wait {
+	bool waiting;
+	uint64_t iova;     /* the address that was asked for last */
+	uint64_t asked_ms; /* when it was; 0: not yet */
+};
+
 struct vhost_port {
 	struct port port;
 	struct sw *sw;
@@ -48,13 +55,11 @@ struct vhost_port {
 	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
 	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
 
-	/* iommu.c */
-	int wake_fd; /* eventfd: a worker asks for translations */
+	/* iotlb_miss.c */
+	int wake_fd; /* eventfd: a worker has opened a note */
 	struct rw_watch wake_watch;
-	uint64_t questions;                   /* asked so far: their cookies */
-	uint64_t wait_iova[VU_MAX_RINGS];     /* what a waiting ring asked for last, and when; */
-	uint64_t wait_asked_ms[VU_MAX_RINGS]; /* 0: not yet */
-	bool waiting[VU_MAX_RINGS];           /* ready, but its areas are not in the IOTLB yet */
+	uint64_t questions; /* asked so far; the number of each is its cookie */
+	struct vhost_ring_wait waits[VU_MAX_RINGS];
 
 	/* config.c */
 	uint8_t mac[6]; /* of the configuration space, valid when mac_set */
@@ -84,17 +89,6 @@ bool vhost_quiesce(void *dev);
 bool vhost_rings_pause(void *dev, unsigned first, unsigned n);
 int vhost_rings_resume(void *dev, unsigned first, unsigned n);
 void vhost_ring_stopped(void *dev, unsigned ring);
-
-/* iommu.c */
-int vhost_iommu_begin(struct vhost_port *vp);
-void vhost_iommu_end(struct vhost_port *vp);
-/* Ask for a part of a ring, which starts when it is there. */
-void vhost_iommu_wait(struct vhost_port *vp, unsigned ring, uint64_t missing);
-/* Every 100 ms: ask again for what could not be asked. */
-void vhost_iommu_tick(struct vhost_port *vp);
-void vhost_iotlb_updated(void *dev);
-bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size);
-void vhost_iotlb_answered(void *dev, uint64_t cookie, bool ok);
 
 /* config.c: see struct vu_ops. */
 uint32_t vhost_config_read(void *dev, void *out);

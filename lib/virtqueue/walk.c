@@ -27,13 +27,9 @@ enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len)
 
 /* ---- the IOTLB ---- */
 
-/* Note a miss, once for each page, unless the front-end has said already that there is nothing. */
+/* Report a miss, once for each page. */
 static enum vq_status note_miss(struct vq *vq, uint64_t iova, uint8_t perm)
 {
-	if (vq->deny) {
-		vq->deny = false;
-		return VQ_BAD_ADDR;
-	}
 	for (unsigned i = 0; i < vq->nmisses; i++) {
 		if (!((vq->misses[i].iova ^ iova) & ~PAGE_MASK) && vq->misses[i].perm == perm)
 			return VQ_MISS;
@@ -59,7 +55,7 @@ static enum vq_status note_misses(
 
 		if (!gm_iotlb_at(vq->view, cache, iova, perm, &piece)) {
 			status = note_miss(vq, iova, perm);
-			if (status != VQ_MISS || vq->nmisses == VQ_MAX_MISSES)
+			if (vq->nmisses == VQ_MAX_MISSES)
 				return status;
 			piece = RW_MIN(len, (~iova & PAGE_MASK) + 1);
 		}

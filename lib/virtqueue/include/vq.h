@@ -53,7 +53,8 @@ enum vq_status {
 	/* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
 	VQ_BAD_FORM,
 	VQ_BROKEN, /* the ring contradicts itself: nothing more is fetched from it */
-	VQ_MISS,   /* part of the chain is not in the IOTLB: rewind, vq->misses lists what */
+	/* part of the chain is not in the IOTLB, vq->misses lists what: rewind, or complete it, length 0 */
+	VQ_MISS,
 };
 
 /* A fetched chain. Its segments are in the array that the caller named. */
@@ -127,7 +128,6 @@ struct vq {
 	unsigned nlog_pieces;                  /* 0: the ring is not logged */
 	struct vq_inflight *inflight;          /* NULL: not recorded; ours */
 	bool swap;                             /* split ring and header fields are big-endian */
-	bool deny; /* the next miss is an error (VQ_BAD_ADDR): the front-end has no such range */
 	uint64_t misses_at; /* generation of the view that lacked the first of `misses` */
 	uint8_t nmisses;
 	struct vq_miss misses[VQ_MAX_MISSES];

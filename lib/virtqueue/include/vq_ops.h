@@ -44,8 +44,9 @@ RW_ALWAYS_INLINE void vq_prefetch(struct vq *vq, uint16_t n, const unsigned mode
 /*
  * Fetch the next chain. Its segments go to `segs`, which has room for vq_max_segs(vq->num). On
  * VQ_BAD_ADDR and VQ_BAD_FORM out->id and out->ndesc are valid and the chain must be completed.
- * After VQ_MISS, which is of mode VQ_SLOW only, it must be rewound; chains behind it may
- * be fetched before that, to learn what they lack.
+ * VQ_MISS, only with VQ_SLOW, adds the ranges that the chain lacks to vq->misses. The chain must be
+ * rewound, or completed like a bad one when its ranges will never be known. Before it is rewound,
+ * the chains behind it may be fetched to collect what they lack.
  */
 RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, struct vq_chain *out,
 	const unsigned mode, const bool writable)
