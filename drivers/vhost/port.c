@@ -13,12 +13,12 @@
 
 /* How often a client tries to connect, and how soon a listener without descriptors tries again. */
 #define RETRY_MS 100
-/* How often control looks whether a worker found a ring broken. */
+/* How often control checks whether a worker found a ring broken. */
 #define WATCH_MS 100
 
 /* ---- the session ---- */
 
-/* A worker found a ring that lies: say so, here and to the front-end. */
+/* Report rings that a worker found broken: in the log, and to the front-end. */
 static void watch_rings(struct vhost_port *vp)
 {
 	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
@@ -40,7 +40,7 @@ static void watch_due(void *arg)
 	struct vhost_port *vp = arg;
 
 	watch_rings(vp);
-	/* When exactly is nothing that a worker should spend time on. */
+	/* The moment does not matter, so no worker spends time on it. */
 	vu_log_signal(vp->session);
 	vhost_miss_tick(vp);
 }
@@ -146,7 +146,7 @@ static void listen_ready(void *arg, uint32_t events)
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
 			return;
-		/* Out of descriptors: the connection stays in the queue until there are some. */
+		/* Out of descriptors: the connection stays in the backlog until one is free. */
 		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot accept: %s",
 			vp->port.name, strerror(errno));
 		rw_loop_del(vp->loop, &vp->listen_watch);

@@ -32,8 +32,8 @@ struct vhost_postcopy {
 	uint32_t stop;
 	uint32_t rounds; /* of the thread */
 	/* Control only. */
-	uint32_t asked; /* `rounds` when a quiescent point was wanted... */
-	bool asking;    /* ...which has not come yet */
+	uint32_t asked; /* `rounds` when a quiescent point was asked for; valid when asking */
+	bool asking;    /* the quiescent point has not come yet */
 	bool retrying;  /* this is not the first attempt: do not wait */
 	/* By ring; control enters, the thread removes. */
 	struct vhost_queue *queues[VU_MAX_RINGS];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rings: what the session says, made true. */
+/* Rings: make what runs agree with what the session says. */
 #include <errno.h>
 #include <string.h>
 
@@ -80,7 +80,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	uint64_t missing = 0;
 	int ret;
 
-	/* A disabled transmit ring supplies nothing; a disabled receive ring is drained. */
+	/* A disabled tx queue takes nothing and does not run; a disabled rx queue is drained. */
 	if (*q || !vu_ring_ready(vp->session, i) || (!(i & 1) && !vu_ring(vp->session, i)->enabled))
 		return 0;
 	ret = vhost_queue_new(&cfg, &made, &missing);
@@ -100,7 +100,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	}
 	vp->broken_told[i] = false;
 	vp->waits[i].waiting = false;
-	/* Any worker may fill a receive ring: its state stays with the guest's memory. */
+	/* Any worker may fill a tx queue: its state stays with the guest's memory. */
 	if (!(i & 1))
 		vhost_queue_place(made, vhost_queue_node(made));
 	*q = made;

@@ -97,13 +97,12 @@ static struct vhost_position position_decode(const struct vu_session *s, uint32_
 }
 
 /*
- * Where a running ring is. Nothing holds its worker (or in a postcopy migration the port's thread)
- * still for this: every guest of that worker would pay for somebody's curiosity. So these reads race
- * with its writes, on purpose: a moment's view, each number by itself right. A field is at most 16
- * bits, aligned and read once, so never half old and half new; but an index may be a burst ahead of
- * its wrap counter. False: the ring has not been set up yet, nothing was read.
+ * Where a running ring is. To stop its worker for this would delay every guest of that worker, so these
+ * reads race with the worker's writes on purpose, and so they do with those of the post-copy proxy. A
+ * field has at most 16 bits, is aligned and read once, so each number is right by itself; but an index may
+ * be a burst ahead of its wrap counter. False: the ring has not been set up yet, nothing was read.
  */
-RW_NOINLINE __attribute__((no_sanitize("thread"))) static bool glance(
+RW_NOINLINE __attribute__((no_sanitize("thread"))) static bool position_read(
 	const struct vhost_queue *q, struct vhost_ring_info *out)
 {
 	const volatile struct vq *vq = &q->vq;
@@ -143,7 +142,7 @@ static const char *ring_call(const struct vu_ring *r)
 	return r->call_fd >= 0 ? "eventfd" : "none";
 }
 
-static void place_fill(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out)
+static void worker_fill(const struct vhost_port *vp, unsigned i, struct vhost_ring_info *out)
 {
 	struct sw_queue_info info;
 
@@ -175,8 +174,8 @@ void vhost_port_ring(const struct vhost_port *vp, unsigned i, struct vhost_ring_
 		.logged = vu_logs_ring(s, i),
 		.inflight = vu_ring_inflight(s, i),
 	};
-	place_fill(vp, i, out);
-	if (q && glance(q, out))
+	worker_fill(vp, i, out);
+	if (q && position_read(q, out))
 		return;
 	out->avail = position_decode(s, r->base);
 	out->used = position_decode(s, r->base >> VU_PACKED_USED_SHIFT);

@@ -67,14 +67,14 @@ struct vhost_session_info {
 	bool mac_set;
 	uint8_t status;       /* virtio device status */
 	bool channel;         /* there is a back-end channel */
-	bool iotlb;           /* guest memory is behind an IOMMU... */
-	uint32_t entries;     /* ...of which so many translations are known */
+	bool iotlb;           /* guest memory is behind an IOMMU */
+	uint32_t entries;     /* translations in the IOTLB */
 	uint64_t log_size;    /* bytes of the dirty log; 0: there is none */
 	bool log_buffers;     /* writes to buffers are logged */
 	unsigned log_rings;   /* rings whose own writes are logged */
-	uint64_t inflight;    /* bytes of the in-flight buffer; 0: there is none... */
-	uint16_t in_rings;    /* ...which has room for so many rings... */
-	uint16_t in_entries;  /* ...of so many entries */
+	uint64_t inflight;    /* bytes of the in-flight buffer; 0: there is none */
+	uint16_t in_rings;    /* rings that the in-flight buffer has room for */
+	uint16_t in_entries;  /* entries of each of them */
 	const char *postcopy; /* "none", "advised", "listening" */
 	unsigned nregions;
 	unsigned nrings;
@@ -91,7 +91,7 @@ struct vhost_region_info {
 /* Region `i` < nregions. */
 void vhost_port_region(const struct vhost_port *vp, unsigned i, struct vhost_region_info *out);
 
-/* A place in a ring. `wrap`: packed rings only. */
+/* A position in a ring. `wrap`: packed rings only. */
 struct vhost_position {
 	uint16_t index;
 	bool wrap;
