@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Telling the network where a guest is: RARP broadcasts, which every switch on their way learns from.
- * The front-end asks for one (SEND_RARP), or the guest came here by migration.
+ * Telling the network where a guest is: RARP broadcasts, which every switch on their way learns
+ * from. The front-end asks for one (SEND_RARP), or the guest came here by migration.
  */
 #include <assert.h>
 #include <errno.h>

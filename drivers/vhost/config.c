@@ -37,8 +37,8 @@ uint32_t vhost_config_read(void *dev, void *out)
 }
 
 /*
- * A legacy guest may set its MAC (virtio 1.2, 5.1.4.1), and a migration brings that along. Every other
- * field describes this switch, whatever the source of the migration was.
+ * A legacy guest may set its MAC (virtio 1.2, 5.1.4.1), and a migration brings that along. Every
+ * other field describes this switch, whatever the source of the migration was.
  */
 int vhost_config_write(void *dev, uint32_t offset, const void *data, uint32_t len, bool migration)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What travels with a migrated guest besides its rings (SET_DEVICE_STATE_FD): the addresses that were
- * learned behind the port, so that the switch at the other end knows them before the guest has sent a
- * frame. Little-endian.
+ * What travels with a migrated guest besides its rings (SET_DEVICE_STATE_FD): the addresses that
+ * were learned behind the port, so that the switch at the other end knows them before the guest has
+ * sent a frame. Little-endian.
  */
 #include <endian.h>
 #include <errno.h>

@@ -63,9 +63,10 @@ void vhost_miss_ask(struct vhost_queue *q)
 		/* Control gets one note at a time. What is missing now is found missing again. */
 	} else if (gm_iotlb_view(q->vq.tlb)->generation != q->vq.misses_at) {
 		/*
-		 * The IOTLB has changed since, so that what was missing may be known, and the note may
-		 * have been handed back for it. If it were asked for again, the question could be about
-		 * a buffer that the guest has got back by then. So the queue is polled again.
+		 * The IOTLB has changed since, so that what was missing may be known, and the note
+		 * may have been handed back for it. If it were asked for again, the question could
+		 * be about a buffer that the guest has got back by then. So the queue is polled
+		 * again.
 		 */
 		want_poll(q);
 		/* The worker that polls a shared queue may sleep: control wakes it. */
@@ -270,7 +271,9 @@ void vhost_iotlb_updated(void *dev)
 	notes_go_on(vp);
 }
 
-/* Whether [a, a + a_len) and [b, b + b_len) overlap; a_len 0 reaches to the end of all addresses. */
+/*
+ * Whether [a, a + a_len) and [b, b + b_len) overlap; a_len 0 reaches to the end of all addresses.
+ */
 static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 {
 	return b - a < a_len || a - b < b_len || (!a_len && b >= a);
@@ -308,8 +311,8 @@ bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size)
 }
 
 /*
- * The answer was good, but the range is not known: it came and has gone, as after an invalidation of the
- * whole IOTLB. Ask once more, after many such answers at the next tick.
+ * The answer was good, but the range is not known: it came and has gone, as after an invalidation
+ * of the whole IOTLB. Ask once more, after many such answers at the next tick.
  */
 static void ask_again(struct vhost_miss *note, uint32_t i)
 {

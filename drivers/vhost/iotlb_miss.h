@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Translations that a queue behind an IOMMU lacks: what is missing, what the front-end has refused, and who
- * is woken when that changes.
+ * Translations that a queue behind an IOMMU lacks: what is missing, what the front-end has refused,
+ * and who is woken when that changes.
  *
  * A worker never waits for a translation. It leaves the chain in its ring, puts the ranges that the
- * chain lacks into the queue's note, hands the note to control and goes on with other queues. Control
- * asks the front-end. Once every range of the note is known or refused, it hands the note back and has
- * the queue polled: a chain whose ranges are known is whole now, one with a refused range is bad.
+ * chain lacks into the queue's note, hands the note to control and goes on with other queues.
+ * Control asks the front-end. Once every range of the note is known or refused, it hands the note
+ * back and has the queue polled: a chain whose ranges are known is whole now, one with a refused
+ * range is bad.
  *
- * A ring whose own areas are not in the IOTLB waits in the same manner before it starts. Nobody polls
- * it, so control tries to start it again.
+ * A ring whose own areas are not in the IOTLB waits in the same manner before it starts. Nobody
+ * polls it, so control tries to start it again.
  */
 #include "vq.h"
 
@@ -37,8 +38,8 @@ struct vhost_miss {
 /* ---- thread: worker, or the post-copy proxy ---- */
 
 /*
- * After VQ_MISS for one chain: whether the front-end has refused the first range that it lacks. Then the
- * chain is bad: complete it with length 0. The refusal counts once.
+ * After VQ_MISS for one chain: whether the front-end has refused the first range that it lacks.
+ * Then the chain is bad: complete it with length 0. The refusal counts once.
  */
 bool vhost_miss_is_refused(struct vhost_queue *q);
 /* Hand q->vq.misses to control, unless control has a note already. The chains wait in the ring. */

@@ -96,8 +96,8 @@ static void touch(const struct gm_map *map, uint64_t gpa)
 }
 
 /*
- * Touch the pages of an area that is mapped a second time: a page that is missing is asked for through the
- * first mapping only, the one the front-end knows.
+ * Touch the pages of an area that is mapped a second time: a page that is missing is asked for
+ * through the first mapping only, the one the front-end knows.
  */
 static void prefault(const struct vhost_queue *q, enum vhost_area area, uint64_t len)
 {
@@ -333,8 +333,8 @@ static uint64_t now_ns(void)
 }
 
 /*
- * Wait for the thread, a moment; or, when the guest's memory does not make it wait any more, as long as it
- * takes to go round.
+ * Wait for the thread, a moment; or, when the guest's memory does not make it wait any more, as
+ * long as it takes to go round.
  */
 static bool wait_for(struct vhost_port *vp, bool (*done)(struct vhost_port *, unsigned, unsigned),
 	unsigned first, unsigned n)

@@ -97,10 +97,11 @@ static struct vhost_position position_decode(const struct vu_session *s, uint32_
 }
 
 /*
- * Where a running ring is. To stop its worker for this would delay every guest of that worker, so these
- * reads race with the worker's writes on purpose, and so they do with those of the post-copy proxy. A
- * field has at most 16 bits, is aligned and read once, so each number is right by itself; but an index may
- * be a burst ahead of its wrap counter. False: the ring has not been set up yet, nothing was read.
+ * Where a running ring is. To stop its worker for this would delay every guest of that worker, so
+ * these reads race with the worker's writes on purpose, and so they do with those of the post-copy
+ * proxy. A field has at most 16 bits, is aligned and read once, so each number is right by itself;
+ * but an index may be a burst ahead of its wrap counter. False: the ring has not been set up yet,
+ * nothing was read.
  */
 RW_NOINLINE __attribute__((no_sanitize("thread"))) static bool position_read(
 	const struct vhost_queue *q, struct vhost_ring_info *out)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A vhost port from the inside, for the files of this driver:
- * port.c sockets and life; rings.c makes what the session says of rings true; iotlb_miss.c gets
- * translations; config.c is the configuration space; announce.c tells the network where the guest is;
- * device_state.c is the state that migrates with it; postcopy.c is the thread that stands in for the
- * workers; show.c is what an operator sees.
+ * A vhost port from the inside, for the files of this driver: port.c sockets and life; rings.c
+ * makes what the session says of rings true; iotlb_miss.c gets translations; config.c is the
+ * configuration space; announce.c tells the network where the guest is; device_state.c is the state
+ * that migrates with it; postcopy.c is the thread that stands in for the workers; show.c is what an
+ * operator sees.
  *
  * Thread: control, unless a comment says otherwise.
  */
@@ -102,7 +102,9 @@ int vhost_state_load(void *dev, const void *data, uint32_t len);
 void vhost_rarp_wanted(void *dev, const uint8_t mac[6]);
 /* Whether one host can have this address: no group address, and not all zero. */
 bool vhost_is_host_mac(const uint8_t mac[6]);
-/* Announce these hosts, and no others, when it is due. `hosts` is malloc'd, the port's from now on. */
+/*
+ * Announce these hosts, and no others, when it is due. `hosts` is malloc'd, the port's from now on.
+ */
 void vhost_hosts_replace(struct vhost_port *vp, struct vhost_host *hosts, uint32_t n);
 /* A tx queue runs: if the guest has migrated here, tell the network. */
 void vhost_announce(struct vhost_port *vp);

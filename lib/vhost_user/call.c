@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * In-band calls (INBAND_NOTIFICATIONS). Workers send no messages: to interrupt a guest they write to
- * an eventfd. A ring that is called in-band has an eventfd of ours, and the control thread turns what
- * it reads there into BACKEND_VRING_CALL.
+ * In-band calls (INBAND_NOTIFICATIONS). Workers send no messages: to interrupt a guest they write
+ * to an eventfd. A ring that is called in-band has an eventfd of ours, and the control thread turns
+ * what it reads there into BACKEND_VRING_CALL.
  */
 #include <errno.h>
 #include <stdlib.h>

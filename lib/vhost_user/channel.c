@@ -2,9 +2,9 @@
 /*
  * The back-end channel: our messages to the front-end, and its answers.
  *
- * Nothing here waits. Messages that the socket does not take stay in a short queue. Calls and errors
- * of rings wait as one bit each, because two in a row say no more than one. Answers come in the
- * order of the questions. A channel that breaks is closed, and the session goes on without one;
+ * Nothing here waits. Messages that the socket does not take stay in a short queue. Calls and
+ * errors of rings wait as one bit each, because two in a row say no more than one. Answers come in
+ * the order of the questions. A channel that breaks is closed, and the session goes on without one;
  * questions that were not answered are asked again on the next one.
  *
  * The front-end sends the IOTLB entry before it answers the miss, but on the connection, another
@@ -189,7 +189,10 @@ static int take_answer(struct vu_channel *ch)
 	return 0;
 }
 
-/* Read all answers that have arrived. 0; -ECONNRESET: the front-end has closed the channel; or -errno. */
+/*
+ * Read all answers that have arrived. 0; -ECONNRESET: the front-end has closed the channel; or
+ * -errno.
+ */
 static int read_answers(struct vu_channel *ch)
 {
 	for (;;) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A session without its process. Everything is copied while the session is whole, so that a failure
- * leaves it as it was; then the session lets go of its own. The two ends of a copied descriptor are one
- * socket or file: the front-end sees nothing of it.
+ * leaves it as it was; then the session lets go of its own. The two ends of a copied descriptor are
+ * one socket or file: the front-end sees nothing of it.
  */
 #include <errno.h>
 #include <fcntl.h>

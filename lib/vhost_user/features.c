@@ -50,8 +50,8 @@ const char *vu_protocol_feature_name(unsigned bit)
 }
 
 /*
- * Both do nothing. A session begins with the connection, so SET_OWNER tells nothing new. RESET_OWNER is
- * deprecated, and back-ends never agreed on what it means.
+ * Both do nothing. A session begins with the connection, so SET_OWNER tells nothing new.
+ * RESET_OWNER is deprecated, and back-ends never agreed on what it means.
  */
 int vu_on_owner(struct vu_session *s, struct vu_msg *m)
 {
@@ -176,8 +176,9 @@ int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The status is kept for GET_STATUS. Zero, "the driver resets the device", stops no ring: GET_VRING_BASE
- * does, and DPDK's virtio-user sends zero before it starts rings and after it has stopped them.
+ * The status is kept for GET_STATUS. Zero, "the driver resets the device", stops no ring:
+ * GET_VRING_BASE does, and DPDK's virtio-user sends zero before it starts rings and after it has
+ * stopped them.
  */
 int vu_on_set_status(struct vu_session *s, struct vu_msg *m)
 {

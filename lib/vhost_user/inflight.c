@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The in-flight buffer: memory that outlives this process, in which rings record what they have taken
- * and not returned. The front-end keeps its file for us. lib/virtqueue knows what is in it.
+ * The in-flight buffer: memory that outlives this process, in which rings record what they have
+ * taken and not returned. The front-end keeps its file for us. lib/virtqueue knows what is in it.
  */
 #include <errno.h>
 #include <fcntl.h>

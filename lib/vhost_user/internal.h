@@ -63,8 +63,8 @@ struct vu_session {
 };
 
 /*
- * Payloads that are longer than VU_MAX_PAYLOAD, but not than this, are read and refused. A longer one
- * closes the connection.
+ * Payloads that are longer than VU_MAX_PAYLOAD, but not than this, are read and refused. A longer
+ * one closes the connection.
  */
 #define VU_MAX_DRAIN 4096
 
@@ -182,9 +182,9 @@ void vu_channel_call(struct vu_session *s, unsigned i);
 void vu_channel_error(struct vu_session *s, unsigned i);
 
 /*
- * Fill in `out`, which has no descriptors yet; and the other way round, for a session without a channel.
- * What an export holds stays its own. 0 or -errno; what was done by then is left to vu_export_free or
- * vu_channel_free.
+ * Fill in `out`, which has no descriptors yet; and the other way round, for a session without a
+ * channel. What an export holds stays its own. 0 or -errno; what was done by then is left to
+ * vu_export_free or vu_channel_free.
  */
 int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out);
 int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from);
@@ -206,7 +206,9 @@ int vu_state_adopt(struct vu_session *s, const struct vu_export *from);
 /* A session without a connection: for vu_session_free or session_begin. NULL: no memory. */
 struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer *offer,
 	const struct vu_ops *ops, void *dev, const char *name);
-/* Take over the connected socket `fd`, and serve it for `events`. 0 or -errno: `fd` is untouched. */
+/*
+ * Take over the connected socket `fd`, and serve it for `events`. 0 or -errno: `fd` is untouched.
+ */
 int vu_session_connect(struct vu_session *s, int fd, uint32_t events);
 /* Give back all that the session holds but itself. */
 void vu_session_release(struct vu_session *s);

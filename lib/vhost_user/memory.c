@@ -3,16 +3,17 @@
  * The guest's memory: the table as a whole or region by region, and the IOTLB in front of it.
  *
  * In a postcopy migration (vhost-user, "Migration") pages may be missing. The front-end supplies a
- * page when a thread of ours waits for it. For that it has to know our addresses of the regions: the
- * reply says them, and no ring runs before the front-end has acknowledged them.
+ * page when a thread of ours waits for it. For that it has to know our addresses of the regions:
+ * the reply says them, and no ring runs before the front-end has acknowledged them.
  */
 #include <errno.h>
 
 #include "internal.h"
 
 /*
- * Replaced views of the IOTLB that are kept at most. An invalidation frees them, because it waits for
- * a quiescent point of the workers anyway; for a guest that only maps, an update waits once in so many.
+ * Replaced views of the IOTLB that are kept at most. An invalidation frees them, because it waits
+ * for a quiescent point of the workers anyway; for a guest that only maps, an update waits once in
+ * so many.
  */
 #define MAX_RETIRED 16
 
@@ -141,8 +142,8 @@ static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The reply tells the front-end that the range is not used any more, so workers must have left it. To
- * carry the message out again does no harm.
+ * The reply tells the front-end that the range is not used any more, so workers must have left it.
+ * To carry the message out again does no harm.
  */
 static int iotlb_invalidate(struct vu_session *s, const struct vu_iotlb *e)
 {

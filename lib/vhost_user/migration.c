@@ -31,8 +31,8 @@ void vu_log_release(struct vu_session *s)
 }
 
 /*
- * Back-ends reply in four different ways. QEMU accepts any of them, current rust-vmm only an echo of
- * the request.
+ * Back-ends reply in four different ways. QEMU accepts any of them, current rust-vmm only an echo
+ * of the request.
  */
 int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 {
@@ -122,7 +122,9 @@ static int ufd_open(void)
 	long fd = syscall(SYS_userfaultfd, flags);
 	int err;
 
-	/* Without privilege there are no faults of the kernel's own accesses. We copy in user mode. */
+	/*
+	 * Without privilege there are no faults of the kernel's own accesses. We copy in user mode.
+	 */
 	if (fd < 0 && errno == EPERM)
 		fd = syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
 	if (fd < 0)

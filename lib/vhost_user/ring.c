@@ -214,8 +214,8 @@ int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
 	int ret;
 
 	/*
-	 * QEMU reports unmapped ranges only while its device runs: what the IOTLB has now may be wrong
-	 * when it starts again. Rings that still run ask again.
+	 * QEMU reports unmapped ranges only while its device runs: what the IOTLB has now may be
+	 * wrong when it starts again. Rings that still run ask again.
 	 */
 	ret = s->iotlb ? gm_iotlb_invalidate(s->iotlb, 0, 0) : 0;
 	if (ret)

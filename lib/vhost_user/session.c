@@ -11,8 +11,8 @@
 #include "rw_log.h"
 
 /*
- * Messages that are carried out before the loop turns to the next session. Starting a ring takes about
- * ten. A front-end that sends without end delays the others by no more than this many.
+ * Messages that are carried out before the loop turns to the next session. Starting a ring takes
+ * about ten. A front-end that sends without end delays the others by no more than this many.
  */
 #define MESSAGES_PER_WAKEUP 16
 
@@ -36,8 +36,8 @@ void vu_session_release(struct vu_session *s)
 	rw_loop_del(s->loop, &s->conn->watch);
 	s->over = true;
 	/*
-	 * In a postcopy migration a thread may wait for a page that nobody will supply. What it does
-	 * from here on does not matter, so the memory is cut off, which wakes it.
+	 * In a postcopy migration a thread may wait for a page that nobody will supply. What it
+	 * does from here on does not matter, so the memory is cut off, which wakes it.
 	 */
 	if (s->nrings)
 		paused = s->ops->rings_pause(s->dev, 0, s->nrings);

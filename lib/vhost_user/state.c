@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Device state: what travels with a migrated guest besides its rings. It goes through a pipe that the
- * front-end gave us, at the pace of whoever is at the other end, while the session goes on.
+ * Device state: what travels with a migrated guest besides its rings. It goes through a pipe that
+ * the front-end gave us, at the pace of whoever is at the other end, while the session goes on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +56,8 @@ static void save(struct vu_state *st)
 }
 
 /*
- * Make room for at least one more byte. The buffer may hold one byte more than a state, so that one that is
- * too long shows.
+ * Make room for at least one more byte. The buffer may hold one byte more than a state, so that one
+ * that is too long shows.
  */
 static int room_make(struct vu_state *st)
 {
@@ -225,8 +225,8 @@ int vu_on_set_device_state_fd(struct vu_session *s, struct vu_msg *m)
 }
 
 /*
- * The front-end has read its pipe to the end, or has closed it: what is left in it is read here. The
- * result stays until another transfer begins.
+ * The front-end has read its pipe to the end, or has closed it: what is left in it is read here.
+ * The result stays until another transfer begins.
  */
 int vu_on_check_device_state(struct vu_session *s, struct vu_msg *m)
 {

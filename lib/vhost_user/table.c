@@ -366,7 +366,9 @@ static int msg_run(struct vu_session *s, const struct row *row, struct vu_msg *m
 		return VU_LATER;
 	ret = row->handle(s, m);
 	if (ret) {
-		/* The rings go on as they were. If one cannot, that is not this message's failure. */
+		/*
+		 * The rings go on as they were. If one cannot, that is not this message's failure.
+		 */
 		s->ops->rings_resume(s->dev, first, n);
 		return ret;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A session that ends in one owner and goes on in another one, in another loop: the front-end, which
- * may be anywhere in a message, notices nothing.
+ * A session that ends in one owner and goes on in another one, in another loop: the front-end,
+ * which may be anywhere in a message, notices nothing.
  */
 #include "vu_channel.h"
 #include "vu_export.h"

@@ -256,7 +256,9 @@ static void an_update_that_makes_no_sense_is_refused(void **state)
 	assert_false(update(f, IOVA, 0x1000, UINT64_MAX - 0x100));
 }
 
-/* QEMU's IOMMU listener is gone then; the next system may have other pages at the same addresses. */
+/*
+ * QEMU's IOMMU listener is gone then; the next system may have other pages at the same addresses.
+ */
 static void a_stopped_ring_takes_the_translations_along(void **state)
 {
 	struct front *f = front_of(state);

@@ -101,7 +101,10 @@ struct request {
 	unsigned n;
 };
 
-/* Builders of requests: without payload, with a payload of `size` bytes to fill in, or with a usual one. */
+/*
+ * Builders of requests: without payload, with a payload of `size` bytes to fill in, or with a usual
+ * one.
+ */
 
 static inline struct request msg(uint32_t request)
 {

@@ -5,9 +5,9 @@
  * glues the protocol (lib/vhost_user), the rings (lib/virtqueue) and the frames (lib/frame): the
  * protocol says where a ring is and whether it runs, the driver runs it.
  *
- * As server the port listens on a socket path, serves one front-end at a time and waits for the next
- * when that one leaves. As client it connects to the front-end's socket, again every 100 ms until
- * somebody listens. In both cases the port, its counters and its static addresses outlive the
+ * As server the port listens on a socket path, serves one front-end at a time and waits for the
+ * next when that one leaves. As client it connects to the front-end's socket, again every 100 ms
+ * until somebody listens. In both cases the port, its counters and its static addresses outlive the
  * front-end; what was learned behind it does not.
  *
  * Thread: control.
@@ -29,7 +29,10 @@ struct vhost_port_config {
 	enum vhost_mode mode;
 	const char *path; /* copied; NULL with VHOST_FD */
 	int fd;           /* VHOST_FD: taken over on success */
-	/* VHOST_FD with a connected socket: the front-end left, there will be no other. May be NULL. */
+	/*
+	 * VHOST_FD with a connected socket: the front-end left, there will be no other. May be
+	 * NULL.
+	 */
 	void (*gone)(void *arg);
 	void *arg;
 };

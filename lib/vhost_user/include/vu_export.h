@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A session without its process: everything that another process, or another owner in this one, needs
- * to go on with a front-end that notices nothing. The structure has no pointers, so it can be sent as it
- * is, with its descriptors beside it.
+ * A session without its process: everything that another process, or another owner in this one,
+ * needs to go on with a front-end that notices nothing. The structure has no pointers, so it can be
+ * sent as it is, with its descriptors beside it.
  *
  * Three things stay behind. The IOTLB starts empty: the front-end is asked again. Questions on the
  * back-end channel are carried, but only so that their answers are recognised; whoever waited for
@@ -118,8 +118,8 @@ struct vu_export {
  * vu_ops.closed having been called, and all that is left to do with it is vu_session_free; the
  * front-end's connection is open and belongs to `out`.
  *
- * -EBUSY: a postcopy migration or a transfer of device state is under way, both of which are bound to
- * this process; or what dup or memory said. The session then goes on, and `out` carries nothing.
+ * -EBUSY: a postcopy migration or a transfer of device state is under way, both of which are bound
+ * to this process; or what dup or memory said. The session then goes on, and `out` carries nothing.
  */
 int vu_session_export(struct vu_session *s, struct vu_export *out);
 
@@ -134,9 +134,9 @@ struct vu_session *vu_session_adopt(struct rw_loop *loop, const struct vu_export
 	const struct vu_offer *offer, const struct vu_ops *ops, void *dev, const char *name);
 
 /*
- * Start an adopted session: its rings run (vu_ops.rings_resume), and what the front-end sent is carried
- * out. The owner knows the session by now. 0, or what rings_resume said: the session goes on all the
- * same. As any message, the one that waits may end the session (vu_ops.closed).
+ * Start an adopted session: its rings run (vu_ops.rings_resume), and what the front-end sent is
+ * carried out. The owner knows the session by now. 0, or what rings_resume said: the session goes
+ * on all the same. As any message, the one that waits may end the session (vu_ops.closed).
  */
 int vu_session_resume(struct vu_session *s);
 

@@ -4,10 +4,10 @@
  * One front-end's session: what it negotiated, its memory and the state of its rings. The protocol
  * says where a ring is; whoever owns the session (a driver) moves frames through it.
  *
- * Every message is a row of one table (table.c): handler, payload size, descriptors, and which rings
- * must rest while it is carried out. The session pauses those rings, calls the handler and resumes
- * the rings; the owner compares the session's ring with what it runs and makes the two agree. So
- * there is one way to start, stop, move or change a ring, whatever message asked for it.
+ * Every message is a row of one table (table.c): handler, payload size, descriptors, and which
+ * rings must rest while it is carried out. The session pauses those rings, calls the handler and
+ * resumes the rings; the owner compares the session's ring with what it runs and makes the two
+ * agree. So there is one way to start, stop, move or change a ring, whatever message asked for it.
  *
  * A message that fails gets the reply that its kind has for failure: an error value, or an empty
  * reply. A message that has no reply gets a negative acknowledgement if the front-end asked for an
@@ -56,9 +56,9 @@ enum vu_postcopy {
 };
 
 /*
- * What a session asks of its owner. `dev` is the owner's pointer. Unless stated otherwise, no function
- * may block, free the session or call a function that changes it. A function for a feature that is
- * not offered may be NULL.
+ * What a session asks of its owner. `dev` is the owner's pointer. Unless stated otherwise, no
+ * function may block, free the session or call a function that changes it. A function for a feature
+ * that is not offered may be NULL.
  */
 struct vu_ops {
 	/*
@@ -80,8 +80,8 @@ struct vu_ops {
 	 */
 	int (*rings_resume)(void *dev, unsigned first, unsigned n);
 	/*
-	 * GET_VRING_BASE was answered: the front-end knows where ring `ring` stopped, and may start it
-	 * elsewhere. A record of what is in flight must not contradict that.
+	 * GET_VRING_BASE was answered: the front-end knows where ring `ring` stopped, and may start
+	 * it elsewhere. A record of what is in flight must not contradict that.
 	 */
 	void (*ring_stopped)(void *dev, unsigned ring);
 	/* VRING_KICK: the guest kicks, in-band, a ring that has started. */
@@ -105,13 +105,15 @@ struct vu_ops {
 	 */
 	bool (*iotlb_invalidated)(void *dev, uint64_t iova, uint64_t size);
 	/*
-	 * The front-end has answered the vu_iotlb_miss of this cookie; an update that it sent for it
-	 * has been carried out. Without REPLY_ACK there are no answers, only iotlb_updated.
-	 * Questions that are open when the channel breaks are asked again on the next one. May
-	 * call vu_iotlb_miss.
+	 * The front-end has answered the vu_iotlb_miss of this cookie; an update that it sent for
+	 * it has been carried out. Without REPLY_ACK there are no answers, only iotlb_updated.
+	 * Questions that are open when the channel breaks are asked again on the next one. May call
+	 * vu_iotlb_miss.
 	 */
 	void (*iotlb_answered)(void *dev, uint64_t cookie, bool ok);
-	/* Every worker has passed a quiescent point since the first call. False: not yet, as above. */
+	/*
+	 * Every worker has passed a quiescent point since the first call. False: not yet, as above.
+	 */
 	bool (*quiesce)(void *dev);
 
 	/* Bytes of one ring's region in the in-flight buffer, a multiple of 64. */
@@ -138,8 +140,8 @@ struct vu_ops {
 	 */
 	int (*state_load)(void *dev, const void *data, uint32_t len);
 	/*
-	 * The session is over: rings rest, descriptors are closed, memory is unmapped. The owner may
-	 * free the session in here. `reason`: 0, the front-end closed the socket; or -errno.
+	 * The session is over: rings rest, descriptors are closed, memory is unmapped. The owner
+	 * may free the session in here. `reason`: 0, the front-end closed the socket; or -errno.
 	 */
 	void (*closed)(void *dev, int reason);
 };
@@ -166,17 +168,17 @@ struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_
 void vu_session_free(struct vu_session *s);
 
 /*
- * vu_ops.rings_pause can succeed now, after it has said "not yet": carry out the message that waits,
- * and those behind it. Harmless when none waits. As any message, it may end the session
+ * vu_ops.rings_pause can succeed now, after it has said "not yet": carry out the message that
+ * waits, and those behind it. Harmless when none waits. As any message, it may end the session
  * (vu_ops.closed).
  */
 void vu_session_retry(struct vu_session *s);
 
 /*
  * Ask the front-end for the translation of `iova`, one page or more, with permission GM_READ or
- * GM_WRITE. Never waits. 0; -ENOTCONN: there is no back-end channel; -EAGAIN: too many questions are
- * open, ask again later. `cookie` comes back with the answer: a guest may reuse an address at once, so
- * the address alone does not tell which question is answered.
+ * GM_WRITE. Never waits. 0; -ENOTCONN: there is no back-end channel; -EAGAIN: too many questions
+ * are open, ask again later. `cookie` comes back with the answer: a guest may reuse an address at
+ * once, so the address alone does not tell which question is answered.
  */
 int vu_iotlb_miss(struct vu_session *s, uint64_t iova, uint8_t perm, uint64_t cookie);
 /* The configuration space changed. As vu_iotlb_miss; -EOPNOTSUPP without CONFIG. */
@@ -185,8 +187,8 @@ int vu_config_changed(struct vu_session *s);
 void vu_ring_error(struct vu_session *s, unsigned i);
 
 /*
- * In vu_ops.rings_pause, for a ring that moved: it rests, and `base` says where to go on. Coded as in
- * SET_VRING_BASE.
+ * In vu_ops.rings_pause, for a ring that moved: it rests, and `base` says where to go on. Coded as
+ * in SET_VRING_BASE.
  */
 void vu_ring_rested(struct vu_session *s, unsigned i, uint32_t base);
 
@@ -240,9 +242,9 @@ bool vu_logs_ring(const struct vu_session *s, unsigned i);
 const char *vu_protocol_feature_name(unsigned bit);
 
 /*
- * Whether ring `i` may run: size, addresses, kick, memory and features are there, and size, base and
- * alignment suit the ring format. Whether the ring lies in memory from end to end, and whether a packed
- * ring's indices are below its size, shows when it is mapped.
+ * Whether ring `i` may run: size, addresses, kick, memory and features are there, and size, base
+ * and alignment suit the ring format. Whether the ring lies in memory from end to end, and whether
+ * a packed ring's indices are below its size, shows when it is mapped.
  */
 bool vu_ring_ready(const struct vu_session *s, unsigned i);
 

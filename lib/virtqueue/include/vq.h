@@ -53,7 +53,10 @@ enum vq_status {
 	/* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
 	VQ_BAD_FORM,
 	VQ_BROKEN, /* the ring contradicts itself: nothing more is fetched from it */
-	/* part of the chain is not in the IOTLB, vq->misses lists what: rewind, or complete it, length 0 */
+	/*
+	 * part of the chain is not in the IOTLB, vq->misses lists what: rewind, or complete it,
+	 * length 0
+	 */
 	VQ_MISS,
 };
 
