@@ -6,6 +6,7 @@
 #include "daemon.h"
 #include "rpc.h"
 #include "rw_text.h"
+#include "sw_domain.h"
 
 /* Entries in one answer of fdb.list, unless the caller wants fewer... */
 #define PAGE_MAX 4096u
@@ -58,15 +59,22 @@ static bool param_vlan(const json_t *params, struct ctl_failure *fail, uint32_t 
 	return false;
 }
 
-/* The address that `params` names with "mac" and "vlan". */
-static bool param_key(const json_t *params, struct ctl_failure *fail, fdb_key *out)
+/* The address that `params` names with "mac" and "vlan", in the domain that `domain_of` says. */
+static bool param_key(const json_t *params, struct ctl_failure *fail, struct sw *sw,
+	uint16_t (*domain_of)(struct sw *sw, uint16_t vlan), fdb_key *out)
 {
 	uint8_t mac[RW_MAC_LEN];
+	uint16_t domain;
 	uint32_t vlan;
 
 	if (!param_mac(params, fail, mac) || !param_vlan(params, fail, &vlan))
 		return false;
-	*out = fdb_key_make(mac, (uint16_t)vlan);
+	domain = domain_of(sw, (uint16_t)vlan);
+	if (!domain) {
+		ctl_fail(fail, CTL_ERR_FAILED, "all broadcast domains are in use");
+		return false;
+	}
+	*out = fdb_key_make(mac, domain);
 	return true;
 }
 
@@ -76,6 +84,7 @@ struct filter {
 	bool by_mac, by_vlan, by_static;
 	uint8_t mac[RW_MAC_LEN];
 	uint32_t vlan;
+	uint16_t domain; /* the VLAN's, if it has one */
 	bool is_static;
 };
 
@@ -89,8 +98,10 @@ static bool filter_read(
 	if (!rpc_param_port(d, params, "port", fail, &port))
 		return false;
 	out->port = port;
+	if (!param_vlan(params, fail, &out->vlan))
+		return false;
+	out->domain = sw_domain_find(d->sw, (uint16_t)out->vlan);
 	return (!out->by_mac || param_mac(params, fail, out->mac)) &&
-		param_vlan(params, fail, &out->vlan) &&
 		param_bool(params, "static", fail, &out->by_static, &out->is_static);
 }
 
@@ -100,7 +111,7 @@ static bool filter_passes(const struct filter *f, const struct fdb_entry *e)
 
 	fdb_key_mac(e->key, mac);
 	return (!f->port || e->hop == f->port->id) &&
-		(!f->by_vlan || fdb_key_domain(e->key) == f->vlan) &&
+		(!f->by_vlan || fdb_key_domain(e->key) == f->domain) &&
 		(!f->by_mac || !memcmp(mac, f->mac, sizeof(mac))) &&
 		(!f->by_static || (e->kind == FDB_STATIC) == f->is_static);
 }
@@ -114,8 +125,8 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 
 	fdb_key_mac(e->key, m);
 	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
-		fdb_key_domain(e->key), "port", port ? port->name : NULL, "static",
-		e->kind == FDB_STATIC, "age_s",
+		sw_domain_vlan(d->sw, fdb_key_domain(e->key)), "port", port ? port->name : NULL,
+		"static", e->kind == FDB_STATIC, "age_s",
 		(json_int_t)(e->kind != FDB_LEARNED || e->last_seen_s > now
 				? 0
 				: now - e->last_seen_s));
@@ -173,7 +184,8 @@ json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 	struct port *port;
 	fdb_key key;
 
-	if (!param_key(params, fail, &key) || !rpc_param_port(d, params, "port", fail, &port) ||
+	if (!param_key(params, fail, d->sw, sw_domain_keep, &key) ||
+		!rpc_param_port(d, params, "port", fail, &port) ||
 		!param_bool(params, "replace", fail, &given, &replace))
 		return NULL;
 	if (!port)
@@ -188,7 +200,7 @@ json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 			"there is a static entry behind port %s: it moves with --replace only",
 			port->name);
 	case -EINVAL:
-		return ctl_fail(fail, CTL_ERR_FAILED, "that is no address of a station");
+		return ctl_fail(fail, CTL_ERR_FAILED, "that is no address of a host");
 	default:
 		return ctl_fail(fail, CTL_ERR_FAILED, "the table is full of static entries");
 	}
@@ -199,7 +211,7 @@ json_t *rpc_fdb_del(void *ctx, const json_t *params, struct ctl_failure *fail)
 	const struct daemon *d = ctx;
 	fdb_key key;
 
-	if (!param_key(params, fail, &key))
+	if (!param_key(params, fail, d->sw, sw_domain_of, &key))
 		return NULL;
 	if (fdb_del(sw_fdb(d->sw), key))
 		return ctl_fail(fail, CTL_ERR_FAILED, "there is no such entry");

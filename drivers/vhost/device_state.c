@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sw_domain.h"
 #include "vhost.h"
 
 #define STATE_MAGIC   "RINGWAY"
@@ -71,7 +72,8 @@ int vhost_state_save(void *dev, void **out)
 			if (entries[i].hop != vp->port.id || entries[i].kind != FDB_LEARNED)
 				continue;
 			fdb_key_mac(entries[i].key, mac);
-			state_add(&state, mac, fdb_key_domain(entries[i].key));
+			state_add(&state, mac,
+				sw_domain_vlan(vp->sw, fdb_key_domain(entries[i].key)));
 		}
 	}
 	memcpy(head->magic, STATE_MAGIC, sizeof(head->magic));

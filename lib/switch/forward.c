@@ -149,8 +149,8 @@ static unsigned txonly_round(struct sw_worker *w, const struct sw_plan *plan)
 	unsigned turn = 0, total = 0;
 
 	idle_round(w, plan);
-	for (unsigned i = 0; i < plan->nflood; i++) {
-		const struct sw_target *t = &plan->targets[plan->flood[i]];
+	for (unsigned i = 0; i < plan->nup; i++) {
+		const struct sw_target *t = &plan->targets[plan->up[i]];
 
 		for (unsigned k = 0; k < t->ntxqs; k++) {
 			if (turn == w->index)

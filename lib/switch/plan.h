@@ -3,6 +3,7 @@
 /* What switch.c (control thread) and worker.c share. */
 #include <rte_rcu_qsbr.h>
 
+#include "domain.h"
 #include "rw_log.h"
 #include "sw.h"
 
@@ -10,9 +11,10 @@
 
 /* Where frames for a port may go. */
 struct sw_target {
-	struct port *port;                         /* NULL: no such port */
-	struct port_steer *steer;                  /* NULL: a single pair ever */
-	uint16_t ntxqs;                            /* that run; 0: link down */
+	struct port *port;        /* NULL: no such port */
+	const uint16_t *vlans;    /* VLAN to domain; NULL: transparent, see sw_domain.h */
+	struct port_steer *steer; /* NULL: a single pair ever */
+	uint16_t ntxqs;           /* that run; 0: link down */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* these */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* the same; NULL: stopped */
 };
@@ -31,8 +33,14 @@ struct sw_plan {
 	/* Worker w polls rxqs[first_rxq[w]] to rxqs[first_rxq[w + 1] - 1], and txqs likewise. */
 	unsigned first_rxq[SW_MAX_WORKERS + 1];
 	unsigned first_txq[SW_MAX_WORKERS + 1];
+	/* Broadcast domains (sw_domain.h). */
+	bool edits;     /* some port has memberships: a receiver may see another form of a frame */
+	bool had_edits; /* control only: this plan had when it was made the time before */
 	unsigned nflood;
-	uint16_t flood[SW_MAX_PORTS];   /* ids of the ports that are up */
+	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up, in each domain */
+	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: `flood` alone */
+	unsigned nup;
+	uint16_t up[SW_MAX_PORTS];      /* all ports that are up */
 	uint16_t partner[SW_MAX_PORTS]; /* by id: the port that it is paired with */
 	struct sw_target targets[SW_MAX_PORTS];
 	struct port_rxq *rxqs[SW_MAX_QUEUES];
@@ -44,6 +52,7 @@ struct sw_out {
 	struct port_txq *txq;
 	uint16_t port_id;
 	unsigned n;
+	struct frame_edit edit;  /* what the receiver's copies look like; nothing: as they are */
 	struct port_tally tally; /* of the frames */
 	struct frame *frames[FRAME_BURST];
 };
@@ -102,10 +111,12 @@ struct sw_worker {
 
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
+	struct frame edited[FRAME_BURST];      /* of one list that is sent */
 	struct fdb_query sources[FRAME_BURST]; /* of its runs... */
 	struct fdb_query dests[FRAME_BURST];   /* ...and where they go */
 	uint32_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
 	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
+	uint16_t domain[FRAME_BURST];  /* of each run; SW_DOMAIN_NONE: to be dropped */
 	uint32_t run_bytes[FRAME_BURST + 1]; /* of all frames before it */
 	unsigned nouts;
 	struct sw_out outs[SW_MAX_OUTS];
@@ -127,8 +138,9 @@ struct sw_place {
 
 /* What control wants of a port; becomes a plan with sw_commit. */
 struct sw_port_state {
-	struct port *port; /* NULL: the id is free */
-	bool far_told;     /* that its memory is far from all workers */
+	struct port *port;         /* NULL: the id is free */
+	struct sw_vlan_map *vlans; /* NULL: never a member of a domain */
+	bool far_told;             /* that its memory is far from all workers */
 	/* Those that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
 	struct port_txq *txqs[PORT_MAX_PAIRS];
@@ -143,6 +155,7 @@ struct sw {
 	struct rte_rcu_qsbr *qsbr;
 	uint64_t tsc_start;
 	uint64_t tsc_hz;
+	struct sw_domains *domains;
 	struct sw_injection *injection;
 	struct sw_idle *idle; /* NULL: workers never sleep */
 	uint64_t idle_after;  /* TSC cycles without a frame after which they do */
@@ -160,6 +173,7 @@ struct sw {
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
+	unsigned nmembers;            /* memberships of all ports in domains */
 	uint16_t order[SW_MAX_PORTS]; /* their ids as they were added */
 
 	/* balance.c */
@@ -179,6 +193,13 @@ static inline unsigned sw_txq_send(
 		return port_txq_send_in_turn(q, frames, n);
 	return port_txq_send(q, frames, n, all);
 }
+
+/*
+ * domain.c: the part of the plan about domains, in two steps around that of the targets: which ports are
+ * transparent, who is in which domain.
+ */
+void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
+void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
 
 /* forward.c: the part of the plan that says what is done with frames. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);

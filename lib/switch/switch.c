@@ -73,7 +73,9 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 	sw->injection = rw_zalloc(sizeof(*sw->injection));
 	if (!sw->plan || !sw->spare || !sw->ports || !sw->fdb || !sw->injection)
 		goto err;
-	ret = qsbr_new(sw);
+	ret = sw_domains_begin(sw, cfg->max_domains);
+	if (!ret)
+		ret = qsbr_new(sw);
 	if (ret)
 		goto err;
 	ret = workers_new(sw, cfg);
@@ -93,6 +95,7 @@ void sw_free(struct sw *sw)
 	if (!sw)
 		return;
 	sw_idle_end(sw);
+	sw_domains_end(sw);
 	for (unsigned i = 0; i < sw->nworkers && sw->workers[i]; i++) {
 		free(sw->workers[i]->rxqs);
 		rte_free(sw->workers[i]);
@@ -174,6 +177,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 
 void sw_port_del(struct sw *sw, struct port *port)
 {
+	struct sw_vlan_map *vlans;
 	unsigned at = 0;
 
 	while (sw->order[at] != port->id)
@@ -181,9 +185,12 @@ void sw_port_del(struct sw *sw, struct port *port)
 	sw->nports--;
 	memmove(&sw->order[at], &sw->order[at + 1], (sw->nports - at) * sizeof(sw->order[0]));
 	/* Its id may name another port soon: addresses learned from frames in flight go too. */
+	sw_domains_forget_port(sw, port->id);
+	vlans = sw->ports[port->id].vlans;
 	sw->ports[port->id] = (struct sw_port_state){0};
 	sw->changed = true;
 	sw_commit(sw);
+	free(vlans);
 	fdb_forget_port(sw->fdb, port->id);
 }
 
@@ -234,6 +241,7 @@ void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_tx
 static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 {
 	plan->nflood = 0;
+	plan->nup = 0;
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		const struct sw_port_state *state = &sw->ports[id];
 		struct sw_target *t = &plan->targets[id];
@@ -249,7 +257,10 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 			if (state->txqs[q])
 				t->txqs[t->ntxqs++] = state->txqs[q];
 		}
-		if (t->ntxqs)
+		if (!t->ntxqs)
+			continue;
+		plan->up[plan->nup++] = (uint16_t)id;
+		if (!t->vlans)
 			plan->flood[plan->nflood++] = (uint16_t)id;
 	}
 }
@@ -287,8 +298,8 @@ static unsigned txq_worker(const struct sw *sw, const struct port_txq *q)
 /* Each queue with a backlog that `plan` may fill: counted for its worker, or given to it. */
 static void backlogs_each(const struct sw *sw, struct sw_plan *plan, unsigned *n, bool give)
 {
-	for (unsigned i = 0; i < plan->nflood; i++) {
-		const struct sw_target *t = &plan->targets[plan->flood[i]];
+	for (unsigned i = 0; i < plan->nup; i++) {
+		const struct sw_target *t = &plan->targets[plan->up[i]];
 
 		for (unsigned k = 0; k < t->ntxqs; k++) {
 			struct port_txq *q = t->txqs[k];
@@ -326,7 +337,9 @@ void sw_commit(struct sw *sw)
 		return;
 	sw->changed = false;
 	next->serial = ++sw->serial;
+	sw_plan_vlans(sw, next);
 	plan_targets(sw, next);
+	sw_plan_domains(sw, next);
 	plan_rxqs(sw, next);
 	plan_txqs(sw, next);
 	sw_plan_forward(sw, next);
@@ -413,6 +426,7 @@ uint32_t sw_now_s(const struct sw *sw)
 void sw_age(struct sw *sw)
 {
 	fdb_age(sw->fdb, sw_now_s(sw));
+	sw_domains_tick(sw);
 }
 
 void sw_worker_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out)

@@ -8,6 +8,7 @@
 #include <rte_cycles.h>
 
 #include "idle.h"
+#include "out.h"
 
 /* 01:80:c2:00:00:00 to 0f concern the link to the next bridge (IEEE 802.1Q, 8.6.3). */
 static bool is_reserved(const struct frame *f)
@@ -15,69 +16,6 @@ static bool is_reserved(const struct frame *f)
 	static const uint8_t prefix[5] = {0x01, 0x80, 0xc2, 0x00, 0x00};
 
 	return !__builtin_memcmp(frame_dst(f), prefix, sizeof(prefix)) && f->head[5] < 0x10;
-}
-
-/* Send what a list holds. */
-static void out_send(struct sw_worker *w, struct sw_out *out)
-{
-	sw_txq_send(out->txq, out->frames, out->n, &out->tally);
-	w->recent[w->filled % SW_RECENT].port_id = out->port_id;
-	w->recent[w->filled++ % SW_RECENT].index = out->txq->index;
-	out->n = 0;
-	out->tally = (struct port_tally){0};
-}
-
-static void flush(struct sw_worker *w)
-{
-	for (unsigned i = 0; i < w->nouts; i++) {
-		struct sw_out *out = &w->outs[i];
-
-		w->out_of[out->port_id] = SW_NO_OUT;
-		if (rw_likely(out->n))
-			out_send(w, out);
-	}
-	w->nouts = 0;
-}
-
-/* The list of frames for a queue. */
-static struct sw_out *out_get(struct sw_worker *w, uint16_t port_id, struct port_txq *txq)
-{
-	unsigned i = w->out_of[port_id];
-
-	if (rw_likely(i != SW_NO_OUT && w->outs[i].txq == txq))
-		return &w->outs[i];
-	/* A port with several queues: its latest list was for another one. */
-	if (i != SW_NO_OUT) {
-		for (i = 0; i < w->nouts; i++) {
-			if (w->outs[i].txq == txq)
-				goto found;
-		}
-	}
-	if (rw_unlikely(w->nouts == SW_MAX_OUTS))
-		flush(w);
-	i = w->nouts++;
-	w->outs[i].txq = txq;
-	w->outs[i].port_id = port_id;
-	w->outs[i].n = 0;
-	w->outs[i].tally = (struct port_tally){0};
-found:
-	w->out_of[port_id] = (uint16_t)i;
-	return &w->outs[i];
-}
-
-/* Append `n` frames of one run or of several unicast ones, `bytes` in all; a full list is sent first. */
-static inline void out_append(
-	struct sw_worker *w, struct sw_out *out, struct frame *frames, unsigned n, uint64_t bytes)
-{
-	struct frame **to;
-
-	if (rw_unlikely(out->n + n > FRAME_BURST))
-		out_send(w, out);
-	port_tally_add_run(&out->tally, frames, n, bytes);
-	to = &out->frames[out->n];
-	for (unsigned i = 0; i < n; i++)
-		to[i] = &frames[i];
-	out->n += n;
 }
 
 /* The queue on which the receiver gets this flow. */
@@ -97,7 +35,7 @@ static struct port_txq *pick_queue(const struct sw_target *t, const struct frame
 
 /* Each frame to the queue of its flow, if any queue runs. */
 static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target *t,
-	uint16_t port_id, struct frame *frames, unsigned n)
+	struct frame *frames, unsigned n, struct frame_edit edit)
 {
 	if (!t->ntxqs) {
 		/* Between a port's end and the flush of its addresses there may be no port. */
@@ -108,37 +46,66 @@ static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &frames[i];
 
-		out_append(w, out_get(w, port_id, pick_queue(t, f)), f, 1, f->len);
+		sw_out_append(w, sw_out_get(w, t->port->id, pick_queue(t, f), edit), f, 1, f->len);
 	}
 }
 
 /* `n` frames, `bytes` in all, for a port; of one run or of several unicast ones. */
-static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint16_t port_id,
-	struct frame *frames, unsigned n, uint64_t bytes)
+static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
+	unsigned n, uint64_t bytes, struct frame_edit edit)
 {
-	const struct sw_target *t = &plan->targets[port_id];
-
 	if (rw_unlikely(t->ntxqs != 1)) {
-		deliver_each(w, t, port_id, frames, n);
+		deliver_each(w, t, frames, n, edit);
 		return;
 	}
-	out_append(w, out_get(w, port_id, t->txqs[0]), frames, n, bytes);
+	sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
 }
 
-/* One run to every port that is up but the one it came from. */
-static void flood(struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from,
+static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t port_id,
 	struct frame *frames, unsigned n, uint64_t bytes)
 {
-	bool reached = false;
+	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
+}
 
-	for (unsigned i = 0; i < plan->nflood; i++) {
-		if (plan->flood[i] == from->port->id)
-			continue;
-		deliver(w, plan, plan->flood[i], frames, n, bytes);
-		reached = true;
+/* Run `r` to the members of its domain, of which some have forms of their own. */
+static RW_NOINLINE void flood_members(struct sw_worker *w, const struct sw_plan *plan, unsigned r,
+	const struct sw_members *members, const struct port *from)
+{
+	struct frame *frames = &w->frames[w->run[r]];
+	unsigned n = (unsigned)(w->run[r + 1] - w->run[r]);
+	uint16_t vlan = sw_domain_vlan(w->sw, w->domain[r]);
+
+	for (unsigned i = 0; i < members->n; i++) {
+		uint16_t id = members->ids[i];
+
+		if (id != from->id)
+			deliver_as(w, &plan->targets[id], frames, n,
+				w->run_bytes[r + 1] - w->run_bytes[r],
+				sw_edit_for(frames, vlan, members->form[id]));
 	}
-	if (!reached)
-		port_count(&from->counters->drops[PORT_DROP_NO_PORT], n);
+}
+
+/* Run `r` to every member of its domain that is up but the one it came from. Whether there is any. */
+static bool flood(
+	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from)
+{
+	const struct sw_members *members = plan->edits ? plan->members[w->domain[r]] : NULL;
+	const uint16_t *ids = members ? members->ids : plan->flood;
+	unsigned n = members ? members->n : plan->nflood;
+
+	if (!n || (n == 1 && ids[0] == from->id))
+		return false;
+	if (rw_unlikely(members)) {
+		flood_members(w, plan, r, members, from);
+		return true;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (ids[i] != from->id)
+			deliver(w, plan, ids[i], &w->frames[w->run[r]],
+				(unsigned)(w->run[r + 1] - w->run[r]),
+				w->run_bytes[r + 1] - w->run_bytes[r]);
+	}
+	return true;
 }
 
 /* What tells a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
@@ -162,6 +129,18 @@ static inline struct run_key run_key_of(struct frame *f)
 	return key;
 }
 
+/* Both addresses of a run as keys of the FDB, which have the bytes in the same order. */
+static inline fdb_key run_key_dst(struct run_key key, uint16_t domain)
+{
+	return fdb_key_of(key.lo, domain);
+}
+
+static inline fdb_key run_key_src(struct run_key key, uint16_t domain)
+{
+	/* What is dropped teaches nothing: zero is no address. */
+	return rw_likely(domain) ? fdb_key_of(key.lo >> 48 | key.hi << 16, domain) : 0;
+}
+
 static inline bool run_key_same(struct run_key a, struct run_key b)
 {
 	return !((a.lo ^ b.lo) | (a.hi ^ b.hi));
@@ -183,16 +162,43 @@ static inline void count_received(
 	port_tally_commit(&tally, c);
 }
 
+/* The domain of untagged frames that come in at `self`; SW_DOMAIN_NONE: ask domain_of. */
+static inline uint16_t domain_untagged(const struct sw_worker *w, const struct sw_target *self)
+{
+	const uint16_t *vlans = self->vlans ? self->vlans : w->sw->domains->of_vlan;
+
+	/* Pairs with the release in number_give (domain.c). */
+	return __atomic_load_n(&vlans[0], __ATOMIC_ACQUIRE);
+}
+
+/* The domain of frames of VLAN `vlan` that come in at `self`. */
+static RW_NOINLINE uint16_t domain_of(
+	struct sw_worker *w, const struct sw_target *self, uint16_t vlan)
+{
+	uint16_t domain;
+	uint32_t *seen_s;
+
+	if (self->vlans)
+		return self->vlans[vlan];
+	domain = sw_domain_of(w->sw, vlan);
+	seen_s = &w->sw->domains->domain[domain].seen_s;
+	if (__atomic_load_n(seen_s, __ATOMIC_RELAXED) != w->now_s)
+		__atomic_store_n(seen_s, w->now_s, __ATOMIC_RELAXED);
+	return domain;
+}
+
 /*
  * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
  * i-th begins, have what the FDB knows of them fetched, and count it. How many there are. To remember
  * a queue's last run for its next burst was tried in two ways: 0.3 to 2 % more instructions.
  */
-static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned n)
+static unsigned runs_find(
+	struct sw_worker *w, const struct sw_target *self, struct port_counters *c, unsigned n)
 {
 	/* Of the frame before; at first other than any frame's. */
 	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
 	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
+	const uint16_t untagged = domain_untagged(w, self);
 	unsigned nruns = 0;
 	uint32_t bytes = 0;
 	uint64_t any = 0;
@@ -200,13 +206,17 @@ static unsigned runs_find(struct sw_worker *w, struct port_counters *c, unsigned
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
 		struct run_key key = run_key_of(f);
+		uint16_t domain;
 
 		if (rw_unlikely(!run_key_same(key, last))) {
 			last = key;
 			any |= key.lo;
-			w->dests[nruns] = fdb_locate(&hasher, fdb_key_make(frame_dst(f), f->vlan));
-			w->sources[nruns] = fdb_locate(
-				&hasher, fdb_key_make(frame_src(f), f->vlan));
+			domain = untagged;
+			if (rw_unlikely(f->vlan || !untagged))
+				domain = domain_of(w, self, f->vlan);
+			w->domain[nruns] = domain;
+			w->dests[nruns] = fdb_locate(&hasher, run_key_dst(key, domain));
+			w->sources[nruns] = fdb_locate(&hasher, run_key_src(key, domain));
 			w->run_bytes[nruns] = bytes;
 			w->run[nruns++] = (uint8_t)i;
 		}
@@ -231,20 +241,60 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 		port_steer_learn(self->steer, frame_flow_hash(&w->frames[i]), from->index);
 }
 
-/* A run whose destination is not known, or none that frames may go to. */
+/* Run `r`, whose destination is not known, or none that frames may go to. */
 static RW_NOINLINE void forward_other(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned r)
 {
-	struct frame *frames = &w->frames[w->run[r]];
+	const struct sw_target *self = &plan->targets[from->port->id];
 	unsigned n = (unsigned)(w->run[r + 1] - w->run[r]);
-	struct port_counters *c = from->counters;
+	enum port_drop why;
 
-	if (w->dst[r] == from->port->id)
-		port_count(&c->drops[PORT_DROP_HAIRPIN], n);
-	else if (is_reserved(frames))
-		port_count(&c->drops[PORT_DROP_RESERVED], n);
+	if (!w->domain[r])
+		why = self->vlans ? PORT_DROP_VLAN : PORT_DROP_NO_DOMAIN;
+	else if (w->dst[r] == from->port->id)
+		why = PORT_DROP_HAIRPIN;
+	else if (is_reserved(&w->frames[w->run[r]]))
+		why = PORT_DROP_RESERVED;
+	else if (flood(w, plan, r, from->port))
+		return;
 	else
-		flood(w, plan, from, frames, n, w->run_bytes[r + 1] - w->run_bytes[r]);
+		why = PORT_DROP_NO_PORT;
+	port_count(&from->counters->drops[why], n);
+}
+
+/*
+ * Run `r` to the port that is known to have its destination, where some ports have memberships. False: that
+ * port is no member of the domain any more.
+ */
+static RW_NOINLINE bool deliver_to_member(
+	struct sw_worker *w, const struct sw_plan *plan, unsigned r)
+{
+	const struct sw_members *members = plan->members[w->domain[r]];
+	const struct sw_target *t = &plan->targets[w->dst[r]];
+	enum sw_form form = members ? members->form[w->dst[r]]
+		: t->vlans          ? SW_FORM_NONE
+				    : SW_FORM_AS_IS;
+	struct frame *frames = &w->frames[w->run[r]];
+
+	if (form == SW_FORM_NONE)
+		return false;
+	deliver_as(w, t, frames, (unsigned)(w->run[r + 1] - w->run[r]),
+		w->run_bytes[r + 1] - w->run_bytes[r],
+		sw_edit_for(frames, sw_domain_vlan(w->sw, w->domain[r]), form));
+	return true;
+}
+
+/* The same as below, run by run, where a receiver may see another form of a frame. */
+static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_plan *plan,
+	const struct port_rxq *from, unsigned nruns)
+{
+	for (unsigned r = 0; r < nruns; r++) {
+		bool known = w->domain[r] && w->dst[r] < SW_MAX_PORTS &&
+			w->dst[r] != from->port->id;
+
+		if (!known || !deliver_to_member(w, plan, r))
+			forward_other(w, plan, from, r);
+	}
 }
 
 /* Each run to where it goes; runs for one port that follow each other go as one. */
@@ -253,10 +303,15 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 {
 	unsigned next;
 
+	if (rw_unlikely(plan->edits)) {
+		distribute_edited(w, plan, from, nruns);
+		return;
+	}
 	w->dst[nruns] = FDB_HOP_NONE; /* no run goes on there */
 	for (unsigned r = 0; r < nruns; r = next) {
 		uint32_t dst = w->dst[r];
-		bool known = dst != FDB_HOP_NONE && dst != from->port->id;
+		/* No port: unknown, or an external next hop, to which nothing leads yet. */
+		bool known = dst < SW_MAX_PORTS && dst != from->port->id;
 
 		next = r + 1;
 		while (known && w->dst[next] == dst)
@@ -273,34 +328,44 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
 {
-	unsigned nruns = runs_find(w, from->counters, n);
+	unsigned nruns = runs_find(w, &plan->targets[from->port->id], from->counters, n);
 
 	learn(w, plan, from, nruns, n);
 	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);
 	distribute(w, plan, from, nruns);
-	flush(w);
+	sw_out_flush(w);
 }
 
 /*
- * Flood what control injected in the name of a port, which may have gone meanwhile: then it has
- * nothing to say any more. False: not now, its source could not be learned at once, and no other
- * frame may ever tell where the station is.
+ * Flood what control injected in the name of a port, as frame `i` of the round. The port may have gone
+ * meanwhile: then it has nothing to say any more. False: not now, its source could not be learned at
+ * once, and no other frame may ever tell where the host is.
  */
-static bool flood_injected(struct sw_worker *w, const struct sw_plan *plan,
-	const struct sw_injected *slot, struct frame *f)
+static bool flood_injected(
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_injected *slot, unsigned i)
 {
+	const struct sw_target *self = &plan->targets[slot->port_id];
+	struct frame *f = &w->frames[i];
+	uint16_t domain;
+
 	frame_init(f, slot->len);
 	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
 	f->vlan = frame_vlan(f);
-	if (!plan->targets[slot->port_id].port)
+	if (!self->port)
 		return true;
-	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), f->vlan), slot->port_id, w->now_s) ==
+	domain = domain_of(w, self, f->vlan);
+	if (!domain)
+		return true;
+	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
 		FDB_BUSY)
 		return false;
-	for (unsigned i = 0; i < plan->nflood; i++) {
-		if (plan->flood[i] != slot->port_id)
-			deliver(w, plan, plan->flood[i], f, 1, f->len);
-	}
+	/* It is run `i` of the round, of one frame. */
+	w->run[i] = (uint8_t)i;
+	w->run[i + 1] = (uint8_t)(i + 1);
+	w->run_bytes[i] = 0;
+	w->run_bytes[i + 1] = f->len;
+	w->domain[i] = domain;
+	flood(w, plan, i, self->port);
 	return true;
 }
 
@@ -314,12 +379,11 @@ static RW_NOINLINE void send_injected(
 	for (i = 0; i < n; i++) {
 		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
 
-		/* Ports that are paired tell nobody where their stations are. */
-		if (plan->mode == SW_FORWARD_SWITCH &&
-			!flood_injected(w, plan, slot, &w->frames[i]))
+		/* Ports that are paired tell nobody where their hosts are. */
+		if (plan->mode == SW_FORWARD_SWITCH && !flood_injected(w, plan, slot, i))
 			break;
 	}
-	flush(w);
+	sw_out_flush(w);
 	/* Pairs with the acquire in sw_inject and sw_port_flush. */
 	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
 }

@@ -140,6 +140,18 @@ struct frame_edit {
 	const uint8_t *front; /* goes before everything, after the tag is edited */
 };
 
+/* Whether it changes anything. */
+static inline bool frame_edit_any(const struct frame_edit *edit)
+{
+	return edit->tag | edit->front_len;
+}
+
+static inline bool frame_edit_same(struct frame_edit a, struct frame_edit b)
+{
+	return a.tag == b.tag && a.front_len == b.front_len && a.vlan == b.vlan &&
+		a.front == b.front;
+}
+
 /*
  * Make `out` what `edit` makes of `f`, a frame as it arrived or was pulled. The two share f's segments; the
  * places that offloads name move along.

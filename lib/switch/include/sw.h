@@ -32,7 +32,8 @@ struct sw_config {
 	const struct sw_worker_config *workers;
 	unsigned nworkers; /* 1 to SW_MAX_WORKERS */
 	uint32_t fdb_entries;
-	uint32_t fdb_age_s; /* 0: never */
+	uint32_t fdb_age_s;   /* 0: never */
+	unsigned max_domains; /* 0: as many as there can be (sw_domain.h) */
 	enum sw_forward forward;
 	enum sw_idle_mode idle;
 };

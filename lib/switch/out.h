@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Out-lists: frames of a burst on their way to transmit queues. A list is for one queue and one edit, and
+ * takes any number of frames: it is sent when it is full, and all are when the burst ends. Copies of a frame
+ * for one queue are frames like others.
+ *
+ * Thread: worker.
+ */
+#include "plan.h"
+
+/* Send a list whose receiver sees something else than the sender sent. */
+void sw_out_send_edited(struct sw_worker *w, struct sw_out *out);
+
+/* Send what a list holds. */
+static inline void sw_out_send(struct sw_worker *w, struct sw_out *out)
+{
+	if (rw_unlikely(frame_edit_any(&out->edit)))
+		sw_out_send_edited(w, out);
+	else
+		sw_txq_send(out->txq, out->frames, out->n, &out->tally);
+	w->recent[w->filled % SW_RECENT].port_id = out->port_id;
+	w->recent[w->filled++ % SW_RECENT].index = out->txq->index;
+	out->n = 0;
+	out->tally = (struct port_tally){0};
+}
+
+static inline void sw_out_flush(struct sw_worker *w)
+{
+	for (unsigned i = 0; i < w->nouts; i++) {
+		struct sw_out *out = &w->outs[i];
+
+		w->out_of[out->port_id] = SW_NO_OUT;
+		if (rw_likely(out->n))
+			sw_out_send(w, out);
+	}
+	w->nouts = 0;
+}
+
+/* The list of frames for a queue with such an edit. */
+static inline struct sw_out *sw_out_get(
+	struct sw_worker *w, uint16_t port_id, struct port_txq *txq, struct frame_edit edit)
+{
+	unsigned i = w->out_of[port_id];
+	struct sw_out *out = &w->outs[i];
+
+	if (rw_likely(i != SW_NO_OUT && out->txq == txq && frame_edit_same(out->edit, edit)))
+		return out;
+	/* The port's latest list was for another queue or edit. */
+	if (i != SW_NO_OUT) {
+		for (i = 0; i < w->nouts; i++) {
+			if (w->outs[i].txq == txq && frame_edit_same(w->outs[i].edit, edit))
+				goto found;
+		}
+	}
+	if (rw_unlikely(w->nouts == SW_MAX_OUTS))
+		sw_out_flush(w);
+	i = w->nouts++;
+	w->outs[i].txq = txq;
+	w->outs[i].port_id = port_id;
+	w->outs[i].n = 0;
+	w->outs[i].edit = edit;
+	w->outs[i].tally = (struct port_tally){0};
+found:
+	w->out_of[port_id] = (uint16_t)i;
+	return &w->outs[i];
+}
+
+/* Append `n` frames of one run or of several unicast ones, `bytes` in all; a full list is sent first. */
+static inline void sw_out_append(
+	struct sw_worker *w, struct sw_out *out, struct frame *frames, unsigned n, uint64_t bytes)
+{
+	struct frame **to;
+
+	if (rw_unlikely(out->n + n > FRAME_BURST))
+		sw_out_send(w, out);
+	port_tally_add_run(&out->tally, frames, n, bytes);
+	to = &out->frames[out->n];
+	for (unsigned i = 0; i < n; i++)
+		to[i] = &frames[i];
+	out->n += n;
+}
