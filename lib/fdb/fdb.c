@@ -203,11 +203,11 @@ static bool slot_read(struct fdb *fdb, uint32_t slot, struct fdb_entry *out)
 
 	if (!fdb_key_at(fdb, slot))
 		return false;
-	fdb_lock(fdb);
+	rw_spin_lock(&fdb->lock);
 	key = fdb_key_at(fdb, slot);
 	value = fdb_value_at(fdb, slot);
 	generation = *fdb_generation_at(fdb, slot);
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 	if (!key)
 		return false;
 	*out = (struct fdb_entry){

@@ -30,13 +30,13 @@ static bool expire(struct fdb *fdb, uint32_t slot, uint32_t now_s, uint32_t age_
 {
 	bool gone;
 
-	fdb_lock(fdb);
+	rw_spin_lock(&fdb->lock);
 	gone = is_expired(fdb, slot, now_s, age_s);
 	if (gone) {
 		fdb_remove(fdb, slot);
 		fdb_count_one(&fdb->aged);
 	}
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 	return gone;
 }
 
@@ -75,12 +75,12 @@ static uint32_t flush_list(struct fdb *fdb, struct fdb_list *list)
 		uint32_t chunk = RW_MIN(left, (uint32_t)FLUSH_CHUNK);
 
 		left -= chunk;
-		fdb_lock(fdb);
+		rw_spin_lock(&fdb->lock);
 		for (; chunk && list->first != FDB_SLOT_NONE; chunk--) {
 			fdb_remove(fdb, list->first);
 			gone++;
 		}
-		fdb_unlock(fdb);
+		rw_spin_unlock(&fdb->lock);
 	}
 	return gone;
 }
@@ -108,9 +108,9 @@ uint32_t fdb_forget_port(struct fdb *fdb, uint32_t port)
 /* From here on, nothing of the domain is inserted or moved. */
 static void domain_begin(struct fdb *fdb, uint32_t domain)
 {
-	fdb_lock(fdb);
+	rw_spin_lock(&fdb->lock);
 	fdb->domain_flushed = domain;
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 }
 
 uint32_t fdb_flush_domain(struct fdb *fdb, uint16_t domain)
@@ -123,13 +123,13 @@ uint32_t fdb_flush_domain(struct fdb *fdb, uint16_t domain)
 
 		if (!key || fdb_key_domain(key) != domain)
 			continue;
-		fdb_lock(fdb);
+		rw_spin_lock(&fdb->lock);
 		key = fdb_key_at(fdb, slot);
 		if (key && fdb_key_domain(key) == domain) {
 			fdb_remove(fdb, slot);
 			gone++;
 		}
-		fdb_unlock(fdb);
+		rw_spin_unlock(&fdb->lock);
 	}
 	domain_begin(fdb, FDB_DOMAIN_NONE);
 	return gone;

@@ -232,7 +232,7 @@ static enum fdb_learned learn_locked(
 static bool lock_for_worker(struct fdb *fdb)
 {
 	for (unsigned i = 0; i < LOCK_TRIES; i++) {
-		if (fdb_lock_try(fdb))
+		if (rw_spin_trylock(&fdb->lock))
 			return true;
 		rw_pause();
 	}
@@ -276,7 +276,7 @@ static RW_NOINLINE enum fdb_learned learn_one(
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
 	what = learn_locked(fdb, query, port, now_s);
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 	return what;
 }
 
@@ -347,7 +347,7 @@ static int add(struct fdb *fdb, fdb_key key, uint32_t hop, enum fdb_kind kind, b
 
 	if (!fdb_key_is_host(key))
 		return -EINVAL;
-	fdb_lock(fdb);
+	rw_spin_lock(&fdb->lock);
 	slot = find(fdb, &query);
 	if (slot != FDB_SLOT_NONE) {
 		uint64_t value = fdb_value_at(fdb, slot);
@@ -363,7 +363,7 @@ static int add(struct fdb *fdb, fdb_key key, uint32_t hop, enum fdb_kind kind, b
 		else
 			ret = -ENOSPC;
 	}
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 	return ret;
 }
 
@@ -384,10 +384,10 @@ int fdb_del(struct fdb *fdb, fdb_key key)
 	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
 	uint32_t slot;
 
-	fdb_lock(fdb);
+	rw_spin_lock(&fdb->lock);
 	slot = find(fdb, &query);
 	if (slot != FDB_SLOT_NONE)
 		fdb_remove(fdb, slot);
-	fdb_unlock(fdb);
+	rw_spin_unlock(&fdb->lock);
 	return slot != FDB_SLOT_NONE ? 0 : -ENOENT;
 }

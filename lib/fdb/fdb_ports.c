@@ -167,11 +167,11 @@ void fdb_set_limit(struct fdb *fdb, uint32_t port, uint32_t max)
 	assert(port < fdb->max_ports);
 	/* One by one: a worker that waits for the lock does not wait for all of them. */
 	do {
-		fdb_lock(fdb);
+		rw_spin_lock(&fdb->lock);
 		p->limit = max ? max : UINT32_MAX;
 		over = fdb_list_count(&p->learned) > p->limit;
 		if (over)
 			fdb_evict(fdb, fdb_ports_oldest(fdb, port));
-		fdb_unlock(fdb);
+		rw_spin_unlock(&fdb->lock);
 	} while (over);
 }

@@ -32,6 +32,7 @@
 #include <stdatomic.h>
 
 #include "fdb.h"
+#include "rw_lock.h"
 
 #define FDB_SLOTS 3 /* of a bucket */
 
@@ -113,7 +114,8 @@ struct fdb {
 	struct fdb_port *ports; /* by port */
 	size_t bytes;
 
-	atomic_bool locked RW_CACHE_ALIGNED;
+	/* Its holders do a bounded piece of work, a few microseconds. */
+	struct rw_spinlock lock RW_CACHE_ALIGNED;
 
 	/* Written under the lock. */
 	_Atomic uint32_t entries RW_CACHE_ALIGNED;
@@ -199,26 +201,6 @@ static inline struct fdb_bucket *fdb_other_bucket(
 /* The value of a key, its bucket and the index of its slot. FDB_FREE: there is no entry. */
 uint64_t fdb_read(
 	const struct fdb *fdb, const struct fdb_query *query, struct fdb_bucket **b, unsigned *i);
-
-/* The lock. Its holders do a bounded piece of work, a few microseconds. */
-static inline bool fdb_lock_try(struct fdb *fdb)
-{
-	/* Pairs with the release in fdb_unlock. */
-	return !atomic_load_explicit(&fdb->locked, memory_order_relaxed) &&
-		!atomic_exchange_explicit(&fdb->locked, true, memory_order_acquire);
-}
-
-static inline void fdb_lock(struct fdb *fdb)
-{
-	while (!fdb_lock_try(fdb))
-		rw_pause();
-}
-
-static inline void fdb_unlock(struct fdb *fdb)
-{
-	/* Pairs with the acquire in fdb_lock_try. */
-	atomic_store_explicit(&fdb->locked, false, memory_order_release);
-}
 
 /* Counters that only the holder of the lock writes; readers need no order. */
 static inline void fdb_count_one(_Atomic uint64_t *n)

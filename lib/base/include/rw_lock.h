@@ -22,12 +22,16 @@ static inline bool rw_spin_trylock(struct rw_spinlock *l)
 
 static inline void rw_spin_lock(struct rw_spinlock *l)
 {
-	while (!rw_spin_trylock(l))
-		rw_pause();
+	/* Pairs with the release in rw_spin_unlock. */
+	while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)) {
+		/* Wait on a shared line: an exchange would take it from its holder. */
+		while (__atomic_load_n(&l->held, __ATOMIC_RELAXED))
+			rw_pause();
+	}
 }
 
 static inline void rw_spin_unlock(struct rw_spinlock *l)
 {
-	/* Pairs with the acquire in rw_spin_trylock. */
+	/* Pairs with the acquire in rw_spin_lock and rw_spin_trylock. */
 	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }

@@ -13,6 +13,7 @@
  * different counters a moment apart.
  */
 #include "frame.h"
+#include "rw_lock.h"
 
 #define PORT_NAME_MAX  32
 #define PORT_MAX_PAIRS 128
@@ -141,7 +142,7 @@ struct port_txq {
 	struct port_fifo *backlog; /* NULL: it never defers */
 	uint16_t index;            /* of the port's transmit queues */
 	bool shared;               /* several workers fill it */
-	uint32_t lock;             /* 1: held, for one burst */
+	struct rw_spinlock lock;   /* held for one burst */
 	uint32_t deferred;         /* by the latest burst; under the lock */
 	uint32_t wants_poll;       /* atomic; 1: poll it although no frame comes */
 };
@@ -241,18 +242,14 @@ static inline void port_tally_commit(const struct port_tally *t, struct port_cou
 
 static inline void port_txq_lock(struct port_txq *q)
 {
-	if (!q->shared)
-		return;
-	while (__atomic_exchange_n(&q->lock, 1, __ATOMIC_ACQUIRE)) {
-		while (__atomic_load_n(&q->lock, __ATOMIC_RELAXED))
-			rw_pause();
-	}
+	if (q->shared)
+		rw_spin_lock(&q->lock);
 }
 
 static inline void port_txq_unlock(struct port_txq *q)
 {
 	if (q->shared)
-		__atomic_store_n(&q->lock, 0, __ATOMIC_RELEASE);
+		rw_spin_unlock(&q->lock);
 }
 
 /*
