@@ -181,6 +181,24 @@ static bool help_is_asked(int argc, char **argv)
 	return false;
 }
 
+/* There is no such option. Returns -1. */
+static int option_refuse(const char *word)
+{
+	const char *names[RW_ARRAY_SIZE(rows)], *nearest = NULL;
+	char name[32];
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
+		names[i] = rows[i].name;
+	if (!strncmp(word, "--", 2)) {
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+		nearest = rw_text_nearest(name, names, RW_ARRAY_SIZE(names));
+	}
+	if (nearest)
+		return complain(
+			"unknown option %s: did you mean --%s? (see --help)", word, nearest);
+	return complain("unknown option %s (see --help)", word);
+}
+
 /* Act on what getopt_long returned for `word`. 0, or -1 with a complaint. */
 static int option_read(int opt, const char *word, struct cli *cli, struct line *line)
 {
@@ -201,7 +219,7 @@ static int option_read(int opt, const char *word, struct cli *cli, struct line *
 	case ':':
 		return complain("%s wants a value (see --help)", word);
 	case '?':
-		return complain("unknown option %s (see --help)", word);
+		return option_refuse(word);
 	default:
 		line->given |= 1u << (opt - ROW_FIRST);
 		return rows[opt - ROW_FIRST].set(cli, optarg);
