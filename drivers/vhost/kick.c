@@ -6,8 +6,8 @@ int vhost_kick_of(const struct vu_session *s, unsigned i)
 	const struct vu_ring *r = vu_ring(s, i);
 
 	/*
-	 * Going to sleep is a write to the ring. While a guest migrates, none is made that is not for a
-	 * frame: each one is a page to be sent again.
+	 * Going to sleep is a write to the ring. While a guest migrates, none is made that is not
+	 * for a frame: each one is a page to be sent again.
 	 */
 	if (vu_log(s) && (vu_logs_buffers(s) || vu_logs_ring(s, i)))
 		return PORT_KICK_NONE;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * How a worker that sleeps learns that a queue has something for it, and the other operations of a receive
- * queue that control calls.
+ * How a worker that sleeps learns that a queue has something for it, and the other operations of a
+ * receive queue that control calls.
  *
- * A guest kicks its transmitq. That the backlog of a transmit queue can go on, control tells. Rings that
- * the post-copy proxy moves are polled: they are for a moment only.
+ * A guest kicks its transmitq. That the backlog of a transmit queue can go on, control tells. Rings
+ * that the post-copy proxy moves are polled: they are for a moment only.
  */
 #include "vhost.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The virtio-net header (virtio 1.2, 5.1.6), mostly as a guest gets it. Where a bare pointer is written to, the
- * caller knows that the buffer has room.
+ * The virtio-net header (virtio 1.2, 5.1.6), mostly as a guest gets it. Where a bare pointer is
+ * written to, the caller knows that the buffer has room.
  *
  * Thread: the worker's that has the queue in hand.
  */
@@ -16,9 +16,9 @@ _Static_assert(sizeof(struct frame_offload) == NET_HDR_SHORT &&
 	"the header is the frame's offload state and, if it is the long one, num_buffers");
 
 /*
- * The header of a frame in `num_buffers` buffers, field by field to where it belongs. By way of a structure
- * on the stack, fields would be read back as one word, and that waits until every store before them has
- * reached the cache, those to other guest memory among them.
+ * The header of a frame in `num_buffers` buffers, field by field to where it belongs. By way of a
+ * structure on the stack, fields would be read back as one word, and that waits until every store
+ * before them has reached the cache, those to other guest memory among them.
  */
 static inline void net_hdr_put(
 	uint8_t *at, const struct frame *f, uint16_t num_buffers, uint32_t hdr_len)
@@ -29,11 +29,12 @@ static inline void net_hdr_put(
 }
 
 /*
- * The long one of a frame in one buffer, where it may be already, as in most buffers that a driver uses again: it
- * is written only if not. That pays where the header has a line apart, which then stays in the caches of both CPUs.
- * That a device SHOULD NOT read what it may write (virtio 1.2, 2.7.5.1) is for devices that this costs
- * something; nothing depends on what is read. virtio-user, 64-byte frames, with and without in turn every
- * 10 ms of one run: 115 -> 107 busy cycles each with split rings, 133 -> 126 and 8 % more frames with packed ones.
+ * The long one of a frame in one buffer, where it may be already, as in most buffers that a driver
+ * uses again: it is written only if not. That pays where the header has a line apart, which then
+ * stays in the caches of both CPUs. That a device SHOULD NOT read what it may write (virtio 1.2,
+ * 2.7.5.1) is for devices that this costs something; nothing depends on what is read. virtio-user,
+ * 64-byte frames, with and without in turn every 10 ms of one run: 115 -> 107 busy cycles each with
+ * split rings, 133 -> 126 and 8 % more frames with packed ones.
  */
 static inline void net_hdr_put_if_new(uint8_t *at, const struct frame *f)
 {
@@ -45,8 +46,8 @@ static inline void net_hdr_put_if_new(uint8_t *at, const struct frame *f)
 }
 
 /*
- * Whether a long header at `at` has a line apart: the frame begins with the next one. DPDK's drivers have it so,
- * in all of their buffers.
+ * Whether a long header at `at` has a line apart: the frame begins with the next one. DPDK's
+ * drivers have it so, in all of their buffers.
  */
 static inline bool net_hdr_is_apart(const uint8_t *at)
 {

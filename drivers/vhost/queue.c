@@ -56,8 +56,8 @@ static int pieces_add(struct vhost_queue *q, const struct gm_space *space, uint6
 }
 
 /*
- * Where in the log our writes to the ring belong. The device area has an address of its own for that,
- * which need not be in the memory table (vhost-user, "Vring address description"); behind an
+ * Where in the log our writes to the ring belong. The device area has an address of its own for
+ * that, which need not be in the memory table (vhost-user, "Vring address description"); behind an
  * IOMMU, and for the descriptors of a packed ring, it is where they are.
  */
 static int pieces_init(struct vhost_queue *q, const struct vhost_queue_config *cfg, unsigned *n)
@@ -267,7 +267,10 @@ void vhost_queue_free(struct vhost_queue *q)
 
 int vhost_queue_node(const struct vhost_queue *q)
 {
-	/* The area we write to: vq_init has done so, and the page is there. In a postcopy it may not be. */
+	/*
+	 * The area we write to: vq_init has done so, and the page is there. In a postcopy it may
+	 * not be.
+	 */
 	return !q->relay && q->ready ? rw_numa_node_of(q->init.device) : RW_NUMA_UNKNOWN;
 }
 

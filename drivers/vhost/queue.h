@@ -2,11 +2,12 @@
 #pragma once
 /*
  * One running queue of a vhost port. Made by the control thread when a ring starts, with everything
- * that is constant from then on; owned by workers while the switch's plan names it; freed by control
- * when it rests. Nothing in it changes hands any other way.
+ * that is constant from then on; owned by workers while the switch's plan names it; freed by
+ * control when it rests. Nothing in it changes hands any other way.
  */
 #include "frame.h"
 #include "iotlb_miss.h"
+#include "modes.h"
 #include "port.h"
 #include "port_fifo.h"
 #include "rw_copy.h"
@@ -16,10 +17,6 @@
 
 /* Segments beyond a single chain's that a burst can hold: 20 for each frame, as a TSO frame has. */
 #define BURST_SEGS (FRAME_BURST * 20)
-
-/* Beside VQ_PACKED or alone: bodies that are RW_WIDE functions. With VQ_SLOW it would not matter. */
-#define VHOST_WIDE 0x4u
-_Static_assert(!(VHOST_WIDE & (VQ_PACKED | VQ_SLOW)), "modes are told apart by their bits");
 
 /* virtio-net header: 10 bytes of old, 12 with num_buffers (virtio 1.2, 5.1.6). */
 #define NET_HDR_SHORT 10

@@ -153,8 +153,8 @@ RW_ALWAYS_INLINE bool frame_open(
 }
 
 /*
- * The usual chain: header and frame in one piece. The header is only looked at here; one that is not
- * plain is read again, and then that reading is what counts.
+ * The usual chain: header and frame in one piece. The header is only looked at here; one that is
+ * not plain is read again, and then that reading is what counts.
  */
 RW_ALWAYS_INLINE bool frame_open_whole(
 	struct vhost_queue *q, struct rw_seg *seg, struct frame *f, const unsigned mode)
@@ -197,8 +197,8 @@ RW_ALWAYS_INLINE void done(struct vhost_queue *q, const unsigned mode)
 }
 
 /*
- * The IOTLB lacks something of the chain that was fetched from `at`: put it back, and ask for what the
- * chains behind it lack at the same time.
+ * The IOTLB lacks something of the chain that was fetched from `at`: put it back, and ask for what
+ * the chains behind it lack at the same time.
  */
 RW_ALWAYS_INLINE void wait_for_ranges(
 	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor at, const unsigned mode)
@@ -216,8 +216,8 @@ RW_ALWAYS_INLINE void wait_for_ranges(
 }
 
 /*
- * Take chains, behind the q->ndone that were taken, until there are `n`; their segments from `seg` on,
- * and the good ones into `loans`. How many are good.
+ * Take chains, behind the q->ndone that were taken, until there are `n`; their segments from `seg`
+ * on, and the good ones into `loans`. How many are good.
  */
 RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans, struct rw_seg *seg,
 	unsigned n, const unsigned mode)
@@ -309,23 +309,19 @@ static void prefetch(struct port_rxq *rxq)
 	vq_prefetch_peek(&q->vq, q->packed);
 }
 
-#define LEND(name, mode, target)                                                             \
-	target static RW_NOINLINE unsigned lend_##name(                                      \
-		struct vhost_queue *q, struct frame *frames, unsigned n)                     \
-	{                                                                                    \
-		return lend(q, frames, n, mode);                                             \
-	}                                                                                    \
-	static unsigned burst_##name(struct port_rxq *rxq, struct frame *frames, unsigned n) \
-	{                                                                                    \
-		struct vhost_queue *q = vhost_queue_of_rxq(rxq);                             \
-                                                                                             \
-		n = peek(q, n, mode);                                                        \
-		return n ? lend_##name(q, frames, n) : 0;                                    \
-	}
-
-/* One set of bodies for each mode; for wide registers, too, where it matters. */
-#define BODIES(name, mode)                                                                     \
-	LEND(name, mode, )                                                                     \
+#define BODIES(name, mode, target)                                                             \
+	target static RW_NOINLINE unsigned lend_##name(                                        \
+		struct vhost_queue *q, struct frame *frames, unsigned n)                       \
+	{                                                                                      \
+		return lend(q, frames, n, mode);                                               \
+	}                                                                                      \
+	static unsigned burst_##name(struct port_rxq *rxq, struct frame *frames, unsigned n)   \
+	{                                                                                      \
+		struct vhost_queue *q = vhost_queue_of_rxq(rxq);                               \
+                                                                                               \
+		n = peek(q, n, mode);                                                          \
+		return n ? lend_##name(q, frames, n) : 0;                                      \
+	}                                                                                      \
 	static unsigned discard_##name(struct port_rxq *rxq, struct frame *frames, unsigned n) \
 	{                                                                                      \
 		(void)frames, (void)n;                                                         \
@@ -336,28 +332,17 @@ static void prefetch(struct port_rxq *rxq)
 		done(vhost_queue_of_rxq(rxq), mode);                                           \
 	}
 
-BODIES(split, 0)
-BODIES(packed, VQ_PACKED)
-BODIES(split_slow, VQ_SLOW)
-BODIES(packed_slow, VQ_PACKED | VQ_SLOW)
-LEND(split_wide, VHOST_WIDE, RW_WIDE)
-LEND(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
+VHOST_MODES(BODIES)
 
 void vhost_rx_init(struct vhost_queue *q, bool discarding)
 {
+#define ROW(name, mode, target) [mode] = {burst_##name, discard_##name, done_##name},
 	static const struct {
 		unsigned (*burst)(struct port_rxq *q, struct frame *frames, unsigned n);
 		unsigned (*discard)(struct port_rxq *q, struct frame *frames, unsigned n);
 		void (*done)(struct port_rxq *q);
-	} bodies[] = {
-		[0] = {burst_split, discard_split, done_split},
-		[VQ_PACKED] = {burst_packed, discard_packed, done_packed},
-		[VQ_SLOW] = {burst_split_slow, discard_split_slow, done_split_slow},
-		[VQ_PACKED | VQ_SLOW] = {burst_packed_slow, discard_packed_slow, done_packed_slow},
-		/* Neither of the others copies anything. */
-		[VHOST_WIDE] = {burst_split_wide, discard_split, done_split},
-		[VHOST_WIDE | VQ_PACKED] = {burst_packed_wide, discard_packed, done_packed},
-	};
+	} bodies[] = {VHOST_MODES(ROW)};
+#undef ROW
 	unsigned mode = vhost_mode_of(q);
 
 	q->rxq.burst = discarding ? bodies[mode].discard : bodies[mode].burst;

@@ -105,9 +105,9 @@ RW_ALWAYS_INLINE enum placed first_chain(
 }
 
 /*
- * Mergeable buffers (virtio 1.2, 5.1.6.4): take more chains until the frame fits. Chains that were taken
- * in vain go back into the ring when the guest may still add to them, and back to the guest when they
- * could block the ring for ever.
+ * Mergeable buffers (virtio 1.2, 5.1.6.4): take more chains until the frame fits. Chains that were
+ * taken in vain go back into the ring when the guest may still add to them, and back to the guest
+ * when they could block the ring for ever.
  */
 RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slot, uint32_t need,
 	uint32_t *nsegs, struct vq_cursor start, const unsigned mode)
@@ -242,7 +242,10 @@ RW_ALWAYS_INLINE void fill(
 		put(&c, f->seg[i].data, f->seg[i].len);
 }
 
-/* The first lines that are written of a buffer at `p`: BUFFER_LINES of a frame that is not the shortest. */
+/*
+ * The first lines that are written of a buffer at `p`: BUFFER_LINES of a frame that is not the
+ * shortest.
+ */
 #define BUFFER_LINES 4
 
 static inline void prefetch_buffer(const uint8_t *p, uint32_t len, const bool apart)
@@ -277,7 +280,10 @@ static inline void prefetch_rest(const uint8_t *to, const struct frame *f)
 		__builtin_prefetch(f->seg->data + at);
 }
 
-/* The header and the frame into one buffer, which has room for them. `apart` and `wide` are constants. */
+/*
+ * The header and the frame into one buffer, which has room for them. `apart` and `wide` are
+ * constants.
+ */
 RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint32_t hdr_len,
 	rw_copy_fn copy, const bool apart, const bool wide)
 {
@@ -339,8 +345,8 @@ static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
 }
 
 /*
- * The usual case, without slow-path features: each frame goes to one buffer of one descriptor. How many frames are
- * dealt with; the next one does not fit this, or the ring has no more.
+ * The usual case, without slow-path features: each frame goes to one buffer of one descriptor. How
+ * many frames are dealt with; the next one does not fit this, or the ring has no more.
  */
 RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames, unsigned n,
 	unsigned *took, const unsigned mode)
@@ -386,8 +392,8 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 }
 
 /*
- * Place and fill `n` frames; the `*took` that fit are moved to the front. How many are dealt with: all, unless
- * the IOTLB lacks a buffer.
+ * Place and fill `n` frames; the `*took` that fit are moved to the front. How many are dealt with:
+ * all, unless the IOTLB lacks a buffer.
  */
 RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frames, unsigned n,
 	unsigned *took, const unsigned mode, const bool mergeable)
@@ -433,7 +439,8 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 }
 
 /*
- * Ask for the buffers behind the next ones ahead of time: for most frames the answer has come by then.
+ * Ask for the buffers behind the next ones ahead of time: for most frames the answer has come by
+ * then.
  */
 RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 {
@@ -481,7 +488,7 @@ static void demote(struct port_txq *txq)
 	q->nfresh = 0;
 }
 
-/* One body for each mode, without and with mergeable buffers; for wide registers, too, where it matters. */
+/* Without and with mergeable buffers. */
 #define BODIES(name, mode, target)                                                                \
 	target static unsigned tx_##name(struct port_txq *txq, struct frame **frames, unsigned n) \
 	{                                                                                         \
@@ -493,24 +500,14 @@ static void demote(struct port_txq *txq)
 		return tx_burst(vhost_queue_of_txq(txq), frames, n, mode, true);                  \
 	}
 
-BODIES(split, 0, )
-BODIES(packed, VQ_PACKED, )
-BODIES(split_slow, VQ_SLOW, )
-BODIES(packed_slow, VQ_PACKED | VQ_SLOW, )
-BODIES(split_wide, VHOST_WIDE, RW_WIDE)
-BODIES(packed_wide, VHOST_WIDE | VQ_PACKED, RW_WIDE)
+VHOST_MODES(BODIES)
 
 void vhost_tx_init(struct vhost_queue *q, bool mergeable)
 {
+#define ROW(name, mode, target) [mode] = {tx_##name, tx_##name##_mergeable},
 	static unsigned (*const bodies[][2])(
-		struct port_txq * txq, struct frame * *frames, unsigned n) = {
-		[0] = {tx_split, tx_split_mergeable},
-		[VQ_PACKED] = {tx_packed, tx_packed_mergeable},
-		[VQ_SLOW] = {tx_split_slow, tx_split_slow_mergeable},
-		[VQ_PACKED | VQ_SLOW] = {tx_packed_slow, tx_packed_slow_mergeable},
-		[VHOST_WIDE] = {tx_split_wide, tx_split_wide_mergeable},
-		[VHOST_WIDE | VQ_PACKED] = {tx_packed_wide, tx_packed_wide_mergeable},
-	};
+		struct port_txq * txq, struct frame * *frames, unsigned n) = {VHOST_MODES(ROW)};
+#undef ROW
 
 	q->txq.burst = bodies[vhost_mode_of(q)][mergeable];
 	q->txq.demote = rw_demotes() ? demote : NULL;

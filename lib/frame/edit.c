@@ -31,7 +31,10 @@ uint32_t frame_pull(struct frame *f, uint32_t want)
 	return f->head_len;
 }
 
-/* Both addresses and the tag of the edited frame to `at`; how many bytes of the frame they stand for. */
+/*
+ * Both addresses and the tag of the edited frame to `at`; how many bytes of the frame they stand
+ * for.
+ */
 static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, uint8_t **at)
 {
 	bool tagged = frame_has_tag(f) && f->head_len >= FRAME_TAG_AT + FRAME_TAG_LEN + 2;

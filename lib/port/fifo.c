@@ -5,8 +5,8 @@
 #include "port_fifo.h"
 
 /*
- * A frame in the circle, or the gap at its end where the next frame did not fit. Sizes are multiples of
- * the alignment, so there is always room for a gap's header.
+ * A frame in the circle, or the gap at its end where the next frame did not fit. Sizes are
+ * multiples of the alignment, so there is always room for a gap's header.
  */
 struct record {
 	struct rw_seg seg; /* what of `data` is behind the head: for the consumer */

@@ -33,7 +33,9 @@ void port_fini(struct port *port)
 	rw_free(port->unqueued);
 }
 
-/* The counters that `slot` keeps, and flow steering if this is not the first pair; NULL: no memory. */
+/*
+ * The counters that `slot` keeps, and flow steering if this is not the first pair; NULL: no memory.
+ */
 static struct port_counters *counters_get(
 	struct port *port, struct port_counters **slot, uint16_t index)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Transmit queues with a backlog: frames that the receiver cannot take yet, copied, in their order. */
+/*
+ * Transmit queues with a backlog: frames that the receiver cannot take yet, copied, in their order.
+ */
 #include "port.h"
 #include "port_fifo.h"
 

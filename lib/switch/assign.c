@@ -128,8 +128,8 @@ static void step_undo(const struct plan *p, const struct step *step)
 }
 
 /*
- * Move queues off `busy` if all that can usefully go would make enough of a difference together; but no
- * more than `max_moves` of them. How many.
+ * Move queues off `busy` if all that can usefully go would make enough of a difference together;
+ * but no more than `max_moves` of them. How many.
  */
 static unsigned relieve(const struct plan *p, unsigned busy, unsigned max_moves)
 {

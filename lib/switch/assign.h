@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Which worker a queue should have: plain arithmetic over loads and nodes, without a switch, so that a test
- * can play any machine.
+ * Which worker a queue should have: plain arithmetic over loads and nodes, without a switch, so
+ * that a test can play any machine.
  *
- * A load is a share of one CPU's time, in permille. A queue whose guest's memory is on another node than
- * its worker costs half as much again as at home: every line of a frame and of the ring crosses the
- * link between the nodes.
+ * A load is a share of one CPU's time, in permille. A queue whose guest's memory is on another node
+ * than its worker costs half as much again as at home: every line of a frame and of the ring
+ * crosses the link between the nodes.
  */
 #include "rw_base.h"
 
@@ -55,10 +55,11 @@ unsigned assign_new(const struct assign_worker *workers, unsigned n, int node);
 /*
  * Change `worker` of at most `max_moves` queues where it clearly pays. How many.
  *
- * - Off the busiest worker, if all the moves that would help there, the best first, leave the busiest of those
- *   concerned with at least ASSIGN_MIN_GAIN and 1/ASSIGN_GAIN_PART less to do; of these moves the first
- *   `max_moves` are made. If it does not pay there, off the next busiest.
- * - Then queues of at least ASSIGN_MIN_GAIN home, to a worker that is not busier then than the one they leave.
+ * - Off the busiest worker, if all the moves that would help there, the best first, leave the
+ *   busiest of those concerned with at least ASSIGN_MIN_GAIN and 1/ASSIGN_GAIN_PART less to do; of
+ *   these moves the first `max_moves` are made. If it does not pay there, off the next busiest.
+ * - Then queues of at least ASSIGN_MIN_GAIN home, to a worker that is not busier then than the one
+ *   they leave.
  */
 unsigned assign_balance(struct assign_worker *workers, unsigned nworkers,
 	struct assign_queue *queues, unsigned nqueues, unsigned max_moves);

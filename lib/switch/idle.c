@@ -12,9 +12,10 @@
 #include "rw_sys.h"
 
 /*
- * A worker sleeps when it has found no frame for so long. A sleep delays the next frame by some 20 us
- * (test_idle_storm, RINGWAY_TEST_LATENCY), which is also about what it costs the worker and the guest: waiting
- * five times that keeps what all sleeps cost below a fifth of the time, whatever the guests do.
+ * A worker sleeps when it has found no frame for so long. A sleep delays the next frame by some 20
+ * us (test_idle_storm, RINGWAY_TEST_LATENCY), which is also about what it costs the worker and the
+ * guest: waiting five times that keeps what all sleeps cost below a fifth of the time, whatever the
+ * guests do.
  */
 #define IDLE_US 100
 
@@ -28,8 +29,8 @@ struct sleeper {
 	uint32_t turn;   /* atomic; odd: it may not see what is published from now on */
 	uint32_t sleeps; /* atomic; that have ended */
 	/*
-	 * Atomic, one word, so that control reads both parts of it at once: TSC cycles asleep, times
-	 * two; while it sleeps, less the TSC at which it fell asleep, and odd.
+	 * Atomic, one word, so that control reads both parts of it at once: TSC cycles asleep,
+	 * times two; while it sleeps, less the TSC at which it fell asleep, and odd.
 	 */
 	uint64_t clock;
 	uint32_t called; /* control only: the turn in which it was woken last */
@@ -52,7 +53,10 @@ struct sw_idle {
 
 /* ---- the worker's side ---- */
 
-/* Take what came while the worker was awake off the set: what it was for will be looked at from here on. */
+/*
+ * Take what came while the worker was awake off the set: what it was for will be looked at from
+ * here on.
+ */
 static void drain(const struct sleeper *s)
 {
 	struct epoll_event events[MAX_EVENTS];
@@ -91,7 +95,9 @@ static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
 
 static void disarm(const struct sw_worker *w)
 {
-	/* Pairs with the release in sw_commit. Not the plan it fell asleep with: that may be gone. */
+	/*
+	 * Pairs with the release in sw_commit. Not the plan it fell asleep with: that may be gone.
+	 */
 	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
 
 	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
@@ -257,7 +263,9 @@ void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old)
 		if (x->plan == sw->idle->plans)
 			continue;
 		watch_end(sw, x);
-		/* Whoever runs the ring next may be another program, which expects a ring at rest. */
+		/*
+		 * Whoever runs the ring next may be another program, which expects a ring at rest.
+		 */
 		if (q->ops->disarm)
 			q->ops->disarm(q);
 	}
@@ -269,7 +277,10 @@ static uint32_t wake(struct sleeper *s)
 	uint32_t turn;
 	int ret;
 
-	/* Pairs with the fence in sw_idle_sleep: it sees what was published, or we see that it sleeps. */
+	/*
+	 * Pairs with the fence in sw_idle_sleep: it sees what was published, or we see that it
+	 * sleeps.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	turn = __atomic_load_n(&s->turn, __ATOMIC_ACQUIRE);
 	if (!(turn & 1) || s->called == turn)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Out-lists: frames of a burst on their way to transmit queues. A list is for one queue and one edit, and
- * takes any number of frames: it is sent when it is full, and all are when the burst ends. Copies of a frame
- * for one queue are frames like others.
+ * Out-lists: frames of a burst on their way to transmit queues. A list is for one queue and one
+ * edit, and takes any number of frames: it is sent when it is full, and all are when the burst
+ * ends. Copies of a frame for one queue are frames like others.
  *
  * Thread: worker.
  */
@@ -66,7 +66,10 @@ found:
 	return &w->outs[i];
 }
 
-/* Append `n` frames of one run or of several unicast ones, `bytes` in all; a full list is sent first. */
+/*
+ * Append `n` frames of one run or of several unicast ones, `bytes` in all; a full list is sent
+ * first.
+ */
 static inline void sw_out_append(
 	struct sw_worker *w, struct sw_out *out, struct frame *frames, unsigned n, uint64_t bytes)
 {

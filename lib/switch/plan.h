@@ -21,7 +21,9 @@ struct sw_target {
 
 struct sw_worker;
 
-/* Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory. */
+/*
+ * Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory.
+ */
 struct sw_plan {
 	uint32_t serial; /* counts the plans */
 	/* The poll round when it is not to switch: how many frames it moved. NULL: it is. */
@@ -95,15 +97,18 @@ struct sw_worker {
 	uint64_t made; /* frames of its own, SW_FORWARD_TXONLY */
 
 	/*
-	 * Back-off (worker.c): the receive queues that it polls, those of plan `serial`; first the active
-	 * ones, behind them those that were empty for long, of which `turn` is looked at next.
+	 * Back-off (worker.c): the receive queues that it polls, those of plan `serial`; first the
+	 * active ones, behind them those that were empty for long, of which `turn` is looked at
+	 * next.
 	 */
 	struct port_rxq **rxqs;
 	uint32_t serial;
 	unsigned nrxqs, nactive, turn;
 	bool busy; /* the round before found a frame */
 
-	/* The transmit queues that got frames last, to be demoted when there is time. Free-running. */
+	/*
+	 * The transmit queues that got frames last, to be demoted when there is time. Free-running.
+	 */
 	unsigned filled, demoted;
 	struct {
 		uint16_t port_id, index;
@@ -183,8 +188,8 @@ struct sw {
 };
 
 /*
- * Hand `n` <= FRAME_BURST frames to a transmit queue and count those that it takes: how many. `all` is the
- * tally of all of them, or NULL. Thread: worker.
+ * Hand `n` <= FRAME_BURST frames to a transmit queue and count those that it takes: how many. `all`
+ * is the tally of all of them, or NULL. Thread: worker.
  */
 static inline unsigned sw_txq_send(
 	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
@@ -195,8 +200,8 @@ static inline unsigned sw_txq_send(
 }
 
 /*
- * domain.c: the part of the plan about domains, in two steps around that of the targets: which ports are
- * transparent, who is in which domain.
+ * domain.c: the part of the plan about domains, in two steps around that of the targets: which
+ * ports are transparent, who is in which domain.
  */
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
@@ -214,8 +219,8 @@ static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
 }
 
 /*
- * balance.c: give a receive queue, which rests, to a worker; the only way a queue gets one. It is polled
- * there with the next sw_commit.
+ * balance.c: give a receive queue, which rests, to a worker; the only way a queue gets one. It is
+ * polled there with the next sw_commit.
  */
 void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsigned worker);
 /* Choose a worker for a receive queue that starts, and give it to that one. */

@@ -403,7 +403,8 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 	sw_idle_rouse(sw, 0);
 	/*
 	 * Worker 0 sends up to FRAME_BURST of them before each quiescent point, but for the first,
-	 * before which it may have looked already; one that still waits would be learned afterwards.
+	 * before which it may have looked already; one that still waits would be learned
+	 * afterwards.
 	 */
 	for (unsigned i = 0; i <= SW_INJECT_MAX / FRAME_BURST; i++) {
 		if (in->head == __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE))

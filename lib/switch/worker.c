@@ -85,7 +85,9 @@ static RW_NOINLINE void flood_members(struct sw_worker *w, const struct sw_plan 
 	}
 }
 
-/* Run `r` to every member of its domain that is up but the one it came from. Whether there is any. */
+/*
+ * Run `r` to every member of its domain that is up but the one it came from. Whether there is any.
+ */
 static bool flood(
 	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from)
 {
@@ -189,8 +191,9 @@ static RW_NOINLINE uint16_t domain_of(
 
 /*
  * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
- * i-th begins, have what the FDB knows of them fetched, and count it. How many there are. To remember
- * a queue's last run for its next burst was tried in two ways: 0.3 to 2 % more instructions.
+ * i-th begins, have what the FDB knows of them fetched, and count it. How many there are. To
+ * remember a queue's last run for its next burst was tried in two ways: 0.3 to 2 % more
+ * instructions.
  */
 static unsigned runs_find(
 	struct sw_worker *w, const struct sw_target *self, struct port_counters *c, unsigned n)
@@ -263,8 +266,8 @@ static RW_NOINLINE void forward_other(
 }
 
 /*
- * Run `r` to the port that is known to have its destination, where some ports have memberships. False: that
- * port is no member of the domain any more.
+ * Run `r` to the port that is known to have its destination, where some ports have memberships.
+ * False: that port is no member of the domain any more.
  */
 static RW_NOINLINE bool deliver_to_member(
 	struct sw_worker *w, const struct sw_plan *plan, unsigned r)
@@ -337,9 +340,9 @@ static void forward(
 }
 
 /*
- * Flood what control injected in the name of a port, as frame `i` of the round. The port may have gone
- * meanwhile: then it has nothing to say any more. False: not now, its source could not be learned at
- * once, and no other frame may ever tell where the host is.
+ * Flood what control injected in the name of a port, as frame `i` of the round. The port may have
+ * gone meanwhile: then it has nothing to say any more. False: not now, its source could not be
+ * learned at once, and no other frame may ever tell where the host is.
  */
 static bool flood_injected(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_injected *slot, unsigned i)
@@ -402,10 +405,10 @@ static inline void injection(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Back-off: a queue that was empty BACK_OFF_AFTER times in a row is looked at in one of BACK_OFF_TURNS rounds
- * only, while others keep the worker busy. tests/perf, "crowd", instructions for a frame of the only busy
- * port beside 62 such: 471 without this, 306 as it is; 302 alone. The first frame after a
- * silence waits for some bursts of other queues longer.
+ * Back-off: a queue that was empty BACK_OFF_AFTER times in a row is looked at in one of
+ * BACK_OFF_TURNS rounds only, while others keep the worker busy. tests/perf, "crowd", instructions
+ * for a frame of the only busy port beside 62 such: 471 without this, 306 as it is; 302 alone. The
+ * first frame after a silence waits for some bursts of other queues longer.
  */
 #define BACK_OFF_AFTER 255
 #define BACK_OFF_TURNS 16
@@ -439,8 +442,9 @@ static inline unsigned poll_queue(
 		return 0;
 	forward(w, plan, q, n);
 	/*
-	 * What the next queue has is on its way meanwhile. 64-byte frames, split rings, ringway-bench, with
-	 * and without in turn every 10 ms of one run: 67.4 -> 65.7 busy cycles each.
+	 * What the next queue has is on its way meanwhile. 64-byte frames, split rings,
+	 * ringway-bench, with and without in turn every 10 ms of one run: 67.4 -> 65.7 busy cycles
+	 * each.
 	 */
 	next->prefetch(next);
 	q->done(q);
@@ -468,8 +472,8 @@ static unsigned poll_active(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Look at those that were backed off when the round began, rxqs[first] and behind: at all of them when the
- * worker has nothing else to do.
+ * Look at those that were backed off when the round began, rxqs[first] and behind: at all of them
+ * when the worker has nothing else to do.
  */
 static unsigned poll_backed_off(struct sw_worker *w, const struct sw_plan *plan, unsigned first)
 {

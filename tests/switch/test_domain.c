@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Broadcast domains and what a receiver's copy looks like: ports that are played send and record frames,
- * and each worker's rounds are made by hand.
+ * Broadcast domains and what a receiver's copy looks like: ports that are played send and record
+ * frames, and each worker's rounds are made by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,7 +139,9 @@ static int end(void **state)
 	return 0;
 }
 
-/* Frame `seq` from host `src` to host `dst` (or BROADCAST) with that tag, or UNTAGGED. Its length. */
+/*
+ * Frame `seq` from host `src` to host `dst` (or BROADCAST) with that tag, or UNTAGGED. Its length.
+ */
 static uint32_t frame_make(uint8_t *to, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 {
 	uint32_t n = 12;
@@ -194,7 +196,10 @@ static void expect_nothing(struct fake *p)
 	assert_int_equal(p->ngot, 0);
 }
 
-/* a is transparent, b has VLAN 10 untagged, c has VLANs 10 and 20 tagged, d VLAN 20 untagged, e nothing. */
+/*
+ * a is transparent, b has VLAN 10 untagged, c has VLANs 10 and 20 tagged, d VLAN 20 untagged, e
+ * nothing.
+ */
 static void members_join(void)
 {
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 10, SW_FORM_UNTAGGED), 0);
@@ -404,7 +409,10 @@ static void a_member_keeps_its_domains_number(void **state)
 	expect(ports[0], 7, BROADCAST, 1, 0);
 }
 
-/* As a mirror of a port to itself would make them: more copies for one queue than a burst has frames. */
+/*
+ * As a mirror of a port to itself would make them: more copies for one queue than a burst has
+ * frames.
+ */
 static void a_list_takes_any_number_of_frames(void **state)
 {
 	static struct frame frames[FRAME_BURST];

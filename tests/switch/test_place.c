@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where queues are polled, on a machine with two nodes and four workers that is played: workers 0 and 1 on
- * node 0, workers 2 and 3 on node 1. Each worker's rounds are made by hand.
+ * Where queues are polled, on a machine with two nodes and four workers that is played: workers 0
+ * and 1 on node 0, workers 2 and 3 on node 1. Each worker's rounds are made by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>

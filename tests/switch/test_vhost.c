@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where the state of vhost queues lies on a machine with two nodes that is played: worker 0 on node 0, worker 1
- * on node 1. A thread plays the front-ends while the rings start; workers' rounds are made by hand.
+ * Where the state of vhost queues lies on a machine with two nodes that is played: worker 0 on node
+ * 0, worker 1 on node 1. A thread plays the front-ends while the rings start; workers' rounds are
+ * made by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,13 +2,13 @@
 #pragma once
 /*
  * The borrowed frame. A port lends its frames: the first bytes, the head, are copied once into the
- * worker's memory, the rest stays where the lender has it until the burst is given back. Every decision
- * is made on the copied head, and the head is what receivers get, so a guest that rewrites its buffer
- * in between changes nothing that was checked.
+ * worker's memory, the rest stays where the lender has it until the burst is given back. Every
+ * decision is made on the copied head, and the head is what receivers get, so a guest that rewrites
+ * its buffer in between changes nothing that was checked.
  *
  * A receiver may get a head that differs from the sender's by an edit: a tag pushed, popped or
- * rewritten, bytes in front. An edited frame is one more head; it shares the rest with the frame that it
- * is made of, so payload is copied once whatever a flood's receivers are to see.
+ * rewritten, bytes in front. An edited frame is one more head; it shares the rest with the frame
+ * that it is made of, so payload is copied once whatever a flood's receivers are to see.
  *
  * Thread: the worker that borrowed the frame, until it is done with it.
  */
@@ -153,13 +153,13 @@ static inline bool frame_edit_same(struct frame_edit a, struct frame_edit b)
 }
 
 /*
- * Make `out` what `edit` makes of `f`, a frame as it arrived or was pulled. The two share f's segments; the
- * places that offloads name move along.
+ * Make `out` what `edit` makes of `f`, a frame as it arrived or was pulled. The two share f's
+ * segments; the places that offloads name move along.
  */
 void frame_edit(const struct frame *f, const struct frame_edit *edit, struct frame *out);
 
 /*
- * Extend the head of a frame to `want` <= FRAME_PULL_MAX bytes, or all that it has. Its segments begin
- * behind. How many bytes the head has now. From then on only the copy counts.
+ * Extend the head of a frame to `want` <= FRAME_PULL_MAX bytes, or all that it has. Its segments
+ * begin behind. How many bytes the head has now. From then on only the copy counts.
  */
 uint32_t frame_pull(struct frame *f, uint32_t want);

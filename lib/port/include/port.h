@@ -74,36 +74,38 @@ struct port_fifo;
 /* Operations of a receive queue beside those of each poll. Every one may be NULL. */
 struct port_rxq_ops {
 	/*
-	 * Thread: control. The eventfd that the guest writes when there is something in a queue that is
-	 * about to run, or PORT_KICK_*. It stays open, and the same, until the queue has stopped. NULL:
-	 * PORT_KICK_NONE.
+	 * Thread: control. The eventfd that the guest writes when there is something in a queue
+	 * that is about to run, or PORT_KICK_*. It stays open, and the same, until the queue has
+	 * stopped. NULL: PORT_KICK_NONE.
 	 */
 	int (*kick)(struct port_rxq *q);
 	/*
-	 * Thread: worker, before it sleeps. Enable the guest's notifications and look again: false when
-	 * there is something for `burst` to do, so that the worker must not sleep. Without `takes`, frames
-	 * in the guest's ring are none.
+	 * Thread: worker, before it sleeps. Enable the guest's notifications and look again: false
+	 * when there is something for `burst` to do, so that the worker must not sleep. Without
+	 * `takes`, frames in the guest's ring are none.
 	 */
 	bool (*arm)(struct port_rxq *q, bool takes);
 	/*
-	 * Disable notifications; harmless on a queue that was not armed. Thread: worker; also control,
-	 * when the queue has just stopped.
+	 * Disable notifications; harmless on a queue that was not armed. Thread: worker; also
+	 * control, when the queue has just stopped.
 	 */
 	void (*disarm)(struct port_rxq *q);
-	/* Thread: control, while the queue is stopped. The NUMA node of the guest's memory, or -1. */
+	/*
+	 * Thread: control, while the queue is stopped. The NUMA node of the guest's memory, or -1.
+	 */
 	int (*node)(const struct port_rxq *q);
 	/* Thread: control, while the queue is stopped. A worker on that node will poll it. */
 	void (*place)(struct port_rxq *q, int node);
 };
 
 /*
- * A receive queue. `burst`, `done` and `prefetch` are called by the worker that owns it; they neither
- * block nor allocate.
+ * A receive queue. `burst`, `done` and `prefetch` are called by the worker that owns it; they
+ * neither block nor allocate.
  */
 struct port_rxq {
 	/*
-	 * Lend up to `n` <= FRAME_BURST frames into `frames`; how many. They stay valid until `done`,
-	 * which the worker calls when it got at least one. With `n` 0 none is taken.
+	 * Lend up to `n` <= FRAME_BURST frames into `frames`; how many. They stay valid until
+	 * `done`, which the worker calls when it got at least one. With `n` 0 none is taken.
 	 */
 	unsigned (*burst)(struct port_rxq *q, struct frame *frames, unsigned n);
 	/* Take back what `burst` lent. */
@@ -125,16 +127,17 @@ struct port_rxq {
  */
 struct port_txq {
 	/*
-	 * Copy each of `n` <= FRAME_BURST frames. How many were taken: these stand first in `frames`, in
-	 * their order. The driver counts why it refused each of the others.
+	 * Copy each of `n` <= FRAME_BURST frames. How many were taken: these stand first in
+	 * `frames`, in their order. The driver counts why it refused each of the others.
 	 *
-	 * A queue with a backlog may stop early: then `deferred` says how many frames, the last ones,
-	 * it has not dealt with. They are handed to it again. With `n` 0 it only looks after itself.
+	 * A queue with a backlog may stop early: then `deferred` says how many frames, the last
+	 * ones, it has not dealt with. They are handed to it again. With `n` 0 it only looks after
+	 * itself.
 	 */
 	unsigned (*burst)(struct port_txq *q, struct frame **frames, unsigned n);
 	/*
-	 * NULL: nothing. The worker filled the queue in its latest rounds and is idle: spend time on
-	 * what makes the frames cheaper to read for the guest.
+	 * NULL: nothing. The worker filled the queue in its latest rounds and is idle: spend time
+	 * on what makes the frames cheaper to read for the guest.
 	 */
 	void (*demote)(struct port_txq *q);
 	struct port_counters *counters; /* the port's; as in struct port_rxq */
@@ -276,8 +279,8 @@ static inline unsigned port_txq_send(
 }
 
 /*
- * The same for a queue with a backlog: what it defers waits there, behind what waits already. How many
- * frames, older ones among them, the queue took.
+ * The same for a queue with a backlog: what it defers waits there, behind what waits already. How
+ * many frames, older ones among them, the queue took.
  */
 unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Frames that could not be passed on at once, copied out: a circle of bytes with one producer and one
- * consumer, which may be different threads. Only ports behind an IOMMU or in a postcopy migration
- * have one; everybody else's frames are copied once, into the receiver's buffer.
+ * Frames that could not be passed on at once, copied out: a circle of bytes with one producer and
+ * one consumer, which may be different threads. Only ports behind an IOMMU or in a postcopy
+ * migration have one; everybody else's frames are copied once, into the receiver's buffer.
  */
 #include "frame.h"
 
@@ -22,8 +22,8 @@ bool port_fifo_push(struct port_fifo *fifo, const struct frame *f);
 /* Bytes that are free at least. Thread: producer. */
 uint32_t port_fifo_room(const struct port_fifo *fifo);
 /*
- * The oldest frames, `n` at most, into `frames`; their bytes stay in the fifo until they are popped. How
- * many there are. Thread: consumer.
+ * The oldest frames, `n` at most, into `frames`; their bytes stay in the fifo until they are
+ * popped. How many there are. Thread: consumer.
  */
 unsigned port_fifo_peek(struct port_fifo *fifo, struct frame *frames, unsigned n);
 /* Let go of the `n` oldest frames. Thread: consumer. */

@@ -45,8 +45,8 @@ int sw_start(struct sw *sw);
 /* Stop and join the workers. Harmless when they do not run. */
 void sw_stop(struct sw *sw);
 /*
- * In place of sw_start: one poll round of a worker on the calling thread, which is the control thread
- * too. For a program that counts what a round costs.
+ * In place of sw_start: one poll round of a worker on the calling thread, which is the control
+ * thread too. For a program that counts what a round costs.
  */
 void sw_round(struct sw *sw, unsigned index);
 /* After sw_stop and when all ports are gone. */
@@ -67,9 +67,9 @@ struct port *sw_port(const struct sw *sw, uint16_t id);
 struct port *sw_port_by_name(const struct sw *sw, const char *name);
 
 /*
- * Note that `q` shall run as receive queue (transmit queue) `index` of the port; NULL: none shall. It takes
- * effect with the next sw_commit. A receive queue that starts goes to the worker that has least to do
- * (sw_place.h). A transmit queue with a backlog is polled by a worker, too.
+ * Note that `q` shall run as receive queue (transmit queue) `index` of the port; NULL: none shall.
+ * It takes effect with the next sw_commit. A receive queue that starts goes to the worker that has
+ * least to do (sw_place.h). A transmit queue with a backlog is polled by a worker, too.
  */
 void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rxq *q);
 void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_txq *q);
@@ -80,16 +80,16 @@ void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_tx
 void sw_commit(struct sw *sw);
 
 /*
- * There is something to do for a queue that no eventfd tells of (PORT_KICK_DRIVER; a transmit queue that
- * wants to be polled): if its worker sleeps, it wakes.
+ * There is something to do for a queue that no eventfd tells of (PORT_KICK_DRIVER; a transmit queue
+ * that wants to be polled): if its worker sleeps, it wakes.
  */
 void sw_rxq_wake(struct sw *sw, const struct port *port, uint16_t index);
 void sw_txq_wake(struct sw *sw, const struct port *port, uint16_t index);
 
 /*
  * Wait until every worker has passed a quiescent point: what it held of guests' frames before is
- * given back, and what control published before is what it sees. A worker that sleeps has nothing and sees
- * it when it wakes. Microseconds.
+ * given back, and what control published before is what it sees. A worker that sleeps has nothing
+ * and sees it when it wakes. Microseconds.
  */
 void sw_quiesce(struct sw *sw);
 
@@ -112,9 +112,9 @@ void sw_port_flush(struct sw *sw, const struct port *port);
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 
 /*
- * Do something else with frames from now on, or nothing while not `run`: then they wait in the guests'
- * rings. On return every worker does so, and none was lost on the way. What was learned stays, and
- * ages.
+ * Do something else with frames from now on, or nothing while not `run`: then they wait in the
+ * guests' rings. On return every worker does so, and none was lost on the way. What was learned
+ * stays, and ages.
  */
 void sw_forward_set(struct sw *sw, enum sw_forward mode, bool run);
 enum sw_forward sw_forward_mode(const struct sw *sw);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What a worker does that has found no frame for a while. ADAPTIVE: it asks the guests for kicks, gives
- * its CPU away and sleeps until one comes, or control has something for it. SPIN: it polls on, whatever
- * that costs; no guest ever kicks.
+ * What a worker does that has found no frame for a while. ADAPTIVE: it asks the guests for kicks,
+ * gives its CPU away and sleeps until one comes, or control has something for it. SPIN: it polls
+ * on, whatever that costs; no guest ever kicks.
  *
  * Needs nothing of the switch, for the command line.
  */
