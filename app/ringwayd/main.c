@@ -17,7 +17,7 @@
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "rw_text.h"
-#include "sw_place.h"
+#include "sw_balance.h"
 #include "version.h"
 
 #define EXIT_CANNOT  1

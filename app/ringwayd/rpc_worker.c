@@ -5,7 +5,7 @@
 #include "daemon.h"
 #include "rpc.h"
 #include "rw_numa.h"
-#include "sw_place.h"
+#include "sw_balance.h"
 
 static json_t *node_json(int node)
 {

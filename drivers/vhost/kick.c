@@ -60,9 +60,9 @@ static int node(const struct port_rxq *rxq)
 	return vhost_queue_node(vhost_queue_of_rxq(rxq));
 }
 
-static void place(struct port_rxq *rxq, int node)
+static void set_node(struct port_rxq *rxq, int node)
 {
-	vhost_queue_place(vhost_queue_of_rxq(rxq), node);
+	vhost_queue_set_node(vhost_queue_of_rxq(rxq), node);
 }
 
 const struct port_rxq_ops vhost_rxq_ops = {
@@ -70,5 +70,5 @@ const struct port_rxq_ops vhost_rxq_ops = {
 	.arm = arm,
 	.disarm = disarm,
 	.node = node,
-	.place = place,
+	.set_node = set_node,
 };

@@ -274,7 +274,7 @@ int vhost_queue_node(const struct vhost_queue *q)
 	return !q->relay && q->ready ? rw_numa_node_of(q->init.device) : RW_NUMA_UNKNOWN;
 }
 
-void vhost_queue_place(struct vhost_queue *q, int node)
+void vhost_queue_set_node(struct vhost_queue *q, int node)
 {
 	int ret = rw_pages_bind(&q->pages, node);
 

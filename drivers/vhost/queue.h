@@ -104,7 +104,7 @@ void vhost_queue_free(struct vhost_queue *q);
 /* The NUMA node of the guest's memory in which the ring is, or RW_NUMA_UNKNOWN. */
 int vhost_queue_node(const struct vhost_queue *q);
 /* Have its state on that node. Thread: control; workers may go on. */
-void vhost_queue_place(struct vhost_queue *q, int node);
+void vhost_queue_set_node(struct vhost_queue *q, int node);
 
 /* The mode of the queue's bodies. */
 static inline unsigned vhost_mode_of(const struct vhost_queue *q)

@@ -102,7 +102,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	vp->waits[i].waiting = false;
 	/* Any worker may fill a tx queue: its state stays with the guest's memory. */
 	if (!(i & 1))
-		vhost_queue_place(made, vhost_queue_node(made));
+		vhost_queue_set_node(made, vhost_queue_node(made));
 	*q = made;
 	ring_set(vp, i, made);
 	return 0;

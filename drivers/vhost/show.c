@@ -2,7 +2,7 @@
 /* What an operator sees of a port. */
 #include <string.h>
 
-#include "sw_place.h"
+#include "sw_balance.h"
 #include "vhost.h"
 
 #define NAME(feature) [feature] = #feature

@@ -20,7 +20,7 @@ bool assign_has_near(const struct assign_worker *workers, unsigned n, int node)
 	return false;
 }
 
-/* Whether `a` is a better place for a queue than `b`, which came first. */
+/* Whether `a` is a better worker for a queue than `b`, which came first. */
 static bool is_better(const struct assign_worker *a, const struct assign_worker *b, int node)
 {
 	uint32_t load_a = a->load + (assign_is_near(a->node, node) ? 0 : ASSIGN_AWAY);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which worker polls which queue: loads measured, queues placed and moved. */
+/* Which worker polls which queue: loads measured, queues assigned and moved. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "assign.h"
 #include "plan.h"
 #include "rw_numa.h"
-#include "sw_place.h"
+#include "sw_balance.h"
 
 /* Call `fn` for each receive queue that runs. */
 static void queues_each(const struct sw *sw,
@@ -20,7 +20,7 @@ static void queues_each(const struct sw *sw,
 		struct sw_port_state *state = &sw->ports[id];
 
 		for (uint16_t q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
-			if (state->rxqs[q] && !state->places[q].held)
+			if (state->rxqs[q] && !state->rxq_states[q].held)
 				fn(sw, state, q, arg);
 		}
 	}
@@ -40,15 +40,15 @@ static void read_counters(
 /* How much each queue did since it was looked at last; the sum for each worker. */
 static void weigh(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
-	struct sw_place *place = &state->places[queue];
+	struct sw_rxq_state *st = &state->rxq_states[queue];
 	uint64_t *sums = arg, frames, bytes;
 
 	(void)sw;
 	read_counters(state, queue, &frames, &bytes);
-	place->weight = (frames - place->frames) * SW_FRAME_BYTES + bytes - place->bytes;
-	place->frames = frames;
-	place->bytes = bytes;
-	sums[state->rx_worker[queue]] += place->weight;
+	st->weight = (frames - st->frames) * SW_FRAME_BYTES + bytes - st->bytes;
+	st->frames = frames;
+	st->bytes = bytes;
+	sums[state->rx_worker[queue]] += st->weight;
 }
 
 /* What a measurement is made of. */
@@ -60,16 +60,16 @@ struct span {
 
 static void rate(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
-	struct sw_place *place = &state->places[queue];
+	struct sw_rxq_state *st = &state->rxq_states[queue];
 	unsigned w = state->rx_worker[queue];
 	const struct span *span = arg;
-	uint32_t load = assign_load(span->busy[w], span->cycles, place->weight, span->sums[w]);
+	uint32_t load = assign_load(span->busy[w], span->cycles, st->weight, span->sums[w]);
 
 	(void)sw;
-	place->load = place->measured ? (place->load + load) / 2 : load;
-	place->measured = true;
-	if (place->rest)
-		place->rest--;
+	st->load = st->measured ? (st->load + load) / 2 : load;
+	st->measured = true;
+	if (st->rest)
+		st->rest--;
 }
 
 void sw_measure(struct sw *sw)
@@ -99,8 +99,8 @@ void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsi
 	state->rx_worker[index] = (uint8_t)worker;
 	sw->load[worker]++;
 	q->empty = 0;
-	if (q->ops->place)
-		q->ops->place(q, sw->workers[worker]->node);
+	if (q->ops->set_node)
+		q->ops->set_node(q, sw->workers[worker]->node);
 }
 
 /* Sums over the queues that run. */
@@ -112,13 +112,13 @@ struct loads {
 
 static void add_up(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
-	const struct sw_place *place = &state->places[queue];
+	const struct sw_rxq_state *st = &state->rxq_states[queue];
 	struct loads *loads = arg;
 
 	(void)sw;
-	loads->workers[state->rx_worker[queue]].load += place->load;
-	loads->sum += place->measured ? place->load : 0;
-	loads->measured += place->measured;
+	loads->workers[state->rx_worker[queue]].load += st->load;
+	loads->sum += st->measured ? st->load : 0;
+	loads->measured += st->measured;
 }
 
 static void nodes_fill(const struct sw *sw, struct assign_worker *workers)
@@ -151,7 +151,7 @@ static void tell_far_off(struct sw *sw, struct sw_port_state *state, int node)
 void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 {
 	const struct port_rxq *q = state->rxqs[queue];
-	struct sw_place *place = &state->places[queue];
+	struct sw_rxq_state *st = &state->rxq_states[queue];
 	struct loads loads = {.sum = 0};
 	unsigned worker;
 	int node;
@@ -161,11 +161,11 @@ void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 	node = q->ops->node ? q->ops->node(q) : RW_NUMA_UNKNOWN;
 	worker = assign_new(loads.workers, sw->nworkers, node);
 	/* Until it is measured it is like the others: many that start at once shall spread. */
-	*place = (struct sw_place){
+	*st = (struct sw_rxq_state){
 		.node = (int16_t)node,
 		.load = loads.measured ? loads.sum / loads.measured : 0,
 	};
-	read_counters(state, queue, &place->frames, &place->bytes);
+	read_counters(state, queue, &st->frames, &st->bytes);
 	tell_far_off(sw, state, node);
 	sw_rxq_own(sw, state, queue, worker);
 }
@@ -182,13 +182,13 @@ static void moves_make(struct sw *sw, const struct move *moves, unsigned n)
 	if (!n)
 		return;
 	for (unsigned i = 0; i < n; i++) {
-		moves[i].state->places[moves[i].queue].held = true;
+		moves[i].state->rxq_states[moves[i].queue].held = true;
 		sw->load[moves[i].state->rx_worker[moves[i].queue]]--;
 	}
 	sw->changed = true;
 	sw_commit(sw); /* now they are stopped */
 	for (unsigned i = 0; i < n; i++) {
-		moves[i].state->places[moves[i].queue].held = false;
+		moves[i].state->rxq_states[moves[i].queue].held = false;
 		sw_rxq_own(sw, moves[i].state, moves[i].queue, moves[i].worker);
 	}
 	sw->changed = true;
@@ -204,7 +204,7 @@ int sw_queue_move(struct sw *sw, struct port *port, uint16_t queue, unsigned wor
 		return -ENOENT;
 	if (worker >= sw->nworkers)
 		return -EINVAL;
-	state->places[queue].by_hand = true;
+	state->rxq_states[queue].by_hand = true;
 	if (state->rx_worker[queue] != worker)
 		moves_make(sw, &move, 1);
 	return 0;
@@ -222,17 +222,17 @@ struct census {
 
 static void enlist(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
-	struct sw_place *place = &state->places[queue];
+	struct sw_rxq_state *st = &state->rxq_states[queue];
 	struct census *c = arg;
 
 	(void)sw;
 	if (c->queues) {
 		c->moves[c->n] = (struct move){state, queue, state->rx_worker[queue]};
 		c->queues[c->n] = (struct assign_queue){
-			.load = place->load,
-			.node = place->node,
+			.load = st->load,
+			.node = st->node,
 			.worker = state->rx_worker[queue],
-			.fixed = !place->measured || (!c->all && (place->by_hand || place->rest)),
+			.fixed = !st->measured || (!c->all && (st->by_hand || st->rest)),
 		};
 	}
 	c->n++;
@@ -246,14 +246,14 @@ static unsigned census_apply(struct sw *sw, const struct census *c)
 
 	for (unsigned i = 0; i < c->n; i++) {
 		const struct assign_queue *q = &c->queues[i];
-		struct sw_place *place = &c->moves[i].state->places[c->moves[i].queue];
+		struct sw_rxq_state *st = &c->moves[i].state->rxq_states[c->moves[i].queue];
 
 		if (q->worker == c->moves[i].worker)
 			continue;
 		moves[n] = c->moves[i];
 		moves[n++].worker = q->worker;
-		place->rest = SW_BALANCE_REST;
-		place->by_hand = false;
+		st->rest = SW_BALANCE_REST;
+		st->by_hand = false;
 	}
 	moves_make(sw, moves, n);
 	return n;
@@ -289,7 +289,7 @@ int sw_queue_read(
 	const struct sw *sw, const struct port *port, uint16_t queue, struct sw_queue_info *out)
 {
 	const struct sw_port_state *state = &sw->ports[port->id];
-	const struct sw_place *place = &state->places[queue];
+	const struct sw_rxq_state *st = &state->rxq_states[queue];
 
 	if (!state->rxqs[queue])
 		return -ENOENT;
@@ -297,10 +297,10 @@ int sw_queue_read(
 		.port = state->port,
 		.queue = queue,
 		.worker = state->rx_worker[queue],
-		.load = place->load,
-		.node = place->node,
-		.far_off = is_far_off(sw, place->node),
-		.by_hand = place->by_hand,
+		.load = st->load,
+		.node = st->node,
+		.far_off = is_far_off(sw, st->node),
+		.by_hand = st->by_hand,
 	};
 	return 0;
 }

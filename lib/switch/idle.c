@@ -22,7 +22,7 @@
 /* Kicks that are taken off a set at a time. More end the next sleep early, that is all. */
 #define MAX_EVENTS 64
 
-/* A worker's bed. */
+/* What a worker sleeps in. */
 struct sleeper {
 	int set;         /* epoll: what wakes it */
 	int wake_fd;     /* eventfd: control's part of that */
@@ -36,7 +36,7 @@ struct sleeper {
 	uint32_t called; /* control only: the turn in which it was woken last */
 } RW_CACHE_ALIGNED;
 
-/* A queue's place in a set. */
+/* A queue in a set. */
 struct watch {
 	int fd; /* valid while watched */
 	uint8_t worker;
@@ -107,7 +107,7 @@ static void disarm(const struct sw_worker *w)
 }
 
 /* Until something comes. */
-static void nap(const struct sw_worker *w, const struct sleeper *s)
+static void sleep_until_woken(const struct sw_worker *w, const struct sleeper *s)
 {
 	struct epoll_event events[MAX_EVENTS];
 
@@ -132,10 +132,10 @@ uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since)
 	plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
 	if (is_free(w, plan) && arm(w, plan)) {
 		__atomic_store_n(&s->clock, (asleep - 2 * since) | 1, __ATOMIC_RELAXED);
-		nap(w, s);
+		sleep_until_woken(w, s);
 		slept = true;
 	}
-	/* Pairs with the acquire in sw_idle_rouse: it is online. */
+	/* Pairs with the acquire in sw_idle_wake_and_wait: it is online. */
 	__atomic_store_n(&s->turn, s->turn + 1, __ATOMIC_RELEASE);
 	disarm(w);
 	now = rte_rdtsc();
@@ -304,7 +304,7 @@ void sw_idle_wake_all(struct sw *sw)
 		sw_idle_wake(sw, i);
 }
 
-void sw_idle_rouse(struct sw *sw, unsigned index)
+void sw_idle_wake_and_wait(struct sw *sw, unsigned index)
 {
 	struct sleeper *s;
 	uint32_t turn;

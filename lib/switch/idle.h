@@ -45,7 +45,7 @@ void sw_idle_wake_all(struct sw *sw);
  * And on return it does not sleep the sleep in which it did not know of it: sw_quiesce waits for
  * it.
  */
-void sw_idle_rouse(struct sw *sw, unsigned index);
+void sw_idle_wake_and_wait(struct sw *sw, unsigned index);
 
 /* The part of the statistics that is about sleeping. */
 void sw_idle_read(const struct sw *sw, unsigned index, struct sw_worker_stats *out);

@@ -129,7 +129,7 @@ struct sw_worker {
 } RW_CACHE_ALIGNED;
 
 /* What control knows of a receive queue that runs. */
-struct sw_place {
+struct sw_rxq_state {
 	uint64_t frames, bytes; /* its counters when it was measured last... */
 	uint64_t weight;        /* ...and what they had grown by */
 	uint32_t load;          /* permille of a CPU */
@@ -150,7 +150,7 @@ struct sw_port_state {
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
 	struct port_txq *txqs[PORT_MAX_PAIRS];
 	uint8_t rx_worker[PORT_MAX_PAIRS]; /* valid for rxqs that run */
-	struct sw_place places[PORT_MAX_PAIRS];
+	struct sw_rxq_state rxq_states[PORT_MAX_PAIRS];
 };
 
 struct sw {
@@ -206,7 +206,7 @@ static inline unsigned sw_txq_send(
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
 
-/* forward.c: the part of the plan that says what is done with frames. */
+/* bench_modes.c: the part of the plan that says what is done with frames. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
 
 /* Let the worker's clock of seconds follow: it is `now` (TSC). */

@@ -221,7 +221,7 @@ void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rx
 	state->rxqs[index] = q;
 	if (!q)
 		sw->load[state->rx_worker[index]]--;
-	else if (!old && state->places[index].planned)
+	else if (!old && state->rxq_states[index].planned)
 		/* It has not stopped: its worker may have it in hand. */
 		sw->load[state->rx_worker[index]]++;
 	else if (!old)
@@ -278,10 +278,10 @@ static void plan_rxqs(const struct sw *sw, struct sw_plan *plan)
 		struct sw_port_state *state = &sw->ports[id];
 
 		for (unsigned q = 0; state->port && q < PORT_MAX_PAIRS; q++) {
-			struct sw_place *place = &state->places[q];
+			struct sw_rxq_state *st = &state->rxq_states[q];
 
-			place->planned = state->rxqs[q] && !place->held;
-			if (place->planned)
+			st->planned = state->rxqs[q] && !st->held;
+			if (st->planned)
 				plan->rxqs[next[state->rx_worker[q]]++] = state->rxqs[q];
 		}
 	}
@@ -382,7 +382,7 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
 	if (injection_is_full(in)) {
 		/* It may have been woken and not have got its CPU yet: ours, maybe. */
-		sw_idle_rouse(sw, 0);
+		sw_idle_wake_and_wait(sw, 0);
 		sw_quiesce(sw);
 		sw_quiesce(sw);
 		if (injection_is_full(in))
@@ -400,7 +400,7 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 {
 	const struct sw_injection *in = sw->injection;
 
-	sw_idle_rouse(sw, 0);
+	sw_idle_wake_and_wait(sw, 0);
 	/*
 	 * Worker 0 sends up to FRAME_BURST of them before each quiescent point, but for the first,
 	 * before which it may have looked already; one that still waits would be learned

@@ -19,7 +19,7 @@
 
 #include "fe_guest.h"
 #include "rw_numa.h"
-#include "sw_place.h"
+#include "sw_balance.h"
 #include "vhost_port.h"
 
 #define NWORKERS 2

@@ -95,7 +95,7 @@ struct port_rxq_ops {
 	 */
 	int (*node)(const struct port_rxq *q);
 	/* Thread: control, while the queue is stopped. A worker on that node will poll it. */
-	void (*place)(struct port_rxq *q, int node);
+	void (*set_node)(struct port_rxq *q, int node);
 };
 
 /*

@@ -69,7 +69,7 @@ struct port *sw_port_by_name(const struct sw *sw, const char *name);
 /*
  * Note that `q` shall run as receive queue (transmit queue) `index` of the port; NULL: none shall.
  * It takes effect with the next sw_commit. A receive queue that starts goes to the worker that has
- * least to do (sw_place.h). A transmit queue with a backlog is polled by a worker, too.
+ * least to do (sw_balance.h). A transmit queue with a backlog is polled by a worker, too.
  */
 void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rxq *q);
 void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_txq *q);

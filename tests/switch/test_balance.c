@@ -20,7 +20,7 @@
 
 #include "plan.h"
 #include "rw_numa.h"
-#include "sw_place.h"
+#include "sw_balance.h"
 
 #define NWORKERS 4
 #define NOBODY   (-1)
@@ -101,7 +101,7 @@ static int fake_node(const struct port_rxq *q)
 }
 
 /* The queue must be stopped: no worker polls it. */
-static void fake_place(struct port_rxq *q, int node)
+static void fake_set_node(struct port_rxq *q, int node)
 {
 	struct fake *f = fake_of(q->port);
 
@@ -111,7 +111,7 @@ static void fake_place(struct port_rxq *q, int node)
 	f->places++;
 }
 
-static const struct port_rxq_ops rxq_ops = {.node = fake_node, .place = fake_place};
+static const struct port_rxq_ops rxq_ops = {.node = fake_node, .set_node = fake_set_node};
 
 static int node_of_cpu(unsigned cpu)
 {
@@ -484,5 +484,5 @@ int main(int argc, char **argv)
 	(void)argc;
 	if (rte_eal_init((int)RW_ARRAY_SIZE(eal) - 1, eal) < 0)
 		return 99;
-	return cmocka_run_group_tests_name("switch_place", tests, sw_begin, sw_end);
+	return cmocka_run_group_tests_name("switch_balance", tests, sw_begin, sw_end);
 }
