@@ -126,7 +126,7 @@ void fe_shadow_buf(struct fe_queue *q, uint16_t b, uint32_t off, uint32_t len)
 		q->g->shadow, q->bufs.gpa + (uint64_t)b * q->bufs.stride + off, len, q->g->log_all);
 }
 
-/* What the device may write to a ring at any time: its wish to be kicked. */
+/* What the device may write to a ring at any time: whether it wants a kick. */
 static void allow_events(struct fe_shadow *s)
 {
 	const struct fe_queue *q;

@@ -122,13 +122,13 @@ uint32_t state_make(uint8_t *data, uint32_t first, uint32_t n)
 	data[STATE_VERSION] = 1;
 	memcpy(data + STATE_COUNT, &n, 4);
 	for (i = 0; i < n; i++) {
-		uint8_t *s = data + STATE_HEADER + i * STATE_STATION;
+		uint8_t *s = data + STATE_HEADER + i * STATE_HOST;
 		uint16_t vlan = (uint16_t)((first + i) % 4095);
 
-		station_make(s, first + i);
+		host_make(s, first + i);
 		memcpy(s + 6, &vlan, 2);
 	}
-	return STATE_HEADER + n * STATE_STATION;
+	return STATE_HEADER + n * STATE_HOST;
 }
 
 void state_is_announced(struct rig *r, struct peer *p, uint32_t first, uint32_t n)
@@ -137,7 +137,7 @@ void state_is_announced(struct rig *r, struct peer *p, uint32_t first, uint32_t 
 	uint32_t i;
 
 	for (i = first; i < first + n; i++) {
-		station_make(mac, i);
+		host_make(mac, i);
 		peer_expect_rarp(r, p, mac, (uint16_t)(i % 4095));
 	}
 }

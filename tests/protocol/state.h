@@ -4,18 +4,18 @@
  * DEVICE_STATE as a front-end uses it: guests that come and go by migration, and their state on its
  * way through a pipe. The process must ignore SIGPIPE.
  */
-#include "stations.h"
+#include "hosts.h"
 
 /*
  * The layout (drivers/vhost/device_state.c): magic, version, padding, hosts; address and VLAN of
  * each.
  */
 #define STATE_HEADER  16
-#define STATE_STATION 8
+#define STATE_HOST    8
 #define STATE_VERSION 8
 #define STATE_COUNT   12
 #define STATE_MOST    4096
-#define STATE_BYTES   (STATE_HEADER + STATE_MOST * STATE_STATION)
+#define STATE_BYTES   (STATE_HEADER + STATE_MOST * STATE_HOST)
 
 /* The ordinary guest with DEVICE_STATE, which announces itself. */
 struct peer *state_guest_up(struct rig *r, const char *port);
@@ -42,7 +42,7 @@ uint32_t state_save(struct rig *r, struct peer *p, uint8_t *data, uint32_t size)
 /* Load it; what CHECK_DEVICE_STATE says. */
 int state_load(struct peer *p, const uint8_t *data, uint32_t len);
 
-/* A state of `n` stations, from station `first` on, in VLANs of their own. Its length. */
+/* A state of `n` hosts, from host `first` on, in VLANs of their own. Its length. */
 uint32_t state_make(uint8_t *data, uint32_t first, uint32_t n);
 
 /* `p` receives the RARPs of those, in their order. */

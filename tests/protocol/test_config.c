@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "stations.h"
+#include "hosts.h"
 
 static struct rig rig;
 
@@ -254,23 +254,23 @@ static void a_migrated_address_is_announced_when_the_rings_start(void **state)
 	assert_int_equal(fe_guest_negotiate(a->g), 0);
 	read_space(a, before);
 	memset(source, 0x33, sizeof(source));
-	station_make(mac, 77);
+	host_make(mac, 77);
 	memcpy(source, mac, 6);
 	assert_int_equal(set(a, 0, SPACE, VU_CONFIG_MIGRATION, source), 0);
 	/* The address is the guest's; the rest says what this switch is. */
 	read_space(a, after);
 	assert_memory_equal(after, mac, 6);
 	assert_memory_equal(after + 6, before + 6, SPACE - 6);
-	assert_int_equal(station_port(*state, mac, 0), 0);
+	assert_int_equal(host_port(*state, mac, 0), 0);
 	assert_int_equal(fe_guest_reset_rings(a->g), 0);
 	assert_int_equal(fe_guest_share_memory(a->g), 0);
 	assert_int_equal(fe_guest_start_ring(a->g, 1), 0);
 	/* It cannot receive yet: too early. */
 	peer_sync(a);
-	assert_int_equal(station_port(*state, mac, 0), 0);
+	assert_int_equal(host_port(*state, mac, 0), 0);
 	assert_int_equal(fe_guest_start_ring(a->g, 0), 0);
 	peer_expect_rarp(*state, b, mac, 0);
-	assert_int_equal(station_port(*state, mac, 0), 'a');
+	assert_int_equal(host_port(*state, mac, 0), 'a');
 	/* Once. */
 	assert_int_equal(fe_guest_stop_ring(a->g, 0, NULL), 0);
 	assert_int_equal(fe_guest_start_ring(a->g, 0), 0);

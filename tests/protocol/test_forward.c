@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hosts.h"
 #include "postcopy.h"
-#include "stations.h"
 
 /* In order: a is paired with b, c with d, e with itself. Their ids are 0 to 4. */
 #define PORTS "abcde"
@@ -108,7 +108,7 @@ static void io_passes_a_frame_unchanged_to_the_partner_and_to_nobody_else(void *
 		assert_int_equal(seen_by(*state, "c", "tx"), c_got);
 		assert_int_equal(seen_by(*state, "d", "tx"), d_got);
 		assert_int_equal(seen_by(*state, "e", "tx"), e_got);
-		assert_int_equal(stations_behind(*state, "a"), 0); /* nothing is learned */
+		assert_int_equal(hosts_behind(*state, "a"), 0); /* nothing is learned */
 		clean(state);
 	}
 }
@@ -393,7 +393,7 @@ static void the_mode_changes_while_frames_flow_and_none_is_lost(void **state)
 	}
 }
 
-static void a_station_is_announced_by_a_switch_alone(void **state)
+static void a_host_is_announced_by_a_switch_alone(void **state)
 {
 	struct fe_guest_config c = guest_usual();
 	uint8_t mac[6];
@@ -404,7 +404,7 @@ static void a_station_is_announced_by_a_switch_alone(void **state)
 	b = up(*state, "b", 0);
 	forward_set(*state, "io");
 	for (uint32_t i = 0; i < 100; i++) { /* more than a round sends */
-		station_make(mac, i);
+		host_make(mac, i);
 		assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
 	}
 	peer_sync(a);
@@ -414,10 +414,10 @@ static void a_station_is_announced_by_a_switch_alone(void **state)
 	for (uint32_t i = 0; i < 12; i++)
 		forward_set(*state, i % 2 ? "io" : "macswap");
 	forward_set(*state, "switch");
-	station_make(mac, 1000);
+	host_make(mac, 1000);
 	assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
 	peer_expect_rarp(*state, b, mac, 0);
-	assert_int_equal(stations_behind(*state, "a"), 1);
+	assert_int_equal(hosts_behind(*state, "a"), 1);
 }
 
 static void a_guest_may_migrate_here_while_nothing_is_forwarded(void **state)
@@ -477,7 +477,7 @@ int main(void)
 		forward_test(txonly_takes_nothing_from_guests),
 		forward_test(stop_takes_nothing_and_start_goes_on_without_a_loss),
 		forward_test(the_mode_changes_while_frames_flow_and_none_is_lost),
-		forward_test(a_station_is_announced_by_a_switch_alone),
+		forward_test(a_host_is_announced_by_a_switch_alone),
 		forward_test(a_guest_may_migrate_here_while_nothing_is_forwarded),
 		forward_test(an_unknown_mode_is_refused_and_nothing_changes),
 	};

@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hosts.h"
 #include "idle.h"
-#include "stations.h"
 #include "traffic.h"
 
 static struct rig rig;
@@ -124,7 +124,7 @@ static void a_busy_worker_asks_for_no_kicks(void **state)
 		fall_asleep(*state);
 		assert_true(is_armed(&fe_guest_tx(a->g, 0)->ring));
 		assert_true(is_armed(&fe_guest_tx(b->g, 0)->ring));
-		/* Before anything arrives that was sent to a worker that slept, it has taken its wish back. */
+		/* Before anything arrives that was sent to a worker that slept, it has withdrawn its request for kicks. */
 		rig_wait(*state,
 			(frame_wakes(*state, a, b, 1), !is_armed(&fe_guest_tx(a->g, 0)->ring)));
 		rig_clean(state);
@@ -299,7 +299,7 @@ static void an_announcement_wakes(void **state)
 	a = peer_up(*state, "a", &c);
 	b = peer_up(*state, "b", &c);
 	for (uint32_t n = 0; n < 50; n++) {
-		station_make(mac, n);
+		host_make(mac, n);
 		fall_asleep(*state);
 		assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
 		peer_expect_rarp(*state, b, mac, 0);
@@ -308,7 +308,7 @@ static void an_announcement_wakes(void **state)
 	fall_asleep(*state);
 	assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
 	peer_down(*state, a);
-	assert_int_equal(station_port(*state, mac, 0), 0);
+	assert_int_equal(host_port(*state, mac, 0), 0);
 }
 
 /* Each frame meets translations that nobody knows, while workers fall asleep. */

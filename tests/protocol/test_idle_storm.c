@@ -42,7 +42,7 @@ static uint64_t now_ns(void)
 
 /*
  * Every other time, as soon as the worker has asked for a kick, or up to 2 us later: it looks at the ring
- * for the last time then, or is on its way to bed. Else up to 150 us after the last frame.
+ * for the last time then, or falls asleep. Else up to 150 us after the last frame.
  */
 static void choose_moment(const struct fe_ring *ring, uint32_t *x, uint32_t n, uint64_t limit)
 {

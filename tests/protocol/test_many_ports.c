@@ -179,7 +179,7 @@ static void flood_check(unsigned step)
 	}
 }
 
-/* Broadcast until `n` stations are known: one that met another worker at the table was not learned. */
+/* Broadcast until `n` hosts are known: a host that met another worker at the table was not learned. */
 static void meet(unsigned step, unsigned n)
 {
 	json_int_t known = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A million stations behind one port: each is learned from a frame of its own and found again. */
+/* A million hosts behind one port: each is learned from a frame of its own and found again. */
 #include "harness.h"
 
 #include <errno.h>
@@ -8,9 +8,9 @@
 #define LEN 60
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STATIONS 50000u
+#define HOSTS 50000u
 #else
-#define STATIONS 1000000u
+#define HOSTS 1000000u
 #endif
 
 static struct rig rig;
@@ -34,8 +34,8 @@ static struct fe_guest_config guest_quick(void)
 	return c;
 }
 
-/* The address of station `i`: as hypervisors give them, one after the other. */
-static void station(uint32_t i, uint8_t mac[6])
+/* The address of host `i`: as hypervisors give them, one after the other. */
+static void host_address(uint32_t i, uint8_t mac[6])
 {
 	const uint32_t n = i + 0x100000;
 
@@ -45,7 +45,7 @@ static void station(uint32_t i, uint8_t mac[6])
 		6);
 }
 
-/* A frame to or from each station, `a` having them; they arrive in order. */
+/* A frame to or from each host, `a` having them; they arrive in order. */
 static void sweep(struct peer *from, struct peer *to, bool home)
 {
 	const struct peer *other = home ? from : to;
@@ -56,25 +56,25 @@ static void sweep(struct peer *from, struct peer *to, bool home)
 	struct fe_received in;
 
 	memcpy(home ? buf + 6 : buf, other->mac, 6);
-	while (received < STATIONS) {
+	while (received < HOSTS) {
 		before = received;
-		while (sent < STATIONS && sent - received < 512) {
-			station(sent, home ? buf : buf + 6);
+		while (sent < HOSTS && sent - received < 512) {
+			host_address(sent, home ? buf : buf + 6);
 			if (fe_guest_put(from->g, 0, &frame))
 				break;
 			sent++;
 		}
 		fe_guest_flush(from->g, 0);
 		while (!fe_guest_recv(to->g, 0, got, sizeof(got), &in)) {
-			station(received, mac);
+			host_address(received, mac);
 			if (memcmp(home ? got : got + 6, mac, 6))
-				fail_msg("station %u is missing", received);
+				fail_msg("host %u is missing", received);
 			received++;
 		}
 		if (received != before)
 			until = rw_now_ms() + (uint64_t)rig_patience(&rig);
 		else if (rw_now_ms() > until)
-			fail_msg("stuck at station %u", received);
+			fail_msg("stuck at host %u", received);
 		else
 			rig_nap();
 	}
@@ -89,7 +89,7 @@ static uint64_t table(const char *key)
 	return n;
 }
 
-static void a_million_stations_are_found_again(void **state)
+static void a_million_hosts_are_found_again(void **state)
 {
 	const struct fe_guest_config config = guest_quick();
 	struct peer *a, *b;
@@ -104,19 +104,19 @@ static void a_million_stations_are_found_again(void **state)
 	heard = rig_counter(&rig, "c", "tx", "frames") +
 		rig_counter(&rig, "c", "tx", "drops.no_buffer");
 	sweep(a, b, false);
-	assert_int_equal(table("entries_total"), STATIONS + 2);
+	assert_int_equal(table("entries_total"), HOSTS + 2);
 	assert_int_equal(table("max_entries"), 1048576);
 	sweep(b, a, true);
 	assert_int_equal(rig_counter(&rig, "c", "tx", "frames") +
 			rig_counter(&rig, "c", "tx", "drops.no_buffer"),
 		heard);
-	assert_int_equal(table("entries_total"), STATIONS + 2);
+	assert_int_equal(table("entries_total"), HOSTS + 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		rig_test(a_million_stations_are_found_again),
+		rig_test(a_million_hosts_are_found_again),
 	};
 
 	return cmocka_run_group_tests_name("million", tests, start, rig_stop);

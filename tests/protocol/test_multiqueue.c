@@ -24,16 +24,16 @@ static struct fe_guest_config with_pairs(uint16_t pairs, uint64_t features)
 	return c;
 }
 
-/* A TCP or UDP connection between two stations. */
+/* A TCP or UDP connection between two hosts. */
 struct flow {
 	bool v6;
 	uint8_t protocol; /* 6 or 17 */
-	uint16_t port;    /* of the first station; the second's is 80 */
+	uint16_t port;    /* of the first host; the second's is 80 */
 };
 
 #define FLOW_LEN 128
 
-/* A frame of the flow, from the first station to the second or back. */
+/* A frame of the flow, from the first host to the second or back. */
 static void flow_frame(
 	uint8_t *f, const struct flow *flow, const uint8_t *dst, const uint8_t *src, bool back)
 {

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "stations.h"
+#include "hosts.h"
 
 static struct rig rig;
 
@@ -46,7 +46,7 @@ static void all_have_heard(struct rig *r, const struct scene *s, const uint8_t m
 	peer_expect_rarp(r, s->b, mac, 0);
 	peer_expect_rarp(r, s->c, mac, 0);
 	peer_expect_rarp(r, s->d, mac, 0);
-	assert_int_equal(station_port(r, mac, 0), 'a');
+	assert_int_equal(host_port(r, mac, 0), 'a');
 }
 
 static void a_rarp_reaches_every_other_port_and_not_its_own(void **state)
@@ -54,7 +54,7 @@ static void a_rarp_reaches_every_other_port_and_not_its_own(void **state)
 	const struct scene s = scene_up(*state);
 	uint8_t mac[6];
 
-	station_make(mac, 1);
+	host_make(mac, 1);
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	/* What comes next is the first that reaches a. */
@@ -77,7 +77,7 @@ static void only_those_who_receive_it_count_it(void **state)
 		before[i] = rig_counter(*state, ports[i], "tx", "broadcast");
 		bytes[i] = rig_counter(*state, ports[i], "tx", "bytes");
 	}
-	station_make(mac, 2);
+	host_make(mac, 2);
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	for (i = 0; i < RW_ARRAY_SIZE(ports); i++) {
@@ -87,19 +87,19 @@ static void only_those_who_receive_it_count_it(void **state)
 	assert_int_equal(rig_counter(*state, "a", "rx", "frames"), sent);
 }
 
-static void a_station_moves_to_the_port_that_announces_it(void **state)
+static void a_host_moves_to_the_port_that_announces_it(void **state)
 {
 	static uint8_t got[FRAME_MAX];
 	const struct scene s = scene_up(*state);
 	struct fe_received in;
 	uint8_t mac[6];
 
-	station_make(mac, 3);
-	station_speaks(*state, s.b, mac, -1);
+	host_make(mac, 3);
+	host_speaks(*state, s.b, mac, -1);
 	peer_recv(*state, s.a, 0, got, &in);
 	peer_recv(*state, s.c, 0, got, &in);
 	peer_recv(*state, s.d, 0, got, &in);
-	assert_int_equal(station_port(*state, mac, 0), 'b');
+	assert_int_equal(host_port(*state, mac, 0), 'b');
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	/* Frames for it follow, and reach nobody else. */
@@ -119,24 +119,24 @@ static void the_rings_of_the_guest_do_not_matter(void **state)
 
 	for (i = 0; i < 2; i++)
 		assert_int_equal(fe_guest_enable(g, i, false), 0);
-	station_make(mac, 4);
+	host_make(mac, 4);
 	assert_int_equal(fe_conn_rarp(&g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	for (i = 0; i < 2; i++)
 		assert_int_equal(fe_guest_stop_ring(g, i, NULL), 0);
-	station_make(mac, 5);
+	host_make(mac, 5);
 	assert_int_equal(fe_conn_rarp(&g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	/* A session that never had rings, nor memory. */
 	peer_down(*state, s.a);
 	peer_connect(*state, s.a);
 	assert_int_equal(fe_guest_negotiate(g), 0);
-	station_make(mac, 6);
+	host_make(mac, 6);
 	assert_int_equal(fe_conn_rarp(&g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 }
 
-static void what_is_no_station_is_not_announced(void **state)
+static void what_is_no_host_is_not_announced(void **state)
 {
 	static const uint8_t none[6], all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 				      group[6] = {0x01, 0, 0x5e, 1, 2, 3};
@@ -147,7 +147,7 @@ static void what_is_no_station_is_not_announced(void **state)
 
 	for (i = 0; i < RW_ARRAY_SIZE(bad); i++)
 		assert_int_equal(fe_conn_rarp(&s.a->g->conn, bad[i]), 0);
-	station_make(mac, 7);
+	host_make(mac, 7);
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	assert_true(rig_has_logged(*state, "port a: the front-end wants to announce"));
@@ -185,17 +185,17 @@ static void many_in_a_row_are_all_sent(void **state)
 
 	for (i = 0; i < 2000; i += 20) {
 		for (k = 0; k < 20; k++) {
-			station_make(mac, 1000 + i + k);
+			host_make(mac, 1000 + i + k);
 			assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 		}
 		for (k = 0; k < 20; k++) {
-			station_make(mac, 1000 + i + k);
+			host_make(mac, 1000 + i + k);
 			peer_expect_rarp(*state, s.b, mac, 0);
 			peer_expect_rarp(*state, s.c, mac, 0);
 			peer_expect_rarp(*state, s.d, mac, 0);
 		}
 	}
-	assert_int_equal(stations_behind(*state, "a"), 2000);
+	assert_int_equal(hosts_behind(*state, "a"), 2000);
 }
 
 static void those_who_do_not_listen_lose_them_and_the_table_does_not(void **state)
@@ -207,13 +207,13 @@ static void those_who_do_not_listen_lose_them_and_the_table_does_not(void **stat
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		station_make(mac, 5000 + i);
+		host_make(mac, 5000 + i);
 		assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	}
-	rig_wait(*state, stations_behind(*state, "a") == n);
+	rig_wait(*state, hosts_behind(*state, "a") == n);
 	rig_wait(*state, rig_counter(*state, "b", "tx", "drops.no_buffer") == lost + n - 256);
 	for (i = 0; i < 256; i++) {
-		station_make(mac, 5000 + i);
+		host_make(mac, 5000 + i);
 		peer_expect_rarp(*state, s.b, mac, 0);
 	}
 }
@@ -226,14 +226,14 @@ static void frames_of_others_flow_meanwhile(void **state)
 	uint32_t i;
 
 	for (i = 0; i < 40; i++) {
-		station_make(mac, 9000 + i);
+		host_make(mac, 9000 + i);
 		assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 		assert_int_equal(fe_conn_rarp(&s.d->g->conn, s.d->mac), 0);
 		stream_check(*state, s.b, s.c, &few);
 		stream_check(*state, s.c, s.b, &few);
-		assert_int_equal(station_port(*state, s.b->mac, 0), 'b');
+		assert_int_equal(host_port(*state, s.b->mac, 0), 'b');
 	}
-	rig_wait(*state, stations_behind(*state, "a") == 40);
+	rig_wait(*state, hosts_behind(*state, "a") == 40);
 }
 
 static void a_static_entry_stays_where_it_is(void **state)
@@ -241,14 +241,14 @@ static void a_static_entry_stays_where_it_is(void **state)
 	const struct scene s = scene_up(*state);
 	uint8_t mac[6];
 
-	station_make(mac, 8);
+	host_make(mac, 8);
 	json_decref(rig_call(*state, "fdb.add",
 		json_pack("{s:s, s:s}", "mac", "0a:5c:00:00:00:08", "port", "b")));
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	peer_expect_rarp(*state, s.b, mac, 0);
 	peer_expect_rarp(*state, s.c, mac, 0);
 	peer_expect_rarp(*state, s.d, mac, 0);
-	assert_int_equal(station_port(*state, mac, 0), 'b');
+	assert_int_equal(host_port(*state, mac, 0), 'b');
 	json_decref(rig_call(*state, "fdb.del", json_pack("{s:s}", "mac", "0a:5c:00:00:00:08")));
 }
 
@@ -259,7 +259,7 @@ static void a_guest_that_has_gone_is_not_behind_the_port_any_more(void **state)
 	uint8_t mac[6];
 	uint32_t i;
 
-	station_make(mac, 9);
+	host_make(mac, 9);
 	for (i = 0; i < 100; i++) {
 		peer_connect(*state, a);
 		assert_int_equal(fe_guest_negotiate(a->g), 0);
@@ -269,8 +269,8 @@ static void a_guest_that_has_gone_is_not_behind_the_port_any_more(void **state)
 		peer_down(*state, a);
 		/* By now the workers are done with all that a said. */
 		assert_int_equal(fe_conn_rarp(&b->g->conn, b->mac), 0);
-		rig_wait(*state, station_port(*state, b->mac, 0) == 'b');
-		assert_int_equal(station_port(*state, mac, 0), 0);
+		rig_wait(*state, host_port(*state, b->mac, 0) == 'b');
+		assert_int_equal(host_port(*state, mac, 0), 0);
 		json_decref(rig_call(*state, "fdb.flush", NULL));
 	}
 }
@@ -280,9 +280,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(a_rarp_reaches_every_other_port_and_not_its_own),
 		rig_test(only_those_who_receive_it_count_it),
-		rig_test(a_station_moves_to_the_port_that_announces_it),
+		rig_test(a_host_moves_to_the_port_that_announces_it),
 		rig_test(the_rings_of_the_guest_do_not_matter),
-		rig_test(what_is_no_station_is_not_announced),
+		rig_test(what_is_no_host_is_not_announced),
 		rig_test(a_message_that_is_wrong_is_refused),
 		rig_test(many_in_a_row_are_all_sent),
 		rig_test(those_who_do_not_listen_lose_them_and_the_table_does_not),

@@ -11,7 +11,7 @@ static struct rig rig;
 
 static int start(void **state)
 {
-	/* A worker that slept would leave its wish for kicks in the rings, at any time. */
+	/* A worker that slept would leave its request for kicks in the rings, at any time. */
 	const char *const more[] = {"--idle=spin", NULL};
 
 	*state = &rig;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The stations behind a guest travel with it (DEVICE_STATE): saved at one port, loaded at another
+ * The hosts behind a guest travel with it (DEVICE_STATE): saved at one port, loaded at another
  * or in another switch, and announced there when the guest's rings start.
  */
 #include <signal.h>
@@ -18,12 +18,12 @@ static int start(void **state)
 }
 
 static const struct {
-	uint32_t station;
+	uint32_t host;
 	int vlan; /* -1: untagged */
 } learned[] = {{1, -1}, {2, 1}, {3, 100}, {3, 101}, {3, -1}, {4, 4094}};
 
-/* The stations behind `p` speak; `witness` hears them. */
-static void stations_speak(struct rig *r, struct peer *p, struct peer *witness)
+/* The hosts behind `p` speak; `witness` hears them. */
+static void hosts_speak(struct rig *r, struct peer *p, struct peer *witness)
 {
 	static uint8_t got[FRAME_MAX];
 	struct fe_received in;
@@ -31,15 +31,15 @@ static void stations_speak(struct rig *r, struct peer *p, struct peer *witness)
 	size_t i;
 
 	for (i = 0; i < RW_ARRAY_SIZE(learned); i++) {
-		station_make(mac, learned[i].station);
-		station_speaks(r, p, mac, learned[i].vlan);
+		host_make(mac, learned[i].host);
+		host_speaks(r, p, mac, learned[i].vlan);
 		peer_recv(r, witness, 0, got, &in);
 		assert_memory_equal(got + 6, mac, 6);
 	}
 }
 
 /* They are announced, in any order, and the table has them at `port`. */
-static void stations_have_moved(struct rig *r, struct peer *witness, char port)
+static void hosts_have_moved(struct rig *r, struct peer *witness, char port)
 {
 	const size_t n = RW_ARRAY_SIZE(learned);
 	static uint8_t got[FRAME_MAX];
@@ -53,34 +53,34 @@ static void stations_have_moved(struct rig *r, struct peer *witness, char port)
 		for (i = 0; i < n; i++) {
 			uint16_t vlan = (uint16_t)(learned[i].vlan < 0 ? 0 : learned[i].vlan);
 
-			station_make(mac, learned[i].station);
+			host_make(mac, learned[i].host);
 			if (rarp_frame(want, mac, vlan) != in.len || memcmp(got, want, in.len))
 				continue;
 			assert_false(seen[i]);
 			seen[i] = true;
-			assert_int_equal(station_port(r, mac, vlan), port);
+			assert_int_equal(host_port(r, mac, vlan), port);
 		}
 	}
 	for (i = 0; i < n; i++)
 		assert_true(seen[i]);
 }
 
-static void stations_move_with_their_guest_to_another_port(void **state)
+static void hosts_move_with_their_guest_to_another_port(void **state)
 {
 	struct peer *a = state_guest_up(*state, "a"), *c = state_guest_up(*state, "c"), *b;
 	uint8_t data[1024];
 	uint32_t len;
 
-	stations_speak(*state, a, c);
+	hosts_speak(*state, a, c);
 	state_guest_stop(a);
 	len = state_save(*state, a, data, sizeof(data));
-	assert_int_equal(len, STATE_HEADER + RW_ARRAY_SIZE(learned) * STATE_STATION);
+	assert_int_equal(len, STATE_HEADER + RW_ARRAY_SIZE(learned) * STATE_HOST);
 	b = state_guest_incoming(*state, "b");
 	assert_int_equal(state_load(b, data, len), 0);
 	/* Until its rings start the guest is where it was. */
-	assert_int_equal(stations_behind(*state, "b"), 0);
+	assert_int_equal(hosts_behind(*state, "b"), 0);
 	state_guest_go(b);
-	stations_have_moved(*state, c, 'b');
+	hosts_have_moved(*state, c, 'b');
 	/* That was all: the next frame is the guest's own, and a restart of a ring says nothing. */
 	assert_int_equal(fe_guest_stop_ring(b->g, 0, NULL), 0);
 	assert_int_equal(fe_guest_start_ring(b->g, 0), 0);
@@ -88,7 +88,7 @@ static void stations_move_with_their_guest_to_another_port(void **state)
 	peer_expect(*state, c, c->mac, b->mac, 100, 1);
 }
 
-static void stations_move_with_their_guest_to_another_switch(void **state)
+static void hosts_move_with_their_guest_to_another_switch(void **state)
 {
 	struct peer *a = state_guest_up(*state, "a"), *c = state_guest_up(*state, "c");
 	struct rig *other = calloc(1, sizeof(*other));
@@ -98,14 +98,14 @@ static void stations_move_with_their_guest_to_another_switch(void **state)
 
 	assert_non_null(other);
 	assert_int_equal(rig_start(other, "xy", NULL), 0);
-	stations_speak(*state, a, c);
+	hosts_speak(*state, a, c);
 	state_guest_stop(a);
 	len = state_save(*state, a, data, sizeof(data));
 	y = state_guest_up(other, "y");
 	x = state_guest_incoming(other, "x");
 	assert_int_equal(state_load(x, data, len), 0);
 	state_guest_go(x);
-	stations_have_moved(other, y, 'x');
+	hosts_have_moved(other, y, 'x');
 	duplex_check(other, x, y);
 	assert_int_equal(rig_clean((void **)&other), 0);
 	assert_int_equal(rig_stop((void **)&other), 0);
@@ -132,17 +132,17 @@ static void what_no_switch_may_announce_stays_behind(void **state)
 	uint32_t len;
 
 	/* A reserved VLAN, and an address that somebody nailed to the port. */
-	station_make(mac, 20);
-	station_speaks(*state, a, mac, 4095);
-	station_make(mac, 21);
-	station_speaks(*state, a, mac, 5);
+	host_make(mac, 20);
+	host_speaks(*state, a, mac, 4095);
+	host_make(mac, 21);
+	host_speaks(*state, a, mac, 5);
 	peer_recv(*state, c, 0, got, &in);
 	peer_recv(*state, c, 0, got, &in);
 	json_decref(rig_call(*state, "fdb.add",
 		json_pack("{s:s, s:s}", "mac", "0a:5c:00:00:00:16", "port", "a")));
 	state_guest_stop(a);
 	len = state_save(*state, a, data, sizeof(data));
-	assert_int_equal(len, STATE_HEADER + STATE_STATION);
+	assert_int_equal(len, STATE_HEADER + STATE_HOST);
 	b = state_guest_incoming(*state, "b");
 	assert_int_equal(state_load(b, data, len), 0);
 	state_guest_go(b);
@@ -150,7 +150,7 @@ static void what_no_switch_may_announce_stays_behind(void **state)
 	json_decref(rig_call(*state, "fdb.del", json_pack("{s:s}", "mac", "0a:5c:00:00:00:16")));
 }
 
-static void four_thousand_stations_move(void **state)
+static void four_thousand_hosts_move(void **state)
 {
 	static uint8_t data[STATE_BYTES + 1], got[FRAME_MAX];
 	struct fe_guest_config large = guest_usual();
@@ -164,12 +164,12 @@ static void four_thousand_stations_move(void **state)
 
 	/* More than can travel. */
 	for (i = 0; i < STATE_MOST + 100; i++) {
-		station_make(mac, i);
-		station_speaks(*state, a, mac, -1);
+		host_make(mac, i);
+		host_speaks(*state, a, mac, -1);
 	}
 	for (i = 0; i < STATE_MOST + 100; i++)
 		peer_recv(*state, c, 0, got, &in);
-	assert_int_equal(stations_behind(*state, "a"), STATE_MOST + 100);
+	assert_int_equal(hosts_behind(*state, "a"), STATE_MOST + 100);
 	state_guest_stop(a);
 	len = state_save(*state, a, data, sizeof(data));
 	assert_int_equal(len, STATE_BYTES);
@@ -178,18 +178,18 @@ static void four_thousand_stations_move(void **state)
 	state_guest_go(b);
 	/* Each is announced. */
 	for (i = 0; i < STATE_MOST; i++)
-		peer_expect_rarp(*state, c, data + STATE_HEADER + i * STATE_STATION, 0);
-	assert_int_equal(stations_behind(*state, "b"), STATE_MOST);
+		peer_expect_rarp(*state, c, data + STATE_HEADER + i * STATE_HOST, 0);
+	assert_int_equal(hosts_behind(*state, "b"), STATE_MOST);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		rig_test(stations_move_with_their_guest_to_another_port),
-		rig_test(stations_move_with_their_guest_to_another_switch),
+		rig_test(hosts_move_with_their_guest_to_another_port),
+		rig_test(hosts_move_with_their_guest_to_another_switch),
 		rig_test(a_guest_may_move_on_before_it_ran),
 		rig_test(what_no_switch_may_announce_stays_behind),
-		rig_test(four_thousand_stations_move),
+		rig_test(four_thousand_hosts_move),
 	};
 
 	/* A pipe whose reader has gone is part of the game. */

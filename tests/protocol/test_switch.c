@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who gets a frame, who does not, and what is counted. */
 #include "harness.h"
-#include "stations.h"
+#include "hosts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,9 +111,9 @@ static void broadcast_and_multicast_reach_everybody_but_the_sender(void **state)
 	nothing_else_came(*state, &p, p.a);
 }
 
-static void a_moved_station_is_followed(void **state)
+static void a_moved_host_is_followed(void **state)
 {
-	static const uint8_t station[6] = {0x02, 1, 2, 3, 4, 5};
+	static const uint8_t host[6] = {0x02, 1, 2, 3, 4, 5};
 	const struct four p = four_up(*state);
 	struct peer *const places[] = {p.a, p.b, p.d, p.a};
 	size_t i;
@@ -123,10 +123,10 @@ static void a_moved_station_is_followed(void **state)
 		next_is(*state, p.a, mac_broadcast, p.c->mac);
 		next_is(*state, p.b, mac_broadcast, p.c->mac);
 		next_is(*state, p.d, mac_broadcast, p.c->mac);
-		send(*state, places[i], p.c->mac, station, -1);
-		next_is(*state, p.c, p.c->mac, station);
-		send(*state, p.c, station, p.c->mac, -1);
-		next_is(*state, places[i], station, p.c->mac);
+		send(*state, places[i], p.c->mac, host, -1);
+		next_is(*state, p.c, p.c->mac, host);
+		send(*state, p.c, host, p.c->mac, -1);
+		next_is(*state, places[i], host, p.c->mac);
 		nothing_else_came(*state, &p, p.c);
 	}
 }
@@ -137,7 +137,7 @@ static void a_frame_never_returns_to_the_port_it_came_from(void **state)
 	const struct four p = four_up(*state);
 	uint64_t before;
 
-	/* Two stations behind port a. */
+	/* Two hosts behind port a. */
 	send(*state, p.a, mac_broadcast, inner, -1);
 	next_is(*state, p.b, mac_broadcast, inner);
 	next_is(*state, p.c, mac_broadcast, inner);
@@ -164,7 +164,7 @@ static void send_burst(struct rig *r, struct peer *p, const uint8_t *const *dst,
 	fe_guest_flush(p->g, 0);
 }
 
-/* Runs for one port and for others, of known and of unknown stations, in every neighbourhood. */
+/* Runs for one port and for others, of known and of unknown hosts, in every neighbourhood. */
 static void each_frame_of_a_mixed_burst_arrives_where_it_is_meant_and_in_order(void **state)
 {
 	static const uint8_t b2[6] = {0x02, 2, 2, 2, 2, 2}, inner[6] = {0x02, 9, 9, 9, 9, 9};
@@ -250,7 +250,7 @@ static void teach(
 		for (size_t i = 0; i < RW_ARRAY_SIZE(all); i++)
 			if (all[i] != from)
 				next_is(r, all[i], p->c->mac, mac);
-	} while (station_port(r, mac, vlan < 0 ? 0 : (uint16_t)vlan) != from->port[0]);
+	} while (host_port(r, mac, vlan < 0 ? 0 : (uint16_t)vlan) != from->port[0]);
 }
 
 static void a_burst_between_the_same_addresses_is_told_apart_by_its_tags(void **state)
@@ -452,7 +452,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(an_unknown_address_is_flooded_and_a_learned_one_is_not),
 		rig_test(broadcast_and_multicast_reach_everybody_but_the_sender),
-		rig_test(a_moved_station_is_followed),
+		rig_test(a_moved_host_is_followed),
 		rig_test(a_frame_never_returns_to_the_port_it_came_from),
 		rig_test(each_frame_of_a_mixed_burst_arrives_where_it_is_meant_and_in_order),
 		rig_test(addresses_are_learned_per_vlan),

@@ -25,7 +25,7 @@ static int start(void **state)
 static uint32_t state_spoil(uint8_t *data, unsigned k)
 {
 	uint32_t len = state_make(data, 1, 8), many = STATE_MOST + 1, wrap = 0x20000000;
-	uint8_t *s = data + STATE_HEADER + 7 * STATE_STATION;
+	uint8_t *s = data + STATE_HEADER + 7 * STATE_HOST;
 
 	switch (k) {
 	case 0: /* nothing */
@@ -41,7 +41,7 @@ static uint32_t state_spoil(uint8_t *data, unsigned k)
 	case 5: /* too long */
 		return len + 1;
 	case 6:
-		return len + STATE_STATION;
+		return len + STATE_HOST;
 	case 7: /* of somebody else */
 		data[6] ^= 0x20;
 		break;
@@ -60,8 +60,8 @@ static uint32_t state_spoil(uint8_t *data, unsigned k)
 	case 12:
 		len = state_make(data, 1, STATE_MOST);
 		memcpy(data + STATE_COUNT, &many, 4);
-		return len + STATE_STATION;
-	case 13: /* no stations */
+		return len + STATE_HOST;
+	case 13: /* no hosts */
 		s[0] = 1;
 		break;
 	case 14:
@@ -84,7 +84,7 @@ static uint32_t state_spoil(uint8_t *data, unsigned k)
 
 static void a_state_that_is_wrong_changes_nothing(void **state)
 {
-	static uint8_t data[STATE_BYTES + STATE_STATION];
+	static uint8_t data[STATE_BYTES + STATE_HOST];
 	struct peer *c = state_guest_up(*state, "c"), *b = state_guest_incoming(*state, "b");
 	uint32_t len;
 	unsigned k;
@@ -211,8 +211,7 @@ static void a_transfer_that_the_front_end_gave_up_has_failed(void **state)
 	/* And the next one begins anew, the last one counts. */
 	assert_int_equal(state_load(b, data, state_make(data, 100, 5)), 0);
 	assert_int_equal(state_load(b, data, state_make(data, 200, 6)), 0);
-	assert_int_equal(
-		state_save(*state, b, data, sizeof(data)), STATE_HEADER + 6 * STATE_STATION);
+	assert_int_equal(state_save(*state, b, data, sizeof(data)), STATE_HEADER + 6 * STATE_HOST);
 	state_guest_go(b);
 	state_is_announced(*state, c, 200, 6);
 }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* Where the switch believes stations to be, and how it learns that they have moved. */
+/* Where the switch believes hosts to be, and how it learns that they have moved. */
 #include "harness.h"
 
 /* An address no guest has, a different one for each `n`. */
-void station_make(uint8_t mac[6], uint32_t n);
+void host_make(uint8_t mac[6], uint32_t n);
 
 /* The letter of the port behind which the switch has learned the address; 0: it does not know. */
-char station_port(struct rig *r, const uint8_t mac[6], uint16_t vlan);
+char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan);
 
 /* How many addresses it has learned behind a port. */
-uint32_t stations_behind(struct rig *r, const char *port);
+uint32_t hosts_behind(struct rig *r, const char *port);
 
-/* Send a frame to everybody in the name of a station; `vlan` -1: untagged. */
-void station_speaks(struct rig *r, struct peer *p, const uint8_t mac[6], int vlan);
+/* Send a frame to everybody in the name of a host; `vlan` -1: untagged. */
+void host_speaks(struct rig *r, struct peer *p, const uint8_t mac[6], int vlan);
 
 /* Longest RARP frame, bytes. */
 #define RARP_MAX 64

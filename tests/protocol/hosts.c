@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "stations.h"
+#include "hosts.h"
 
 #include <stdio.h>
 #include <string.h>
 
-void station_make(uint8_t mac[6], uint32_t n)
+void host_make(uint8_t mac[6], uint32_t n)
 {
 	const uint8_t m[6] = {
 		0x0a, 0x5c, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
@@ -49,7 +49,7 @@ static const char *text_of(const json_t *entry, const char *key)
 	return json_string_value(json_object_get(entry, key));
 }
 
-char station_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
+char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
 {
 	struct table t = {0};
 	const json_t *e;
@@ -65,7 +65,7 @@ char station_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
 	return port;
 }
 
-uint32_t stations_behind(struct rig *r, const char *port)
+uint32_t hosts_behind(struct rig *r, const char *port)
 {
 	struct table t = {0};
 	const json_t *e;
@@ -76,7 +76,7 @@ uint32_t stations_behind(struct rig *r, const char *port)
 	return n;
 }
 
-void station_speaks(struct rig *r, struct peer *p, const uint8_t mac[6], int vlan)
+void host_speaks(struct rig *r, struct peer *p, const uint8_t mac[6], int vlan)
 {
 	uint8_t data[60];
 	const struct fe_frame f = {.data = data, .len = sizeof(data)};
