@@ -135,10 +135,13 @@ static void a_guest_behind_an_iommu_moves(void **state)
 
 	c.features |= FE_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	c.protocol_features |= FE_BIT(VU_PF_BACKEND_REQ);
+	/* Normally either ring format and either mode once. */
 	for (i = 0; i < 4; i++) {
+		c.features ^= PACKED;
+		if (!rig_is_long() && i % 3)
+			continue;
 		c.iommu = (struct fe_iommu_config){
 			.mode = i / 2 ? FE_IOMMU_STRICT : FE_IOMMU_STATIC, .scatter = true};
-		c.features ^= PACKED;
 		frames_go_both_ways(*state, &c, 700);
 	}
 }
