@@ -21,7 +21,9 @@ static bool config_is_sane(const struct fe_burst_config *c)
 		c->size <= c->stride;
 }
 
-/* A split ring's descriptors and available ring, as they stay unless buffers come back out of turn. */
+/*
+ * A split ring's descriptors and available ring, as they stay unless buffers come back out of turn.
+ */
 static void split_fill(struct fe_burst *b)
 {
 	uint32_t i;
@@ -114,8 +116,9 @@ RW_ALWAYS_INLINE uint64_t packed_word(
 }
 
 /*
- * Write the descriptors of positions [pos, end), a lap's, all but the first one's second word: that is the
- * answer. Addresses are written each time: ids may have moved, and a device may write to all of a descriptor.
+ * Write the descriptors of positions [pos, end), a lap's, all but the first one's second word: that
+ * is the answer. Addresses are written each time: ids may have moved, and a device may write to all
+ * of a descriptor.
  */
 RW_ALWAYS_INLINE uint64_t post_lap(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)

@@ -6,9 +6,9 @@
 #include "fe_burst.h"
 
 /*
- * Take note of the used entry at position `pos`, whatever it names; normally it is the oldest buffer that the
- * device has, for which there are faster ways below. With IN_ORDER it stands for all buffers up to `id`. The
- * position behind them goes to `*behind`. 0 or -EPROTO.
+ * Take note of the used entry at position `pos`, whatever it names; normally it is the oldest
+ * buffer that the device has, for which there are faster ways below. With IN_ORDER it stands for
+ * all buffers up to `id`. The position behind them goes to `*behind`. 0 or -EPROTO.
  */
 int fe_burst_stray(struct fe_burst *b, uint32_t pos, uint32_t id, uint32_t len, uint32_t *behind);
 
@@ -23,21 +23,28 @@ RW_ALWAYS_INLINE uint8_t *burst_line(const struct fe_burst *b, uint16_t id)
 	return b->host + (size_t)id * b->stride;
 }
 
-/* Where of the positions [pos, end) the ring's end comes, or `end`: slots up to there follow each other. */
+/*
+ * Where of the positions [pos, end) the ring's end comes, or `end`: slots up to there follow each
+ * other.
+ */
 RW_ALWAYS_INLINE uint32_t burst_lap(const struct fe_burst *b, uint32_t pos, uint32_t end)
 {
 	return pos + RW_MIN(end - pos, b->mask + 1 - (pos & b->mask));
 }
 
-/* The flags by which a packed descriptor at `pos` is available; used it is with the same bits twice. */
+/*
+ * The flags by which a packed descriptor at `pos` is available; used it is with the same bits
+ * twice.
+ */
 RW_ALWAYS_INLINE uint16_t burst_avail_flags(const struct fe_burst *b, uint32_t pos)
 {
 	return pos & (b->mask + 1) ? FE_PACKED_USED : FE_PACKED_AVAIL;
 }
 
 /*
- * Loops over a burst work on copies of what they need, lap by lap: each of their stores might change
- * anything, for all that the compiler knows, and slots that follow each other need less arithmetic.
+ * Loops over a burst work on copies of what they need, lap by lap: each of their stores might
+ * change anything, for all that the compiler knows, and slots that follow each other need less
+ * arithmetic.
  */
 
 /* Fetch the buffers of positions [pos, end). */
@@ -57,9 +64,9 @@ RW_ALWAYS_INLINE void burst_fetch(const struct fe_burst *b, uint32_t pos, uint32
 }
 
 /*
- * Read the device's index and fetch what it says is new: used entries, and the buffers that they will name
- * if the device is in order. Waiting for one of these after the other would cost a burst three times the
- * way to the device's cache.
+ * Read the device's index and fetch what it says is new: used entries, and the buffers that they
+ * will name if the device is in order. Waiting for one of these after the other would cost a burst
+ * three times the way to the device's cache.
  */
 RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b, const bool receive)
 {
@@ -88,8 +95,8 @@ RW_ALWAYS_INLINE bool burst_is_in_turn(
 }
 
 /*
- * Take note of the used entries [pos, end) up to the first that does not name the buffer whose turn it is, or
- * says nonsense: where that is.
+ * Take note of the used entries [pos, end) up to the first that does not name the buffer whose turn
+ * it is, or says nonsense: where that is.
  */
 RW_ALWAYS_INLINE uint32_t burst_in_turn_split(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
@@ -207,8 +214,8 @@ RW_ALWAYS_INLINE int burst_look_packed(struct fe_burst *b, uint32_t want, const 
 }
 
 /*
- * Look at used buffers until `want` behind b->next are known, or there are no more: 0 or -EPROTO. `receive`,
- * a constant, is b->receive.
+ * Look at used buffers until `want` behind b->next are known, or there are no more: 0 or -EPROTO.
+ * `receive`, a constant, is b->receive.
  */
 RW_ALWAYS_INLINE int burst_look(struct fe_burst *b, uint32_t want, const bool receive)
 {

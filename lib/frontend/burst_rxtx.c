@@ -44,7 +44,9 @@ int fe_burst_peek(struct fe_burst *b)
 	return b->packed ? burst_look_packed(b, 2 * FE_BURST_MAX, true) : burst_refresh(b, true);
 }
 
-/* Frames from b->next on that lie in one buffer each, up to the first that does not: their number. */
+/*
+ * Frames from b->next on that lie in one buffer each, up to the first that does not: their number.
+ */
 RW_ALWAYS_INLINE unsigned frames_whole(
 	struct fe_burst *b, struct fe_burst_frame *frames, unsigned max, const bool mergeable)
 {
@@ -95,7 +97,9 @@ int fe_burst_recv(struct fe_burst *b, struct fe_burst_frame *frames, unsigned ma
 	unsigned n = 0;
 	int err, odd;
 
-	/* More than one burst: the lines of the next are on their way while this one is looked at. */
+	/*
+	 * More than one burst: the lines of the next are on their way while this one is looked at.
+	 */
 	err = b->seen == b->next ? burst_look(b, 2 * FE_BURST_MAX, true) : 0;
 	for (;;) {
 		n += b->mergeable ? frames_whole(b, frames + n, max - n, true)

@@ -15,8 +15,8 @@
 #define MEM_UVA 0x7e1200000000ull
 
 /*
- * Bytes between two buffers. Sizes are powers of two, so buffers without a gap would share few of a cache's
- * sets; three lines make the distance odd.
+ * Bytes between two buffers. Sizes are powers of two, so buffers without a gap would share few of a
+ * cache's sets; three lines make the distance odd.
  */
 #define BUF_GAP (3 * RW_CACHE_LINE)
 

@@ -33,7 +33,9 @@ static void areas_reset(struct fe_ring *r, uint16_t start)
 	memset(r->pdesc, 0, r->num * sizeof(*r->pdesc));
 	memset(r->driver_event, 0, sizeof(*r->driver_event));
 	memset(r->device_event, 0, sizeof(*r->device_event));
-	/* Started in mid-lap: what lies behind was used in this lap, what lies ahead in the last. */
+	/*
+	 * Started in mid-lap: what lies behind was used in this lap, what lies ahead in the last.
+	 */
 	for (i = 0; i < r->num; i++)
 		r->pdesc[i].flags = packed_used_flags(i < start ? r->avail_wrap : !r->avail_wrap);
 	ring_wrote(r, r->pdesc, r->num * sizeof(*r->pdesc));

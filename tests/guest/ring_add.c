@@ -162,7 +162,10 @@ void fe_ring_publish(struct fe_ring *r)
 {
 	if (r->pending == 0)
 		return;
-	/* Release: descriptors and buffers before the index or flags; pairs with the device's acquire. */
+	/*
+	 * Release: descriptors and buffers before the index or flags; pairs with the device's
+	 * acquire.
+	 */
 	if (r->format == FE_SPLIT)
 		ring_store16(r, &r->avail->idx, r->avail_idx, __ATOMIC_RELEASE);
 	else

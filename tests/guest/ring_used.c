@@ -25,7 +25,10 @@ RW_ALWAYS_INLINE bool used_ready(struct fe_ring *r)
 	uint16_t flags;
 	bool avail, used;
 
-	/* Acquire: the entry and the buffer after the index or flags; pairs with the device's release. */
+	/*
+	 * Acquire: the entry and the buffer after the index or flags; pairs with the device's
+	 * release.
+	 */
 	if (r->format == FE_SPLIT) {
 		if (r->used_idx == r->used_seen)
 			r->used_seen = ring16(r, __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));

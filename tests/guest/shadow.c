@@ -85,7 +85,9 @@ static bool is_remote(const struct fe_queue *q)
 	return q->log_addr && !fe_guest_translates(q->g);
 }
 
-/* Bytes [off, off + len) of the ring's device area: set their bits in `map` where they are logged. */
+/*
+ * Bytes [off, off + len) of the ring's device area: set their bits in `map` where they are logged.
+ */
 static void device_area(const struct fe_queue *q, uint8_t *map, const struct fe_shadow *s,
 	uint64_t off, uint64_t len)
 {

@@ -11,8 +11,9 @@
  * was sent. The worker (WORKER_CPU) prefetches a burst, copies it and hands it back. Both hand over
  * with one release store of a count. 256 frames are under way, as in the closed loop of
  * scripts/bench; the buffers that they go to are used in turn, as two receive rings of 1024 entries
- * post them. The source buffers are as many as frames are under way, so that their lines stay in the
- * worker's cache; SOURCES has more of them used in turn, as transmit rings with many buffers do.
+ * post them. The source buffers are as many as frames are under way, so that their lines stay in
+ * the worker's cache; SOURCES has more of them used in turn, as transmit rings with many buffers
+ * do.
  *
  * Prints one line of JSON. A mistake is one line on standard error, and exit status 1.
  */

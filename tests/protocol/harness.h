@@ -3,10 +3,10 @@
 /*
  * A running ringwayd and the guests that a protocol test attaches to it.
  *
- * Each test program starts one daemon (rig_start in its group setup) with server ports of one-letter
- * names and ends it in the group teardown, where it must exit cleanly and leave no file and no
- * sanitizer report behind. Guests belong to the rig and are disconnected after each test, so every
- * test finds an empty switch. Counters live on: tests look at differences.
+ * Each test program starts one daemon (rig_start in its group setup) with server ports of
+ * one-letter names and ends it in the group teardown, where it must exit cleanly and leave no file
+ * and no sanitizer report behind. Guests belong to the rig and are disconnected after each test, so
+ * every test finds an empty switch. Counters live on: tests look at differences.
  *
  * Helpers fail the running test by themselves; none relies on timing, all wait with a limit.
  */
@@ -51,7 +51,7 @@ struct peer {
 struct rig {
 	char dir[32];
 	pid_t pid;
-	int slow; /* factor for waits and CPU time: under a sanitizer or emulator all takes longer */
+	int slow; /* factor for waits: under a sanitizer or emulator all takes longer */
 	struct fe_conn ctl;
 	const char *ports; /* letters of the server ports */
 	struct peer *peers[RIG_MAX_PEERS];
@@ -59,8 +59,8 @@ struct rig {
 };
 
 /*
- * Start the daemon named by $RINGWAYD with a server port for each letter of `ports` and up to 280 more
- * arguments, in which "%s" stands for the rig's directory; NULL ends them. 0 for cmocka.
+ * Start the daemon named by $RINGWAYD with a server port for each letter of `ports` and up to 280
+ * more arguments, in which "%s" stands for the rig's directory; NULL ends them. 0 for cmocka.
  */
 int rig_start(struct rig *r, const char *ports, const char *const *more);
 

@@ -3,7 +3,10 @@
 /* Workers that sleep, as a test and a guest see them. */
 #include "harness.h"
 
-/* How many guests' kicks the variants of a ring cover: split and packed, with and without EVENT_IDX. */
+/*
+ * How many guests' kicks the variants of a ring cover: split and packed, with and without
+ * EVENT_IDX.
+ */
 #define IDLE_VARIANTS 4
 
 /* The ordinary guest with the rings of variant `i`. */
@@ -22,7 +25,7 @@ uint64_t sleeps(struct rig *r);
 bool is_armed(const struct fe_ring *ring);
 
 /*
- * Receive a frame on pair 0 as soon as it comes: without naps, unlike peer_recv. False: none came within
- * the rig's patience.
+ * Receive a frame on pair 0 as soon as it comes: without naps, unlike peer_recv. False: none came
+ * within the rig's patience.
  */
 bool peer_await(struct rig *r, struct peer *p);

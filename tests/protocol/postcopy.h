@@ -43,8 +43,9 @@ static inline void moved_away(struct rig *r, struct peer *p)
 }
 
 /*
- * It goes on here, with no page of its memory. Each ring is told to start when all else is said: what a guest
- * has sent would be discarded while the ring is disabled, and once it runs it may wait for a page at once.
+ * It goes on here, with no page of its memory. Each ring is told to start when all else is said:
+ * what a guest has sent would be discarded while the ring is disabled, and once it runs it may wait
+ * for a page at once.
  */
 static inline void moved_here(struct rig *r, struct peer *p)
 {

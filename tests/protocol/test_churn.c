@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that changes everything it may, at random, under traffic. The guest on port a has four rings.
- * One thread is its software: it sends and receives on both pairs, with the guest on port b. The other is its
- * front-end. No frame is damaged, and each one that does not arrive stands in a drop counter.
+ * A front-end that changes everything it may, at random, under traffic. The guest on port a has
+ * four rings. One thread is its software: it sends and receives on both pairs, with the guest on
+ * port b. The other is its front-end. No frame is damaged, and each one that does not arrive stands
+ * in a drop counter.
  */
 #include "fe_log.h"
 #include "harness.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Forwarding without switching: ports in pairs, takers and makers of frames, stopping and going on. */
+/*
+ * Forwarding without switching: ports in pairs, takers and makers of frames, stopping and going on.
+ */
 #include "harness.h"
 
 #include <errno.h>
@@ -131,7 +133,10 @@ static void a_last_odd_port_is_its_own_partner(void **state)
 	}
 }
 
-/* In `mode`, a frame of a reaches b, and one of b reaches a, with these addresses and nothing else new. */
+/*
+ * In `mode`, a frame of a reaches b, and one of b reaches a, with these addresses and nothing else
+ * new.
+ */
 static void addresses_become(struct rig *r, const char *mode, struct peer *a, struct peer *b,
 	const uint8_t at_b[12], const uint8_t at_a[12])
 {
@@ -279,7 +284,9 @@ static uint64_t get_be(const uint8_t *at, unsigned bytes)
 	return v;
 }
 
-/* The next frame on a pair of `p`, whose port has that id, is one that the switch made: its number. */
+/*
+ * The next frame on a pair of `p`, whose port has that id, is one that the switch made: its number.
+ */
 static uint64_t made_frame(struct rig *r, struct peer *p, uint16_t pair, uint8_t id)
 {
 	const uint8_t head[18] = {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Workers that sleep (--idle=adaptive): they do, it costs nothing, and whatever there is to do wakes them. */
+/*
+ * Workers that sleep (--idle=adaptive): they do, it costs nothing, and whatever there is to do
+ * wakes them.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +82,10 @@ static void an_idle_switch_uses_less_than_a_hundredth_of_a_cpu(void **state)
 	unsigned tries = 0;
 
 	duplex_check(r, a, b);
-	/* Others may make the daemon work, through page faults and interrupts; it is not always them. */
+	/*
+	 * Others may make the daemon work, through page faults and interrupts; it is not always
+	 * them.
+	 */
 	do {
 		fall_asleep(*state);
 		asleep = worker_sum(*state, "asleep_cycles");
@@ -124,7 +130,10 @@ static void a_busy_worker_asks_for_no_kicks(void **state)
 		fall_asleep(*state);
 		assert_true(is_armed(&fe_guest_tx(a->g, 0)->ring));
 		assert_true(is_armed(&fe_guest_tx(b->g, 0)->ring));
-		/* Before anything arrives that was sent to a worker that slept, it has withdrawn its request for kicks. */
+		/*
+		 * Before anything arrives that was sent to a worker that slept, it has withdrawn
+		 * its request for kicks.
+		 */
 		rig_wait(*state,
 			(frame_wakes(*state, a, b, 1), !is_armed(&fe_guest_tx(a->g, 0)->ring)));
 		rig_clean(state);

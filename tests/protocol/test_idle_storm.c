@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Falling asleep against frames that come at that very moment: each arrives, and not by the kick of a later
- * one. RINGWAY_TEST_CYCLES=N does it N times in all, however long that takes (a worker falls asleep after 100 us: a
- * million, some minutes); RINGWAY_TEST_LATENCY=N shows instead how long the first frame after N sleeps took, beside a
- * worker that spins.
+ * Falling asleep against frames that come at that very moment: each arrives, and not by the kick of
+ * a later one. RINGWAY_TEST_CYCLES=N does it N times in all, however long that takes (a worker
+ * falls asleep after 100 us: a million, some minutes); RINGWAY_TEST_LATENCY=N shows instead how
+ * long the first frame after N sleeps took, beside a worker that spins.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -41,8 +41,8 @@ static uint64_t now_ns(void)
 }
 
 /*
- * Every other time, as soon as the worker has asked for a kick, or up to 2 us later: it looks at the ring
- * for the last time then, or falls asleep. Else up to 150 us after the last frame.
+ * Every other time, as soon as the worker has asked for a kick, or up to 2 us later: it looks at
+ * the ring for the last time then, or falls asleep. Else up to 150 us after the last frame.
  */
 static void choose_moment(const struct fe_ring *ring, uint32_t *x, uint32_t n, uint64_t limit)
 {

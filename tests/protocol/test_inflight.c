@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A switch that is killed under traffic, and the next one that goes on with the same rings by the in-flight
- * record. Guests a and b notice nothing but that some frames come twice.
+ * A switch that is killed under traffic, and the next one that goes on with the same rings by the
+ * in-flight record. Guests a and b notice nothing but that some frames come twice.
  */
 #include "harness.h"
 
@@ -87,8 +87,8 @@ static int ring_begin(struct fe_guest *g, uint32_t i)
 }
 
 /*
- * Where QEMU lets a ring go on: a split one behind what was used; for a packed one it knows but what it was
- * told last, or nothing.
+ * Where QEMU lets a ring go on: a split one behind what was used; for a packed one it knows but
+ * what it was told last, or nothing.
  */
 static void base_as_qemu(struct fe_queue *q, bool forgotten)
 {

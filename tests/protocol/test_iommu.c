@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Guests behind an IOMMU: frames arrive complete, in order and without loss, whatever is unknown. */
+/*
+ * Guests behind an IOMMU: frames arrive complete, in order and without loss, whatever is unknown.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -16,8 +18,8 @@ static int start(void **state)
 static const uint64_t formats[] = {0, PACKED};
 
 /*
- * A stream of 64 KiB frames that fit the fifo, or of small ones. In strict mode each buffer costs two
- * messages and their answers.
+ * A stream of 64 KiB frames that fit the fifo, or of small ones. In strict mode each buffer costs
+ * two messages and their answers.
  */
 static struct stream stream_of(const struct rig *r, enum fe_iommu_mode mode, bool large)
 {
@@ -253,8 +255,9 @@ static void late_answers_delay_no_receiving(void **state)
 }
 
 /*
- * Add to the guest's transmitq what the front-end will refuse; the next flush publishes it. `token` must not
- * be a buffer's: fe_guest_put must not meet it, so nothing is put between its use and fe_ring_pop.
+ * Add to the guest's transmitq what the front-end will refuse; the next flush publishes it. `token`
+ * must not be a buffer's: fe_guest_put must not meet it, so nothing is put between its use and
+ * fe_ring_pop.
  */
 static void put_refused(struct peer *p, uint64_t token)
 {

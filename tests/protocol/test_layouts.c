@@ -149,7 +149,10 @@ static void frames_of_all_sizes_arrive_intact_on_packed_rings(void **state)
 	integrity_at_all_sizes(*state, PACKED, 0);
 }
 
-/* The frame begins with a line of the cache and the header is in the one before, as DPDK's drivers have it. */
+/*
+ * The frame begins with a line of the cache and the header is in the one before, as DPDK's drivers
+ * have it.
+ */
 static void frames_behind_a_header_with_a_line_apart_arrive_intact(void **state)
 {
 	integrity_at_all_sizes(*state, 0, RW_CACHE_LINE - 12);

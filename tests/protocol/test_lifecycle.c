@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Front-ends that come and go at any moment. Ports y and z are canaries: they keep exchanging frames
- * whatever happens to a and b.
+ * Front-ends that come and go at any moment. Ports y and z are canaries: they keep exchanging
+ * frames whatever happens to a and b.
  */
 #include "harness.h"
 

@@ -68,7 +68,10 @@ static void log_end(struct peer *p)
 	fe_shadow_free(p->g->shadow);
 }
 
-/* Nothing is on its way to or from `p` any more: the log must tell all that happened, and only that. */
+/*
+ * Nothing is on its way to or from `p` any more: the log must tell all that happened, and only
+ * that.
+ */
 static struct fe_shadow_report log_check(struct rig *r, struct peer *p, struct fe_log *log)
 {
 	struct fe_shadow_report out;

@@ -50,7 +50,10 @@ static void log_new(const struct peer *p, struct fe_log *log)
 	assert_int_equal(fe_log_init(log, fe_log_size_for(&p->g->mem), 0), 0);
 }
 
-/* Nothing that was written since the shadow began is missing in the log, and no page too many is there. */
+/*
+ * Nothing that was written since the shadow began is missing in the log, and no page too many is
+ * there.
+ */
 static void log_check(struct peer *p, struct fe_log *log, bool popped_since)
 {
 	struct fe_shadow_report out;
@@ -180,8 +183,9 @@ static void the_log_is_replaced_under_traffic(void **state)
 }
 
 /*
- * A guest of a few pages, which all stand in two bytes of the log, and two senders: workers mark pages in one
- * byte at the same time, while it is cleared. Each round is checked, so no mark makes up for another.
+ * A guest of a few pages, which all stand in two bytes of the log, and two senders: workers mark
+ * pages in one byte at the same time, while it is cleared. Each round is checked, so no mark makes
+ * up for another.
  */
 static void marks_in_one_byte_are_not_lost(void **state)
 {

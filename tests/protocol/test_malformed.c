@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guests that break the rules of their rings. A bad chain is counted and given back, a ring that lies
- * about itself rests until it is reset, and nobody else notices: y and z go on meanwhile.
+ * Guests that break the rules of their rings. A bad chain is counted and given back, a ring that
+ * lies about itself rests until it is reset, and nobody else notices: y and z go on meanwhile.
  */
 #include "harness.h"
 
@@ -73,7 +73,9 @@ static void tx_settle(const struct scene *s)
 	rig_wait(s->r, fe_guest_reap(s->a->g, 0) >= 0 && tx_ring(s)->in_flight == 0);
 }
 
-/* The chain that was published comes back unused, is counted for `why`, and a's next frame passes. */
+/*
+ * The chain that was published comes back unused, is counted for `why`, and a's next frame passes.
+ */
 static void chain_is_dropped(const struct scene *s, uint64_t before, const char *why)
 {
 	struct fe_used u;
@@ -216,7 +218,7 @@ enum spoil {
 	LEN_OVER_RING,
 	LEN_HUGE,
 	NESTED,
-	PAST_THE_END, /* split: a `next` behind the table; packed has none: a buffer to be written */
+	PAST_THE_END, /* split: a `next` behind the table; packed: a buffer to be written */
 	TABLE_OUTSIDE,
 	TABLE_HALF_OUTSIDE,
 	BUFFER_OUTSIDE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As many ports as the command line takes, each with a guest, and what that costs in memory: all that is
- * resident in ringwayd, program and libraries included, but for the memory of guests.
+ * As many ports as the command line takes, each with a guest, and what that costs in memory: all
+ * that is resident in ringwayd, program and libraries included, but for the memory of guests.
  */
 #include "harness.h"
 
@@ -31,7 +31,10 @@ static int start(void **state)
 	const char *list[NPORTS + 1] = {NULL};
 	struct rlimit lim;
 
-	/* Our guests have descriptors, too. What is inherited as soft limit the daemon has to raise. */
+	/*
+	 * Our guests have descriptors, too. What is inherited as soft limit the daemon has to
+	 * raise.
+	 */
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		return -1;
 	lim.rlim_cur = lim.rlim_max;
@@ -179,7 +182,9 @@ static void flood_check(unsigned step)
 	}
 }
 
-/* Broadcast until `n` hosts are known: a host that met another worker at the table was not learned. */
+/*
+ * Broadcast until `n` hosts are known: a host that met another worker at the table was not learned.
+ */
 static void meet(unsigned step, unsigned n)
 {
 	json_int_t known = 0;

@@ -113,7 +113,9 @@ static void indirect_tables_may_straddle_two_regions(void **state)
 	c.rx_cut = (struct fe_cut){.hdr_segs = 1, .data_segs = 4, .indirect = true};
 	for (back = 0; back < 1024; back += 16 * 5) {
 		c.features ^= PACKED;
-		/* A table for each of 256 buffers, first the receive queue's: one is at the border. */
+		/*
+		 * A table for each of 256 buffers, first the receive queue's: one is at the border.
+		 */
 		c.tables_at = BORDER - (back & 16 ? 100 : 300) * 1024 - back;
 		works(*state, &c);
 	}

@@ -100,7 +100,10 @@ static void what_both_negotiated_passes_unchanged(void **state)
 	}
 }
 
-/* Buffers are used again and again, with and without a line of the cache that has nothing but the header. */
+/*
+ * Buffers are used again and again, with and without a line of the cache that has nothing but the
+ * header.
+ */
 static void a_header_is_right_whatever_the_buffer_held_before(void **state)
 {
 	static const uint64_t formats[] = {0, PACKED};

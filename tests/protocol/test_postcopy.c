@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guests that run while their memory is still elsewhere (postcopy migration). Port a is the destination,
- * b its partner; y and z keep exchanging frames whatever a waits for.
+ * Guests that run while their memory is still elsewhere (postcopy migration). Port a is the
+ * destination, b its partner; y and z keep exchanging frames whatever a waits for.
  */
 #include "postcopy.h"
 
@@ -269,8 +269,8 @@ static void frames_put(struct peer *from, struct peer *to, uint32_t n)
 }
 
 /*
- * What the guest has sent is all delivered, whoever has it. Of what it shall receive, frames that find the ring
- * at rest for a moment are dropped as ever, and counted.
+ * What the guest has sent is all delivered, whoever has it. Of what it shall receive, frames that
+ * find the ring at rest for a moment are dropped as ever, and counted.
  */
 static void the_end_loses_nothing(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Pages that come late, or never (postcopy migration). The guest on port a waits for one; b is its partner;
- * y and z are others, who must notice nothing.
+ * Pages that come late, or never (postcopy migration). The guest on port a waits for one; b is its
+ * partner; y and z are others, who must notice nothing.
  */
 #include "postcopy.h"
 
@@ -52,7 +52,9 @@ static void frames_arrive(struct rig *r, const struct stuck *s, uint32_t from, u
 		peer_expect(r, s->b, s->b->mac, s->a->mac, 200, i);
 }
 
-/* The thread of port a waits for the page. (A guest with an IOMMU has questions to answer before.) */
+/*
+ * The thread of port a waits for the page. (A guest with an IOMMU has questions to answer before.)
+ */
 static bool is_waiting(const struct stuck *s)
 {
 	assert_true(fe_guest_service(s->a->g) >= 0);

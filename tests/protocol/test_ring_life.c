@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rings in the states of the specification, while their neighbours and other ports run under traffic. */
+/*
+ * Rings in the states of the specification, while their neighbours and other ports run under
+ * traffic.
+ */
 #include "harness.h"
 
 #include <errno.h>
@@ -42,8 +45,8 @@ static void neighbours_run(struct rig *r, struct peer *a, struct peer *b, uint32
 }
 
 /*
- * What a driver with RING_RESET does to one queue: stop it, make it anew, elsewhere this time, and go on from the
- * beginning.
+ * What a driver with RING_RESET does to one queue: stop it, make it anew, elsewhere this time, and
+ * go on from the beginning.
  */
 static void queue_is_reset(struct fe_guest *g, uint32_t ring, uint64_t at)
 {

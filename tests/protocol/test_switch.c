@@ -237,8 +237,8 @@ static void addresses_are_learned_per_vlan(void **state)
 }
 
 /*
- * `mac` of VLAN `vlan` speaks to c, which nobody knows, from behind `from` until it is learned there: workers
- * that meet the table locked for too long leave that to a later frame.
+ * `mac` of VLAN `vlan` speaks to c, which nobody knows, from behind `from` until it is learned
+ * there: workers that meet the table locked for too long leave that to a later frame.
  */
 static void teach(
 	struct rig *r, const struct four *p, struct peer *from, const uint8_t *mac, int vlan)

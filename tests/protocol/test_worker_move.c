@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Queues that move from worker to worker while frames flow. The daemon has two workers and balances by
- * itself every second; queues that a test moved are not its concern.
+ * Queues that move from worker to worker while frames flow. The daemon has two workers and balances
+ * by itself every second; queues that a test moved are not its concern.
  */
 #include "harness.h"
 

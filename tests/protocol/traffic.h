@@ -20,7 +20,10 @@ struct fe_guest_config guest_large(void);
 /* The ordinary guest, or the one for large frames, behind an IOMMU; its memory is scattered. */
 struct fe_guest_config guest_behind(enum fe_iommu_mode mode, bool large);
 
-/* peer_up, and wait until the rings run: behind an IOMMU they do when the back-end knows where they are. */
+/*
+ * peer_up, and wait until the rings run: behind an IOMMU they do when the back-end knows where they
+ * are.
+ */
 struct peer *peer_up_linked(struct rig *r, const char *port, const struct fe_guest_config *config);
 
 /* All drops that a port has counted, both ways. */

@@ -59,7 +59,10 @@ static inline int huge_file_new(unsigned n)
 	return fd;
 }
 
-/* How many mappings this process has. Sanitizers make their own at any time: then only those of our files. */
+/*
+ * How many mappings this process has. Sanitizers make their own at any time: then only those of our
+ * files.
+ */
 static inline unsigned mapping_count(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)

@@ -272,9 +272,9 @@ static void every_size_and_offset_marks_exactly_the_pages_written(void **state)
 #define ROUNDS  50000u
 
 /*
- * Marker m owns pages m, m + MARKERS, ...: several in each byte. It writes its round number into a page
- * and marks it; the reader exchanges the bitmap and must find, in a page it sees marked, all that was
- * written before the mark.
+ * Marker m owns pages m, m + MARKERS, ...: several in each byte. It writes its round number into a
+ * page and marks it; the reader exchanges the bitmap and must find, in a page it sees marked, all
+ * that was written before the mark.
  */
 struct race {
 	struct dl_log *log;

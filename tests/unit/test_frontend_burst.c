@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Bursts against the device's side of the same ring, and against what no device should write, which is
- * written by hand.
+ * Bursts against the device's side of the same ring, and against what no device should write, which
+ * is written by hand.
  */
 #include "vq_fixture.h"
 

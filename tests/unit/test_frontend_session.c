@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The session that ringway-bench attaches with: what it says and in which order, and that rings and buffers
- * are where it says, each in bytes of its own. The back-end is played by hand.
+ * The session that ringway-bench attaches with: what it says and in which order, and that rings and
+ * buffers are where it says, each in bytes of its own. The back-end is played by hand.
  */
 #include <sys/mman.h>
 

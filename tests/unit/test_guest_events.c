@@ -104,7 +104,10 @@ static void kicks_follow_the_event_index(void **state)
 
 static void kicks_follow_the_event_offset_of_a_packed_ring(void **state)
 {
-	/* A ring of 5 at slot `start` with wrap 1; `n` descriptors published; event offset and wrap. */
+	/*
+	 * A ring of 5 at slot `start` with wrap 1; `n` descriptors published; event offset and
+	 * wrap.
+	 */
 	static const struct {
 		uint16_t start, n, off;
 		bool wrap, kick;

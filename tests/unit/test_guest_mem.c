@@ -263,7 +263,10 @@ static void reads_cross_regions_and_stop_at_holes(void **state)
 static void huge_pages_map_at_any_offset(void **state)
 {
 	struct gm_region_desc d[2] = {
-		/* Neither start nor length is a multiple of the huge page, as around a PC's VGA hole. */
+		/*
+		 * Neither start nor length is a multiple of the huge page, as around a PC's VGA
+		 * hole.
+		 */
 		{.gpa = 0, .size = 0xa0000, .uva = UVA, .mmap_offset = 0},
 		{.gpa = 0xc0000,
 			.size = HUGE - 0xc0000,

@@ -55,7 +55,9 @@ static uint32_t entries(const struct fixture *f)
 	return gm_iotlb_view(f->tlb)->n;
 }
 
-/* Bytes from `iova` on that an access with `perm` finds in one piece, of at most `want`; 0: a miss. */
+/*
+ * Bytes from `iova` on that an access with `perm` finds in one piece, of at most `want`; 0: a miss.
+ */
 static uint64_t found(struct fixture *f, uint64_t iova, uint8_t perm, uint64_t want)
 {
 	uint64_t len = want;
@@ -322,8 +324,8 @@ static struct gm_map *many_regions(const struct fixture *f)
 #define MANY (1ull << 40) /* where the second part of fill begins */
 
 /*
- * Fill the IOTLB: first `singles` entries of a page, from iova 0 on and a page apart, then, younger,
- * from MANY on, as many as there is room for, 509 at a time.
+ * Fill the IOTLB: first `singles` entries of a page, from iova 0 on and a page apart, then,
+ * younger, from MANY on, as many as there is room for, 509 at a time.
  */
 static void fill(struct fixture *f, const struct gm_map *many, unsigned singles)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The IOTLB under storms of updates and invalidations: compared byte by byte with a plain array, and
- * read by other threads all the while.
+ * The IOTLB under storms of updates and invalidations: compared byte by byte with a plain array,
+ * and read by other threads all the while.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,8 +25,8 @@ struct model {
 };
 
 /*
- * User addresses UVA to UVA + 900 without a gap in three regions, of two files; the last two continue
- * in one file. Then a gap, and one region more.
+ * User addresses UVA to UVA + 900 without a gap in three regions, of two files; the last two
+ * continue in one file. Then a gap, and one region more.
  */
 static struct gm_map *storm_map(int fds[4])
 {
@@ -214,8 +214,8 @@ static void a_storm_at_the_last_address_agrees_with_a_model(void **state)
 #define CHANGES 3000u
 
 /*
- * Page n of the window is always entered as user page n * 5 mod PAGES, so whatever a reader finds must
- * be right. What it must not find is `gone`.
+ * Page n of the window is always entered as user page n * 5 mod PAGES, so whatever a reader finds
+ * must be right. What it must not find is `gone`.
  */
 struct shared {
 	struct gm_iotlb *tlb;
@@ -272,7 +272,9 @@ static void *reader_main(void *arg)
 	return NULL;
 }
 
-/* Wait until every reader has ended a round: none holds a view that was replaced before this call. */
+/*
+ * Wait until every reader has ended a round: none holds a view that was replaced before this call.
+ */
 static void quiesce(struct shared *s)
 {
 	for (unsigned i = 0; i < READERS; i++) {

@@ -15,7 +15,9 @@
 
 #include "gm_fixture.h"
 
-/* Faults of user mode are all a test makes; they need no privilege where the kernel knows the flag. */
+/*
+ * Faults of user mode are all a test makes; they need no privilege where the kernel knows the flag.
+ */
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Tables that grow and shrink by a region at a time (ADD_MEM_REG, REM_MEM_REG), and the way back from
- * our addresses to the guest's.
+ * Tables that grow and shrink by a region at a time (ADD_MEM_REG, REM_MEM_REG), and the way back
+ * from our addresses to the guest's.
  */
 #include <errno.h>
 #include <fcntl.h>

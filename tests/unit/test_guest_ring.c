@@ -454,7 +454,9 @@ static void one_used_entry_stands_for_a_batch_when_in_order(void **state)
 	for (i = 0; i < 4; i++)
 		assert_int_equal(add(&b.r, 0, 2, i), 0);
 	fe_ring_publish(&b.r);
-	/* Heads are 0, 2, 4, 6. The third ends the batch; its entry sits where the first's would. */
+	/*
+	 * Heads are 0, 2, 4, 6. The third ends the batch; its entry sits where the first's would.
+	 */
 	b.r.used->ring[0] = (struct vring_used_elem){4, 33};
 	b.r.used->idx = 3;
 	pop_is(&b.r, 0, 0x201); /* written in full: 0x100 + 0x101 */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The fifo in which frames wait behind an IOMMU or in a postcopy migration (lib/port/include/port_fifo.h). */
+/*
+ * The fifo in which frames wait behind an IOMMU or in a postcopy migration
+ * (lib/port/include/port_fifo.h).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +96,10 @@ static void frames_come_out_in_order_with_every_byte(void **state)
 	uint32_t in = 0, out = 0;
 
 	(void)state;
-	/* Fill it to the brim and take a part, so that every kind of frame meets the end of the circle. */
+	/*
+	 * Fill it to the brim and take a part, so that every kind of frame meets the end of the
+	 * circle.
+	 */
 	while (out < 20000) {
 		unsigned n, take;
 

@@ -46,7 +46,9 @@ static void offer(struct fixture *f, uint16_t head)
 	__atomic_store_n(&f->ring.avail->idx, f->ring.avail->idx + 1, __ATOMIC_RELEASE);
 }
 
-/* The ring still carries good chains: descriptor 7 of a split ring, the next one of a packed ring. */
+/*
+ * The ring still carries good chains: descriptor 7 of a split ring, the next one of a packed ring.
+ */
 static void assert_still_works(struct fixture *f)
 {
 	unsigned at = f->packed ? f->vq.next.idx : 7;

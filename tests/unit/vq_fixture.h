@@ -2,7 +2,8 @@
 #pragma once
 /*
  * A guest for the device side: memory in two regions that are not contiguous for us, and a ring. A
- * test's variants differ in format, size and slow-path features; the same tests must pass with them.
+ * test's variants differ in format, size and slow-path features; the same tests must pass with
+ * them.
  */
 #include <errno.h>
 #include <setjmp.h>

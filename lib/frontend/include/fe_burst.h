@@ -5,23 +5,25 @@
  * It polls in bursts and leaves frames where they are.
  *
  * What makes it cheap: buffer i belongs to descriptor i for good, in one piece. A split ring's
- * descriptors are written once, and while the device returns buffers in order its available ring need
- * not be written either: publishing is one store of the index. A packed ring's descriptors are the
- * device's to overwrite, 16 bytes for each buffer are written anew. A device that returns buffers in
- * another order is served, too, from then on a little slower ("loose").
+ * descriptors are written once, and while the device returns buffers in order its available ring
+ * need not be written either: publishing is one store of the index. A packed ring's descriptors are
+ * the device's to overwrite, 16 bytes for each buffer are written anew. A device that returns
+ * buffers in another order is served, too, from then on a little slower ("loose").
  *
- * A frame begins 12 bytes into a cache line whatever the virtio-net header's length: header, Ethernet,
- * IPv4 and UDP header and the 10 bytes behind are one line, the only one that must be touched.
+ * A frame begins 12 bytes into a cache line whatever the virtio-net header's length: header,
+ * Ethernet, IPv4 and UDP header and the 10 bytes behind are one line, the only one that must be
+ * touched.
  *
  * Receive:  n = fe_burst_recv(b, frames, max); look at them; fe_burst_release(b);
  * Transmit: n = fe_burst_room(b, want); write to fe_burst_buf(b, 0 .. n - 1); fe_burst_send(b, n);
  *
- * Both then owe the device a kick if it sleeps: fe_burst_kick. It is a call of its own because the barrier
- * that it takes waits until the device's cache has given up the index's line, some hundred cycles. Who
- * polls without end calls it when there is nothing else to do, and now and then in any case.
+ * Both then owe the device a kick if it sleeps: fe_burst_kick. It is a call of its own because the
+ * barrier that it takes waits until the device's cache has given up the index's line, some hundred
+ * cycles. Who polls without end calls it when there is nothing else to do, and now and then in any
+ * case.
  *
- * Nothing the device writes makes this leave its arrays: nonsense in a ring is -EPROTO, and the queue
- * of no use any more.
+ * Nothing the device writes makes this leave its arrays: nonsense in a ring is -EPROTO, and the
+ * queue of no use any more.
  *
  * Thread: one at a time for a queue. Memory is the caller's: a session's (fe_session.h), or any.
  */
@@ -51,8 +53,8 @@ struct fe_burst_config {
 
 /*
  * Positions count buffers from the start of the ring, modulo 2^32: position p is in slot p % num.
- * Buffers [next, posted) are the device's, the num others the driver's; published <= posted is what the
- * device knows of, and [next, seen) what it has used and we have looked at.
+ * Buffers [next, posted) are the device's, the num others the driver's; published <= posted is what
+ * the device knows of, and [next, seen) what it has used and we have looked at.
  */
 struct fe_burst {
 	/* Constant. */
@@ -90,22 +92,22 @@ struct fe_burst_frame {
 };
 
 /*
- * Take over the areas, in which nothing is available or used yet: fresh, as fe_ring_init leaves them. A
- * receive ring is filled, all buffers published. No interrupt is asked for. 0, -EINVAL, -ENOMEM.
+ * Take over the areas, which are all zero: nothing is available or used yet. A receive ring is
+ * filled, all buffers published. No interrupt is asked for. 0, -EINVAL, -ENOMEM.
  */
 int fe_burst_init(struct fe_burst *b, const struct fe_burst_config *config);
 /* Release what is private. Harmless on a zeroed queue. */
 void fe_burst_fini(struct fe_burst *b);
 
 /*
- * Up to `max` (at most FE_BURST_MAX) received frames, in the device's order. Their number or -EPROTO. A
- * frame whose buffers are not all used yet waits.
+ * Up to `max` (at most FE_BURST_MAX) received frames, in the device's order. Their number or
+ * -EPROTO. A frame whose buffers are not all used yet waits.
  */
 int fe_burst_recv(struct fe_burst *b, struct fe_burst_frame *frames, unsigned max);
 
 /*
- * Begin to fetch what the next fe_burst_recv will look at. For several queues at once: what they need is on
- * its way at the same time. 0 or -EPROTO.
+ * Begin to fetch what the next fe_burst_recv will look at. For several queues at once: what they
+ * need is on its way at the same time. 0 or -EPROTO.
  */
 int fe_burst_peek(struct fe_burst *b);
 
@@ -113,12 +115,14 @@ int fe_burst_peek(struct fe_burst *b);
 const uint8_t *fe_burst_at(
 	const struct fe_burst *b, const struct fe_burst_frame *f, uint32_t off, uint32_t *left);
 
-/* Everything received is done with: the buffers go back to the ring, when there are enough of them. */
+/*
+ * Everything received is done with: the buffers go back to the ring, when there are enough of them.
+ */
 void fe_burst_release(struct fe_burst *b);
 
 /*
- * How many frames can be sent now, at most `want`. Looks for used buffers when it does not know of that
- * many. Or -EPROTO.
+ * How many frames can be sent now, at most `want`. Looks for used buffers when it does not know of
+ * that many. Or -EPROTO.
  */
 int fe_burst_room(struct fe_burst *b, unsigned want);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * How a driver lays out a virtqueue, split and packed (virtio 1.2, 2.7 and 2.8), for whoever drives one.
+ * How a driver lays out a virtqueue, split and packed (virtio 1.2, 2.7 and 2.8), for whoever drives
+ * one.
  */
 #include <linux/virtio_ring.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A virtio-net driver attached to a back-end: one stretch of shared memory with rings and buffers, the
- * connection that negotiates them, and a queue driven in bursts (fe_burst.h) for each ring.
+ * A virtio-net driver attached to a back-end: one stretch of shared memory with rings and buffers,
+ * the connection that negotiates them, and a queue driven in bursts (fe_burst.h) for each ring.
  *
  *	fe_session_new(&config, &s);
  *	fe_session_connect(s, path);
@@ -10,8 +10,8 @@
  *	fe_burst_recv(&s->queues[0], ...); ...
  *	fe_session_free(s);
  *
- * Ring 2k is the receive queue and ring 2k + 1 the transmit queue of pair k (virtio 1.2, 5.1.2). A session
- * uses no IOMMU, no in-flight record and no log.
+ * Ring 2k is the receive queue and ring 2k + 1 the transmit queue of pair k (virtio 1.2, 5.1.2). A
+ * session uses no IOMMU, no in-flight record and no log.
  *
  * Functions return 0 or -errno; those that talk to the back-end return what fe_conn.h says.
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The rest of a front-end's connection (fe_conn.h): the messages of single features, and back-ends that
- * connect to the front-end. Functions return what fe_conn.h says.
+ * The rest of a front-end's connection (fe_conn.h): the messages of single features, and back-ends
+ * that connect to the front-end. Functions return what fe_conn.h says.
  *
  * Thread: one at a time for a connection.
  */
