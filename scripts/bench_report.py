@@ -2,6 +2,7 @@
 """The tables of scripts/bench."""
 import math
 import statistics
+import textwrap
 
 # The measurements of one back-end in one row, in this order.
 RATE, CYCLES, LOAD_CYCLES = range(3)
@@ -96,5 +97,6 @@ def write_page(path, heading, lines, load="virtio-user"):
     _, found_too, after = rest.partition(end)
     if not found or not found_too:
         raise ValueError(f"{path} lacks the lines \"{begin}\" and \"{end}\"")
+    heading = textwrap.fill(heading, 100, break_long_words=False, break_on_hyphens=False)
     body = "\n".join(["", heading, "", "```", *lines, "```", ""])
     path.write_text(before + begin + body + end + after, encoding="utf-8")

@@ -20,6 +20,7 @@ import glob
 import os
 import re
 import sys
+import textwrap
 
 import protocol_rows as rows
 
@@ -417,8 +418,8 @@ def features_table(p):
 
 def virtio_list(p):
     names = [re.sub(r'^(NET_F|RING_F|F)_', '', name) for name in p.virtio]
-    return [', '.join(names) + ', and those of vhost-user: VHOST_F_LOG_ALL, '
-            'VHOST_USER_F_PROTOCOL_FEATURES.']
+    return textwrap.wrap(', '.join(names) + ', and those of vhost-user: VHOST_F_LOG_ALL, '
+                         'VHOST_USER_F_PROTOCOL_FEATURES.', 100, break_on_hyphens=False)
 
 
 PARTS = {

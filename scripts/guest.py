@@ -118,9 +118,9 @@ class Guest:
         huge = self.hugetlb
         if huge is None:
             huge = free_huge_pages() * HUGE_PAGE_KIB >= self.memory_mib * 1024
-        # Under TCG, QEMU 7.2 forgets to have the CPU report its writes again after it has looked for
-        # them in whole words of its bitmap, 256 KiB each: a guest that migrates finds old data in
-        # its memory. A size that is no multiple of that makes it look page by page, and that is
+        # Under TCG, QEMU 7.2 forgets to have the CPU report its writes again after it has looked
+        # for them in whole words of its bitmap, 256 KiB each: a guest that migrates finds old data
+        # in its memory. A size that is no multiple of that makes it look page by page, and that is
         # right (fixed in QEMU 9.0, "Fix migration dirty bitmap coherency with TCG memory access").
         size = f'{self.memory_mib * 1024 + (0 if huge else 8)}K'
         backend = f'memory-backend-memfd,id=mem,size={size},share=on'

@@ -40,8 +40,8 @@ die() {
 have_package() {
 	local package
 	for package in "$@"; do
-		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-			return 1
+		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == \
+			installed ]] || return 1
 	done
 }
 
@@ -52,12 +52,13 @@ setup_packages() {
 		have_package "$package" || missing+=("$package")
 	done
 	((${#missing[@]})) || return 0
-	[[ $(id -u) == 0 ]] ||
-		die "packages are missing; as root: apt-get install --no-install-recommends ${missing[*]}"
+	[[ $(id -u) == 0 ]] || die "packages are missing; as root:" \
+		"apt-get install --no-install-recommends ${missing[*]}"
 	say "installing ${missing[*]}"
 	local apt=(apt-get -q -y -o DPkg::Lock::Timeout=120)
 	"${apt[@]}" update || die "apt-get update failed"
-	DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
+	DEBIAN_FRONTEND=noninteractive \
+		"${apt[@]}" install --no-install-recommends "${missing[@]}" ||
 		die "apt-get install failed"
 }
 

@@ -8,7 +8,7 @@
  *	 0  destination, source   02:52:PP:SS:SS:SS, port and host; or broadcast
  *	18  IPv4 identification   number of the transmit buffer: what its payload follows from
  *	34  UDP/TCP source port   the flow
- *	42  record                u32 sequence, u32 time stamp     (TCP: 38, the two sequence numbers)
+ *	42  record                u32 sequence, u32 time stamp     (TCP: 38, both sequence numbers)
  *	50  tag                   u8 sender's queue, u8 trial          (TCP: 48, the window)
  *
  * The UDP checksum is 0, which says that there is none (RFC 768); TCP's is left to the device.

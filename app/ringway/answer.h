@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* Reading what the switch answered. A key that is missing, or of another type, is never an error. */
+/*
+ * Reading what the switch answered. A key that is missing, or of another type, is never an error.
+ */
 #include <jansson.h>
 #include <stdbool.h>
 

@@ -17,8 +17,8 @@
 #define RETRY_MS   20 /* while the switch has no time to accept */
 
 /*
- * Whether root or the user of this program listens there: anybody may listen in /tmp, and what he answers
- * would pass for the switch's. 0, or -1 with a complaint.
+ * Whether root or the user of this program listens there: anybody may listen in /tmp, and what he
+ * answers would pass for the switch's. 0, or -1 with a complaint.
  */
 static int peer_check(struct cli *cli)
 {

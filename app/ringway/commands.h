@@ -48,7 +48,10 @@ struct command {
 	/* Print the answer for people. */
 	void (*print)(const struct cli *cli, const json_t *answer);
 	const char *usage, *help;
-	/* Read the words behind into cli->params; NULL: there may be none. 0, or -1 with a complaint. */
+	/*
+	 * Read the words behind into cli->params; NULL: there may be none. 0, or -1 with a
+	 * complaint.
+	 */
 	int (*read)(struct cli *cli, const char *const *words, unsigned n);
 	/* In place of ask and print: 0, or -1 with a complaint. */
 	int (*run)(struct cli *cli);
@@ -58,15 +61,18 @@ extern const struct command commands[];
 extern const unsigned ncommands;
 
 /*
- * words.c: the command that `n` words name, which end with a NULL; what is behind goes to `cli`. NULL with a
- * complaint.
+ * words.c: the command that `n` words name, which end with a NULL; what is behind goes to `cli`.
+ * NULL with a complaint.
  */
 const struct command *command_find(const char *const *words, unsigned n, struct cli *cli);
 
 /* Ask and print, cli->count times. 0, or -1 when it has complained. */
 int command_run(const struct command *command, struct cli *cli);
 
-/* Call a method of the switch: the result, or NULL with a complaint made. Takes the reference to `params`. */
+/*
+ * Call a method of the switch: the result, or NULL with a complaint made. Takes the reference to
+ * `params`.
+ */
 json_t *call(struct cli *cli, const char *method, json_t *params);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The commands of fdb. A table may have a million entries, so a list keeps of each what it needs to sort and
- * print them, not the JSON in which they came.
+ * The commands of fdb. A table may have a million entries, so a list keeps of each what it needs to
+ * sort and print them, not the JSON in which they came.
  */
 #include "commands.h"
 

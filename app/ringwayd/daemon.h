@@ -28,7 +28,9 @@ struct daemon {
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
 int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
-/* End the port at `index`, its front-end's connection with it, and forget its entry of opt.ports. */
+/*
+ * End the port at `index`, its front-end's connection with it, and forget its entry of opt.ports.
+ */
 void daemon_port_end(struct daemon *d, unsigned index);
 /* The index of the port of that name; -1: there is none. */
 int daemon_port_find(const struct daemon *d, const char *name);
@@ -36,8 +38,8 @@ int daemon_port_find(const struct daemon *d, const char *name);
 void daemon_fd_check(unsigned nports);
 
 /*
- * Bring up EAL for the workers of `opt`; `huge` says whether it got huge pages. 0, or -errno after an
- * error line.
+ * Bring up EAL for the workers of `opt`; `huge` says whether it got huge pages. 0, or -errno after
+ * an error line.
  */
 int eal_begin(const struct options *opt, bool *huge);
 void eal_end(void);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * DPDK's Environment Abstraction Layer, set up so that no user needs to know it: one unpinned main
- * logical core for control, one pinned logical core for each worker, no devices, no files left behind.
+ * logical core for control, one pinned logical core for each worker, no devices, no files left
+ * behind.
  */
 #include <errno.h>
 #include <sched.h>
@@ -17,7 +18,9 @@
 #define ARGS_MAX   16
 #define LCORES_LEN 4096
 
-/* What EAL takes from the huge pages at start: one page of 2 MiB is plenty for the workers' state. */
+/*
+ * What EAL takes from the huge pages at start: one page of 2 MiB is plenty for the workers' state.
+ */
 #define HUGE_PROBE (2u << 20)
 /* Without huge pages EAL reserves its memory at once, in MiB. It is touched only as it is used. */
 #define NO_HUGE_MIB "64"

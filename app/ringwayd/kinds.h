@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The kinds of port that there are. A kind says which options its ports take, makes a port of them and
- * describes it; what is common to all ports (name, description, life) is done once, in options_port.c
- * and ports.c. A new kind is a file kind_NAME.c and a line in kinds.c.
+ * The kinds of port that there are. A kind says which options its ports take, makes a port of them
+ * and describes it; what is common to all ports (name, description, life) is done once, in
+ * options_port.c and ports.c. A new kind is a file kind_NAME.c and a line in kinds.c.
  *
  * Thread: control.
  */
@@ -36,12 +36,15 @@ struct port_kind {
 	const char *name;
 	const struct port_option *options;
 	unsigned noptions;
-	/* What one option alone does not show: `port` against its other options, and the ports before it. */
+	/*
+	 * What one option alone does not show: `port` against its other options, and the ports
+	 * before it.
+	 */
 	int (*check)(struct parse *p, struct options_port *port);
 
 	/*
-	 * A port, which is in the switch from then on under its name. 0; or -errno, and `err` holds the reason as
-	 * the rest of a line that begins with the port's name.
+	 * A port, which is in the switch from then on under its name. 0; or -errno, and `err` holds
+	 * the reason as the rest of a line that begins with the port's name.
 	 */
 	int (*new)(const struct port_context *ctx, const struct options_port *port, void **out,
 		char *err, size_t errlen);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ringwayd: reads its options, brings up the workers, opens the ports and the control socket, and
- * serves them until SIGTERM, SIGINT or SIGHUP. Exit status: 0 asked to stop, 1 cannot run here, 2 a mistake on
- * the command line.
+ * serves them until SIGTERM, SIGINT or SIGHUP. Exit status: 0 asked to stop, 1 cannot run here, 2 a
+ * mistake on the command line.
  */
 #include <errno.h>
 #include <signal.h>
@@ -38,8 +38,8 @@ static void signal_ready(void *arg, uint32_t events)
 }
 
 /*
- * SIGTERM, SIGINT and SIGHUP arrive in the loop; workers inherit the mask, so they are never interrupted.
- * nohup(1) ignores SIGHUP, and so do we then.
+ * SIGTERM, SIGINT and SIGHUP arrive in the loop; workers inherit the mask, so they are never
+ * interrupted. nohup(1) ignores SIGHUP, and so do we then.
  */
 static int signals_begin(struct daemon *d)
 {
@@ -159,7 +159,9 @@ static int control_begin(struct daemon *d)
 	if (d->control)
 		return 0;
 	if (d->opt.control_is_default)
-		/* A second instance: `ringway` would ask the other one, and the user not know it. */
+		/*
+		 * A second instance: `ringway` would ask the other one, and the user not know it.
+		 */
 		rw_error("no control socket at %s: %s; give --control=PATH for another one, or "
 			 "--control=none",
 			path, rw_sock_strerror(-errno));

@@ -208,7 +208,10 @@ static const struct row {
 /* What getopt_long returns for the first row; above all letters. */
 #define ROW_FIRST 256
 
-/* The row of an option, as getopt_long found it, if `word` has its name in full. NULL: it is unknown. */
+/*
+ * The row of an option, as getopt_long found it, if `word` has its name in full. NULL: it is
+ * unknown.
+ */
 static const struct row *row_of(int found, const char *word)
 {
 	const char *end = strchrnul(word, '=');
@@ -245,7 +248,9 @@ static bool value_missing(int opt, const char *next)
 	return opt == ':' || !*optarg || (optarg == next && !strncmp(next, "--", 2));
 }
 
-/* Act on what getopt_long returned for `word`; `next` is the word behind it, or NULL. As row.set. */
+/*
+ * Act on what getopt_long returned for `word`; `next` is the word behind it, or NULL. As row.set.
+ */
 static int option_read(struct parse *p, int opt, const char *word, const char *next)
 {
 	const struct row *row = row_of(opt == '?' || opt == ':' ? optopt : opt, word);
@@ -296,7 +301,9 @@ static int words_read(struct parse *p, int argc, char **argv)
 	return ret;
 }
 
-/* Whether `word` or its short form is among the words: then nothing else matters, mistakes neither. */
+/*
+ * Whether `word` or its short form is among the words: then nothing else matters, mistakes neither.
+ */
 static bool is_asked(int argc, char **argv, const char *word, const char *brief)
 {
 	for (int i = 1; i < argc; i++) {

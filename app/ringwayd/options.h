@@ -38,7 +38,9 @@ enum options_mode {
 	OPTIONS_FD,     /* use the socket `fd` */
 };
 
-/* What the user said about a port. The same whether he said it at the start or to a running switch. */
+/*
+ * What the user said about a port. The same whether he said it at the start or to a running switch.
+ */
 struct options_port {
 	char name[OPTIONS_NAME_MAX + 1];
 	const struct port_kind *kind;
@@ -82,8 +84,9 @@ struct options_pair {
 };
 
 /*
- * What --port does, for a switch that runs: add a port behind those of `opt`, change what may change of
- * the port at `index`, or forget that port. 0; or < 0, nothing is changed and `err` holds one line.
+ * What --port does, for a switch that runs: add a port behind those of `opt`, change what may
+ * change of the port at `index`, or forget that port. 0; or < 0, nothing is changed and `err` holds
+ * one line.
  */
 int options_port_add(struct options *opt, const char *name, const struct options_pair *pairs,
 	unsigned npairs, char *err, size_t errlen);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What the files of options share: options.c has the table and the rest, options_port.c the ports of
- * any kind, options_cpus.c the worker CPUs; kind_*.c has the options of a kind of port.
+ * What the files of options share: options.c has the table and the rest, options_port.c the ports
+ * of any kind, options_cpus.c the worker CPUs; kind_*.c has the options of a kind of port.
  */
 #include "options.h"
 #include "rw_text.h"

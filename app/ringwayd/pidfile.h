@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A pid file: one line with the process id. It is locked (flock) for as long as the process lives, so that a
- * second daemon cannot take it over, and one that a dead daemon left behind can be told. No other file
- * is ever written or removed: neither what a symbolic link names nor what holds anything but a
- * process id, nor a file of another user.
+ * A pid file: one line with the process id. It is locked (flock) for as long as the process lives,
+ * so that a second daemon cannot take it over, and one that a dead daemon left behind can be told.
+ * No other file is ever written or removed: neither what a symbolic link names nor what holds
+ * anything but a process id, nor a file of another user.
  *
  * Thread: control.
  */

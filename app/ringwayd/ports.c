@@ -9,8 +9,8 @@
 #include "rw_log.h"
 
 /*
- * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory takes:
- * socket and connection, wake-up and timers, kick, call and error of two rings, regions.
+ * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory
+ * takes: socket and connection, wake-up and timers, kick, call and error of two rings, regions.
  */
 #define FDS_BASE 64u
 #define FDS_PORT 12u

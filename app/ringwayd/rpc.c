@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a running switch can be asked over its control socket; doc/operation.md shows the answers. */
+/*
+ * What a running switch can be asked over its control socket; doc/operation.md shows the answers.
+ */
 
 #include <rte_version.h>
 

@@ -6,7 +6,10 @@
 
 struct daemon;
 
-/* rpc.c: the port that `params` names with `key`: NULL in `out` when it names none. False: `fail` is filled in. */
+/*
+ * rpc.c: the port that `params` names with `key`: NULL in `out` when it names none. False: `fail`
+ * is filled in.
+ */
 bool rpc_param_port(const struct daemon *d, const json_t *params, const char *key,
 	struct ctl_failure *fail, struct port **out);
 

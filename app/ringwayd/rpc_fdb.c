@@ -8,9 +8,9 @@
 #include "rw_text.h"
 #include "sw_domain.h"
 
-/* Entries in one answer of fdb.list, unless the caller wants fewer... */
+/* Most entries in one answer of fdb.list. */
 #define PAGE_MAX 4096u
-/* ...and entries looked at for it: a filter that few pass must not hold up the control thread. */
+/* Most entries read for it: a filter that few pass must not hold up the control thread. */
 #define SCAN_MAX 65536u
 #define VLAN_MAX 4094
 

@@ -44,8 +44,9 @@ bool rw_text_number(const char *s, uint32_t min, uint32_t max, uint32_t *out)
 }
 
 /*
- * How many letters are wrong, missing, too many, or swapped with the next one (optimal string alignment);
- * rows of the table are prefixes of `a`, columns those of `b`. Both have at most NEAREST_MAX letters.
+ * How many letters are wrong, missing, too many, or swapped with the next one (optimal string
+ * alignment); rows of the table are prefixes of `a`, columns those of `b`. Both have at most
+ * NEAREST_MAX letters.
  */
 static size_t text_distance(const char *a, size_t alen, const char *b, size_t blen)
 {

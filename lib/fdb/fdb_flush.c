@@ -7,9 +7,9 @@
 #define AGE_CALLS 4
 
 /*
- * Entries flushed with the lock held. Intel Xeon (family 6, model 167), 2 CPUs: 25 ns each in a table
- * of 65536, 170 ns in one of 10^6 where each is a cache miss or two; 5 us at most, which a worker's
- * LOCK_TRIES outlast.
+ * Entries flushed with the lock held. Intel Xeon (family 6, model 167), 2 CPUs: 25 ns each in a
+ * table of 65536, 170 ns in one of 10^6 where each is a cache miss or two; 5 us at most, which a
+ * worker's LOCK_TRIES outlast.
  */
 #define FLUSH_CHUNK 32
 

@@ -13,9 +13,9 @@
 #define LOCK_TRIES 256
 
 /*
- * Entries that are moved in a row to make room for one. 2^18 entries in as many as fit, two slots of
- * three in use, then 10 times as many insertions as entries: 13 % of them found both buckets full and
- * moved one entry, 0.15 % moved two, none moved three or found no room.
+ * Entries that are moved in a row to make room for one. 2^18 entries in as many as fit, two slots
+ * of three in use, then 10 times as many insertions as entries: 13 % of them found both buckets
+ * full and moved one entry, 0.15 % moved two, none moved three or found no room.
  */
 #define MOVES 3
 
@@ -96,7 +96,9 @@ static uint32_t find(const struct fdb *fdb, const struct fdb_query *query)
 	return bucket_number(fdb, b) * FDB_SLOTS + i;
 }
 
-/* A refresh that comes between the reads and the writes is lost; the host's next frame repeats it. */
+/*
+ * A refresh that comes between the reads and the writes is lost; the host's next frame repeats it.
+ */
 static void move_entry(struct fdb *fdb, uint32_t from, uint32_t to)
 {
 	slot_fill(fdb, to, fdb_key_at(fdb, from), fdb_value_at(fdb, from),
@@ -240,9 +242,9 @@ static bool lock_for_worker(struct fdb *fdb)
 }
 
 /*
- * Write `now_s` into the learned entry of `key` with `value` in a bucket. Seconds only move forward:
- * workers read the clock at slightly different moments, and would otherwise write back and forth
- * around the turn of each second.
+ * Write `now_s` into the learned entry of `key` with `value` in a bucket. Seconds only move
+ * forward: workers read the clock at slightly different moments, and would otherwise write back and
+ * forth around the turn of each second.
  */
 static void refresh(struct fdb_bucket *b, fdb_key key, uint64_t value, uint32_t now_s)
 {

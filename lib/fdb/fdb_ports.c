@@ -7,8 +7,8 @@
 /*
  * Entries that get a second chance before one goes whatever its host did. Each may be a cache miss
  * or two under the lock: Intel Xeon (family 6, model 167), 2 CPUs, full table of 65536, TSC cycles
- * (2.6 GHz) for an insertion that evicts when all entries are busy: 0: 330, 4: 600, 8: 850, 16: 1040.
- * The usual victim of a flood, never seen again, costs 260 with any of them.
+ * (2.6 GHz) for an insertion that evicts when all entries are busy: 0: 330, 4: 600, 8: 850, 16:
+ * 1040. The usual victim of a flood, never seen again, costs 260 with any of them.
  */
 #define SECOND_CHANCES 8
 
@@ -139,9 +139,9 @@ uint32_t fdb_ports_oldest(struct fdb *fdb, uint32_t port)
 }
 
 /*
- * No port has more than `largest_count` learned entries. As long as `largest` has as many, it is the
- * largest port: so it is while one port floods a full table, which loses an entry and gets another
- * each time. Otherwise the counts of all ports are compared.
+ * No port has more than `largest_count` learned entries. As long as `largest` has as many, it is
+ * the largest port: so it is while one port floods a full table, which loses an entry and gets
+ * another each time. Otherwise the counts of all ports are compared.
  */
 uint32_t fdb_ports_victim(struct fdb *fdb)
 {

@@ -14,8 +14,8 @@
  * - inserts into a free slot: it writes the key, adds 1 to the bucket's version, writes the value;
  * - removes: it writes FDB_FREE, then key 0;
  * - changes the next hop or the kind: it writes the value.
- * A reader reads the version, the key, the value, and the version again. All stores are releases and
- * all loads but the last are acquires. So a reader that found the old key of a slot and a later
+ * A reader reads the version, the key, the value, and the version again. All stores are releases
+ * and all loads but the last are acquires. So a reader that found the old key of a slot and a later
  * key's value sees a later version, and reads again. One that found a new key and the value from
  * before finds FDB_FREE, as if it had come a moment earlier. No state makes a reader wait: a writer
  * that stops half-way leaves a free slot.

@@ -12,11 +12,11 @@
 
 #define ASSIGN_NO_NODE (-1) /* unknown: near to every worker */
 
-/* What can move off a worker must together take so much of a CPU off it... */
+/* The queues that can leave a worker must together take so much of a CPU (permille) off it. */
 #define ASSIGN_MIN_GAIN 50
-/* ...and such a part of its load... */
+/* They must also take one such part of its load off it. */
 #define ASSIGN_GAIN_PART 8
-/* ...and each move so much, or it is in vain. */
+/* Each of them must take so much of a CPU (permille) off it. */
 #define ASSIGN_LEAST_GAIN 5
 /* A queue goes to another node only past workers at home that are busier by more than this. */
 #define ASSIGN_AWAY 300

@@ -35,7 +35,10 @@ uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since);
  * `old`...
  */
 void sw_idle_watch(struct sw *sw, struct sw_plan *next);
-/* ...let go of what is polled no more, and ask its guests for no more kicks. */
+/*
+ * sw_commit, when no worker uses `old` any more: watch no more what is polled no more, and disable
+ * its kicks.
+ */
 void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old);
 
 /* What was published before is seen by the worker, or by all, asleep or not. */

@@ -117,8 +117,8 @@ struct sw_worker {
 	/* Scratch of the burst in hand. */
 	struct frame frames[FRAME_BURST];
 	struct frame edited[FRAME_BURST];      /* of one list that is sent */
-	struct fdb_query sources[FRAME_BURST]; /* of its runs... */
-	struct fdb_query dests[FRAME_BURST];   /* ...and where they go */
+	struct fdb_query sources[FRAME_BURST]; /* the source of each of its runs */
+	struct fdb_query dests[FRAME_BURST];   /* the destination of each run */
 	uint32_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
 	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
 	uint16_t domain[FRAME_BURST];  /* of each run; SW_DOMAIN_NONE: to be dropped */
@@ -130,8 +130,8 @@ struct sw_worker {
 
 /* What control knows of a receive queue that runs. */
 struct sw_rxq_state {
-	uint64_t frames, bytes; /* its counters when it was measured last... */
-	uint64_t weight;        /* ...and what they had grown by */
+	uint64_t frames, bytes; /* its counters at the last measurement */
+	uint64_t weight;        /* by how much they had grown then */
 	uint32_t load;          /* permille of a CPU */
 	int16_t node;           /* of the guest's memory; RW_NUMA_UNKNOWN */
 	uint8_t rest;           /* measurements until it may be moved again */

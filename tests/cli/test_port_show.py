@@ -15,7 +15,8 @@ from programs import the_line
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
         'log', 'inflight', 'postcopy'}
-RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state', 'avail', 'avail_wrap', 'used',
+RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
+    'avail', 'avail_wrap', 'used',
              'used_wrap', 'call', 'events', 'big_endian', 'logged', 'inflight'}
 
 

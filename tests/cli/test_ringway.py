@@ -113,13 +113,16 @@ STATS = [
      'queues': [{'pair': 0, 'rx': counters(1234567, 88, bad_chain=3),
                  'tx': counters(5, 300)}]},
 ]
-ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1, 'age_s': 7 * i}
+ENTRIES = [{'mac': f'52:54:00:00:00:0{i}', 'vlan': i, 'port': 'vm1', 'static': i == 1,
+    'age_s': 7 * i}
            for i in range(3)]
 WORKERS = [
-    {'worker': 0, 'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500, 'idle_cycles': 2500,
+    {'worker': 0, 'cpu': 3, 'polls': 1000, 'busy_polls': 10, 'busy_cycles': 2500,
+        'idle_cycles': 2500,
      'frames': 50, 'queues': 4, 'idle': 'adaptive', 'asleep': True, 'sleeps': 7,
      'asleep_cycles': 5000},
-    {'worker': 1, 'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0, 'frames': 0,
+    {'worker': 1, 'cpu': 10, 'polls': 0, 'busy_polls': 0, 'busy_cycles': 0, 'idle_cycles': 0,
+        'frames': 0,
      'queues': 0, 'idle': 'spin', 'asleep': False, 'sleeps': 0, 'asleep_cycles': 0},
 ]
 VERSION = {'name': 'ringwayd', 'version': '9.9.9', 'dpdk': 'DPDK 22.11.0'}
@@ -527,7 +530,8 @@ def test_help_names_every_command():
     text = succeed('--help')
     for command in ('port list', 'port show', 'port stats', 'port add', 'port del', 'port set',
                     'fdb list', 'fdb flush', 'worker list',
-                    'worker move', 'worker balance', 'rate', 'forward show', 'forward set', 'forward start', 'forward stop', 'version'):
+                    'worker move', 'worker balance', 'rate', 'forward show', 'forward set',
+                    'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
     assert succeed('prot', '--bogus', '--help') == text

@@ -184,7 +184,8 @@ def test_a_port_comes_and_goes(daemon, place):
 
 
 @pytest.mark.parametrize('words, says', [
-    (('add', 'vm1', 'socket={place}/new'), 'two ports are named vm1: give one of them another name'),
+    (('add', 'vm1', 'socket={place}/new'),
+        'two ports are named vm1: give one of them another name'),
     (('add', 'a+b', 'socket={place}/new'), '"a+b" cannot name a port'),
     (('add', 'vm3'), 'port vm3: the socket is missing: give socket=PATH'),
     (('add', 'vm3', 'socket={place}/new', 'kind=tap'),
@@ -261,8 +262,9 @@ def test_forward(daemon):
         ['vm2', 'vm1']]
     done = daemon.cli('forward', 'set', 'bounce')
     assert done.returncode == 1
-    assert the_line(done.stderr) == ('ringway: forwarding cannot be set to "bounce": choose switch, '
-                                     'io, mac, macswap, rxonly or txonly')
+    assert the_line(done.stderr) == (
+        'ringway: forwarding cannot be set to "bounce": choose switch, io, mac, macswap, rxonly '
+        'or txonly')
     assert ask(daemon, 'forward', 'show')['mode'] == 'macswap'
 
 

@@ -30,7 +30,8 @@ class Pmd:
         # for. 512 bits allow the vectorized path for packed rings, which is off by default.
         command = [
             # The output must come at once, not when a buffer is full.
-            'stdbuf', '-o0', 'dpdk-testpmd', '--lcores', f'0@{cpu},1@{cpu}', '--no-pci', '--no-telemetry',
+            'stdbuf', '-o0', 'dpdk-testpmd', '--lcores', f'0@{cpu},1@{cpu}', '--no-pci',
+            '--no-telemetry',
             '--no-shconf', '--iova-mode=va', '--single-file-segments',
             f'--file-prefix={self.prefix}', '--force-max-simd-bitwidth=512',
             '--log-level=pmd.net.virtio.*:info']

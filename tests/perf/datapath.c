@@ -2,7 +2,8 @@
 /*
  * The switch's datapath in one process and one thread, for instructions.py to count what it costs:
  * the first of several guests sends bursts, sw_round forwards each in one call, and what arrives is
- * compared byte by byte. Only what round_counted does is counted; all that the guests do lies outside.
+ * compared byte by byte. Only what round_counted does is counted; all that the guests do lies
+ * outside.
  *
  * A second thread plays the front-ends while the rings start, and is gone before the first frame.
  * Guests poll, as DPDK's virtio drivers do: no kick and no interrupt is on the way of a frame.

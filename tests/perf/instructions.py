@@ -22,7 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TABLE = os.path.join(HERE, 'instructions.txt')
 ROWS = [f'{ring} {row}' for ring in ('split', 'packed')
-        for row in ('64 unicast', '64 random', '64 crowd', '64 flood', '1518 unicast', '1518 flood')]
+        for row in ('64 unicast', '64 random', '64 crowd', '64 flood', '1518 unicast',
+            '1518 flood')]
 LIMIT_PERCENT = 3.0
 RUN_LIMIT_S = 120
 HEADER = """\

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ports that come and go while the switch runs (port.add, port.del). Ports y and z are canaries: they exchange
- * frames all the while, and not one is lost. RINGWAY_TEST_CYCLES=N adds and deletes N ports.
+ * Ports that come and go while the switch runs (port.add, port.del). Ports y and z are canaries:
+ * they exchange frames all the while, and not one is lost. RINGWAY_TEST_CYCLES=N adds and deletes N
+ * ports.
  */
 #include "harness.h"
 
@@ -49,7 +50,10 @@ static void del(struct rig *r, const char *name)
 
 /* ---- many times, under traffic ---- */
 
-/* What the thread needs that adds and deletes ports. It makes no assertion: that is for the other thread. */
+/*
+ * What the thread needs that adds and deletes ports. It makes no assertion: that is for the other
+ * thread.
+ */
 struct life {
 	int ctl; /* a control connection of its own */
 	struct peer *guests[2];

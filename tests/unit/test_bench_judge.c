@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What ringway-bench makes of the frames of a burst. Between frames that are as they should be, which it
- * judges together, each test puts something else.
+ * What ringway-bench makes of the frames of a burst. Between frames that are as they should be,
+ * which it judges together, each test puts something else.
  */
 #include <setjmp.h>
 #include <stdarg.h>

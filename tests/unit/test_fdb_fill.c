@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The forwarding database filled: to its limit, in one corner only, and with addresses of all kinds. */
+/*
+ * The forwarding database filled: to its limit, in one corner only, and with addresses of all
+ * kinds.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -30,7 +33,9 @@ static void check_list(struct fdb *fdb, uint32_t n, uint64_t sum)
 	assert_true(sum == 0);
 }
 
-/* Fill a table of `limit` entries with `n` keys made by `key_of`, in rising order of its argument. */
+/*
+ * Fill a table of `limit` entries with `n` keys made by `key_of`, in rising order of its argument.
+ */
 static void fill(uint32_t limit, uint32_t n_keys, fdb_key (*key_of)(uint32_t n))
 {
 	struct fdb *fdb = new_table(limit, 300);
@@ -191,7 +196,9 @@ static void static_entries_in_full_buckets_stay(void **state)
 	fdb_free(fdb);
 }
 
-/* Most of these moved to make room for others, which is no reason to go before or after one's turn. */
+/*
+ * Most of these moved to make room for others, which is no reason to go before or after one's turn.
+ */
 static void an_entry_that_moved_keeps_its_turn(void **state)
 {
 	const uint32_t limit = CORNER_SLOTS * 3 / 4, n_keys = limit + 256;
@@ -212,8 +219,8 @@ static void an_entry_that_moved_keeps_its_turn(void **state)
 }
 
 /*
- * Chi-square of the numbers of keys in the buckets, by degrees of freedom: near 1 when keys spread as
- * random ones do, larger when they gather, smaller when they avoid each other.
+ * Chi-square of the numbers of keys in the buckets, by degrees of freedom: near 1 when keys spread
+ * as random ones do, larger when they gather, smaller when they avoid each other.
  */
 static double spread_of(fdb_key (*key_of)(uint32_t n))
 {

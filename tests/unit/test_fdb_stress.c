@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The forwarding database under load: compared with a plain array over random operations, and used by
- * all threads at once.
+ * The forwarding database under load: compared with a plain array over random operations, and used
+ * by all threads at once.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -268,10 +268,10 @@ static void the_table_does_what_a_plain_array_would(void **state)
 }
 
 /*
- * All threads at once, with more stations than the table holds, all of them in one corner of it, so that
- * slots change hands and entries change slots all the time. Station n is only ever learned at two ports,
- * which depend on n: whoever sees it at another one has seen what is said of another key. The first few
- * are static and must never be missed.
+ * All threads at once, with more stations than the table holds, all of them in one corner of it, so
+ * that slots change hands and entries change slots all the time. Station n is only ever learned at
+ * two ports, which depend on n: whoever sees it at another one has seen what is said of another
+ * key. The first few are static and must never be missed.
  */
 #define CROWD         3072
 #define CROWD_LIMIT   1792

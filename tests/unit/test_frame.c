@@ -210,7 +210,10 @@ static void the_head_of_a_short_frame_ends_with_it(void **state)
 	assert_int_equal(f.head_len, FRAME_HEAD);
 }
 
-/* A frame of `len` bytes that count up, behind the head in pieces of `piece`; tagged with 0xa005 or not. */
+/*
+ * A frame of `len` bytes that count up, behind the head in pieces of `piece`; tagged with 0xa005 or
+ * not.
+ */
 struct loan {
 	struct frame f;
 	struct rw_seg segs[64];

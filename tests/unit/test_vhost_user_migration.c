@@ -410,8 +410,9 @@ static void join(void *arg)
 }
 
 /*
- * The owner waits for its threads when it pauses rings: they must be woken before. What they see then is not
- * the guest's memory, which is left as it is: with a page missing, which may come from elsewhere.
+ * The owner waits for its threads when it pauses rings: they must be woken before. What they see
+ * then is not the guest's memory, which is left as it is: with a page missing, which may come from
+ * elsewhere.
  */
 static void nobody_waits_for_a_front_end_that_has_gone(void **state)
 {

@@ -49,7 +49,8 @@ def pages_in_use(guest, zone):
 
 def check_pings(report):
     """All but those that were under way at the end, no longer than any before, were answered."""
-    sent, answered = (int(n) for n in re.search(r'(\d+) packets transmitted, (\d+)', report).groups())
+    sent, answered = (int(n) for n in re.search(r'(\d+) packets transmitted, (\d+)',
+        report).groups())
     longest_s = float(re.search(r'= [\d.]+/[\d.]+/([\d.]+) ms', report)[1]) / 1000
     assert sent - answered <= math.ceil(longest_s / PING_S) + 1, report
 

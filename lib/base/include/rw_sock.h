@@ -19,8 +19,8 @@
 int rw_sock_listen(const char *path, unsigned mode);
 
 /*
- * Connect to `path` without waiting. The descriptor, or -errno; -EAGAIN when the listener's queue is
- * full, -ECONNREFUSED and -ENOENT when nobody listens: try again later.
+ * Connect to `path` without waiting. The descriptor, or -errno; -EAGAIN when the listener's queue
+ * is full, -ECONNREFUSED and -ENOENT when nobody listens: try again later.
  */
 int rw_sock_connect(const char *path);
 

@@ -39,7 +39,9 @@ void rw_printable(char *s);
 
 /* Write `mac` as text into `out`, which is returned. */
 const char *rw_mac_text(const uint8_t mac[RW_MAC_LEN], char out[RW_MAC_TEXT]);
-/* Whether `s` is the text of a MAC address, two hexadecimal digits for each byte, and nothing else. */
+/*
+ * Whether `s` is the text of a MAC address, two hexadecimal digits for each byte, and nothing else.
+ */
 bool rw_mac_parse(const char *s, uint8_t mac[RW_MAC_LEN]);
 
 /* Close standard output. False, and errno: not all that was written to it arrived. */

@@ -2,12 +2,12 @@
 #pragma once
 /*
  * The migration log: a bitmap, shared with the front-end, of the guest pages that we wrote
- * (vhost-user, "Migration"). A bit stands for a page of 4 KiB of guest-physical address space, bit 0
- * of the first byte for the page at address 0. The front-end clears what it has read with an atomic
- * exchange, at any time.
+ * (vhost-user, "Migration"). A bit stands for a page of 4 KiB of guest-physical address space, bit
+ * 0 of the first byte for the page at address 0. The front-end clears what it has read with an
+ * atomic exchange, at any time.
  *
- * A page is marked after it was written: marked earlier, the front-end could clear the mark and copy
- * the page before the write. It must be marked before the guest can know of the write.
+ * A page is marked after it was written: marked earlier, the front-end could clear the mark and
+ * copy the page before the write. It must be marked before the guest can know of the write.
  *
  * Threads: control opens and closes; any number of workers mark, each through a batch of its own.
  */
@@ -18,8 +18,8 @@
 struct dl_log;
 
 /*
- * Map `size` bytes at `offset` (any value) of `fd`, which stays the caller's. 0; -EINVAL: nothing, or
- * a range that wraps; -ENXIO: it reaches past the end of the file; or what fstat or mmap said.
+ * Map `size` bytes at `offset` (any value) of `fd`, which stays the caller's. 0; -EINVAL: nothing,
+ * or a range that wraps; -ENXIO: it reaches past the end of the file; or what fstat or mmap said.
  */
 int dl_open(int fd, uint64_t size, uint64_t offset, struct dl_log **out);
 /* No batch uses it any more. NULL is fine. */

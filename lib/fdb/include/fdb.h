@@ -14,8 +14,8 @@
  *
  * Two known tables compared:
  * - VPP's bihash keeps keys and values inline too, in pages that grow and are copied when they
- *   split. Its reader spins while a writer holds the bucket's lock bit. Our memory is fixed from the
- *   start, and a writer that loses its CPU stops no reader.
+ *   split. Its reader spins while a writer holds the bucket's lock bit. Our memory is fixed from
+ *   the start, and a writer that loses its CPU stops no reader.
  * - DPDK's rte_hash has two buckets for a key too, and moves entries between them to make room. Its
  *   buckets hold signatures and indices, so a hit costs at least a second line, the key's. Its
  *   lock-free readers watch one change counter for the whole table, where ours watch one for each
@@ -114,8 +114,8 @@ struct fdb_hasher {
 struct fdb_hasher fdb_hasher(const struct fdb *fdb); /* Thread: any */
 
 /*
- * The upper half of a product onto the lower. By hand on x86: gcc 12 keeps 128-bit products in memory, which
- * costs 12 instructions for each frame of tests/perf "random".
+ * The upper half of a product onto the lower. By hand on x86: gcc 12 keeps 128-bit products in
+ * memory, which costs 12 instructions for each frame of tests/perf "random".
  */
 static inline uint64_t fdb_multiply_fold(uint64_t x, uint64_t y)
 {

@@ -38,8 +38,8 @@ struct frame_offload {
 	uint8_t gso_type;     /* VIRTIO_NET_HDR_GSO_*, with _ECN */
 	uint16_t hdr_len;     /* bytes of headers, a hint */
 	uint16_t gso_size;    /* payload bytes of a segment */
-	uint16_t csum_start;  /* the sum runs from here to the end... */
-	uint16_t csum_offset; /* ...and is stored at csum_start + csum_offset */
+	uint16_t csum_start;  /* the sum covers the bytes from here to the end */
+	uint16_t csum_offset; /* the sum is stored at csum_start + csum_offset */
 };
 
 struct frame {
@@ -134,9 +134,9 @@ enum frame_tag_edit {
 
 /* How a receiver's copy differs from the sender's frame. */
 struct frame_edit {
-	uint8_t tag;       /* enum frame_tag_edit */
-	uint8_t front_len; /* bytes of `front`, at most FRAME_FRONT_MAX - FRAME_TAG_LEN with a push */
-	uint16_t vlan;     /* of the tag */
+	uint8_t tag;          /* enum frame_tag_edit */
+	uint8_t front_len;    /* of `front`; at most FRAME_FRONT_MAX - FRAME_TAG_LEN with a push */
+	uint16_t vlan;        /* of the tag */
 	const uint8_t *front; /* goes before everything, after the tag is edited */
 };
 

@@ -43,10 +43,10 @@ struct fe_burst_config {
 	bool in_order;                /* VIRTIO_F_IN_ORDER */
 	bool mergeable;               /* VIRTIO_NET_F_MRG_RXBUF: a frame may span receive buffers */
 	void *desc, *driver, *device; /* the areas: see fe_layout.h */
-	uint8_t *host;                /* the buffers, 64-byte aligned... */
-	uint64_t gpa;                 /* ...as the device finds them... */
-	uint32_t stride;              /* ...from one to the next, a multiple of 64... */
-	uint32_t size;                /* ...and bytes that each holds, header included */
+	uint8_t *host;                /* the buffers, 64-byte aligned */
+	uint64_t gpa;                 /* their address for the device */
+	uint32_t stride;              /* bytes from one to the next, a multiple of 64 */
+	uint32_t size;                /* bytes that each holds, header included */
 	uint32_t hdr_len;             /* of the virtio-net header: 10 or 12 */
 	int kick_fd;                  /* eventfd; -1: nobody is kicked, only counted */
 };
