@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The rules of this project that no ready-made tool knows. Used by scripts/check.
 
-usage: check_source.py sizes|direction|spdx|whitespace|docs
+usage: check_source.py sizes|columns|direction|spdx|whitespace|docs
 Prints one line per violation; exit status 1 when there is any.
 """
 
@@ -15,6 +15,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUNCTION_LINES = 60
 FILE_LINES = 600
+COLUMNS = 100
 PARAMETERS = 6
 SOURCE_ENDINGS = ('.c', '.h', '.py', '.sh', 'meson.build')
 # Text that is not source: prose, data, and files whose format has no comments.
@@ -85,6 +86,20 @@ def check_sizes(names):
         if lines > FILE_LINES:
             yield f'{name}: {lines} lines, more than {FILE_LINES}'
     yield from function_sizes([name for name in sources if name.endswith(('.c', '.h'))])
+
+
+def check_columns(names):
+    """Lines of sources, scripts and documents, a tab reaching to the next multiple of 8.
+
+    Exempt is only a row of a Markdown table, which cannot be wrapped.
+    """
+    for name in names:
+        if not name.endswith(SOURCE_ENDINGS + ('.md',)) and not is_script(name):
+            continue
+        for line, text in enumerate(read(name).split('\n'), 1):
+            width = len(text.expandtabs(8))
+            if width > COLUMNS and not (name.endswith('.md') and text.startswith('|')):
+                yield f'{name}:{line}: {width} columns, more than {COLUMNS}'
 
 
 def library_order():
@@ -176,6 +191,7 @@ def check_docs(names):
 
 CHECKS = {
     'sizes': check_sizes,
+    'columns': check_columns,
     'direction': check_direction,
     'spdx': check_spdx,
     'whitespace': check_whitespace,
