@@ -44,6 +44,7 @@ unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsign
 	if (backlog_send(q, &took))
 		dealt = send(q, frames, n, &took);
 	for (; dealt < n; dealt++) {
+		/* cppcheck-suppress nullPointer ; without frames, n is 0 */
 		if (!port_fifo_push(q->backlog, frames[dealt]))
 			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
 	}

@@ -42,12 +42,13 @@ static inline struct sw_out *sw_out_get(
 	struct sw_worker *w, uint16_t port_id, struct port_txq *txq, struct frame_edit edit)
 {
 	unsigned i = w->out_of[port_id];
-	struct sw_out *out = &w->outs[i];
 
-	if (rw_likely(i != SW_NO_OUT && out->txq == txq && frame_edit_same(out->edit, edit)))
-		return out;
-	/* The port's latest list was for another queue or edit. */
-	if (i != SW_NO_OUT) {
+	if (rw_likely(i != SW_NO_OUT)) {
+		struct sw_out *out = &w->outs[i];
+
+		if (rw_likely(out->txq == txq && frame_edit_same(out->edit, edit)))
+			return out;
+		/* The port's latest list was for another queue or edit. */
 		for (i = 0; i < w->nouts; i++) {
 			if (w->outs[i].txq == txq && frame_edit_same(w->outs[i].edit, edit))
 				goto found;

@@ -102,7 +102,7 @@ def test_a_static_entry_stays_until_it_is_deleted(daemon):
     (('fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm9'), 1, 'vm9'),
     (('fdb', 'add', '52:54:00:00:00', '--port', 'vm1'), 1, 'mac'),
     (('fdb', 'add', '52:54:00:00:00:aaa', '--port', 'vm1'), 1, 'mac'),
-    (('fdb', 'add', '01:00:5e:00:00:01', '--port', 'vm1'), 1, 'station'),
+    (('fdb', 'add', '01:00:5e:00:00:01', '--port', 'vm1'), 1, 'host'),
     (('fdb', 'add', '52:54:00:00:00:aa'), 2, '--port NAME'),
     (('fdb', 'add', '--port', 'vm1'), 2, 'MAC'),
     (('fdb', 'del'), 2, 'MAC'),

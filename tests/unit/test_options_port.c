@@ -93,7 +93,9 @@ static void a_port_has_a_kind_and_a_description(void **state)
 	takes("--port b,socket=/tmp/b,description=");
 }
 
-/* A request of a switch that runs with `got`: names and KEY=VALUE pairs, ended by NULL. */
+#define END ((const char *)NULL)
+
+/* A request of a switch that runs with `got`: names and KEY=VALUE pairs, ended by END. */
 static int add(const char *name, ...)
 {
 	struct options_pair pairs[OPTIONS_PAIRS_MAX];
@@ -121,22 +123,22 @@ static void ports_are_added_to_a_switch_that_runs(void **state)
 	(void)state;
 	takes("--socket-path=/tmp/a --port b,socket=/tmp/b,mode=client --control=/tmp/c "
 	      "--pidfile=/tmp/p");
-	added_not(add("a", "socket", "/tmp/x", NULL), "two ports are named a");
-	added_not(add("c d", "socket", "/tmp/x", NULL), "\"c d\" cannot name a port");
-	added_not(add("", "socket", "/tmp/x", NULL), "\"\" cannot name a port");
-	added_not(add("c", NULL), "port c: the socket is missing: give socket=PATH");
-	added_not(add("c", "socket", "", NULL), "port c,socket=: the path is empty");
-	added_not(add("c", "socket", "/tmp/x", "mode", "both", NULL),
+	added_not(add("a", "socket", "/tmp/x", END), "two ports are named a");
+	added_not(add("c d", "socket", "/tmp/x", END), "\"c d\" cannot name a port");
+	added_not(add("", "socket", "/tmp/x", END), "\"\" cannot name a port");
+	added_not(add("c", END), "port c: the socket is missing: give socket=PATH");
+	added_not(add("c", "socket", "", END), "port c,socket=: the path is empty");
+	added_not(add("c", "socket", "/tmp/x", "mode", "both", END),
 		"port c: mode is \"both\", but must be server or client");
-	added_not(add("c", "socket", "/tmp/x", "speed", "9", NULL), "unknown key \"speed\"");
-	added_not(add("c", "socket", "/tmp/x", "socket", "/tmp/y", NULL), "socket is given twice");
-	added_not(add("c", "socket", "/tmp/x", "kind", "tap", NULL), "unknown kind \"tap\"");
-	added_not(add("c", "socket", "/tmp/./b", NULL), "ports b and c have the same socket");
-	added_not(add("c", "socket", "/tmp/c", NULL), "port c and --control have the same file");
-	added_not(add("c", "socket", "/tmp/p", NULL), "port c and --pidfile have the same file");
-	added_not(add("c", "socket", "/nowhere/c", NULL), "there is no directory /nowhere");
-	added_not(add("c", "socket", "/tmp/", NULL), "names a directory");
-	assert_int_equal(add("c", "mode", "client", "socket", "/nowhere/c", NULL), 0);
+	added_not(add("c", "socket", "/tmp/x", "speed", "9", END), "unknown key \"speed\"");
+	added_not(add("c", "socket", "/tmp/x", "socket", "/tmp/y", END), "socket is given twice");
+	added_not(add("c", "socket", "/tmp/x", "kind", "tap", END), "unknown kind \"tap\"");
+	added_not(add("c", "socket", "/tmp/./b", END), "ports b and c have the same socket");
+	added_not(add("c", "socket", "/tmp/c", END), "port c and --control have the same file");
+	added_not(add("c", "socket", "/tmp/p", END), "port c and --pidfile have the same file");
+	added_not(add("c", "socket", "/nowhere/c", END), "there is no directory /nowhere");
+	added_not(add("c", "socket", "/tmp/", END), "names a directory");
+	assert_int_equal(add("c", "mode", "client", "socket", "/nowhere/c", END), 0);
 	assert_int_equal(got.nports, 3);
 	assert_string_equal(got.ports[2].name, "c");
 	assert_string_equal(got.ports[2].path, "/nowhere/c");
@@ -145,7 +147,7 @@ static void ports_are_added_to_a_switch_that_runs(void **state)
 	assert_int_equal(got.nports, 2);
 	assert_string_equal(got.ports[0].name, "b");
 	assert_string_equal(got.ports[1].name, "c");
-	assert_int_equal(add("a", "socket", "/tmp/a", NULL), 0);
+	assert_int_equal(add("a", "socket", "/tmp/a", END), 0);
 }
 
 static void what_may_change_of_a_port_is_changed(void **state)

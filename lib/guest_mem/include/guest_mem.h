@@ -62,8 +62,8 @@ struct gm_region {
 
 struct gm_map {
 	uint32_t nregions;
-	uint16_t *by_uva;           /* indices of regions[], by uva */
-	uint16_t *by_host;          /* ... by host: each region has a mapping of its own */
+	uint16_t *by_uva;           /* indices of regions[], sorted by uva */
+	uint16_t *by_host;          /* the same by host: each region has a mapping of its own */
 	struct gm_region regions[]; /* by gpa, not overlapping in gpa nor in uva */
 };
 
