@@ -29,12 +29,6 @@ struct vhost_relay; /* postcopy.h */
 struct vu_session;  /* vu_session.h */
 
 struct vhost_queue {
-	/* What the switch knows of it. */
-	union {
-		struct port_rxq rxq;
-		struct port_txq txq;
-	};
-	bool rx; /* which of the two */
 	struct vq vq;
 	struct port_counters *counters; /* the same as rxq's or txq's */
 	struct rw_seg *segs;            /* scratch of one burst: queue.c says how many */
@@ -53,6 +47,12 @@ struct vhost_queue {
 
 	rw_copy_fn copy; /* tx: the best of this CPU for payload */
 
+	/* What the switch knows of it. */
+	union {
+		struct port_rxq rxq;
+		struct port_txq txq;
+	} RW_CACHE_ALIGNED;
+	bool rx; /* which of the two */
 	/* rx: chains of the burst on loan, in ring order. */
 	uint32_t ndone;
 	struct vq_chain done[FRAME_BURST];

@@ -20,7 +20,6 @@ int sw_domains_begin(struct sw *sw, unsigned max)
 	sw->domains = all;
 	all->max = max ? max : SW_MAX_DOMAINS;
 	all->hint = 1;
-	rte_spinlock_init(&all->lock);
 	return 0;
 }
 
@@ -70,11 +69,11 @@ uint16_t sw_domain_of(struct sw *sw, uint16_t vlan)
 
 	if (rw_likely(domain))
 		return domain;
-	rte_spinlock_lock(&sw->domains->lock);
+	rw_spin_lock(&sw->domains->lock);
 	domain = sw_domain_find(sw, vlan); /* another worker may have been first */
 	if (!domain)
 		domain = number_give(sw, vlan);
-	rte_spinlock_unlock(&sw->domains->lock);
+	rw_spin_unlock(&sw->domains->lock);
 	if (!domain)
 		__atomic_store_n(&sw->domains->short_of, 1, __ATOMIC_RELAXED);
 	return domain;
@@ -107,11 +106,11 @@ unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s)
 		__atomic_store_n(&all->of_vlan[vlan], SW_DOMAIN_NONE, __ATOMIC_RELAXED);
 		sw_quiesce(sw);
 		fdb_flush_domain(sw->fdb, i);
-		rte_spinlock_lock(&all->lock);
+		rw_spin_lock(&all->lock);
 		d->used = false;
 		all->nused--;
 		all->hint = RW_MIN(all->hint, i);
-		rte_spinlock_unlock(&all->lock);
+		rw_spin_unlock(&all->lock);
 		n++;
 	}
 	return n;

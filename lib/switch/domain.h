@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /* The inside of broadcast domains, for lib/switch. */
-#include <rte_spinlock.h>
 
+#include "rw_lock.h"
 #include "rw_log.h"
 #include "sw_domain.h"
 
@@ -38,10 +38,10 @@ struct sw_vlan_map {
 struct sw_domains {
 	uint16_t of_vlan[SW_VLANS]; /* atomic; SW_DOMAIN_NONE: not in use */
 	struct sw_domain domain[SW_MAX_DOMAINS + 1];
-	rte_spinlock_t lock; /* for what is below, and for giving numbers out */
-	unsigned max, nused; /* numbers */
-	unsigned hint;       /* the lowest free number is not below */
-	uint32_t short_of;   /* atomic: a frame found none left */
+	struct rw_spinlock lock; /* for what is below, and for giving numbers out */
+	unsigned max, nused;     /* numbers */
+	unsigned hint;           /* the lowest free number is not below */
+	uint32_t short_of;       /* atomic: a frame found none left */
 	struct rw_log_limit limit;
 };
 
