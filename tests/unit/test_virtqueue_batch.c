@@ -213,6 +213,23 @@ static void an_impossible_head_is_left_to_the_long_way(void **state)
 	assert_int_equal(fetch(f, &c, true), VQ_BROKEN);
 }
 
+/*
+ * A driver whose second CPU changes flags while a batch is read could have it go round a small ring
+ * more than once. A peek bounds it, whatever flags say.
+ */
+static void a_peek_never_says_more_than_the_ring_has(void **state)
+{
+	struct fixture *f = *state;
+
+	post_many(f, f->num, 0, true);
+	assert_int_equal(peek(f, VQ_MAX_BATCH), f->num);
+	assert_int_equal(peek(f, (uint16_t)(f->num - 1)), f->num - 1);
+}
+
+static const struct setup split4 = {.format = FE_SPLIT, .num = 4, .start = 65530};
+static const struct setup packed3 = {.format = FE_PACKED, .num = 3, .start = 2, .wrap = true};
+static const struct setup packed1 = {.format = FE_PACKED, .num = 1};
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +245,9 @@ int main(void)
 		BOTH(an_empty_buffer_is_left_to_the_long_way),
 		BOTH(a_buffer_of_the_wrong_direction_is_left_to_the_long_way),
 		T(an_impossible_head_is_left_to_the_long_way, split),
+		T(a_peek_never_says_more_than_the_ring_has, split4),
+		T(a_peek_never_says_more_than_the_ring_has, packed3),
+		T(a_peek_never_says_more_than_the_ring_has, packed1),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,9 +44,15 @@ RW_ALWAYS_INLINE bool vq_packed_resumes(const struct vq *vq, const unsigned mode
 	return (mode & VQ_SLOW) && vq->inflight && vq_inflight_resumes_packed(vq);
 }
 
+/*
+ * Never more than the ring has: the driver may change flags while a batch is read, so that nothing
+ * else keeps a batch from going round a small ring twice.
+ */
 RW_ALWAYS_INLINE uint16_t vq_packed_peek(struct vq *vq, uint16_t want, const unsigned mode)
 {
-	return vq_packed_resumes(vq, mode) || vq_packed_available(vq, vq->next) ? want : 0;
+	if (!vq_packed_resumes(vq, mode) && !vq_packed_available(vq, vq->next))
+		return 0;
+	return RW_MIN(want, vq->num);
 }
 
 /* Prefetch, for writing, the descriptors of the next `n` entries. Four share a cache line. */
