@@ -381,8 +381,10 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 		placed[k++] = f;
 	}
 	*took = k;
-	if (rw_unlikely(k != i))
-		memcpy(frames, placed, k * sizeof(placed[0]));
+	if (rw_unlikely(k != i)) {
+		for (unsigned j = 0; j < k; j++)
+			frames[j] = placed[j];
+	}
 	vq_unfetch(&q->vq, m - k, mode);
 	vq_complete_batch(&q->vq, chains, k, mode, true);
 	q->nfresh = bytes <= k * SHORT ? k : 0;

@@ -30,7 +30,7 @@ static int workers_new(struct sw *sw, const struct sw_config *cfg)
 		memset(w->out_of, 0xff, sizeof(w->out_of));
 		sw->workers[i] = w;
 		/* calloc, as for the plans. */
-		w->rxqs = calloc(SW_MAX_QUEUES, sizeof(*w->rxqs));
+		w->rxqs = calloc(SW_MAX_QUEUES, sizeof(struct port_rxq *));
 		if (!w->rxqs)
 			return -ENOMEM;
 	}

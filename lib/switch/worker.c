@@ -3,8 +3,6 @@
  * The worker: one poll round is, for each queue it owns, borrow a burst, decide where each frame
  * goes, hand each destination its frames at once, give the burst back.
  */
-#include <string.h>
-
 #include <rte_cycles.h>
 
 #include "idle.h"
@@ -421,7 +419,8 @@ static RW_NOINLINE void rxqs_take(struct sw_worker *w, const struct sw_plan *pla
 	w->nrxqs = plan->first_rxq[w->index + 1] - first;
 	w->nactive = w->nrxqs;
 	w->serial = plan->serial;
-	memcpy(w->rxqs, &plan->rxqs[first], w->nrxqs * sizeof(w->rxqs[0]));
+	for (unsigned i = 0; i < w->nrxqs; i++)
+		w->rxqs[i] = plan->rxqs[first + i];
 }
 
 static inline void rxqs_swap(struct sw_worker *w, unsigned a, unsigned b)

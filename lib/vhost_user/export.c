@@ -312,7 +312,7 @@ static int session_fill(struct vu_session *s, const struct vu_export *e)
 /* The session's own copy of the socket; nothing is read from it yet. */
 static int socket_adopt(struct vu_session *s, int fd)
 {
-	int copy, ret = vu_fd_copy(fd, &copy);
+	int copy = -1, ret = vu_fd_copy(fd, &copy);
 
 	if (ret)
 		return ret;
