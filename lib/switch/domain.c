@@ -57,7 +57,7 @@ static uint16_t number_give(struct sw *sw, uint16_t vlan)
 	if (i > all->max)
 		return SW_DOMAIN_NONE;
 	all->hint = i + 1;
-	all->nused++;
+	__atomic_store_n(&all->nused, all->nused + 1, __ATOMIC_RELAXED);
 	all->domain[i] = (struct sw_domain){.used = true, .vlan = vlan, .seen_s = sw_now_s(sw)};
 	__atomic_store_n(&all->of_vlan[vlan], (uint16_t)i, __ATOMIC_RELEASE);
 	return (uint16_t)i;
@@ -108,7 +108,7 @@ unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s)
 		fdb_flush_domain(sw->fdb, i);
 		rw_spin_lock(&all->lock);
 		d->used = false;
-		all->nused--;
+		__atomic_store_n(&all->nused, all->nused - 1, __ATOMIC_RELAXED);
 		all->hint = RW_MIN(all->hint, i);
 		rw_spin_unlock(&all->lock);
 		n++;
@@ -125,7 +125,7 @@ void sw_domains_tick(struct sw *sw)
 			"all %u broadcast domains are in use: frames of further VLANs are dropped "
 			"(no_domain)",
 			all->max);
-	if (all->max - all->nused < all->max / RECLAIM_SHARE)
+	if (all->max - __atomic_load_n(&all->nused, __ATOMIC_RELAXED) < all->max / RECLAIM_SHARE)
 		sw_domain_reclaim(sw, RECLAIM_IDLE_S);
 }
 
