@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Heads: extended, and edited for a receiver. */
+/* Extend a head, and edit it for a receiver. */
 #include <assert.h>
 #include <string.h>
 
@@ -32,8 +32,8 @@ uint32_t frame_pull(struct frame *f, uint32_t want)
 }
 
 /*
- * Both addresses and the tag of the edited frame to `at`; how many bytes of the frame they stand
- * for.
+ * Write both addresses and the tag of the edited frame to `*at`, and advance it. Returns how many
+ * bytes of the original frame they replace.
  */
 static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, uint8_t **at)
 {
@@ -59,7 +59,7 @@ static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, ui
 	return FRAME_TAG_AT + (tagged ? FRAME_TAG_LEN : 0);
 }
 
-/* The offload's places count from the frame's first byte. */
+/* Adjust the offload's offsets, which count from the frame's first byte. */
 static void offload_move(struct frame_offload *o, int by)
 {
 	if (o->flags)

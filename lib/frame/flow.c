@@ -31,7 +31,7 @@ static uint64_t load64(const uint8_t *p)
 	return v;
 }
 
-/* Spread what is symmetric already; the constant is the golden ratio's, as in many hash tables. */
+/* Mix the bits of a symmetric value. The constant is 2^64 divided by the golden ratio. */
 static uint32_t mix(uint64_t v)
 {
 	v ^= v >> 32;
@@ -39,7 +39,7 @@ static uint32_t mix(uint64_t v)
 	return (uint32_t)(v >> 32);
 }
 
-/* Source and destination port, summed; 0 when the protocol has none or they are not in the head. */
+/* Sum of source and destination port. 0: the protocol has none or they are not in the head. */
 static uint32_t ports(const struct frame *f, unsigned off, uint8_t proto)
 {
 	if (proto != PROTO_TCP && proto != PROTO_UDP && proto != PROTO_SCTP)
@@ -56,7 +56,7 @@ static uint32_t hash_ipv4(const struct frame *f, unsigned off)
 	bool fragment = load16(ip + 6) & 0x3fff;
 	uint64_t sum = (uint64_t)load32(ip + 12) + load32(ip + 16);
 
-	/* Later fragments have no ports, so none of the flow's packets may count them. */
+	/* Later fragments have no ports, so no fragment's hash may include them. */
 	return mix(sum + ((uint64_t)ip[9] << 40) +
 		((uint64_t)(fragment ? 0 : ports(f, off + ihl, ip[9])) << 33));
 }

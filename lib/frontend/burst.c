@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Bursts: how a queue starts, what is posted to it, and who is kicked. */
+/* Starting a queue, posting buffers to it, and kicking the device. */
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -22,7 +22,8 @@ static bool config_is_sane(const struct fe_burst_config *c)
 }
 
 /*
- * A split ring's descriptors and available ring, as they stay unless buffers come back out of turn.
+ * Write a split ring's descriptors and available ring. They stay unchanged unless the device
+ * returns buffers out of order.
  */
 static void split_fill(struct fe_burst *b)
 {
@@ -116,9 +117,9 @@ RW_ALWAYS_INLINE uint64_t packed_word(
 }
 
 /*
- * Write the descriptors of positions [pos, end), a lap's, all but the first one's second word: that
- * is the answer. Addresses are written each time: ids may have moved, and a device may write to all
- * of a descriptor.
+ * Write the descriptors of positions [pos, end), which lie in one lap, except the second word of
+ * the first one. Return that word. Addresses are written each time, because ids may have moved and
+ * a device may overwrite a whole descriptor.
  */
 RW_ALWAYS_INLINE uint64_t post_lap(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
@@ -206,11 +207,11 @@ void fe_burst_publish(struct fe_burst *b)
 	b->published = b->posted;
 	if (b->packed)
 		return;
-	/* What was used lately is far enough away: no interrupt for another 65,000 buffers. */
+	/* The last used index is the farthest event: no call for another 65,000 buffers. */
 	if (b->event_idx)
 		__atomic_store_n(
 			&b->avail->ring[b->mask + 1], (uint16_t)(b->next - 1), __ATOMIC_RELAXED);
-	/* Release: buffers before the index; pairs with the device's acquire. */
+	/* Release: write buffers before the index; pairs with the device's acquire. */
 	__atomic_store_n(&b->avail->idx, (uint16_t)b->posted, __ATOMIC_RELEASE);
 }
 
@@ -221,8 +222,9 @@ void fe_burst_kick_slow(struct fe_burst *b)
 
 	b->told = b->published;
 	/*
-	 * Full barrier between publishing and reading what the device wants; it pairs with the
-	 * device's between writing what it wants and its last look at the ring.
+	 * Full barrier between publishing and reading whether the device enabled notifications.
+	 * It pairs with the device's barrier between enabling notifications and reading the ring
+	 * again.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	wanted = b->packed ? wants_kick_packed(b, before) : wants_kick_split(b, before);
@@ -233,7 +235,7 @@ void fe_burst_kick_slow(struct fe_burst *b)
 		eventfd_write(b->kick_fd, 1);
 }
 
-/* From here on `busy` says which buffers the device has, in place of positions. */
+/* Make the queue loose: from now on `busy`, not positions, says which buffers the device has. */
 static void loosen(struct fe_burst *b, uint32_t pos)
 {
 	for (; pos != b->posted; pos++)
@@ -252,7 +254,7 @@ int fe_burst_stray(struct fe_burst *b, uint32_t pos, uint32_t id, uint32_t len, 
 		skip = (id - slot) & b->mask;
 		if (skip >= b->published - pos)
 			return -EPROTO;
-		/* Those that the entry does not name count as written in full (2.7.9, 2.8.9). */
+		/* Buffers that the entry does not name count as written in full (2.7.9, 2.8.9). */
 		for (; skip; skip--, pos++) {
 			if (b->receive)
 				b->lens[pos & b->mask] = b->size;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* What receiving and sending in bursts share. Private to this library. */
+/* Code that receiving and sending in bursts share. Private to this library. */
 #include <errno.h>
 
 #include "fe_burst.h"
 
 /*
- * Take note of the used entry at position `pos`, whatever it names; normally it is the oldest
- * buffer that the device has, for which there are faster ways below. With IN_ORDER it stands for
- * all buffers up to `id`. The position behind them goes to `*behind`. 0 or -EPROTO.
+ * Process the used entry at position `pos`, whichever buffer it names. It usually names the oldest
+ * buffer that the device has; the functions below process that case faster. With IN_ORDER the entry
+ * stands for all buffers up to `id`. `*behind` gets the position after them. Returns 0 or -EPROTO.
  */
 int fe_burst_stray(struct fe_burst *b, uint32_t pos, uint32_t id, uint32_t len, uint32_t *behind);
 
 /* Write buffers [b->posted, end) to the ring. */
 void fe_burst_post(struct fe_burst *b, uint32_t end);
 
-/* Let the device see what was posted. */
+/* Make the posted buffers visible to the device. */
 void fe_burst_publish(struct fe_burst *b);
 
 RW_ALWAYS_INLINE uint8_t *burst_line(const struct fe_burst *b, uint16_t id)
@@ -24,8 +24,8 @@ RW_ALWAYS_INLINE uint8_t *burst_line(const struct fe_burst *b, uint16_t id)
 }
 
 /*
- * Where of the positions [pos, end) the ring's end comes, or `end`: slots up to there follow each
- * other.
+ * The position in [pos, end) at which the slots wrap to 0, or `end`. Slots before it are
+ * contiguous.
  */
 RW_ALWAYS_INLINE uint32_t burst_lap(const struct fe_burst *b, uint32_t pos, uint32_t end)
 {
@@ -33,8 +33,8 @@ RW_ALWAYS_INLINE uint32_t burst_lap(const struct fe_burst *b, uint32_t pos, uint
 }
 
 /*
- * The flags by which a packed descriptor at `pos` is available; used it is with the same bits
- * twice.
+ * The flags that make a packed descriptor at `pos` available. In a used descriptor both bits are
+ * equal.
  */
 RW_ALWAYS_INLINE uint16_t burst_avail_flags(const struct fe_burst *b, uint32_t pos)
 {
@@ -42,12 +42,12 @@ RW_ALWAYS_INLINE uint16_t burst_avail_flags(const struct fe_burst *b, uint32_t p
 }
 
 /*
- * Loops over a burst work on copies of what they need, lap by lap: each of their stores might
- * change anything, for all that the compiler knows, and slots that follow each other need less
- * arithmetic.
+ * Loops over a burst use local copies of the fields that they need, because the compiler must
+ * assume that each store changes the originals. They process one lap at a time, because contiguous
+ * slots need less arithmetic.
  */
 
-/* Fetch the buffers of positions [pos, end). */
+/* Prefetch the buffers of positions [pos, end). */
 RW_ALWAYS_INLINE void burst_fetch(const struct fe_burst *b, uint32_t pos, uint32_t end)
 {
 	const uint8_t *const host = b->host;
@@ -64,16 +64,16 @@ RW_ALWAYS_INLINE void burst_fetch(const struct fe_burst *b, uint32_t pos, uint32
 }
 
 /*
- * Read the device's index and fetch what it says is new: used entries, and the buffers that they
- * will name if the device is in order. Waiting for one of these after the other would cost a burst
- * three times the way to the device's cache.
+ * Read the device's index and prefetch the new used entries, and the buffers that they name if the
+ * device works in order. Without the prefetch a burst would wait for three cache misses in a row,
+ * each served by the device's cache.
  */
 RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b, const bool receive)
 {
 	uint32_t pos = b->seen, end;
 	uint16_t fresh;
 
-	/* Acquire: the entries and buffers after the index; pairs with the device's release. */
+	/* Acquire: read entries and buffers after the index; pairs with the device's release. */
 	fresh = (uint16_t)(__atomic_load_n(&b->used->idx, __ATOMIC_ACQUIRE) - (uint16_t)pos);
 	if (rw_unlikely(fresh > b->published - pos))
 		return -EPROTO;
@@ -87,7 +87,7 @@ RW_ALWAYS_INLINE int burst_refresh(struct fe_burst *b, const bool receive)
 	return 0;
 }
 
-/* Whether a used entry names the buffer whose turn it is, and a length that it can have. */
+/* Whether a used entry names the buffer that is next in order, with a valid length. */
 RW_ALWAYS_INLINE bool burst_is_in_turn(
 	const struct fe_burst *b, uint32_t slot, uint32_t id, uint32_t len, const bool receive)
 {
@@ -95,8 +95,8 @@ RW_ALWAYS_INLINE bool burst_is_in_turn(
 }
 
 /*
- * Take note of the used entries [pos, end) up to the first that does not name the buffer whose turn
- * it is, or says nonsense: where that is.
+ * Process the used entries [pos, end) up to the first that is invalid or does not name the buffer
+ * that is next in order. Returns the position of that entry, or `end`.
  */
 RW_ALWAYS_INLINE uint32_t burst_in_turn_split(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
@@ -135,7 +135,7 @@ RW_ALWAYS_INLINE int burst_look_split(struct fe_burst *b, uint32_t want, const b
 		e = &b->used->ring[pos & b->mask];
 		err = fe_burst_stray(
 			b, pos, __atomic_load_n(&e->id, __ATOMIC_RELAXED), e->len, &pos);
-		/* IN_ORDER: an entry stands for more than was asked for, but not than there is. */
+		/* IN_ORDER: an entry may stand for more buffers than `want`, but not than used. */
 		if (rw_unlikely((int32_t)(end - pos) < 0)) {
 			if ((int32_t)(b->ready - pos) < 0)
 				return -EPROTO;
@@ -152,7 +152,7 @@ RW_ALWAYS_INLINE uint16_t burst_used_flags(const struct fe_burst *b, uint32_t po
 	return pos & (b->mask + 1) ? 0 : FE_PACKED_AVAIL | FE_PACKED_USED;
 }
 
-/* Whether the device has used the descriptor: what it wrote before may be read then. */
+/* Whether the device has used the descriptor. If so, what it wrote before can be read. */
 RW_ALWAYS_INLINE bool burst_is_used(const struct vring_packed_desc *d, uint16_t used_flags)
 {
 	/* Acquire: the rest and the buffer after the flags; pairs with the device's release. */
@@ -161,7 +161,7 @@ RW_ALWAYS_INLINE bool burst_is_used(const struct vring_packed_desc *d, uint16_t 
 	return (flags & (FE_PACKED_AVAIL | FE_PACKED_USED)) == used_flags;
 }
 
-/* The same for used descriptors of a lap; it ends, too, where one is not used yet. */
+/* As burst_in_turn_split, for descriptors of one lap. Also stops at an unused one. */
 RW_ALWAYS_INLINE uint32_t burst_in_turn_packed(
 	const struct fe_burst *b, uint32_t pos, uint32_t end, const bool receive)
 {
@@ -179,7 +179,7 @@ RW_ALWAYS_INLINE uint32_t burst_in_turn_packed(
 			break;
 		if (!receive)
 			continue;
-		/* It will be written to when its buffers are posted again. */
+		/* fe_burst_post writes this line when the buffers are posted again. */
 		if (slot % 4 == 0)
 			rw_prefetch_write(d);
 		c.lens[slot] = len;
@@ -194,7 +194,7 @@ RW_ALWAYS_INLINE int burst_look_packed(struct fe_burst *b, uint32_t want, const 
 	uint32_t end = pos + RW_MIN(b->published - pos, want - (pos - b->next));
 	int err = 0;
 
-	/* IN_ORDER: a descriptor may stand for more than was asked for. */
+	/* IN_ORDER: a descriptor may stand for more buffers than `want`. */
 	while (!err && (int32_t)(end - pos) > 0) {
 		uint32_t lap = burst_lap(b, pos, end);
 		const struct vring_packed_desc *d;
@@ -214,8 +214,8 @@ RW_ALWAYS_INLINE int burst_look_packed(struct fe_burst *b, uint32_t want, const 
 }
 
 /*
- * Look at used buffers until `want` behind b->next are known, or there are no more: 0 or -EPROTO.
- * `receive`, a constant, is b->receive.
+ * Read used entries until `want` used buffers from b->next on are known, or there are no more.
+ * Returns 0 or -EPROTO. `receive` is b->receive, passed as a compile-time constant.
  */
 RW_ALWAYS_INLINE int burst_look(struct fe_burst *b, uint32_t want, const bool receive)
 {

@@ -2,19 +2,19 @@
 /* Receiving and sending in bursts. */
 #include "burst_priv.h"
 
-/* Bytes of the buffer at `pos` that are header of the frame that begins there. */
+/* The first byte that the device writes in the buffer at `pos`. */
 static const uint8_t *buf_data(const struct fe_burst *b, uint32_t pos)
 {
 	return burst_line(b, b->ids[pos & b->mask]) + FE_BURST_FRAME_AT - b->hdr_len;
 }
 
-/* How many buffers the frame has whose first buffer's first line that is. */
+/* The number of the frame's buffers. The argument is the first line of its first buffer. */
 RW_ALWAYS_INLINE uint16_t nbufs_of(const uint8_t *line)
 {
 	return __atomic_load_n((const uint16_t *)(line + 10), __ATOMIC_RELAXED);
 }
 
-/* A frame in several buffers: -EAGAIN when the last ones are not used yet. */
+/* Get a frame in several buffers. -EAGAIN: the last ones are not used yet. */
 static RW_NOINLINE int frame_join(struct fe_burst *b, struct fe_burst_frame *f, uint16_t nbufs)
 {
 	uint64_t len = 0;
@@ -45,7 +45,7 @@ int fe_burst_peek(struct fe_burst *b)
 }
 
 /*
- * Frames from b->next on that lie in one buffer each, up to the first that does not: their number.
+ * Get frames from b->next on, up to the first that has more than one buffer. Returns their number.
  */
 RW_ALWAYS_INLINE unsigned frames_whole(
 	struct fe_burst *b, struct fe_burst_frame *frames, unsigned max, const bool mergeable)
@@ -70,7 +70,7 @@ RW_ALWAYS_INLINE unsigned frames_whole(
 	return pos - c.next;
 }
 
-/* The frame at b->next, whatever it is: 0, -EAGAIN, -EPROTO. */
+/* Get the frame at b->next, with one buffer or several. Returns 0, -EAGAIN or -EPROTO. */
 static RW_NOINLINE int frame_any(struct fe_burst *b, struct fe_burst_frame *f)
 {
 	uint32_t slot = b->next & b->mask;
@@ -98,7 +98,7 @@ int fe_burst_recv(struct fe_burst *b, struct fe_burst_frame *frames, unsigned ma
 	int err, odd;
 
 	/*
-	 * More than one burst: the lines of the next are on their way while this one is looked at.
+	 * Read entries of two bursts, so that this burst overlaps the prefetch of the next one.
 	 */
 	err = b->seen == b->next ? burst_look(b, 2 * FE_BURST_MAX, true) : 0;
 	for (;;) {
@@ -113,7 +113,7 @@ int fe_burst_recv(struct fe_burst *b, struct fe_burst_frame *frames, unsigned ma
 			return odd;
 		n++;
 	}
-	/* What was good before the nonsense is not worth having. */
+	/* On an invalid entry, the valid frames before it are lost, too. */
 	return err ? err : (int)n;
 }
 
@@ -134,7 +134,7 @@ void fe_burst_release(struct fe_burst *b)
 	uint32_t num = b->mask + 1;
 	uint32_t end = b->next + num;
 
-	/* Not for a few: each publishing takes the index's line from the device. */
+	/* Do not publish few buffers: each publishing takes the index's line from the device. */
 	if (end - b->posted < RW_MIN(FE_BURST_MAX / 2, (num + 3) / 4))
 		return;
 	fe_burst_post(b, end);

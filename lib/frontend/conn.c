@@ -43,7 +43,7 @@ int fe_conn_open(struct fe_conn *c, const char *path)
 	return 0;
 }
 
-/* Wait for `events` on `fd`; a closed peer counts as every event. 0 or -errno. */
+/* Wait for `events` on `fd`; a closed peer counts as every event. Returns 0 or -errno. */
 static int wait_for(int fd, short events, int timeout_ms)
 {
 	struct pollfd p = {.fd = fd, .events = events};
@@ -57,7 +57,7 @@ static int wait_for(int fd, short events, int timeout_ms)
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
-/* A peer that closes with our bytes unread resets the connection: that is closed, too. */
+/* A peer that closes with our bytes unread causes a reset. It counts as closed, too. */
 static int closed_error(void)
 {
 	return errno == EPIPE ? -ECONNRESET : -errno;
@@ -197,7 +197,7 @@ int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg)
 	return 0;
 }
 
-/* The answer to `msg`, which was sent. */
+/* Receive the answer to `msg`, which was sent. */
 static int answer(struct fe_conn *c, const struct fe_msg *msg, struct fe_msg *reply)
 {
 	struct fe_msg in;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A session: its memory, its negotiation, and how its rings start. */
+/* A session's memory and negotiation, and the start of its rings. */
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -10,13 +10,13 @@
 
 #include "fe_session.h"
 
-/* Guest-physical and user address of the memory: unlike each other, and unlike our pointers. */
+/* Guest-physical and user address of the memory. Both differ from our pointers. */
 #define MEM_GPA 0x40000000ull
 #define MEM_UVA 0x7e1200000000ull
 
 /*
- * Bytes between two buffers. Sizes are powers of two, so buffers without a gap would share few of a
- * cache's sets; three lines make the distance odd.
+ * Gap between two buffers, in bytes. Buffer sizes are powers of two, so buffers without a gap would
+ * use few of a cache's sets. A gap of three lines makes the distance an odd number of lines.
  */
 #define BUF_GAP (3 * RW_CACHE_LINE)
 
@@ -32,7 +32,7 @@ struct fe_session_ring {
 	int call_fd;
 };
 
-/* The next `bytes` of memory, which begin with a cache line. */
+/* Allocate the next `bytes` of the memory, aligned to a cache line. */
 static uint64_t lay_out(struct fe_session *s, uint64_t bytes)
 {
 	uint64_t at = s->used;
@@ -55,7 +55,7 @@ static void rings_lay_out(struct fe_session *s)
 		fe_ring_layout(FE_SPLIT, r->num, &layout);
 		r->ring_at = lay_out(s, layout.bytes);
 	}
-	/* All receive buffers, then all transmit buffers. */
+	/* First all receive buffers, then all transmit buffers. */
 	for (i = 0; i < 2 * s->nqueues; i++) {
 		uint32_t tx = i >= s->nqueues;
 
@@ -233,7 +233,7 @@ static int queue_init(struct fe_session *s, uint32_t i, struct fe_layout *layout
 	return fe_burst_init(&s->queues[i], &c);
 }
 
-/* Tell the back-end about ring `i`, and kick: the back-end starts it. */
+/* Set up ring `i` at the back-end and kick it, so that the back-end starts it. */
 static int ring_start(struct fe_session *s, uint32_t i, const struct fe_layout *layout)
 {
 	const struct fe_session_ring *r = &s->rings[i];

@@ -5,11 +5,11 @@
 #include "port_fifo.h"
 
 /*
- * A frame in the circle, or the gap at its end where the next frame did not fit. Sizes are
- * multiples of the alignment, so there is always room for a gap's header.
+ * A frame in the ring buffer, or the gap at the buffer's end where the next frame did not fit.
+ * Sizes are multiples of the alignment, so there is always room for a gap's header.
  */
 struct record {
-	struct rw_seg seg; /* what of `data` is behind the head: for the consumer */
+	struct rw_seg seg; /* the part of `data` after the head; set by the consumer */
 	uint32_t bytes;    /* of the whole record */
 	uint32_t len;      /* as in struct frame, like the next ones */
 	uint16_t head_len;
@@ -20,8 +20,8 @@ struct record {
 } RW_CACHE_ALIGNED;
 
 struct port_fifo {
-	uint32_t head RW_CACHE_ALIGNED; /* free-running, bytes; the producer's */
-	uint32_t tail RW_CACHE_ALIGNED; /* the consumer's */
+	uint32_t head RW_CACHE_ALIGNED; /* free-running, bytes; written by the producer */
+	uint32_t tail RW_CACHE_ALIGNED; /* the same, written by the consumer */
 	uint8_t *mem;
 };
 
@@ -31,7 +31,7 @@ struct port_fifo *port_fifo_new(void)
 
 	if (!fifo)
 		return NULL;
-	/* One record more, so that a gap's header fits behind the last byte, too. */
+	/* One more record, so that a gap's header fits after the last byte. */
 	fifo->mem = rw_zalloc(PORT_FIFO_BYTES + sizeof(struct record));
 	if (!fifo->mem) {
 		rw_free(fifo);
@@ -68,7 +68,7 @@ static void record_fill(struct record *r, const struct frame *f)
 	}
 }
 
-/* Lend a record's frame. */
+/* Make `f` the frame of a record. */
 static void record_lend(struct record *r, struct frame *f)
 {
 	uint32_t rest = r->len - r->head_len;
@@ -88,7 +88,7 @@ bool port_fifo_push(struct port_fifo *fifo, const struct frame *f)
 	uint32_t need = (uint32_t)rw_align_up(sizeof(struct record) + f->len, RW_CACHE_LINE);
 	uint32_t left = PORT_FIFO_BYTES - fifo->head % PORT_FIFO_BYTES;
 	uint32_t gap = left < need ? left : 0;
-	/* Pairs with the release in port_fifo_pop: what we overwrite has been read. */
+	/* Pairs with the release in port_fifo_pop: the consumer has read what we overwrite. */
 	uint32_t used = fifo->head - __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
 	struct record *r;
 
@@ -143,7 +143,7 @@ void port_fifo_pop(struct port_fifo *fifo, unsigned n)
 
 bool port_fifo_is_empty(const struct port_fifo *fifo)
 {
-	/* The tail first: it never overtakes a head that is read later. */
+	/* Read the tail first: it is never beyond a head that is read later. */
 	uint32_t tail = __atomic_load_n(&fifo->tail, __ATOMIC_ACQUIRE);
 
 	return tail == __atomic_load_n(&fifo->head, __ATOMIC_ACQUIRE);

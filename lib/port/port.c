@@ -34,7 +34,8 @@ void port_fini(struct port *port)
 }
 
 /*
- * The counters that `slot` keeps, and flow steering if this is not the first pair; NULL: no memory.
+ * Return the counters in `slot`, allocated if needed. Allocate flow steering too if this is not the
+ * first pair. NULL: no memory.
  */
 static struct port_counters *counters_get(
 	struct port *port, struct port_counters **slot, uint16_t index)

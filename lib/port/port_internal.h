@@ -2,5 +2,5 @@
 #pragma once
 #include "port.h"
 
-/* An empty flow memory; rw_free it. NULL: no memory. */
+/* Allocate an empty flow table. The caller frees it with rw_free. NULL: no memory. */
 struct port_steer *port_steer_new(void);

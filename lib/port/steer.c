@@ -2,8 +2,8 @@
 #include "port_internal.h"
 
 /*
- * A set of 4 entries for each of 1024 hash values: 4096 flows in 16 KiB, one cache line for four
- * sets. An entry is a tag (the hash bits that do not choose the set) and a pair; 0 is empty.
+ * A set of 4 entries for each of 1024 hash values: 4096 flows in 16 KiB. Four sets share a cache
+ * line. An entry is a tag (the hash bits that do not select the set) and a pair; 0 is empty.
  */
 #define SETS      1024
 #define WAYS      4
@@ -12,7 +12,7 @@
 
 struct port_steer {
 	uint32_t entry[SETS][WAYS];
-	uint32_t victim; /* replaced next, over all sets; a race only picks another one */
+	uint32_t victim; /* entry to replace next, for all sets; a race only selects another one */
 };
 
 struct port_steer *port_steer_new(void)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Transmit queues with a backlog: frames that the receiver cannot take yet, copied, in their order.
+ * Tx queues with a backlog: copies of frames that the receiver cannot take yet, in their order.
  */
 #include "port.h"
 #include "port_fifo.h"
 
-/* One burst, counted. How many frames are dealt with: taken, or dropped and counted. */
+/*
+ * Send one burst and count it. Returns how many frames were delivered or dropped. Adds those that
+ * were delivered to `*took`.
+ */
 static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsigned *took)
 {
 	struct port_tally tally = {0};
@@ -17,7 +20,7 @@ static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsi
 	return n - q->deferred;
 }
 
-/* Send what waits. False: some of it still does. */
+/* Send the backlog. False: it is not empty afterwards. */
 static bool backlog_send(struct port_txq *q, unsigned *took)
 {
 	struct frame held[FRAME_BURST], *frames[FRAME_BURST];

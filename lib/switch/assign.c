@@ -20,7 +20,7 @@ bool assign_has_near(const struct assign_worker *workers, unsigned n, int node)
 	return false;
 }
 
-/* Whether `a` is a better worker for a queue than `b`, which came first. */
+/* Whether `a` is better than `b` for a queue whose memory is on `node`. */
 static bool is_better(const struct assign_worker *a, const struct assign_worker *b, int node)
 {
 	uint32_t load_a = a->load + (assign_is_near(a->node, node) ? 0 : ASSIGN_AWAY);
@@ -42,7 +42,7 @@ unsigned assign_new(const struct assign_worker *workers, unsigned n, int node)
 	return best;
 }
 
-/* The load that a queue would be at another worker. */
+/* The load that a queue would have at another worker. */
 static uint32_t load_at(
 	const struct assign_worker *workers, const struct assign_queue *q, unsigned worker)
 {
@@ -62,10 +62,10 @@ static void move(struct assign_worker *workers, struct assign_queue *q, unsigned
 	workers[worker].load += load;
 	q->load = load;
 	q->worker = (uint8_t)worker;
-	q->fixed = true; /* once is enough */
+	q->fixed = true; /* a queue moves at most once */
 }
 
-/* A balance in the making. */
+/* The arguments of assign_balance. */
 struct plan {
 	struct assign_worker *workers;
 	unsigned nworkers;
@@ -73,7 +73,7 @@ struct plan {
 	unsigned nqueues;
 };
 
-/* Whether a queue may go from its worker to another for that one's relief. */
+/* Whether a queue may move to worker `to` to reduce the load of its worker. */
 static bool may_go(const struct plan *p, const struct assign_queue *q, unsigned to)
 {
 	const struct assign_worker *here = &p->workers[q->worker], *there = &p->workers[to];
@@ -84,13 +84,13 @@ static bool may_go(const struct plan *p, const struct assign_queue *q, unsigned 
 		here->load > there->load + ASSIGN_AWAY;
 }
 
-/* A move that was made, and how things were before. */
+/* A move, and the queue before it. */
 struct step {
 	struct assign_queue *q;
 	struct assign_queue before;
 };
 
-/* Make the move off `busy` that helps most. False: none does. */
+/* Make the move off worker `busy` that helps most. False: no move helps. */
 static bool step_make(const struct plan *p, unsigned busy, struct step *step)
 {
 	uint32_t now = p->workers[busy].load, best_gain = ASSIGN_LEAST_GAIN - 1;
@@ -128,8 +128,8 @@ static void step_undo(const struct plan *p, const struct step *step)
 }
 
 /*
- * Move queues off `busy` if all that can usefully go would make enough of a difference together;
- * but no more than `max_moves` of them. How many.
+ * Move at most `max_moves` queues off worker `busy`, if all useful moves together reduce the load
+ * enough. Returns how many queues moved.
  */
 static unsigned relieve(const struct plan *p, unsigned busy, unsigned max_moves)
 {
@@ -150,7 +150,7 @@ static unsigned relieve(const struct plan *p, unsigned busy, unsigned max_moves)
 	return keep;
 }
 
-/* Relieve the busiest worker that can be. How many queues moved. */
+/* Relieve the busiest worker that can be relieved. Returns how many queues moved. */
 static unsigned relieve_any(const struct plan *p, unsigned max_moves)
 {
 	bool tried[UINT8_MAX + 1] = {false};
@@ -172,7 +172,7 @@ static unsigned relieve_any(const struct plan *p, unsigned max_moves)
 	return 0;
 }
 
-/* Bring a queue to a worker where its memory is. 1: there is one. */
+/* Move one queue to a worker near to its memory. Returns how many moved: 1 or 0. */
 static unsigned bring_home(const struct plan *p)
 {
 	for (unsigned i = 0; i < p->nqueues; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which worker polls which queue: loads measured, queues assigned and moved. */
+/* Measure the loads of rx queues, assign the queues to workers, and move them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "rw_numa.h"
 #include "sw_balance.h"
 
-/* Call `fn` for each receive queue that runs. */
+/* Call `fn` for each running rx queue. */
 static void queues_each(const struct sw *sw,
 	void (*fn)(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg),
 	void *arg)
@@ -37,7 +37,7 @@ static void read_counters(
 	*bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED);
 }
 
-/* How much each queue did since it was looked at last; the sum for each worker. */
+/* Compute the weight of a queue since the last measurement, and add it to its worker's sum. */
 static void weigh(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
 {
 	struct sw_rxq_state *st = &state->rxq_states[queue];
@@ -51,11 +51,11 @@ static void weigh(const struct sw *sw, struct sw_port_state *state, uint16_t que
 	sums[state->rx_worker[queue]] += st->weight;
 }
 
-/* What a measurement is made of. */
+/* The inputs of a measurement. */
 struct span {
 	uint64_t cycles;
-	uint64_t busy[SW_MAX_WORKERS]; /* of these */
-	uint64_t sums[SW_MAX_WORKERS];
+	uint64_t busy[SW_MAX_WORKERS]; /* busy cycles of each worker */
+	uint64_t sums[SW_MAX_WORKERS]; /* weights of each worker's queues */
 };
 
 static void rate(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
@@ -103,11 +103,11 @@ void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsi
 		q->ops->set_node(q, sw->workers[worker]->node);
 }
 
-/* Sums over the queues that run. */
+/* Sums over the running queues. */
 struct loads {
 	struct assign_worker workers[SW_MAX_WORKERS];
-	uint32_t sum;      /* over the measured ones, */
-	unsigned measured; /* of which there are so many */
+	uint32_t sum;      /* loads of the measured queues */
+	unsigned measured; /* number of measured queues */
 };
 
 static void add_up(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
@@ -160,7 +160,7 @@ void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 	queues_each(sw, add_up, &loads);
 	node = q->ops->node ? q->ops->node(q) : RW_NUMA_UNKNOWN;
 	worker = assign_new(loads.workers, sw->nworkers, node);
-	/* Until it is measured it is like the others: many that start at once shall spread. */
+	/* Assume the mean load until it is measured, so that queues started at once spread. */
 	*st = (struct sw_rxq_state){
 		.node = (int16_t)node,
 		.load = loads.measured ? loads.sum / loads.measured : 0,
@@ -170,7 +170,7 @@ void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t queue)
 	sw_rxq_own(sw, state, queue, worker);
 }
 
-/* A queue that changes hands. */
+/* A queue that moves to `worker`. */
 struct move {
 	struct sw_port_state *state;
 	uint16_t queue;
@@ -212,12 +212,12 @@ int sw_queue_move(struct sw *sw, struct port *port, uint16_t queue, unsigned wor
 
 /* ---- balance ---- */
 
-/* The queues as assign_balance wants them. */
+/* The running queues, in the form that assign_balance needs. */
 struct census {
 	bool all;
 	unsigned n;
-	struct assign_queue *queues; /* NULL: only count */
-	struct move *moves;          /* what each is */
+	struct assign_queue *queues; /* NULL: only count the queues */
+	struct move *moves;          /* identifies each of `queues`; `worker` is the current one */
 };
 
 static void enlist(const struct sw *sw, struct sw_port_state *state, uint16_t queue, void *arg)
@@ -238,7 +238,7 @@ static void enlist(const struct sw *sw, struct sw_port_state *state, uint16_t qu
 	c->n++;
 }
 
-/* Move the queues whose worker has become another one. How many. */
+/* Move the queues to which assign_balance assigned another worker. Returns how many. */
 static unsigned census_apply(struct sw *sw, const struct census *c)
 {
 	struct move moves[SW_BALANCE_MOVES];

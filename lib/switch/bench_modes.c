@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Forwarding without switching, for measuring guests: a poll round of its own for each mode. Frames
- * pass the same checks when they are taken and the same copy when they are given; only the decision
- * where they go is another one, and it was made when the plan was.
+ * Forwarding without switching, for measuring guests. Each mode has its own poll round. Frames are
+ * checked on receive and copied on send as in the switch. Only the choice of the destination
+ * differs: the plan contains it.
  */
 #include <string.h>
 
@@ -17,7 +17,7 @@ static void put_be(uint8_t *to, uint64_t v, unsigned bytes)
 	}
 }
 
-/* Both addresses of a frame that leaves by port `id`. */
+/* Write both addresses of a frame that is sent to port `id`. */
 static void address(struct frame *f, uint16_t id)
 {
 	put_be(f->head, (uint64_t)SW_MAC_TO << 16 | id, 6);
@@ -51,7 +51,7 @@ static struct port_tally count_received(
 	return tally;
 }
 
-/* A burst to the partner, every head edited by `edit`, a constant. */
+/* Send a burst to the partner, after `edit`, a constant, has changed each head. */
 RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
 	const struct port_rxq *from, const struct port_tally *tally,
 	void (*const edit)(struct frame *f, uint16_t id))
@@ -114,8 +114,8 @@ static unsigned rxonly_round(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Take nothing. Queues are polled all the same: one that the front-end disabled is drained on that
- * occasion.
+ * Fetch no frame. Queues are polled anyway, because the poll drains a queue that the front-end has
+ * disabled.
  */
 static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
 {
@@ -124,7 +124,7 @@ static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
 	return 0;
 }
 
-/* A burst of new frames for one queue. How many it took: a full ring refuses the rest. */
+/* Send a burst of new frames to one queue. Returns how many fit into the ring. */
 static unsigned make(struct sw_worker *w, const struct sw_target *t, struct port_txq *q)
 {
 	struct frame **frames = w->outs[0].frames;
@@ -143,7 +143,7 @@ static unsigned make(struct sw_worker *w, const struct sw_target *t, struct port
 	return sw_txq_send(q, frames, FRAME_BURST, NULL);
 }
 
-/* Every queue of every port that is up belongs to one of the workers. */
+/* Each tx queue of a port that is up is filled by one worker: they are dealt out in turn. */
 static unsigned txonly_round(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned turn = 0, total = 0;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Broadcast domains: numbers, memberships, and their part of a plan. */
+/* Broadcast domains: numbers, memberships, and what a plan contains of them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan.h"
 
-/* Numbers are taken back when fewer than one in so many is free, of VLANs silent for so long. */
+/*
+ * If fewer than 1/RECLAIM_SHARE of the numbers are free, free those of VLANs that were silent for
+ * RECLAIM_IDLE_S seconds.
+ */
 #define RECLAIM_SHARE  4
 #define RECLAIM_IDLE_S 600
 
@@ -37,7 +40,7 @@ void sw_domains_end(struct sw *sw)
 
 uint16_t sw_domain_find(const struct sw *sw, uint16_t vlan)
 {
-	/* Pairs with the release in number_give: the domain's own members are complete. */
+	/* Pairs with the release in number_give: the struct sw_domain is complete. */
 	return __atomic_load_n(&sw->domains->of_vlan[vlan], __ATOMIC_ACQUIRE);
 }
 
@@ -46,7 +49,7 @@ uint16_t sw_domain_vlan(const struct sw *sw, uint16_t domain)
 	return sw->domains->domain[domain].vlan;
 }
 
-/* Under the lock. */
+/* The caller holds the lock. */
 static uint16_t number_give(struct sw *sw, uint16_t vlan)
 {
 	struct sw_domains *all = sw->domains;
@@ -94,7 +97,7 @@ unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s)
 	uint32_t now = sw_now_s(sw);
 	unsigned n = 0;
 
-	/* VLAN 0 is everybody's. */
+	/* VLAN 0 keeps its number: every transparent port uses it. */
 	for (uint16_t vlan = 1; vlan < SW_VLANS; vlan++) {
 		uint16_t i = sw_domain_find(sw, vlan);
 		struct sw_domain *d = &all->domain[i];
@@ -102,7 +105,7 @@ unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s)
 		if (!i || d->member || d->kept ||
 			now - __atomic_load_n(&d->seen_s, __ATOMIC_RELAXED) < idle_s)
 			continue;
-		/* First no frame is of the domain any more, then nothing speaks of it. */
+		/* First make sure that no frame gets the domain, then delete its FDB entries. */
 		__atomic_store_n(&all->of_vlan[vlan], SW_DOMAIN_NONE, __ATOMIC_RELAXED);
 		sw_quiesce(sw);
 		fdb_flush_domain(sw->fdb, i);

@@ -12,31 +12,31 @@
 #include "rw_sys.h"
 
 /*
- * A worker sleeps when it has found no frame for so long. A sleep delays the next frame by some 20
- * us (test_idle_storm, RINGWAY_TEST_LATENCY), which is also about what it costs the worker and the
- * guest: waiting five times that keeps what all sleeps cost below a fifth of the time, whatever the
+ * A worker sleeps when it has found no frame for this time. A sleep delays the next frame by about
+ * 20 us (test_idle_storm, RINGWAY_TEST_LATENCY) and costs the worker and the guest about as much
+ * CPU time. The wait is five times that, so sleeps cost less than a fifth of the time, whatever the
  * guests do.
  */
 #define IDLE_US 100
 
-/* Kicks that are taken off a set at a time. More end the next sleep early, that is all. */
+/* Events read from a set at a time. If there are more, the next sleep ends early. */
 #define MAX_EVENTS 64
 
-/* What a worker sleeps in. */
+/* The state of a worker's sleep. */
 struct sleeper {
-	int set;         /* epoll: what wakes it */
-	int wake_fd;     /* eventfd: control's part of that */
-	uint32_t turn;   /* atomic; odd: it may not see what is published from now on */
-	uint32_t sleeps; /* atomic; that have ended */
+	int set;         /* epoll: the eventfds that wake the worker */
+	int wake_fd;     /* eventfd that control writes */
+	uint32_t turn;   /* atomic; odd: the worker may sleep, so control must wake it */
+	uint32_t sleeps; /* atomic; sleeps that have ended */
 	/*
-	 * Atomic, one word, so that control reads both parts of it at once: TSC cycles asleep,
-	 * times two; while it sleeps, less the TSC at which it fell asleep, and odd.
+	 * Atomic. One word, so that control reads both parts at once. Awake: 2 * TSC cycles asleep.
+	 * Asleep: that, minus 2 * the TSC at which the sleep began, with bit 0 set.
 	 */
 	uint64_t clock;
-	uint32_t called; /* control only: the turn in which it was woken last */
+	uint32_t called; /* control only: the turn in which control woke it last */
 } RW_CACHE_ALIGNED;
 
-/* A queue in a set. */
+/* An rx queue whose kick eventfd may be in a set. */
 struct watch {
 	int fd; /* valid while watched */
 	uint8_t worker;
@@ -46,26 +46,26 @@ struct watch {
 
 struct sw_idle {
 	struct sleeper sleepers[SW_MAX_WORKERS];
-	uint32_t plans; /* counts them */
-	/* For each port's each pair. Large and sparse, as the plans are. */
+	uint32_t plans; /* number of the latest plan */
+	/* One for each queue pair of each port. Large and sparse, like the plans. */
 	struct watch *watches;
 };
 
 /* ---- the worker's side ---- */
 
 /*
- * Take what came while the worker was awake off the set: what it was for will be looked at from
- * here on.
+ * Discard the events that came while the worker was awake. The worker checks all their causes after
+ * this.
  */
 static void drain(const struct sleeper *s)
 {
 	struct epoll_event events[MAX_EVENTS];
 
-	/* Once: a front-end may write faster than we take off. */
+	/* Only once: a front-end may write faster than we read. */
 	epoll_wait(s->set, events, MAX_EVENTS, 0);
 }
 
-/* Whether control has nothing for the worker that it must not sleep over. */
+/* Whether control has no work for the worker, so that it may sleep. */
 static bool is_free(const struct sw_worker *w, const struct sw_plan *plan)
 {
 	const struct sw *sw = w->sw;
@@ -76,7 +76,7 @@ static bool is_free(const struct sw_worker *w, const struct sw_plan *plan)
 		__atomic_load_n(&sw->injection->head, __ATOMIC_RELAXED) == sw->injection->tail;
 }
 
-/* Enable notifications. False: a queue has something to do. */
+/* Enable notifications on all rx queues. False: a queue has work. */
 static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
 {
 	for (unsigned i = plan->first_txq[w->index]; i < plan->first_txq[w->index + 1]; i++) {
@@ -86,7 +86,7 @@ static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
 	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
 		struct port_rxq *q = plan->rxqs[i];
 
-		/* Without the operation, control has seen to it that this worker never sleeps. */
+		/* If `arm` is NULL, the plan has `sleepless` set and this is not reached. */
 		if (!q->ops->arm(q, plan->takes))
 			return false;
 	}
@@ -96,7 +96,8 @@ static bool arm(const struct sw_worker *w, const struct sw_plan *plan)
 static void disarm(const struct sw_worker *w)
 {
 	/*
-	 * Pairs with the release in sw_commit. Not the plan it fell asleep with: that may be gone.
+	 * Pairs with the release in sw_commit. The plan from before the sleep must not be used: it
+	 * may have been replaced.
 	 */
 	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
 
@@ -106,7 +107,7 @@ static void disarm(const struct sw_worker *w)
 	}
 }
 
-/* Until something comes. */
+/* Sleep until an eventfd in the set is written. Offline for rte_rcu_qsbr meanwhile. */
 static void sleep_until_woken(const struct sw_worker *w, const struct sleeper *s)
 {
 	struct epoll_event events[MAX_EVENTS];
@@ -135,7 +136,7 @@ uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since)
 		sleep_until_woken(w, s);
 		slept = true;
 	}
-	/* Pairs with the acquire in sw_idle_wake_and_wait: it is online. */
+	/* Pairs with the acquire in sw_idle_wake_and_wait: the worker is online. */
 	__atomic_store_n(&s->turn, s->turn + 1, __ATOMIC_RELEASE);
 	disarm(w);
 	now = rte_rdtsc();
@@ -218,7 +219,7 @@ static void watch_end(const struct sw *sw, struct watch *x)
 	x->watched = false;
 }
 
-/* Have worker `index` woken when there is something in a queue. False: nothing would wake it. */
+/* Let a kick of queue `q` wake worker `index`. False: nothing would wake it. */
 static bool watch_begin(struct sw *sw, unsigned index, struct port_rxq *q)
 {
 	int fd = q->ops->kick ? q->ops->kick(q) : PORT_KICK_NONE;
@@ -264,22 +265,23 @@ void sw_idle_unwatch(struct sw *sw, const struct sw_plan *old)
 			continue;
 		watch_end(sw, x);
 		/*
-		 * Whoever runs the ring next may be another program, which expects a ring at rest.
+		 * Another program may process the ring next. It expects notifications to be
+		 * disabled, as in a stopped ring.
 		 */
 		if (q->ops->disarm)
 			q->ops->disarm(q);
 	}
 }
 
-/* Wake it if it sleeps. Its turn, as it was. */
+/* Wake the worker if it sleeps. Returns its turn before that. */
 static uint32_t wake(struct sleeper *s)
 {
 	uint32_t turn;
 	int ret;
 
 	/*
-	 * Pairs with the fence in sw_idle_sleep: it sees what was published, or we see that it
-	 * sleeps.
+	 * Pairs with the fence in sw_idle_sleep: the worker sees what was published, or we see that
+	 * it sleeps.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	turn = __atomic_load_n(&s->turn, __ATOMIC_ACQUIRE);
@@ -334,6 +336,6 @@ void sw_idle_read(const struct sw *sw, unsigned index, struct sw_worker_stats *o
 	if (!(clock & 1))
 		return;
 	out->asleep_cycles = (clock - 1 + 2 * rte_rdtsc()) / 2;
-	/* One that was woken does not count as asleep, though it may have to wait for its CPU. */
+	/* A worker that control has woken counts as awake, even if it waits for its CPU. */
 	out->asleep = turn & 1 && s->called != turn;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Out-lists: frames of a burst on their way to transmit queues. A list is for one queue and one
- * edit, and takes any number of frames: it is sent when it is full, and all are when the burst
- * ends. Copies of a frame for one queue are frames like others.
+ * Out-lists: frames of a burst that wait to be sent to tx queues. A list is for one queue and one
+ * edit, and takes any number of frames: a full list is sent, and all lists are sent when the burst
+ * ends. Several copies of a frame for one queue count as separate frames.
  *
  * Thread: worker.
  */
 #include "plan.h"
 
-/* Send a list whose receiver sees something else than the sender sent. */
+/* Send the frames of a list, with its edit. */
 void sw_out_send_edited(struct sw_worker *w, struct sw_out *out);
 
-/* Send what a list holds. */
+/* Send the frames of a list. */
 static inline void sw_out_send(struct sw_worker *w, struct sw_out *out)
 {
 	if (rw_unlikely(frame_edit_any(&out->edit)))
@@ -37,7 +37,7 @@ static inline void sw_out_flush(struct sw_worker *w)
 	w->nouts = 0;
 }
 
-/* The list of frames for a queue with such an edit. */
+/* Find or start the list for a queue and an edit. */
 static inline struct sw_out *sw_out_get(
 	struct sw_worker *w, uint16_t port_id, struct port_txq *txq, struct frame_edit edit)
 {
@@ -48,7 +48,7 @@ static inline struct sw_out *sw_out_get(
 
 		if (rw_likely(out->txq == txq && frame_edit_same(out->edit, edit)))
 			return out;
-		/* The port's latest list was for another queue or edit. */
+		/* The port's latest list is for another queue or edit. */
 		for (i = 0; i < w->nouts; i++) {
 			if (w->outs[i].txq == txq && frame_edit_same(w->outs[i].edit, edit))
 				goto found;
@@ -68,8 +68,8 @@ found:
 }
 
 /*
- * Append `n` frames of one run or of several unicast ones, `bytes` in all; a full list is sent
- * first.
+ * Append `n` frames, `bytes` in all, of one run or of several unicast runs. If the list has no room
+ * for them, send it first.
  */
 static inline void sw_out_append(
 	struct sw_worker *w, struct sw_out *out, struct frame *frames, unsigned n, uint64_t bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/* What switch.c (control thread) and worker.c share. */
+/* The types that switch.c (control thread) and worker.c share. */
 #include <rte_rcu_qsbr.h>
 
 #include "domain.h"
@@ -13,55 +13,59 @@
 struct sw_target {
 	struct port *port;        /* NULL: no such port */
 	const uint16_t *vlans;    /* VLAN to domain; NULL: transparent, see sw_domain.h */
-	struct port_steer *steer; /* NULL: a single pair ever */
-	uint16_t ntxqs;           /* that run; 0: link down */
-	struct port_txq *txqs[PORT_MAX_PAIRS];     /* these */
-	struct port_txq *by_index[PORT_MAX_PAIRS]; /* the same; NULL: stopped */
+	struct port_steer *steer; /* NULL: the port has one queue pair only */
+	uint16_t ntxqs;           /* number of running tx queues; 0: link down */
+	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
+	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
 };
 
 struct sw_worker;
 
 /*
- * Immutable once a worker may see it. Two exist and take turns, so that a change needs no memory.
+ * Immutable once a worker may see it. Two plans exist and are used in turn, so that a change needs
+ * no memory.
  */
 struct sw_plan {
-	uint32_t serial; /* counts the plans */
-	/* The poll round when it is not to switch: how many frames it moved. NULL: it is. */
+	uint32_t serial; /* number of the plan */
+	/*
+	 * The poll round of a mode other than SW_FORWARD_SWITCH; returns the number of frames it
+	 * moved. NULL: the worker switches.
+	 */
 	unsigned (*round)(struct sw_worker *w, const struct sw_plan *plan);
-	enum sw_forward mode; /* also while nothing is forwarded */
-	/* idle.c: whether frames are taken from guests, and which workers must not sleep. */
+	enum sw_forward mode; /* valid also while nothing is forwarded */
+	/* For idle.c: whether workers take frames from guests, and which workers must not sleep. */
 	bool takes;
 	bool sleepless[SW_MAX_WORKERS];
 	/* Worker w polls rxqs[first_rxq[w]] to rxqs[first_rxq[w + 1] - 1], and txqs likewise. */
 	unsigned first_rxq[SW_MAX_WORKERS + 1];
 	unsigned first_txq[SW_MAX_WORKERS + 1];
 	/* Broadcast domains (sw_domain.h). */
-	bool edits;     /* some port has memberships: a receiver may see another form of a frame */
-	bool had_edits; /* control only: this plan had when it was made the time before */
+	bool edits;     /* a port has memberships: a receiver may get another form of a frame */
+	bool had_edits; /* control only: `edits` when this plan was built the time before */
 	unsigned nflood;
-	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up, in each domain */
-	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: `flood` alone */
+	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up: members of every domain */
+	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: only those in `flood` */
 	unsigned nup;
 	uint16_t up[SW_MAX_PORTS];      /* all ports that are up */
-	uint16_t partner[SW_MAX_PORTS]; /* by id: the port that it is paired with */
+	uint16_t partner[SW_MAX_PORTS]; /* by port id: the port that it is paired with */
 	struct sw_target targets[SW_MAX_PORTS];
 	struct port_rxq *rxqs[SW_MAX_QUEUES];
 	struct port_txq *txqs[SW_MAX_QUEUES]; /* with a backlog */
 };
 
-/* Frames on their way to one queue. */
+/* Frames that wait to be sent to one queue. */
 struct sw_out {
 	struct port_txq *txq;
 	uint16_t port_id;
 	unsigned n;
-	struct frame_edit edit;  /* what the receiver's copies look like; nothing: as they are */
-	struct port_tally tally; /* of the frames */
+	struct frame_edit edit;  /* how the receiver's copies differ; all zero: they do not */
+	struct port_tally tally; /* of `frames` */
 	struct frame *frames[FRAME_BURST];
 };
 
 /*
- * Destinations collected before they are served. One burst reaches more only when it floods to more
- * ports; then the worker serves these first.
+ * Maximum number of destinations that are collected before their frames are sent. A burst exceeds
+ * it only if it floods to more ports; then the worker sends to these first.
  */
 #define SW_MAX_OUTS 256
 #define SW_NO_OUT   UINT16_MAX
@@ -73,80 +77,80 @@ struct sw_injected {
 	uint8_t bytes[FRAME_HEAD];
 };
 
-/* From control to worker 0, in order. Free-running indices. */
+/* A FIFO from control to worker 0. Its indices are free-running. */
 struct sw_injection {
 	uint32_t head RW_CACHE_ALIGNED; /* control writes */
 	uint32_t tail RW_CACHE_ALIGNED; /* worker 0 writes */
 	struct sw_injected slots[SW_INJECT_MAX];
 };
 
-/* Transmit queues that a worker remembers having filled; a power of two. */
+/* How many recently filled tx queues a worker remembers; a power of two. */
 #define SW_RECENT 4
 
-/* Owner: its thread; the statistics are read by control. */
+/* Owner: the worker thread. Control reads the statistics. */
 struct sw_worker {
 	struct sw *sw;
 	unsigned index;
 	unsigned lcore;
 	unsigned cpu;
-	int node;           /* NUMA; RW_NUMA_UNKNOWN */
+	int node;           /* NUMA node, or RW_NUMA_UNKNOWN */
 	uint32_t now_s;     /* the switch's clock, refreshed once a second */
 	uint64_t next_s_at; /* TSC at which now_s moves on */
 
 	uint64_t polls, busy_polls, busy_cycles, idle_cycles, frames_seen;
-	uint64_t made; /* frames of its own, SW_FORWARD_TXONLY */
+	uint64_t made; /* frames that it made (SW_FORWARD_TXONLY) */
 
 	/*
-	 * Back-off (worker.c): the receive queues that it polls, those of plan `serial`; first the
-	 * active ones, behind them those that were empty for long, of which `turn` is looked at
-	 * next.
+	 * Back-off (worker.c): the rx queues that it polls, from plan `serial`. The first `nactive`
+	 * are active; the others have been empty for long, and `turn` is the next of them to poll.
 	 */
 	struct port_rxq **rxqs;
 	uint32_t serial;
 	unsigned nrxqs, nactive, turn;
-	bool busy; /* the round before found a frame */
+	bool busy; /* the previous round found a frame */
 
 	/*
-	 * The transmit queues that got frames last, to be demoted when there is time. Free-running.
+	 * The tx queues that got frames last. They are demoted in a round without frames. The
+	 * indices are free-running.
 	 */
 	unsigned filled, demoted;
 	struct {
 		uint16_t port_id, index;
 	} recent[SW_RECENT];
 
-	/* Scratch of the burst in hand. */
+	/* Temporary data of the current burst. */
 	struct frame frames[FRAME_BURST];
-	struct frame edited[FRAME_BURST];      /* of one list that is sent */
-	struct fdb_query sources[FRAME_BURST]; /* the source of each of its runs */
+	struct frame edited[FRAME_BURST];      /* edited copies of the list that is sent */
+	struct fdb_query sources[FRAME_BURST]; /* the source of each run */
 	struct fdb_query dests[FRAME_BURST];   /* the destination of each run */
-	uint32_t dst[FRAME_BURST + 1]; /* and the ports they are behind; room for an end mark */
-	uint8_t run[FRAME_BURST + 1];  /* where each run begins, and where the last one ends */
-	uint16_t domain[FRAME_BURST];  /* of each run; SW_DOMAIN_NONE: to be dropped */
-	uint32_t run_bytes[FRAME_BURST + 1]; /* of all frames before it */
+	uint32_t dst[FRAME_BURST + 1];         /* the port of each destination, then an end mark */
+	uint8_t run[FRAME_BURST + 1];        /* first frame of each run, then the end of the last */
+	uint16_t domain[FRAME_BURST];        /* of each run; SW_DOMAIN_NONE: drop it */
+	uint32_t run_bytes[FRAME_BURST + 1]; /* bytes of all frames before each run */
 	unsigned nouts;
 	struct sw_out outs[SW_MAX_OUTS];
 	uint16_t out_of[SW_MAX_PORTS]; /* the port's latest entry in outs, or SW_NO_OUT */
 } RW_CACHE_ALIGNED;
 
-/* What control knows of a receive queue that runs. */
+/* What control knows of a running rx queue. */
 struct sw_rxq_state {
-	uint64_t frames, bytes; /* its counters at the last measurement */
-	uint64_t weight;        /* by how much they had grown then */
+	uint64_t frames, bytes; /* counters at the last measurement */
+	uint64_t weight;        /* weighted growth of the counters up to the last measurement */
 	uint32_t load;          /* permille of a CPU */
-	int16_t node;           /* of the guest's memory; RW_NUMA_UNKNOWN */
-	uint8_t rest;           /* measurements until it may be moved again */
-	bool measured;          /* else `load` is a guess */
+	int16_t node;           /* of the guest's memory, or RW_NUMA_UNKNOWN */
+	uint8_t rest;           /* measurements until it may move again */
+	bool measured;          /* false: `load` is an estimate */
 	bool by_hand;
-	bool planned; /* the plan in force names it: a worker may have it in hand */
-	bool held;    /* it is stopped for a moment, to be given to another worker */
+	bool planned; /* it is in the current plan: a worker may be using it */
+	bool held;    /* paused while it moves to another worker */
 };
 
-/* What control wants of a port; becomes a plan with sw_commit. */
+/* The wanted state of a port; sw_commit builds a plan from it. */
 struct sw_port_state {
 	struct port *port;         /* NULL: the id is free */
-	struct sw_vlan_map *vlans; /* NULL: never a member of a domain */
-	bool far_told;             /* that its memory is far from all workers */
-	/* Those that shall run. */
+	struct sw_vlan_map *vlans; /* NULL: the port has had no membership */
+	bool far_told;             /* the warning that no worker is near its memory was logged */
+	/* The queues that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
 	struct port_txq *txqs[PORT_MAX_PAIRS];
 	uint8_t rx_worker[PORT_MAX_PAIRS]; /* valid for rxqs that run */
@@ -155,7 +159,7 @@ struct sw_port_state {
 
 struct sw {
 	/* Read by workers. */
-	struct sw_plan *plan; /* swapped by control */
+	struct sw_plan *plan; /* control swaps it */
 	struct fdb *fdb;
 	struct rte_rcu_qsbr *qsbr;
 	uint64_t tsc_start;
@@ -163,33 +167,33 @@ struct sw {
 	struct sw_domains *domains;
 	struct sw_injection *injection;
 	struct sw_idle *idle; /* NULL: workers never sleep */
-	uint64_t idle_after;  /* TSC cycles without a frame after which they do */
+	uint64_t idle_after;  /* TSC cycles without a frame after which a worker sleeps */
 	bool stop;
 
-	/* Control only, on lines of its own: workers read the above in every round. */
+	/* Control only, on separate cache lines: workers read the above in every round. */
 	bool changed RW_CACHE_ALIGNED; /* since the last sw_commit */
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	unsigned nworkers;
 	uint32_t serial;               /* of the latest plan */
-	unsigned load[SW_MAX_WORKERS]; /* receive queues assigned */
+	unsigned load[SW_MAX_WORKERS]; /* number of rx queues assigned */
 	struct sw_plan *spare;
 	struct sw_worker *workers[SW_MAX_WORKERS];
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
 	unsigned nmembers;            /* memberships of all ports in domains */
-	uint16_t order[SW_MAX_PORTS]; /* their ids as they were added */
+	uint16_t order[SW_MAX_PORTS]; /* port ids, in the order of sw_port_add */
 
 	/* balance.c */
 	uint64_t measured_at;                 /* TSC; 0: never */
-	uint64_t busy_before[SW_MAX_WORKERS]; /* busy cycles then */
+	uint64_t busy_before[SW_MAX_WORKERS]; /* busy cycles at that time */
 	struct rw_log_limit limit;
 };
 
 /*
- * Hand `n` <= FRAME_BURST frames to a transmit queue and count those that it takes: how many. `all`
- * is the tally of all of them, or NULL. Thread: worker.
+ * Send `n` <= FRAME_BURST frames to a tx queue and count those that it takes. Returns their number.
+ * `all` is the tally of all `n` frames, or NULL. Thread: worker.
  */
 static inline unsigned sw_txq_send(
 	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
@@ -200,16 +204,17 @@ static inline unsigned sw_txq_send(
 }
 
 /*
- * domain.c: the part of the plan about domains, in two steps around that of the targets: which
- * ports are transparent, who is in which domain.
+ * domain.c: fill in the domains of a plan, in two steps. sw_plan_vlans runs before the targets are
+ * filled in and says which ports are transparent. sw_plan_domains runs afterwards and lists the
+ * members of each domain.
  */
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
 
-/* bench_modes.c: the part of the plan that says what is done with frames. */
+/* bench_modes.c: fill in the forwarding mode of a plan. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
 
-/* Let the worker's clock of seconds follow: it is `now` (TSC). */
+/* Update the worker's clock in seconds. `now` is the current TSC. */
 static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
 {
 	if (rw_likely(now < w->next_s_at))
@@ -219,11 +224,11 @@ static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)
 }
 
 /*
- * balance.c: give a receive queue, which rests, to a worker; the only way a queue gets one. It is
- * polled there with the next sw_commit.
+ * balance.c: assign a stopped rx queue to a worker. All assignments use this function. The worker
+ * polls the queue from the next sw_commit on.
  */
 void sw_rxq_own(struct sw *sw, struct sw_port_state *state, uint16_t index, unsigned worker);
-/* Choose a worker for a receive queue that starts, and give it to that one. */
+/* Choose a worker for an rx queue that starts, and assign the queue to it. */
 void sw_rxq_assign(struct sw *sw, struct sw_port_state *state, uint16_t index);
 
 /* The thread of a worker: polls until sw->stop. */

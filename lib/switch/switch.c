@@ -29,7 +29,7 @@ static int workers_new(struct sw *sw, const struct sw_config *cfg)
 			.node = rw_numa_node_of_cpu(cfg->workers[i].cpu)};
 		memset(w->out_of, 0xff, sizeof(w->out_of));
 		sw->workers[i] = w;
-		/* calloc, as for the plans. */
+		/* calloc: large and sparse, as the plans; untouched pages cost nothing. */
 		w->rxqs = calloc(SW_MAX_QUEUES, sizeof(struct port_rxq *));
 		if (!w->rxqs)
 			return -ENOMEM;
@@ -41,7 +41,7 @@ static int qsbr_new(struct sw *sw)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(sw->nworkers);
 
-	/* DPDK's cache line, which is not everywhere ours. */
+	/* Aligned to DPDK's cache line size, which may differ from ours. */
 	sw->qsbr = rte_zmalloc("qsbr", size, RTE_CACHE_LINE_SIZE);
 	if (!sw->qsbr)
 		return -ENOMEM;
@@ -110,8 +110,8 @@ void sw_free(struct sw *sw)
 }
 
 /*
- * Wait until every worker has passed a quiescent point or is offline. What rte_rcu_qsbr_synchronize
- * does, but inline, so that ThreadSanitizer sees it.
+ * Wait until every worker has passed a quiescent point or is offline. The same as
+ * rte_rcu_qsbr_synchronize, but inline, so that ThreadSanitizer sees it.
  */
 void sw_quiesce(struct sw *sw)
 {
@@ -184,7 +184,10 @@ void sw_port_del(struct sw *sw, struct port *port)
 		at++;
 	sw->nports--;
 	memmove(&sw->order[at], &sw->order[at + 1], (sw->nports - at) * sizeof(sw->order[0]));
-	/* Its id may name another port soon: addresses learned from frames in flight go too. */
+	/*
+	 * Another port may get its id soon. So the FDB forgets the port after the commit, when no
+	 * worker can learn from frames in flight any more.
+	 */
 	sw_domains_forget_port(sw, port->id);
 	vlans = sw->ports[port->id].vlans;
 	sw->ports[port->id] = (struct sw_port_state){0};
@@ -222,7 +225,7 @@ void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rx
 	if (!q)
 		sw->load[state->rx_worker[index]]--;
 	else if (!old && state->rxq_states[index].planned)
-		/* It has not stopped: its worker may have it in hand. */
+		/* No commit has stopped it yet: its worker may be using it. */
 		sw->load[state->rx_worker[index]]++;
 	else if (!old)
 		sw_rxq_assign(sw, state, index);
@@ -287,7 +290,10 @@ static void plan_rxqs(const struct sw *sw, struct sw_plan *plan)
 	}
 }
 
-/* Who polls a transmit queue with a backlog: the worker of the pair's other queue, if that runs. */
+/*
+ * The worker that polls a tx queue with a backlog: that of the pair's rx queue, if the rx queue
+ * runs.
+ */
 static unsigned txq_worker(const struct sw *sw, const struct port_txq *q)
 {
 	const struct sw_port_state *state = &sw->ports[q->port->id];
@@ -295,7 +301,10 @@ static unsigned txq_worker(const struct sw *sw, const struct port_txq *q)
 	return state->rxqs[q->index] ? state->rx_worker[q->index] : q->port->id % sw->nworkers;
 }
 
-/* Each queue with a backlog that `plan` may fill: counted for its worker, or given to it. */
+/*
+ * For each tx queue with a backlog: count it in its worker's `n`. With `give`, also store it in the
+ * plan at that index.
+ */
 static void backlogs_each(const struct sw *sw, struct sw_plan *plan, unsigned *n, bool give)
 {
 	for (unsigned i = 0; i < plan->nup; i++) {
@@ -345,7 +354,7 @@ void sw_commit(struct sw *sw)
 	sw_plan_forward(sw, next);
 	sw_idle_watch(sw, next);
 	sw->spare = sw->plan;
-	/* Pairs with the acquire in round_run: the plan and all it points to are complete. */
+	/* Pairs with the acquire in round_run: the worker sees a complete plan. */
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
 	sw_idle_wake_all(sw);
 	sw_quiesce(sw);
@@ -381,7 +390,7 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 
 	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
 	if (injection_is_full(in)) {
-		/* It may have been woken and not have got its CPU yet: ours, maybe. */
+		/* Worker 0 may be awake but wait for its CPU, possibly for ours. */
 		sw_idle_wake_and_wait(sw, 0);
 		sw_quiesce(sw);
 		sw_quiesce(sw);
@@ -402,9 +411,9 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 
 	sw_idle_wake_and_wait(sw, 0);
 	/*
-	 * Worker 0 sends up to FRAME_BURST of them before each quiescent point, but for the first,
-	 * before which it may have looked already; one that still waits would be learned
-	 * afterwards.
+	 * Wait until worker 0 has sent the injected frames: a frame that it sends after the flush
+	 * would be learned again. It sends up to FRAME_BURST frames before each quiescent point.
+	 * The first one may not count, because worker 0 may have read the FIFO before this call.
 	 */
 	for (unsigned i = 0; i <= SW_INJECT_MAX / FRAME_BURST; i++) {
 		if (in->head == __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The worker: one poll round is, for each queue it owns, borrow a burst, decide where each frame
- * goes, hand each destination its frames at once, give the burst back.
+ * The worker. In one poll round, for each rx queue it owns, it fetches a burst, decides where each
+ * frame goes, sends each destination its frames together, and completes the burst.
  */
 #include <rte_cycles.h>
 
@@ -16,7 +16,7 @@ static bool is_reserved(const struct frame *f)
 	return !__builtin_memcmp(frame_dst(f), prefix, sizeof(prefix)) && f->head[5] < 0x10;
 }
 
-/* The queue on which the receiver gets this flow. */
+/* The tx queue of the receiver for this flow. */
 static struct port_txq *pick_queue(const struct sw_target *t, const struct frame *f)
 {
 	uint32_t hash;
@@ -31,12 +31,12 @@ static struct port_txq *pick_queue(const struct sw_target *t, const struct frame
 	return t->txqs[hash % t->ntxqs];
 }
 
-/* Each frame to the queue of its flow, if any queue runs. */
+/* Append each frame to the out-list of its flow's tx queue, if any tx queue runs. */
 static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target *t,
 	struct frame *frames, unsigned n, struct frame_edit edit)
 {
 	if (!t->ntxqs) {
-		/* Between a port's end and the flush of its addresses there may be no port. */
+		/* After sw_port_del has removed a port, the FDB may still have its addresses. */
 		if (t->port)
 			port_count(&t->port->unqueued[w->index].drops[PORT_DROP_LINK_DOWN], n);
 		return;
@@ -48,7 +48,7 @@ static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target
 	}
 }
 
-/* `n` frames, `bytes` in all, for a port; of one run or of several unicast ones. */
+/* Deliver `n` frames, `bytes` in all, of one run or of several unicast runs, to a port. */
 static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
 	unsigned n, uint64_t bytes, struct frame_edit edit)
 {
@@ -65,7 +65,7 @@ static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t po
 	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
 }
 
-/* Run `r` to the members of its domain, of which some have forms of their own. */
+/* Flood run `r` to the members of its domain, some of which have their own forms. */
 static RW_NOINLINE void flood_members(struct sw_worker *w, const struct sw_plan *plan, unsigned r,
 	const struct sw_members *members, const struct port *from)
 {
@@ -84,7 +84,7 @@ static RW_NOINLINE void flood_members(struct sw_worker *w, const struct sw_plan 
 }
 
 /*
- * Run `r` to every member of its domain that is up but the one it came from. Whether there is any.
+ * Flood run `r` to every member of its domain that is up, except the sender. False: there is none.
  */
 static bool flood(
 	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from)
@@ -108,12 +108,12 @@ static bool flood(
 	return true;
 }
 
-/* What tells a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
+/* Identifies a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
 struct run_key {
 	uint64_t lo, hi;
 };
 
-/* Reads the tag, too. */
+/* Also sets f->vlan from the tag. */
 static inline struct run_key run_key_of(struct frame *f)
 {
 	struct run_key key;
@@ -129,7 +129,7 @@ static inline struct run_key run_key_of(struct frame *f)
 	return key;
 }
 
-/* Both addresses of a run as keys of the FDB, which have the bytes in the same order. */
+/* The addresses of a run as FDB keys. The byte order is the same in both. */
 static inline fdb_key run_key_dst(struct run_key key, uint16_t domain)
 {
 	return fdb_key_of(key.lo, domain);
@@ -137,7 +137,7 @@ static inline fdb_key run_key_dst(struct run_key key, uint16_t domain)
 
 static inline fdb_key run_key_src(struct run_key key, uint16_t domain)
 {
-	/* What is dropped teaches nothing: zero is no address. */
+	/* Learn nothing from a frame that is dropped: key 0 is no address. */
 	return rw_likely(domain) ? fdb_key_of(key.lo >> 48 | key.hi << 16, domain) : 0;
 }
 
@@ -146,7 +146,7 @@ static inline bool run_key_same(struct run_key a, struct run_key b)
 	return !((a.lo ^ b.lo) | (a.hi ^ b.hi));
 }
 
-/* Count a burst of `nruns` runs; when none of them is for a group, all of it is one. */
+/* Count a burst of `nruns` runs. If no destination is a group address, count it as one run. */
 static inline void count_received(
 	const struct sw_worker *w, struct port_counters *c, unsigned nruns, bool group)
 {
@@ -162,7 +162,7 @@ static inline void count_received(
 	port_tally_commit(&tally, c);
 }
 
-/* The domain of untagged frames that come in at `self`; SW_DOMAIN_NONE: ask domain_of. */
+/* The domain of untagged frames received from `self`; SW_DOMAIN_NONE: call domain_of. */
 static inline uint16_t domain_untagged(const struct sw_worker *w, const struct sw_target *self)
 {
 	const uint16_t *vlans = self->vlans ? self->vlans : w->sw->domains->of_vlan;
@@ -171,7 +171,7 @@ static inline uint16_t domain_untagged(const struct sw_worker *w, const struct s
 	return __atomic_load_n(&vlans[0], __ATOMIC_ACQUIRE);
 }
 
-/* The domain of frames of VLAN `vlan` that come in at `self`. */
+/* The domain of frames of VLAN `vlan` that are received from `self`. */
 static RW_NOINLINE uint16_t domain_of(
 	struct sw_worker *w, const struct sw_target *self, uint16_t vlan)
 {
@@ -188,15 +188,15 @@ static RW_NOINLINE uint16_t domain_of(
 }
 
 /*
- * Frames come in runs: one sender, one receiver. Cut the burst into runs, w->run[i] being where the
- * i-th begins, have what the FDB knows of them fetched, and count it. How many there are. To
- * remember a queue's last run for its next burst was tried in two ways: 0.3 to 2 % more
- * instructions.
+ * Frames come in runs with one sender and one receiver. Split the burst into runs (w->run[i] is the
+ * first frame of run i), prefetch the FDB buckets of their addresses, and count the burst. Returns
+ * the number of runs. Keeping a queue's last run for its next burst was tried in two ways: it took
+ * 0.3 to 2 % more instructions.
  */
 static unsigned runs_find(
 	struct sw_worker *w, const struct sw_target *self, struct port_counters *c, unsigned n)
 {
-	/* Of the frame before; at first other than any frame's. */
+	/* The key of the previous frame; initially different from the first frame's. */
 	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
 	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
 	const uint16_t untagged = domain_untagged(w, self);
@@ -229,7 +229,7 @@ static unsigned runs_find(
 	return nruns;
 }
 
-/* Learn where the burst came from. */
+/* Learn the source addresses and flows of the burst. */
 static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from,
 	unsigned nruns, unsigned n)
 {
@@ -242,7 +242,7 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 		port_steer_learn(self->steer, frame_flow_hash(&w->frames[i]), from->index);
 }
 
-/* Run `r`, whose destination is not known, or none that frames may go to. */
+/* Flood or drop run `r`, whose destination is unknown or must not receive it. */
 static RW_NOINLINE void forward_other(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned r)
 {
@@ -264,8 +264,8 @@ static RW_NOINLINE void forward_other(
 }
 
 /*
- * Run `r` to the port that is known to have its destination, where some ports have memberships.
- * False: that port is no member of the domain any more.
+ * Deliver run `r` to the port of its destination, if some ports have memberships. False: that port
+ * is not a member of the domain any more.
  */
 static RW_NOINLINE bool deliver_to_member(
 	struct sw_worker *w, const struct sw_plan *plan, unsigned r)
@@ -285,7 +285,7 @@ static RW_NOINLINE bool deliver_to_member(
 	return true;
 }
 
-/* The same as below, run by run, where a receiver may see another form of a frame. */
+/* As distribute, run by run, for a plan in which a receiver may get another form of a frame. */
 static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_plan *plan,
 	const struct port_rxq *from, unsigned nruns)
 {
@@ -298,7 +298,7 @@ static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_p
 	}
 }
 
-/* Each run to where it goes; runs for one port that follow each other go as one. */
+/* Deliver each run to its destination. Consecutive runs for one port are delivered together. */
 static void distribute(struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from,
 	unsigned nruns)
 {
@@ -308,10 +308,10 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 		distribute_edited(w, plan, from, nruns);
 		return;
 	}
-	w->dst[nruns] = FDB_HOP_NONE; /* no run goes on there */
+	w->dst[nruns] = FDB_HOP_NONE; /* end mark */
 	for (unsigned r = 0; r < nruns; r = next) {
 		uint32_t dst = w->dst[r];
-		/* No port: unknown, or an external next hop, to which nothing leads yet. */
+		/* Not a port: unknown, or an external next hop, which is not supported yet. */
 		bool known = dst < SW_MAX_PORTS && dst != from->port->id;
 
 		next = r + 1;
@@ -338,9 +338,9 @@ static void forward(
 }
 
 /*
- * Flood what control injected in the name of a port, as frame `i` of the round. The port may have
- * gone meanwhile: then it has nothing to say any more. False: not now, its source could not be
- * learned at once, and no other frame may ever tell where the host is.
+ * Flood a frame that control injected in the name of a port, as frame `i` of the round. If the port
+ * has been deleted meanwhile, discard the frame. False: try again later. The FDB was busy and did
+ * not learn the source, and there may be no other frame from which to learn it.
  */
 static bool flood_injected(
 	struct sw_worker *w, const struct sw_plan *plan, const struct sw_injected *slot, unsigned i)
@@ -360,7 +360,7 @@ static bool flood_injected(
 	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
 		FDB_BUSY)
 		return false;
-	/* It is run `i` of the round, of one frame. */
+	/* Make it run `i` of the round, with one frame. */
 	w->run[i] = (uint8_t)i;
 	w->run[i + 1] = (uint8_t)(i + 1);
 	w->run_bytes[i] = 0;
@@ -370,7 +370,7 @@ static bool flood_injected(
 	return true;
 }
 
-/* Send what control injected: no more at a time than a guest may, or guests would wait for it. */
+/* Send injected frames, at most a burst at a time, so that guests do not wait for long. */
 static RW_NOINLINE void send_injected(
 	struct sw_worker *w, const struct sw_plan *plan, uint32_t head)
 {
@@ -380,7 +380,7 @@ static RW_NOINLINE void send_injected(
 	for (i = 0; i < n; i++) {
 		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
 
-		/* Ports that are paired tell nobody where their hosts are. */
+		/* Other modes learn no addresses, so the frame is discarded. */
 		if (plan->mode == SW_FORWARD_SWITCH && !flood_injected(w, plan, slot, i))
 			break;
 	}
@@ -389,7 +389,7 @@ static RW_NOINLINE void send_injected(
 	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
 }
 
-/* Whether control left something to send: one worker does it, so that the order is kept. */
+/* Send injected frames, if there are any. Only worker 0 does, so that their order is kept. */
 static inline void injection(struct sw_worker *w, const struct sw_plan *plan)
 {
 	uint32_t head;
@@ -403,15 +403,16 @@ static inline void injection(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Back-off: a queue that was empty BACK_OFF_AFTER times in a row is looked at in one of
- * BACK_OFF_TURNS rounds only, while others keep the worker busy. tests/perf, "crowd", instructions
- * for a frame of the only busy port beside 62 such: 471 without this, 306 as it is; 302 alone. The
- * first frame after a silence waits for some bursts of other queues longer.
+ * Back-off: a queue that was empty in BACK_OFF_AFTER consecutive polls is polled in only one of
+ * BACK_OFF_TURNS rounds while other queues keep the worker busy. tests/perf, "crowd", instructions
+ * for each frame of the only busy port: 471 beside 62 idle ports without back-off, 306 with it, 302
+ * without idle ports. The first frame after a silence waits longer, for some bursts of other
+ * queues.
  */
 #define BACK_OFF_AFTER 255
 #define BACK_OFF_TURNS 16
 
-/* Take over the queues of a new plan, all of them active. */
+/* Take the rx queues from a new plan. All of them start as active. */
 static RW_NOINLINE void rxqs_take(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned first = plan->first_rxq[w->index];
@@ -431,7 +432,7 @@ static inline void rxqs_swap(struct sw_worker *w, unsigned a, unsigned b)
 	w->rxqs[b] = q;
 }
 
-/* Poll a queue; `next` is polled after it. How many frames it had. */
+/* Poll a queue; `next` is polled after it. Returns how many frames came. */
 static inline unsigned poll_queue(
 	struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q, struct port_rxq *next)
 {
@@ -441,9 +442,9 @@ static inline unsigned poll_queue(
 		return 0;
 	forward(w, plan, q, n);
 	/*
-	 * What the next queue has is on its way meanwhile. 64-byte frames, split rings,
-	 * ringway-bench, with and without in turn every 10 ms of one run: 67.4 -> 65.7 busy cycles
-	 * each.
+	 * Prefetch the next queue while this burst is completed. 64-byte frames, split rings,
+	 * ringway-bench, alternating every 10 ms in one run: 67.4 busy cycles for each frame
+	 * without the prefetch, 65.7 with it.
 	 */
 	next->prefetch(next);
 	q->done(q);
@@ -471,8 +472,8 @@ static unsigned poll_active(struct sw_worker *w, const struct sw_plan *plan)
 }
 
 /*
- * Look at those that were backed off when the round began, rxqs[first] and behind: at all of them
- * when the worker has nothing else to do.
+ * Poll the queues that were backed off when the round began, from rxqs[first] on. Poll all of them
+ * if the previous round found no frame, else 1/BACK_OFF_TURNS of them.
  */
 static unsigned poll_backed_off(struct sw_worker *w, const struct sw_plan *plan, unsigned first)
 {
@@ -498,13 +499,13 @@ static unsigned poll_backed_off(struct sw_worker *w, const struct sw_plan *plan,
 	return total;
 }
 
-/* Nothing came: the time goes to the queues that got frames last. */
+/* Demote the tx queues that got frames last. Called in a round without frames. */
 static RW_NOINLINE void demote(struct sw_worker *w, const struct sw_plan *plan)
 {
 	unsigned i = w->filled - w->demoted > SW_RECENT ? w->filled - SW_RECENT : w->demoted;
 
 	for (; i != w->filled; i++) {
-		/* The port or the queue may have gone since. */
+		/* The port may have been deleted, or the queue stopped, since. */
 		struct port_txq *q = plan->targets[w->recent[i % SW_RECENT].port_id]
 					     .by_index[w->recent[i % SW_RECENT].index];
 
@@ -536,7 +537,7 @@ static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
 	return total;
 }
 
-/* Keep the books of a round that took from `start` to `end` (TSC). */
+/* Update the statistics after a round that took from `start` to `end` (TSC). */
 static void account(struct sw_worker *w, uint64_t start, uint64_t end, unsigned frames)
 {
 	port_count(&w->polls, 1);
@@ -550,7 +551,7 @@ static void account(struct sw_worker *w, uint64_t start, uint64_t end, unsigned 
 	sw_worker_clock(w, end);
 }
 
-/* One round, since `start` (TSC). When it ended. */
+/* Run one round, which began at `start` (TSC). Returns the TSC at which it ended. */
 static inline uint64_t round_run(struct sw_worker *w, uint64_t start)
 {
 	/* Pairs with the release in sw_commit. */
@@ -559,7 +560,7 @@ static inline uint64_t round_run(struct sw_worker *w, uint64_t start)
 	uint64_t end;
 
 	injection(w, plan);
-	/* Nothing of this round's plan is held any more. */
+	/* The worker uses nothing of this round's plan any more. */
 	rte_rcu_qsbr_quiescent(w->sw->qsbr, w->index);
 	end = rte_rdtsc();
 	account(w, start, end, frames);
@@ -575,7 +576,7 @@ int sw_worker_main(void *arg)
 {
 	struct sw_worker *w = arg;
 	struct sw *sw = w->sw;
-	uint64_t start = rte_rdtsc(), last = start; /* frame */
+	uint64_t start = rte_rdtsc(), last = start; /* last: last frame */
 
 	rte_rcu_qsbr_thread_online(sw->qsbr, w->index);
 	while (!__atomic_load_n(&sw->stop, __ATOMIC_RELAXED)) {

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The borrowed frame. A port lends its frames: the first bytes, the head, are copied once into the
- * worker's memory, the rest stays where the lender has it until the burst is given back. Every
- * decision is made on the copied head, and the head is what receivers get, so a guest that rewrites
- * its buffer in between changes nothing that was checked.
+ * A lent frame. The rx queue copies the first bytes, the head, once into worker memory. The other
+ * bytes stay in the lender's memory until the burst ends. The switch reads only the copied head for
+ * its decisions, and receivers get the copied head. So a guest that rewrites its buffer meanwhile
+ * cannot change what was checked.
  *
  * A receiver may get a head that differs from the sender's by an edit: a tag pushed, popped or
- * rewritten, bytes in front. An edited frame is one more head; it shares the rest with the frame
- * that it is made of, so payload is copied once whatever a flood's receivers are to see.
+ * rewritten, or bytes put in front. An edited frame has a head of its own and shares the segments
+ * with the original frame, so a flood with edits does not copy the payload an extra time.
  *
- * Thread: the worker that borrowed the frame, until it is done with it.
+ * Thread: the worker that polled the frame, until the burst ends.
  */
 #include "rw_base.h"
 
 /* Bytes of a frame that are copied on arrival. */
 #define FRAME_HEAD 64
-/* To which frame_pull can extend them. */
+/* Most bytes to which frame_pull can extend a head. */
 #define FRAME_PULL_MAX 256
 /* Most bytes that an edit puts in front, or inserts. */
 #define FRAME_FRONT_MAX 64
@@ -26,7 +26,7 @@
 #define FRAME_MIN_LEN 14
 #define FRAME_MAX_LEN (65535 + 18)
 
-/* Most frames a port lends at a time. 32 keeps a burst's heads and seg lists in L1. */
+/* Most frames that a port lends at a time. With 32, a burst's heads and segment lists fit L1. */
 #define FRAME_BURST 32
 
 /*
@@ -52,7 +52,9 @@ struct frame {
 	uint8_t head[FRAME_HEAD_MAX] RW_CACHE_ALIGNED;
 } RW_CACHE_ALIGNED;
 
-/* Begin a plain frame of `len` bytes, the first FRAME_HEAD of which its maker writes to `head`. */
+/*
+ * Initialise a plain frame of `len` bytes. The caller writes its first FRAME_HEAD bytes to `head`.
+ */
 static inline void frame_init(struct frame *f, uint32_t len)
 {
 	f->seg = NULL;
@@ -63,7 +65,7 @@ static inline void frame_init(struct frame *f, uint32_t len)
 	f->offload = (struct frame_offload){0};
 }
 
-/* Whether its checksums are complete and it is to be sent as it is. */
+/* Whether its checksums are complete and it needs no segmentation. */
 static inline bool frame_is_plain(const struct frame *f)
 {
 	uint16_t flags_and_type;
@@ -97,7 +99,7 @@ static inline bool frame_is_broadcast(const struct frame *f)
 	return a == UINT32_MAX && b == UINT16_MAX;
 }
 
-/* Whether an 802.1Q tag follows the addresses, or would if the frame were long enough. */
+/* Whether an 802.1Q TPID follows the addresses. Does not check that the frame is long enough. */
 static inline bool frame_has_tag(const struct frame *f)
 {
 	static const uint8_t tpid[2] = {0x81, 0x00};
@@ -105,7 +107,7 @@ static inline bool frame_has_tag(const struct frame *f)
 	return !__builtin_memcmp(f->head + 12, tpid, sizeof(tpid));
 }
 
-/* Bytes of an 802.1Q tag, and where it stands. */
+/* Length and offset of an 802.1Q tag, in bytes. */
 #define FRAME_TAG_LEN 4
 #define FRAME_TAG_AT  12
 
@@ -118,18 +120,18 @@ static inline uint16_t frame_vlan(const struct frame *f)
 }
 
 /*
- * A hash of the flow the frame belongs to, the same in both directions: addresses and ports of IPv4
- * and IPv6 (fragments: addresses only), else the MAC addresses and ethertype. Not keyed: it steers
- * frames to queues and protects nothing.
+ * A hash of the frame's flow, the same in both directions. It covers addresses and ports of IPv4
+ * and IPv6 (fragments: addresses only), otherwise the MAC addresses and EtherType. It has no key:
+ * it only selects queues and does not resist attacks.
  */
 uint32_t frame_flow_hash(const struct frame *f);
 
 /* What an edit does to the 802.1Q tag. */
 enum frame_tag_edit {
 	FRAME_TAG_KEEP,    /* nothing */
-	FRAME_TAG_PUSH,    /* one in front of what is there, priority 0 */
-	FRAME_TAG_POP,     /* the outermost away, if there is one */
-	FRAME_TAG_REWRITE, /* its VLAN id; an untagged frame gets one pushed */
+	FRAME_TAG_PUSH,    /* insert a tag before any other, with priority 0 */
+	FRAME_TAG_POP,     /* remove the outermost tag, if there is one */
+	FRAME_TAG_REWRITE, /* replace its VLAN id; an untagged frame gets a tag pushed */
 };
 
 /* How a receiver's copy differs from the sender's frame. */
@@ -137,7 +139,7 @@ struct frame_edit {
 	uint8_t tag;          /* enum frame_tag_edit */
 	uint8_t front_len;    /* of `front`; at most FRAME_FRONT_MAX - FRAME_TAG_LEN with a push */
 	uint16_t vlan;        /* of the tag */
-	const uint8_t *front; /* goes before everything, after the tag is edited */
+	const uint8_t *front; /* inserted before the frame, after the tag is edited */
 };
 
 /* Whether it changes anything. */
@@ -153,13 +155,14 @@ static inline bool frame_edit_same(struct frame_edit a, struct frame_edit b)
 }
 
 /*
- * Make `out` what `edit` makes of `f`, a frame as it arrived or was pulled. The two share f's
- * segments; the places that offloads name move along.
+ * Write to `out` the frame that results from applying `edit` to `f`. `f` must not be an edited
+ * frame itself. Both share f's segments. Offsets in the offload fields are adjusted.
  */
 void frame_edit(const struct frame *f, const struct frame_edit *edit, struct frame *out);
 
 /*
- * Extend the head of a frame to `want` <= FRAME_PULL_MAX bytes, or all that it has. Its segments
- * begin behind. How many bytes the head has now. From then on only the copy counts.
+ * Extend the head of a frame to `want` <= FRAME_PULL_MAX bytes, or to the whole frame if that is
+ * shorter. The segments then begin after the head. Returns the head's new length. From then on only
+ * the copied bytes are used.
  */
 uint32_t frame_pull(struct frame *f, uint32_t want);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The front-end's end of a vhost-user connection: blocking, each wait bounded by a timeout. It
- * sends what it is told to, sense or nonsense; judging is the back-end's part.
+ * The front-end's end of a vhost-user connection. Calls block, each wait at most for a timeout. It
+ * sends what the caller passes, valid or not; the back-end has to check it.
  *
- * Functions that send a request and are due an answer return 0, or -EREMOTEIO    the back-end
- * refused it (a non-zero acknowledgement); -ECONNRESET   the back-end closed the connection;
- * -ETIMEDOUT    no answer in time; -EPROTO       an answer that is not one to this request;
- * or what the system call said. A request without an answer of its own is acknowledged when
- * REPLY_ACK
- * was negotiated through fe_conn_set, else it returns as soon as it is sent.
+ * Functions that send a request and expect an answer return 0, the error of a system call, or:
+ * - -EREMOTEIO: the back-end refused the request (a non-zero acknowledgement);
+ * - -ECONNRESET: the back-end closed the connection;
+ * - -ETIMEDOUT: no answer came in time;
+ * - -EPROTO: the answer does not belong to this request.
+ *
+ * A request that has no reply is acknowledged if REPLY_ACK was negotiated through fe_conn_set;
+ * otherwise the function returns as soon as the request is sent.
  *
  * Thread: one at a time for a connection.
  */
@@ -35,37 +37,43 @@ struct fe_msg {
 
 #define FE_TIMEOUT_MS 5000
 
-/* A connection on socket `fd` (-1: none yet), which it takes over. */
+/* Initialise a connection on socket `fd` (-1: none yet). The connection owns `fd` from then on. */
 void fe_conn_init(struct fe_conn *c, int fd);
 
-/* Connect to the socket at `path`. 0 or -errno. */
+/* Connect to the socket at `path`. Returns 0 or -errno. */
 int fe_conn_open(struct fe_conn *c, const char *path);
 
-/* Harmless when not connected. */
+/* Close the connection. Harmless when not connected. */
 void fe_conn_close(struct fe_conn *c);
 
-/* Send bytes as they are, descriptors along with the first. 0 or -errno. */
+/* Send bytes unchanged, with file descriptors on the first one. Returns 0 or -errno. */
 int fe_conn_send_bytes(
 	struct fe_conn *c, const void *bytes, size_t len, const int *fds, uint32_t nfds);
 
-/* Send a message as it is, header.size bytes of payload at most VU_MAX_PAYLOAD. 0 or -errno. */
+/*
+ * Send a message unchanged, with header.size bytes of payload, at most VU_MAX_PAYLOAD. Returns 0 or
+ * -errno.
+ */
 int fe_conn_send(struct fe_conn *c, const struct fe_msg *msg);
 
-/* Receive one message. Its descriptors, if any, are the caller's. 0 or -errno. */
+/* Receive one message. The caller owns its file descriptors, if any. Returns 0 or -errno. */
 int fe_conn_recv(struct fe_conn *c, struct fe_msg *msg);
 
-/* Close the descriptors of a received message. */
+/* Close the file descriptors of a received message. */
 void fe_msg_drop_fds(struct fe_msg *msg);
 
 /*
- * Send `msg` and wait for its reply. header.version is filled in; header.size must be that wanted.
+ * Send `msg` and wait for its reply. Sets header.version; the caller sets header.size.
  */
 int fe_conn_ask(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply);
 
-/* The same where descriptors may come back: they are the caller's. Elsewhere they are -EPROTO. */
+/*
+ * As fe_conn_ask, but the reply may carry file descriptors, which the caller owns. Other functions
+ * return -EPROTO for them.
+ */
 int fe_conn_ask_fds(struct fe_conn *c, struct fe_msg *msg, struct fe_msg *reply);
 
-/* Send `msg`; wait for its acknowledgement if one may be asked for. */
+/* Send `msg`. Wait for its acknowledgement if REPLY_ACK allows one and no_ack is not set. */
 int fe_conn_tell(struct fe_conn *c, struct fe_msg *msg);
 
 /* GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS, GET_STATUS. */
@@ -80,10 +88,10 @@ int fe_conn_order(struct fe_conn *c, enum vu_request request);
 /* SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, SET_VRING_ENDIAN (1: big), VRING_KICK (0). */
 int fe_conn_set_ring(struct fe_conn *c, enum vu_request request, uint32_t index, uint32_t num);
 
-/* SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR; fd -1 says that there is none. */
+/* SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR; fd -1: there is none. */
 int fe_conn_set_ring_fd(struct fe_conn *c, enum vu_request request, uint32_t index, int fd);
 
 int fe_conn_set_ring_addr(struct fe_conn *c, const struct vu_vring_addr *addr);
 
-/* SET_MEM_TABLE with one descriptor for each region. */
+/* SET_MEM_TABLE with one file descriptor for each region. */
 int fe_conn_set_mem(struct fe_conn *c, const struct vu_mem_table *table, const int *fds);

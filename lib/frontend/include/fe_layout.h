@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * How a driver lays out a virtqueue, split and packed (virtio 1.2, 2.7 and 2.8), for whoever drives
- * one.
+ * How a driver lays out a split or packed virtqueue (virtio 1.2, 2.7 and 2.8).
  */
 #include <linux/virtio_ring.h>
 
 #include "rw_base.h"
 
-/* The two flags of a packed descriptor that say whose turn it is. */
+/* The two flags of a packed descriptor that say whether it is available or used. */
 #define FE_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define FE_PACKED_USED  (1u << VRING_PACKED_DESC_F_USED)
 
@@ -18,14 +17,15 @@ enum fe_format { FE_SPLIT, FE_PACKED };
 #define FE_RING_MAX 32768
 
 /*
- * Where the three areas lie in one block of memory (bytes from its start) and how long it is. Each
- * area has cache lines of its own: one side's writes do not take the other's lines along.
+ * Offsets of the three areas in one block of memory, in bytes, and the block's length. Each area
+ * starts on a cache line of its own, so that one side's writes do not invalidate lines of an area
+ * that the other side writes.
  */
 struct fe_layout {
-	size_t desc;   /* descriptor table, resp. descriptor ring */
-	size_t driver; /* available ring, resp. driver event suppression */
-	size_t device; /* used ring, resp. device event suppression */
-	size_t bytes;  /* of all of it */
+	size_t desc;   /* descriptor table or descriptor ring */
+	size_t driver; /* available ring or driver event suppression */
+	size_t device; /* used ring or device event suppression */
+	size_t bytes;  /* length of the block */
 };
 
 static inline void fe_ring_layout(enum fe_format format, uint32_t num, struct fe_layout *out)

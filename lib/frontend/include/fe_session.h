@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A virtio-net driver attached to a back-end: one stretch of shared memory with rings and buffers,
- * the connection that negotiates them, and a queue driven in bursts (fe_burst.h) for each ring.
+ * A virtio-net driver attached to a back-end: one block of shared memory with rings and buffers,
+ * the vhost-user connection, and one struct fe_burst (fe_burst.h) for each ring.
  *
  *	fe_session_new(&config, &s);
  *	fe_session_connect(s, path);
@@ -10,18 +10,18 @@
  *	fe_burst_recv(&s->queues[0], ...); ...
  *	fe_session_free(s);
  *
- * Ring 2k is the receive queue and ring 2k + 1 the transmit queue of pair k (virtio 1.2, 5.1.2). A
+ * Ring 2k is the receiveq and ring 2k + 1 the transmitq of pair k (virtio 1.2, 5.1.2). A
  * session uses no IOMMU, no in-flight record and no log.
  *
- * Functions return 0 or -errno; those that talk to the back-end return what fe_conn.h says.
+ * Functions return 0 or -errno; those that send requests return what fe_conn.h says.
  *
- * Thread: one at a time. Two for different queues, once they are started.
+ * Thread: one at a time. After fe_session_start, different threads may use different queues.
  */
 #include "fe_burst.h"
 #include "fe_conn.h"
 
 struct fe_session_config {
-	/* What to negotiate of that which is offered. */
+	/* Features to accept if the back-end offers them. */
 	uint64_t features;
 	uint64_t protocol_features;
 
@@ -36,7 +36,7 @@ struct fe_session_config {
 struct fe_session {
 	struct fe_session_config config;
 	struct fe_conn conn;
-	uint64_t features; /* what both sides have */
+	uint64_t features; /* negotiated */
 	uint64_t protocol_features;
 	uint64_t max_pairs;      /* GET_QUEUE_NUM, when MQ is among the protocol features */
 	uint32_t nqueues;        /* 2 * pairs */
@@ -46,11 +46,11 @@ struct fe_session {
 	int mem_fd;
 	uint8_t *host; /* the memory */
 	uint64_t len;
-	uint64_t used; /* bytes of it that are laid out */
+	uint64_t used; /* bytes of it that are allocated */
 	struct fe_session_ring *rings;
 };
 
-/* A session with its memory and event descriptors, not connected. `config` is copied. */
+/* Create a session with its memory and eventfds, not connected. Copies `config`. */
 int fe_session_new(const struct fe_session_config *config, struct fe_session **out);
 /* NULL is fine. */
 void fe_session_free(struct fe_session *s);
@@ -58,10 +58,10 @@ void fe_session_free(struct fe_session *s);
 /* Connect to the socket at `path` and negotiate. */
 int fe_session_connect(struct fe_session *s, const char *path);
 
-/* Features both ways, SET_OWNER, SET_FEATURES: the second half of fe_session_connect. */
+/* Get and set features, SET_OWNER: the second half of fe_session_connect. */
 int fe_session_negotiate(struct fe_session *s);
 
-/* Share the memory and start all rings; receive rings are full of buffers. */
+/* Share the memory and start all rings. All buffers of receive rings are published. */
 int fe_session_start(struct fe_session *s);
 
 static inline bool fe_session_has(const struct fe_session *s, unsigned bit)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A port of the switch, whatever is behind it: its receive and transmit queues, their counters, and
- * the memory of which queue each flow uses. A driver embeds `struct port`, `struct port_rxq` and
- * `struct port_txq` in structures of its own; the switch calls the queues directly.
+ * A port of the switch, of any kind: its rx and tx queues, their counters, and the table that says
+ * which queue each flow uses. A port driver embeds `struct port`, `struct port_rxq` and
+ * `struct port_txq` in structures of its own; the switch calls the queues' functions directly.
  *
  * Directions are seen from the switch: rx is what the guest sent, tx what it receives.
  *
- * Threads: the control thread creates and frees ports and queues. A receive queue that runs belongs
- * to one worker. A transmit queue is filled by any worker, under its lock when there are several.
- * So each counter has one writer at a time; a reader (control) sees each counter whole, and
- * different counters a moment apart.
+ * Threads: the control thread creates and frees ports and queues. One worker owns each running rx
+ * queue. Any worker fills a tx queue, under its lock when there are several workers. So each
+ * counter has one writer at a time. Control reads each counter atomically, but different counters
+ * at slightly different times.
  */
 #include "frame.h"
 #include "rw_lock.h"
@@ -67,22 +67,22 @@ struct port_rxq;
 struct port_txq;
 struct port_fifo;
 
-/* What `kick` answers that is no descriptor. */
-#define PORT_KICK_NONE   (-1) /* nothing tells: the queue must be polled */
-#define PORT_KICK_DRIVER (-2) /* the driver tells, by sw_rxq_wake */
+/* Return values of `kick` that are not file descriptors. */
+#define PORT_KICK_NONE   (-1) /* there is no notification: the queue must be polled */
+#define PORT_KICK_DRIVER (-2) /* the port driver notifies, through sw_rxq_wake */
 
-/* Operations of a receive queue beside those of each poll. Every one may be NULL. */
+/* Operations of an rx queue that are not part of each poll. Each may be NULL. */
 struct port_rxq_ops {
 	/*
-	 * Thread: control. The eventfd that the guest writes when there is something in a queue
-	 * that is about to run, or PORT_KICK_*. It stays open, and the same, until the queue has
-	 * stopped. NULL: PORT_KICK_NONE.
+	 * Return the eventfd that the guest writes when the queue has frames, or PORT_KICK_*.
+	 * Called before the queue runs. The eventfd stays open and does not change until the queue
+	 * has stopped. NULL: PORT_KICK_NONE. Thread: control.
 	 */
 	int (*kick)(struct port_rxq *q);
 	/*
-	 * Thread: worker, before it sleeps. Enable the guest's notifications and look again: false
-	 * when there is something for `burst` to do, so that the worker must not sleep. Without
-	 * `takes`, frames in the guest's ring are none.
+	 * Enable notifications and check the queue again. False: `burst` has work, so the worker
+	 * must not sleep. If `takes` is false, frames in the guest's ring do not count as work.
+	 * Thread: worker, before it sleeps.
 	 */
 	bool (*arm)(struct port_rxq *q, bool takes);
 	/*
@@ -91,62 +91,65 @@ struct port_rxq_ops {
 	 */
 	void (*disarm)(struct port_rxq *q);
 	/*
-	 * Thread: control, while the queue is stopped. The NUMA node of the guest's memory, or -1.
+	 * Return the NUMA node of the guest's memory, or -1. Thread: control, while the queue is
+	 * stopped.
 	 */
 	int (*node)(const struct port_rxq *q);
-	/* Thread: control, while the queue is stopped. A worker on that node will poll it. */
+	/* A worker on `node` will poll the queue. Thread: control, while the queue is stopped. */
 	void (*set_node)(struct port_rxq *q, int node);
 };
 
 /*
- * A receive queue. `burst`, `done` and `prefetch` are called by the worker that owns it; they
- * neither block nor allocate.
+ * An rx queue. The worker that owns it calls `burst`, `done` and `prefetch`, which neither block
+ * nor allocate.
  */
 struct port_rxq {
 	/*
-	 * Lend up to `n` <= FRAME_BURST frames into `frames`; how many. They stay valid until
-	 * `done`, which the worker calls when it got at least one. With `n` 0 none is taken.
+	 * Write up to `n` <= FRAME_BURST lent frames to `frames` and return their number. They stay
+	 * valid until `done`, which the worker calls if it got at least one. With `n` 0 no frame is
+	 * fetched.
 	 */
 	unsigned (*burst)(struct port_rxq *q, struct frame *frames, unsigned n);
-	/* Take back what `burst` lent. */
+	/* The worker no longer needs the frames that `burst` lent. */
 	void (*done)(struct port_rxq *q);
-	/* It is polled next: fetch what `burst` reads first. */
+	/* Prefetch what `burst` reads first. Called when the queue is polled next. */
 	void (*prefetch)(struct port_rxq *q);
 	struct port_counters *counters; /* the port's; the switch counts frames, the driver drops */
 	const struct port_rxq_ops *ops;
 	struct port *port;
-	uint16_t index; /* of the port's receive queues */
+	uint16_t index; /* among the port's rx queues */
 
 	/* Owner: the worker. */
-	uint8_t empty; /* polls in a row that found nothing, as far as back-off counts them */
+	uint8_t empty; /* consecutive polls without a frame, up to back-off's limit */
 };
 
 /*
- * A transmit queue. The members that are no operations are set by the driver before the queue runs.
- * All operations are called with `lock` held when it is `shared`; they neither block nor allocate.
+ * A tx queue. The port driver sets the members that are not operations before the queue runs. If
+ * the queue is `shared`, the caller of an operation holds `lock`. Operations neither block nor
+ * allocate.
  */
 struct port_txq {
 	/*
-	 * Copy each of `n` <= FRAME_BURST frames. How many were taken: these stand first in
-	 * `frames`, in their order. The driver counts why it refused each of the others.
+	 * Copy each of `n` <= FRAME_BURST frames. Return how many were delivered, and move these to
+	 * the start of `frames`, in their order. The port driver counts a drop for each other one.
 	 *
-	 * A queue with a backlog may stop early: then `deferred` says how many frames, the last
-	 * ones, it has not dealt with. They are handed to it again. With `n` 0 it only looks after
-	 * itself.
+	 * A queue with a backlog may stop early. Then `deferred` is the number of frames, the last
+	 * ones, that were neither delivered nor dropped. The caller passes them again later. With
+	 * `n` 0 the queue only does its own pending work.
 	 */
 	unsigned (*burst)(struct port_txq *q, struct frame **frames, unsigned n);
 	/*
-	 * NULL: nothing. The worker filled the queue in its latest rounds and is idle: spend time
-	 * on what makes the frames cheaper to read for the guest.
+	 * Make the frames in the queue cheaper for the guest to read. An idle worker calls it if it
+	 * filled the queue in its latest poll rounds. May be NULL.
 	 */
 	void (*demote)(struct port_txq *q);
 	struct port_counters *counters; /* the port's; as in struct port_rxq */
 	struct port *port;
 	struct port_fifo *backlog; /* NULL: it never defers */
-	uint16_t index;            /* of the port's transmit queues */
+	uint16_t index;            /* among the port's tx queues */
 	bool shared;               /* several workers fill it */
 	struct rw_spinlock lock;   /* held for one burst */
-	uint32_t deferred;         /* by the latest burst; under the lock */
+	uint32_t deferred;         /* by the latest burst; protected by the lock */
 	uint32_t wants_poll;       /* atomic; 1: poll it although no frame comes */
 };
 
@@ -156,7 +159,7 @@ struct port {
 	uint16_t id; /* given by the switch */
 	char name[PORT_NAME_MAX + 1];
 	struct port_steer *steer; /* NULL until the port has a second queue pair */
-	/* Allocated at first use, kept: queues come and go. */
+	/* Allocated at first use and kept when a queue is freed. */
 	struct port_counters *rx[PORT_MAX_PAIRS];
 	struct port_counters *tx[PORT_MAX_PAIRS];
 	/* tx drops outside any queue, one for each worker. */
@@ -164,13 +167,13 @@ struct port {
 	unsigned nworkers;
 };
 
-/* 0 or -ENOMEM. `name` was checked: at most PORT_NAME_MAX bytes. */
+/* Returns 0 or -ENOMEM. The caller has checked that `name` has at most PORT_NAME_MAX bytes. */
 int port_init(struct port *port, const char *name, unsigned nworkers);
 void port_fini(struct port *port);
 
 /*
- * Make `q` receive queue (transmit queue) `index` of the port: port, index and counters are set; a
- * second pair gets flow steering. 0 or -ENOMEM. Thread: control.
+ * Make `q` rx queue (tx queue) `index` of the port: set port, index and counters. A second pair
+ * enables flow steering. Returns 0 or -ENOMEM. Thread: control.
  */
 int port_rxq_init(struct port_rxq *q, struct port *port, uint16_t index);
 int port_txq_init(struct port_txq *q, struct port *port, uint16_t index);
@@ -188,7 +191,7 @@ static inline void port_count_drop(struct port_counters *c, enum port_drop why)
 	port_count(&c->drops[why], 1);
 }
 
-/* What one burst adds to the counters, kept in registers until its end. */
+/* What one burst adds to the counters, kept in registers until the burst ends. */
 struct port_tally {
 	uint32_t frames, multicast, broadcast;
 	uint64_t bytes;
@@ -206,7 +209,7 @@ static inline void port_tally_add(struct port_tally *t, const struct frame *f)
 	}
 }
 
-/* `n` frames, `bytes` in all, whose destinations are of one kind: that of the first. */
+/* Add `n` frames of `bytes` in total. All have the first one's kind of destination. */
 static inline void port_tally_add_run(
 	struct port_tally *t, const struct frame *first, unsigned n, uint64_t bytes)
 {
@@ -220,7 +223,7 @@ static inline void port_tally_add_run(
 	}
 }
 
-/* The frames of a list. */
+/* Add the frames of a list. */
 static inline void port_tally_frames(struct port_tally *t, struct frame *const *frames, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -256,9 +259,9 @@ static inline void port_txq_unlock(struct port_txq *q)
 }
 
 /*
- * Hand `n` <= FRAME_BURST frames to a transmit queue that has no backlog, and count those it takes.
- * `all` is the tally of all of them, or NULL. How many it took. Thread: worker, or the one that
- * stands in for it.
+ * Send `n` <= FRAME_BURST frames to a tx queue that has no backlog, and count those delivered.
+ * `all` is the tally of all of them, or NULL. Returns how many were delivered. Thread: worker, or
+ * the thread that acts for it.
  */
 static inline unsigned port_txq_send(
 	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
@@ -279,12 +282,12 @@ static inline unsigned port_txq_send(
 }
 
 /*
- * The same for a queue with a backlog: what it defers waits there, behind what waits already. How
- * many frames, older ones among them, the queue took.
+ * As port_txq_send, for a queue with a backlog. Deferred frames are appended to the backlog.
+ * Returns how many frames were delivered, including older ones from the backlog.
  */
 unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n);
 
-/* Ask for a poll of a queue with a backlog. Thread: any. */
+/* Request a poll of a queue with a backlog. Thread: any. */
 static inline void port_txq_want_poll(struct port_txq *q)
 {
 	/* Pairs with the acquire in port_txq_poll. */
@@ -296,7 +299,7 @@ static inline bool port_txq_wants_poll(const struct port_txq *q)
 	return __atomic_load_n(&q->wants_poll, __ATOMIC_ACQUIRE);
 }
 
-/* A worker's poll of a queue with a backlog: see whether the backlog can go on. */
+/* A worker's poll of a queue with a backlog: try to send the backlog if a poll is requested. */
 static inline void port_txq_poll(struct port_txq *q)
 {
 	if (rw_unlikely(port_txq_wants_poll(q)) &&
@@ -305,12 +308,12 @@ static inline void port_txq_poll(struct port_txq *q)
 }
 
 /*
- * Drop what waits in the backlog, which nobody fills any more. Thread: control.
+ * Drop the frames in the backlog. No thread fills the queue any more. Thread: control.
  */
 void port_txq_clear(struct port_txq *q);
 
 /*
- * Read the counters of one pair, or the sum over all queues and what was dropped outside them.
+ * Read the counters of one pair, or the sum over all queues and the drops outside any queue.
  * Thread: control.
  */
 bool port_has_pair(const struct port *port, uint16_t index);
@@ -319,10 +322,10 @@ void port_read(const struct port *port, struct port_pair *out);
 
 /*
  * Automatic receive steering (virtio 1.2, 5.1.6.5.5): a guest with several pairs receives each flow
- * on the pair it sends that flow from. `hash` is frame_flow_hash.
+ * on the pair on which it sends that flow. `hash` is frame_flow_hash.
  *
- * Thread: any worker; entries are single words, written only when a flow is new or changed pair.
+ * Thread: any worker. Entries are single words, written only if a flow is new or changes pair.
  */
 void port_steer_learn(struct port_steer *steer, uint32_t hash, uint16_t queue);
-/* The pair of the flow, or -1 when the guest never sent it. */
+/* Returns the pair of the flow, or -1 if the table has no entry for it. */
 int port_steer_find(const struct port_steer *steer, uint32_t hash);

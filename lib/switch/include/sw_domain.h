@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Broadcast domains. A frame belongs to one from its arrival on: its addresses are learned and
+ * Broadcast domains. A frame belongs to one domain from its arrival: its addresses are learned and
  * looked up there, and a flood reaches the domain's members. A domain is a VLAN of the switch and
- * has a number, which stands in the FDB's keys. Numbers are given out on use and taken back late,
- * when the VLAN was silent for long.
+ * has a number, which is part of the FDB's keys. A number is allocated on first use and freed after
+ * the VLAN has been silent for long.
  *
- * A port without a membership of its own is transparent: it is in every domain, the tag of a frame
- * that comes in there chooses the domain (no tag, or VLAN 0: that of VLAN 0), and frames keep the
- * form they have. A port with memberships is in those domains alone, and each says what its frames
- * look like there. So one flood serves ports with and without a tag.
+ * A port without memberships is transparent: it is in every domain, the tag of a received frame
+ * selects the domain (no tag, or VLAN 0: the domain of VLAN 0), and frames keep their form. A port
+ * with memberships is in those domains only, and each membership defines the form of its frames
+ * there. So one flood serves tagged and untagged ports.
  *
  * Threads: control, unless a comment says otherwise. Memberships take effect with the next
  * sw_commit.
@@ -20,37 +20,40 @@
 #define SW_MAX_DOMAINS 65535
 #define SW_VLANS       4096
 
-/* What a port's frames look like in a domain, in both directions. */
+/* The form of a port's frames in a domain, in both directions. */
 enum sw_form {
-	SW_FORM_NONE,     /* no member */
-	SW_FORM_AS_IS,    /* a transparent port: tagged, but for VLAN 0 */
-	SW_FORM_UNTAGGED, /* without the VLAN's tag; what comes in untagged is of this domain */
-	SW_FORM_TAGGED,   /* with it */
+	SW_FORM_NONE,     /* not a member */
+	SW_FORM_AS_IS,    /* a transparent port: tagged, except in VLAN 0 */
+	SW_FORM_UNTAGGED, /* without the VLAN's tag; untagged frames that arrive belong here */
+	SW_FORM_TAGGED,   /* with the VLAN's tag */
 };
 
 /*
- * The number of a VLAN's domain, which is given out if need be; SW_DOMAIN_NONE: all are in use. The
- * caller excludes vlan >= SW_VLANS. Thread: any.
+ * The number of a VLAN's domain; it is allocated if there is none yet. SW_DOMAIN_NONE: all are in
+ * use. The caller ensures vlan < SW_VLANS. Thread: any.
  */
 uint16_t sw_domain_of(struct sw *sw, uint16_t vlan);
-/* The same, but none is given out: SW_DOMAIN_NONE, it has none. Thread: any. */
+/* As sw_domain_of, but allocates none. SW_DOMAIN_NONE: the VLAN has no number. Thread: any. */
 uint16_t sw_domain_find(const struct sw *sw, uint16_t vlan);
-/* As sw_domain_of, and it keeps its number: for static entries. */
+/* As sw_domain_of, and the number is never freed: for static entries. */
 uint16_t sw_domain_keep(struct sw *sw, uint16_t vlan);
 /* The VLAN of a domain. Thread: any. */
 uint16_t sw_domain_vlan(const struct sw *sw, uint16_t domain);
 
 /*
- * Make the port a member of the VLAN's domain: SW_FORM_UNTAGGED or SW_FORM_TAGGED. A port has one
- * untagged membership at most; VLAN 0 has no tag. 0; -EINVAL; -EEXIST: it has another untagged one;
- * -ENOSPC: there is no number left; -ENOMEM.
+ * Make the port a member of the VLAN's domain, as SW_FORM_UNTAGGED or SW_FORM_TAGGED. A port has at
+ * most one untagged membership; VLAN 0 has no tag. Returns 0; -EINVAL; -EEXIST: the port has
+ * another untagged membership; -ENOSPC: no number is free; -ENOMEM.
  */
 int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form form);
-/* Harmless when it is none. A port that leaves its last domain is transparent again. */
+/*
+ * End a membership; no effect if the port is not a member. A port that leaves its last domain is
+ * transparent again.
+ */
 void sw_domain_leave(struct sw *sw, struct port *port, uint16_t vlan);
 
 /*
- * Take back the numbers of VLANs that were silent for `idle_s` seconds or longer and have no
- * members of their own. How many.
+ * Free the numbers of VLANs that were silent for `idle_s` seconds or longer and have no members of
+ * their own. Returns how many were freed.
  */
 unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s);

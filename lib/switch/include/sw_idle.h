@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What a worker does that has found no frame for a while. ADAPTIVE: it asks the guests for kicks,
- * gives its CPU away and sleeps until one comes, or control has something for it. SPIN: it polls
- * on, whatever that costs; no guest ever kicks.
+ * What a worker does when it has found no frame for a while. ADAPTIVE: it enables notifications and
+ * sleeps until a guest kicks or control has work for it. SPIN: it continues to poll; notifications
+ * stay disabled.
  *
- * Needs nothing of the switch, for the command line.
+ * This header does not depend on the switch, so that the command line can use it.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ enum sw_idle_mode {
 		SW_NUM_IDLES
 };
 
-/* For messages: all the names. */
+/* All names, for messages. */
 #define SW_IDLE_NAMES "spin or adaptive"
 
 static inline const char *sw_idle_name(enum sw_idle_mode mode)
