@@ -444,20 +444,17 @@ static int refuse_ambiguous(struct parse *p, const char *word, size_t len)
 static int refuse_unknown(struct parse *p, const char *word)
 {
 	const char *names[RW_ARRAY_SIZE(rows)], *nearest;
+	bool named = !strncmp(word, "--", 2);
 	size_t len = strcspn(word, "=");
-	char name[64] = "";
 	unsigned begin = 0;
 
-	if (strncmp(word, "--", 2) || len - 2 >= sizeof(name))
-		return options_mistake(p, "unknown option %s (see --help)", word);
-	memcpy(name, word + 2, len - 2);
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(rows); i++) {
 		names[i] = rows[i].name;
-		begin += !strncmp(names[i], name, len - 2);
+		begin += named && !strncmp(names[i], word + 2, len - 2);
 	}
 	if (begin > 1)
 		return refuse_ambiguous(p, word, len);
-	nearest = rw_text_nearest(name, names, RW_ARRAY_SIZE(names));
+	nearest = rw_text_nearest_option(word, names, RW_ARRAY_SIZE(names));
 	if (nearest)
 		return options_mistake(
 			p, "unknown option %s: did you mean --%s? (see --help)", word, nearest);

@@ -226,15 +226,11 @@ static const struct row *row_of(int found, const char *word)
 /* There is no such option. */
 static int option_refuse(struct parse *p, const char *word)
 {
-	const char *names[RW_ARRAY_SIZE(rows)], *nearest = NULL;
-	char name[32];
+	const char *names[RW_ARRAY_SIZE(rows)], *nearest;
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
 		names[i] = rows[i].name;
-	if (!strncmp(word, "--", 2)) {
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
-		nearest = rw_text_nearest(name, names, RW_ARRAY_SIZE(names));
-	}
+	nearest = rw_text_nearest_option(word, names, RW_ARRAY_SIZE(names));
 	if (nearest)
 		return options_mistake(
 			p, "unknown option %s: did you mean --%s? (see --help)", word, nearest);

@@ -93,6 +93,21 @@ const char *rw_text_nearest(const char *word, const char *const names[], size_t 
 	return nearest;
 }
 
+const char *rw_text_nearest_option(const char *word, const char *const names[], size_t n)
+{
+	char name[NEAREST_MAX + 1];
+	size_t len;
+
+	if (strncmp(word, "--", 2))
+		return NULL;
+	len = strcspn(word + 2, "=");
+	if (len > NEAREST_MAX)
+		return NULL;
+	memcpy(name, word + 2, len);
+	name[len] = '\0';
+	return rw_text_nearest(name, names, n);
+}
+
 void rw_printable(char *s)
 {
 	for (; *s; s++)

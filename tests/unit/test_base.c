@@ -197,6 +197,23 @@ static void a_slip_of_the_finger_finds_the_word_that_was_meant(void **state)
 	assert_null(rw_text_nearest("size", NULL, 0));
 }
 
+static void an_option_is_compared_without_its_dashes_and_its_value(void **state)
+{
+	static const char *const names[] = {"packed", "size"};
+	char endless[100] = "--size";
+
+	(void)state;
+	assert_string_equal(rw_text_nearest_option("--sizw", names, 2), "size");
+	assert_string_equal(rw_text_nearest_option("--pakced=on", names, 2), "packed");
+	assert_null(rw_text_nearest_option("--nonsense=size", names, 2));
+	assert_null(rw_text_nearest_option("sizw", names, 2));
+	assert_null(rw_text_nearest_option("-s", names, 2));
+	assert_null(rw_text_nearest_option("--", names, 2));
+	assert_null(rw_text_nearest_option("", names, 2));
+	memset(endless + 2, 's', sizeof(endless) - 3);
+	assert_null(rw_text_nearest_option(endless, names, 2));
+}
+
 /* ---- log ---- */
 
 /* Run `fn` with standard error in a file; its text in `out`. */
@@ -559,6 +576,7 @@ int main(void)
 		cmocka_unit_test(scanning_ends_behind_the_digits),
 		cmocka_unit_test(a_message_is_one_line_whatever_the_words),
 		cmocka_unit_test(a_slip_of_the_finger_finds_the_word_that_was_meant),
+		cmocka_unit_test(an_option_is_compared_without_its_dashes_and_its_value),
 		cmocka_unit_test(a_mac_address_is_written_and_read_back),
 		cmocka_unit_test(what_is_not_printable_becomes_a_question_mark),
 		cmocka_unit_test(a_signal_reaches_the_eventfd_and_a_full_one_is_fine),

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A switch with Linux guests on it, and what every test wants of them."""
 
+import os
+
+import pytest
+
 from guest import Guest, GuestError, wait_until
 
 # Bits of the virtio feature word, as in the virtio specification.
@@ -35,6 +39,13 @@ TALK_DROPS = {('tx', 'no_buffer')}
 # slowly, 1 % and 3 % were seen on a quiet machine, and up to 7 % on a busy one.
 TALK_LOSS = 0.05
 IOMMU_TALK_LOSS = 0.2
+
+
+def rows(names, usual, more):
+    """Marks a test with these rows, {id: value or values}; `more` of them only with --long."""
+    if os.environ.get('RINGWAY_TEST_LONG'):
+        usual = {**usual, **more}
+    return pytest.mark.parametrize(names, usual.values(), ids=usual.keys())
 
 
 def ring_format(device):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Guests behind a virtual IOMMU in strict mode, where every buffer is mapped and unmapped again."""
 
-import pytest
+from network import rows
 
 SPLIT = {'device': 'packed=off'}
 PACKED = {'device': 'packed=on'}
@@ -29,7 +29,7 @@ def test_two_guests_behind_iommus_talk(network):
     network.exchange(left, right)
 
 
-@pytest.mark.parametrize('ring_format', ['split', 'packed'])
+@rows('ring_format', {'packed': 'packed'}, {'split': 'split'})
 def test_a_guest_behind_an_iommu_talks_to_one_without(network, ring_format):
     """By two queue pairs, and again after it has rebooted: it has other mappings then."""
     device = SPLIT if ring_format == 'split' else PACKED

@@ -6,16 +6,13 @@ import os
 import re
 import signal
 
-import pytest
-
 from guest import wait_until
 from migration import Migration
-from network import SOON_S, ring_format
+from network import SOON_S, ring_format, rows
 
 BROADCAST = '10.0.0.255'
 SPLIT = 'packed=off'
 PACKED = 'packed=on'
-FORMATS = pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
 OTHER = {SPLIT: PACKED, PACKED: SPLIT}
 
 MEBIBYTES = 8
@@ -140,8 +137,9 @@ def check_round_trips(sender, receiver):
     assert longest < LONGEST_MS, output
 
 
-@FORMATS
-@pytest.mark.parametrize('iommu', [False, True], ids=['plain', 'viommu'])
+@rows('device, iommu',
+      {'split-viommu': (SPLIT, True), 'packed-plain': (PACKED, False)},
+      {'split-plain': (SPLIT, False), 'packed-viommu': (PACKED, True)})
 def test_a_guest_moves_while_it_talks(network, device, iommu):
     moving, peer, moved = network.start({'device': device, 'iommu': iommu},
                                         {'device': OTHER[device]}, {'twin_of': 0})
@@ -204,7 +202,7 @@ def frames_to(network, guest):
     return network.switch.stats(guest.name)['tx']['frames']
 
 
-@FORMATS
+@rows('device', {'split': SPLIT}, {'packed': PACKED})
 def test_page_faults_of_a_guest_that_moves_by_postcopy_do_not_delay_others(network, device):
     moving, peer, other, moved = network.start({'device': device}, {'device': PACKED},
                                                {'device': SPLIT}, {'twin_of': 0})

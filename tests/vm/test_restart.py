@@ -3,7 +3,7 @@
 
 import threading
 
-import pytest
+from network import rows
 
 SPLIT = {'device': 'packed=off'}
 PACKED = {'device': 'packed=on'}
@@ -31,7 +31,7 @@ class Background(threading.Thread):
             raise self.error
 
 
-@pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
+@rows('device', {'packed': PACKED}, {'split': SPLIT})
 def test_a_guest_reboots_while_others_talk(network, device):
     rebooted, left, right = network.start(device, SPLIT, PACKED)
     network.exchange(rebooted, left)
@@ -53,8 +53,9 @@ def test_a_guest_reboots_while_others_talk(network, device):
     network.exchange(right, rebooted)
 
 
-@pytest.mark.parametrize('device', [SPLIT, PACKED], ids=['split', 'packed'])
-@pytest.mark.parametrize('server', [False, True], ids=['qemu_connects', 'ringwayd_connects'])
+@rows('device, server',
+      {'split-ringwayd_connects': (SPLIT, True), 'packed-qemu_connects': (PACKED, False)},
+      {'split-qemu_connects': (SPLIT, False), 'packed-ringwayd_connects': (PACKED, True)})
 def test_qemu_is_killed_and_started_again(network, device, server):
     killed, other = network.start({**device, 'server': server}, SPLIT)
     network.exchange(killed, other)

@@ -24,6 +24,8 @@ bool rw_text_number(const char *s, uint32_t min, uint32_t max, uint32_t *out);
  * letters is wrong, missing, too many, or swapped with the next one. NULL: none of them.
  */
 const char *rw_text_nearest(const char *word, const char *const names[], size_t n);
+/* The same for `word`, an option as it was written: "--name" or "--name=value". */
+const char *rw_text_nearest_option(const char *word, const char *const names[], size_t n);
 
 /* `c`, or '?' when it is not printable ASCII: a peer's bytes cannot break a line or a terminal. */
 static inline char rw_printable_char(char c)
