@@ -158,8 +158,7 @@ int rig_start(struct rig *r, const char *ports, const char *const *more)
 	return 0;
 }
 
-/* Whether the daemon wrote what a sanitizer or an assertion would. */
-static bool log_is_alarming(const struct rig *r)
+bool rig_is_alarming(const struct rig *r)
 {
 	static const char *const alarms[] = {
 		"Sanitizer", "runtime error", "Assertion", "assert", "stack smashing"};
@@ -222,7 +221,7 @@ int rig_stop(void **state)
 
 	fe_conn_close(&r->ctl);
 	status = daemon_end(r);
-	alarming = log_is_alarming(r);
+	alarming = rig_is_alarming(r);
 	if (status || alarming)
 		log_print(r);
 	unlink(rig_path(r, "log"));

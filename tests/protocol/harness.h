@@ -75,6 +75,9 @@ int rig_clean(void **state);
 /* Path of a file in the rig's directory; a static buffer. */
 const char *rig_path(const struct rig *r, const char *name);
 
+/* Whether the daemon wrote what a sanitizer or an assertion would. */
+bool rig_is_alarming(const struct rig *r);
+
 /* Whether the run may take as long as it takes (./scripts/test --long). */
 bool rig_is_long(void);
 

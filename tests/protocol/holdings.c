@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "holdings.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SLACK_MAPPINGS 8
+#define SLACK_KIB      512
+
+static unsigned fds_count(const struct rig *r)
+{
+	char path[64];
+	unsigned n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)r->pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+struct holdings holdings(const struct rig *r)
+{
+	struct holdings h = {.fds = fds_count(r)};
+	char path[64], line[512];
+	bool is_heap = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)r->pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long kib;
+
+		/* A mapping begins with its range. */
+		if (strchr("0123456789abcdef", line[0])) {
+			h.mappings++;
+			is_heap = strstr(line, "[heap]");
+		} else if (is_heap && sscanf(line, "Rss: %lu", &kib) == 1) {
+			h.heap_kib += kib;
+		}
+	}
+	fclose(f);
+	return h;
+}
+
+void holdings_are_flat(struct rig *r, const struct holdings *before)
+{
+	struct holdings after;
+
+	rig_wait(r, fds_count(r) <= before->fds);
+	after = holdings(r);
+	assert_int_equal(after.fds, before->fds);
+	assert_true(after.mappings <= before->mappings + SLACK_MAPPINGS);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	assert_true(after.heap_kib < before->heap_kib + SLACK_KIB);
+#endif
+}

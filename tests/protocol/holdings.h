@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * What a running daemon holds of the system: a test compares the numbers of before and after.
+ */
+#include "harness.h"
+
+struct holdings {
+	unsigned fds;
+	unsigned mappings;
+	unsigned long heap_kib; /* resident */
+};
+
+/* Read /proc of the rig's daemon. */
+struct holdings holdings(const struct rig *r);
+
+/*
+ * Wait until the daemon has as many descriptors as `before` says, then compare the rest. Mappings
+ * may differ by some that the allocator keeps; the heap may grow by a piece that serves all that
+ * comes. What the heap holds is not compared under a sanitizer.
+ */
+void holdings_are_flat(struct rig *r, const struct holdings *before);
