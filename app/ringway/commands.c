@@ -251,7 +251,7 @@ const struct command commands[] = {
 	{"port", "del", NAME_, port_del, port_del_print, "port del NAME",
 		.help = "end a port and its connection"},
 	{"port", "set", NAME_, port_set, port_set_print, "port set NAME KEY=VALUE...",
-		.help = "change a port: description", .read = pairs_read},
+		.help = "change a port: description, vlan, trunk, native", .read = pairs_read},
 	{"fdb", "list", 0, NULL, NULL, "fdb list [port=] [vlan=] [mac=]",
 		.help = "the addresses that the switch knows; also: static, learned",
 		.read = fdb_filter_read, .run = fdb_list},

@@ -96,12 +96,24 @@ static void far_off_print(const json_t *rings)
 	}
 }
 
+static void vlans_print(const json_t *vlans)
+{
+	if (json_is_integer(json_object_get(vlans, "access")))
+		fact("VLAN", "%" JSON_INTEGER_FORMAT, number_of(vlans, "access"));
+	else if (json_is_integer(json_object_get(vlans, "native")))
+		fact("VLANs", "%s, native %" JSON_INTEGER_FORMAT, text_of(vlans, "trunk"),
+			number_of(vlans, "native"));
+	else if (json_is_string(json_object_get(vlans, "trunk")))
+		fact("VLANs", "%s", text_of(vlans, "trunk"));
+}
+
 static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
 		text_of(port, "mode"), text_of(port, "path"));
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
+	vlans_print(json_object_get(port, "vlans"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");
 	if (!is_true(port, "connected"))

@@ -32,6 +32,14 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
  * End the port at `index`, its front-end's connection with it, and forget its entry of opt.ports.
  */
 void daemon_port_end(struct daemon *d, unsigned index);
+/*
+ * Bring a port's memberships in VLANs from `from` to `to`. 0; or -errno (-ENOSPC: the switch has no
+ * broadcast domain left), and they are as before.
+ */
+int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_vlans *from,
+	const struct options_vlans *to);
+/* {"access": 10}; {"trunk": "10+20-30", "native": 1}, or null there; null: transparent. */
+json_t *daemon_vlans_json(const struct options_vlans *v);
 /* The index of the port of that name; -1: there is none. */
 int daemon_port_find(const struct daemon *d, const char *name);
 /* Warn if the limit of open files does not suffice for so many ports. */

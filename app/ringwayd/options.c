@@ -395,6 +395,7 @@ void options_print_help(FILE *to)
 	      "  --socket-path=PATH  listen on PATH; the port is named after the file without\n"
 	      "                      its ending .sock\n"
 	      "  --port NAME,socket=PATH[,mode=server|client][,description=TEXT]\n"
+	      "              [,vlan=VID | ,trunk=VIDS[,native=VID]]\n"
 	      "                      a port called NAME; a client connects to PATH, again and\n"
 	      "                      again until somebody listens there (default: server)\n"
 	      "  --fd=FDNUM          the vhost-user socket is file descriptor FDNUM; excludes\n"

@@ -24,6 +24,7 @@
 #define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
 #define OPTIONS_PAIRS_MAX 16   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
+#define OPTIONS_VLAN_MAX  4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
 #define OPTIONS_HELP         1
@@ -31,6 +32,18 @@
 #define OPTIONS_CAPABILITIES 3
 
 struct port_kind;
+
+/*
+ * Which VLANs a port is in. With neither `access` nor `trunk` it is transparent: in all of them,
+ * and its frames carry their tags.
+ */
+struct options_vlans {
+	uint16_t access; /* the VLAN of all its frames, which have no tag; 0: no access port */
+	bool trunk;
+	/* Of a trunk. */
+	uint16_t native;                             /* of frames without a tag; 0: dropped */
+	uint64_t allowed[OPTIONS_VLAN_MAX / 64 + 1]; /* bit: VLAN of tagged frames */
+};
 
 enum options_mode {
 	OPTIONS_SERVER, /* listen on `path` */
@@ -45,6 +58,7 @@ struct options_port {
 	char name[OPTIONS_NAME_MAX + 1];
 	const struct port_kind *kind;
 	char description[OPTIONS_TEXT_MAX + 1]; /* "": none */
+	struct options_vlans vlans;
 
 	/* Kind vhost. */
 	enum options_mode mode;
@@ -93,6 +107,11 @@ int options_port_add(struct options *opt, const char *name, const struct options
 int options_port_set(struct options *opt, unsigned index, const struct options_pair *pairs,
 	unsigned npairs, char *err, size_t errlen);
 void options_port_del(struct options *opt, unsigned index);
+
+bool options_vlan_has(const struct options_vlans *v, unsigned vlan);
+/* The VLANs that a trunk allows, as "10+20-30". */
+#define OPTIONS_VLANS_TEXT 12288
+void options_vlans_text(const struct options_vlans *v, char *out, size_t len);
 
 void options_print_help(FILE *to);
 /* As @VHostUserBackendCapabilities of QEMU's vhost-user.json. */

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * What the files of options share: options.c has the table and the rest, options_port.c the ports
- * of any kind, options_cpus.c the worker CPUs; kind_*.c has the options of a kind of port.
+ * of any kind, options_vlan.c their VLANs, options_cpus.c the worker CPUs; kind_*.c has the options
+ * of a kind of port.
  */
 #include "options.h"
 #include "rw_text.h"
@@ -36,6 +37,16 @@ int options_set_fd(struct parse *p, const char *value);
 int options_ports_check(struct parse *p);
 /* That a port shares no file with the control socket and the pid file. 0 or a mistake. */
 int options_port_files_check(struct parse *p, const struct options_port *port);
+
+/* options_vlan.c: as struct port_option says. */
+int options_set_vlan(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+int options_set_trunk(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+int options_set_native(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+/* That they agree with each other. 0 or a mistake. */
+int options_vlans_check(struct parse *p, const char *what, const struct options_vlans *v);
 
 int options_set_cpus(struct parse *p, const char *value);
 /* Choose a CPU unless the user did. 0 or a mistake. */

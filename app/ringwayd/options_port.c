@@ -72,6 +72,9 @@ static int set_description(
 /* What every kind of port has. */
 static const struct port_option common[] = {
 	{"description", "TEXT", false, true, set_description},
+	{"vlan", "VID", false, true, options_set_vlan},
+	{"trunk", "VIDS", false, true, options_set_trunk},
+	{"native", "VID", false, true, options_set_native},
 };
 
 /* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
@@ -152,7 +155,7 @@ static int pairs_read(struct parse *p, const char *what, struct options_port *po
 			ret = options_mistake(p, "%s: the %s is missing: give %s=%s", what,
 				option->key, option->key, option->value);
 	}
-	return ret;
+	return ret ? ret : options_vlans_check(p, what, &port->vlans);
 }
 
 /* ---- the command line ---- */
@@ -324,6 +327,8 @@ int options_port_set(struct options *opt, unsigned index, const struct options_p
 				what, pairs[i].key);
 		ret = pair_read(&p, what, &port, &pairs[i], &seen);
 	}
+	if (!ret)
+		ret = options_vlans_check(&p, what, &port.vlans);
 	if (!ret)
 		opt->ports[index] = port;
 	return ret;

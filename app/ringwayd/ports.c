@@ -39,6 +39,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 {
 	const struct port_context ctx = {
 		.sw = d->sw, .loop = d->loop, .gone = inherited_gone, .arg = d};
+	static const struct options_vlans transparent;
 	const struct options_port *spec = &d->opt.ports[d->nports];
 	struct daemon_port *port = &d->ports[d->nports];
 	char why[256];
@@ -49,6 +50,12 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		return ret;
 	}
 	port->port = sw_port_by_name(d->sw, spec->name);
+	ret = daemon_vlans_set(d, port->port, &transparent, &spec->vlans);
+	if (ret) {
+		snprintf(err, errlen, "port %s: its VLANs: %s", spec->name, strerror(-ret));
+		spec->kind->free(port->handle);
+		return ret;
+	}
 	d->nports++;
 	return 0;
 }

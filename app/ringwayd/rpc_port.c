@@ -11,10 +11,10 @@ static json_t *port_json(const struct daemon *d, unsigned index, json_t *special
 {
 	const struct options_port *spec = &d->opt.ports[index];
 	const struct port *port = d->ports[index].port;
-	json_t *all = json_pack("{s:s, s:i, s:s, s:s*, s:b}", "name", spec->name, "id", port->id,
-		"driver", spec->kind->name, "description",
-		spec->description[0] ? spec->description : NULL, "link",
-		sw_port_is_up(d->sw, port));
+	json_t *all = json_pack("{s:s, s:i, s:s, s:s*, s:b, s:o}", "name", spec->name, "id",
+		port->id, "driver", spec->kind->name, "description",
+		spec->description[0] ? spec->description : NULL, "link", sw_port_is_up(d->sw, port),
+		"vlans", daemon_vlans_json(&spec->vlans));
 
 	json_object_update(all, special);
 	json_decref(special);
@@ -128,7 +128,8 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	struct options_pair pairs[OPTIONS_PAIRS_MAX];
 	struct daemon *d = ctx;
-	int index = param_port(d, params, fail), n;
+	int index = param_port(d, params, fail), n, ret;
+	struct options_port before;
 	char err[512];
 
 	if (index < 0)
@@ -136,7 +137,14 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 	n = param_pairs((json_t *)(uintptr_t)params, pairs, fail);
 	if (n < 0)
 		return NULL;
+	before = d->opt.ports[index];
 	if (options_port_set(&d->opt, (unsigned)index, pairs, (unsigned)n, err, sizeof(err)))
 		return ctl_fail(fail, CTL_ERR_PARAMS, "%s", err);
+	ret = daemon_vlans_set(d, d->ports[index].port, &before.vlans, &d->opt.ports[index].vlans);
+	if (ret) {
+		d->opt.ports[index] = before;
+		return ctl_fail(fail, CTL_ERR_FAILED, "port %s: its VLANs: %s", before.name,
+			strerror(-ret));
+	}
 	return row_json(d, (unsigned)index);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sw_domain.h"
 #include "vhost.h"
 
 #define ETHERTYPE_RARP 0x8035
@@ -122,11 +123,13 @@ void vhost_announce(struct vhost_port *vp)
 void vhost_announce_due(void *arg)
 {
 	struct vhost_port *vp = arg;
+	uint16_t untagged = sw_domain_untagged(vp->sw, &vp->port);
 
 	for (unsigned i = 0; i < ANNOUNCE_BURST && vp->nannounced < vp->nhosts; i++) {
 		const struct vhost_host *h = &vp->hosts[vp->nannounced];
 
-		if (announce(vp, h->mac, h->vlan))
+		/* As a frame of the guest: in the port's untagged VLAN it has no tag. */
+		if (announce(vp, h->mac, h->vlan == untagged ? 0 : h->vlan))
 			break;
 		vp->nannounced++;
 	}

@@ -195,6 +195,13 @@ void sw_domain_leave(struct sw *sw, struct port *port, uint16_t vlan)
 	sw->changed = true;
 }
 
+uint16_t sw_domain_untagged(const struct sw *sw, const struct port *port)
+{
+	const struct sw_vlan_map *vlans = sw->ports[port->id].vlans;
+
+	return vlans && vlans->next[0] ? sw_domain_vlan(sw, vlans->next[0]) : 0;
+}
+
 void sw_domains_forget_port(struct sw *sw, uint16_t id)
 {
 	struct sw_port_state *state = &sw->ports[id];

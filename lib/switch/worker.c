@@ -178,6 +178,8 @@ static RW_NOINLINE uint16_t domain_of(
 	uint16_t domain;
 	uint32_t *seen_s;
 
+	if (rw_unlikely(vlan >= SW_VLANS))
+		return SW_DOMAIN_NONE;
 	if (self->vlans)
 		return self->vlans[vlan];
 	domain = sw_domain_of(w->sw, vlan);
@@ -250,7 +252,9 @@ static RW_NOINLINE void forward_other(
 	unsigned n = (unsigned)(w->run[r + 1] - w->run[r]);
 	enum port_drop why;
 
-	if (!w->domain[r])
+	if (w->frames[w->run[r]].vlan >= SW_VLANS)
+		why = PORT_DROP_VLAN_ID;
+	else if (!w->domain[r])
 		why = self->vlans ? PORT_DROP_VLAN : PORT_DROP_NO_DOMAIN;
 	else if (w->dst[r] == from->port->id)
 		why = PORT_DROP_HAIRPIN;

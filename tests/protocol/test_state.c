@@ -131,12 +131,11 @@ static void what_no_switch_may_announce_stays_behind(void **state)
 	uint8_t data[1024], mac[6];
 	uint32_t len;
 
-	/* A reserved VLAN, and an address that somebody nailed to the port. */
+	/* A reserved VLAN, of which nothing is learned, and a static address. */
 	host_make(mac, 20);
 	host_speaks(*state, a, mac, 4095);
 	host_make(mac, 21);
 	host_speaks(*state, a, mac, 5);
-	peer_recv(*state, c, 0, got, &in);
 	peer_recv(*state, c, 0, got, &in);
 	json_decref(rig_call(*state, "fdb.add",
 		json_pack("{s:s, s:s}", "mac", "0a:5c:00:00:00:16", "port", "a")));
@@ -148,6 +147,36 @@ static void what_no_switch_may_announce_stays_behind(void **state)
 	state_guest_go(b);
 	peer_expect_rarp(*state, c, mac, 5);
 	json_decref(rig_call(*state, "fdb.del", json_pack("{s:s}", "mac", "0a:5c:00:00:00:16")));
+}
+
+static void port_vlan_set(struct rig *r, const char *port, const char *vlan)
+{
+	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", port, "vlan", vlan)));
+}
+
+static void a_host_of_an_access_port_is_announced_as_its_guest_would(void **state)
+{
+	struct peer *a = state_guest_up(*state, "a"), *c = state_guest_up(*state, "c"), *b;
+	static uint8_t got[FRAME_MAX];
+	struct fe_received in;
+	uint8_t data[1024], mac[6];
+	uint32_t len;
+
+	for (const char *p = "abc"; *p; p++)
+		port_vlan_set(*state, (const char[]){*p, 0}, "30");
+	host_make(mac, 30);
+	host_speaks(*state, a, mac, -1);
+	peer_recv(*state, c, 0, got, &in);
+	state_guest_stop(a);
+	len = state_save(*state, a, data, sizeof(data));
+	assert_int_equal(len, STATE_HEADER + STATE_HOST);
+	b = state_guest_incoming(*state, "b");
+	assert_int_equal(state_load(b, data, len), 0);
+	state_guest_go(b);
+	peer_expect_rarp(*state, c, mac, 0);
+	assert_int_equal(host_port(*state, mac, 30), 'b');
+	for (const char *p = "abc"; *p; p++)
+		port_vlan_set(*state, (const char[]){*p, 0}, "none");
 }
 
 static void four_thousand_hosts_move(void **state)
@@ -189,6 +218,7 @@ int main(void)
 		rig_test(hosts_move_with_their_guest_to_another_switch),
 		rig_test(a_guest_may_move_on_before_it_ran),
 		rig_test(what_no_switch_may_announce_stays_behind),
+		rig_test(a_host_of_an_access_port_is_announced_as_its_guest_would),
 		rig_test(four_thousand_hosts_move),
 	};
 

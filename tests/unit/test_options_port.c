@@ -85,12 +85,63 @@ static void a_port_has_a_kind_and_a_description(void **state)
 		"--port b: unknown kind \"tap\" (there is vhost)");
 	refuses("--port b,kind=vhost,kind=vhost,socket=/tmp/b", "kind is given twice");
 	refuses("--port b,colour=red,socket=/tmp/b",
-		"unknown key \"colour\" (there are socket, mode, description, kind)");
+		"unknown key \"colour\" (there are socket, mode, ");
 	refuses("--port b,socket=/tmp/b,description=a\tb", "not printable");
 	refuses("--port b,socket=/tmp/b,description="
 		"0123456789012345678901234567890123456789012345678901234567890123",
 		"the description has at most 63 bytes, not 64");
 	takes("--port b,socket=/tmp/b,description=");
+}
+
+static void is_in(const char *words, unsigned access, const char *trunk, unsigned native)
+{
+	static char line[256], text[OPTIONS_VLANS_TEXT];
+	const struct options_vlans *v = &got.ports[0].vlans;
+
+	snprintf(line, sizeof(line), "--port b,socket=/tmp/b%s", words);
+	takes(line);
+	assert_int_equal(v->access, access);
+	assert_int_equal(v->native, native);
+	assert_int_equal(v->trunk, trunk != NULL);
+	options_vlans_text(v, text, sizeof(text));
+	assert_string_equal(text, trunk ? trunk : "");
+}
+
+static void a_port_is_in_all_vlans_in_one_or_a_trunk_of_some(void **state)
+{
+	(void)state;
+	is_in("", 0, NULL, 0);
+	is_in(",vlan=none,trunk=none,native=none", 0, NULL, 0);
+	is_in(",vlan=1", 1, NULL, 0);
+	is_in(",vlan=4094", 4094, NULL, 0);
+	is_in(",trunk=7", 0, "7", 0);
+	is_in(",trunk=20-30+10+25-40+9", 0, "9-10+20-40", 0);
+	is_in(",native=5,trunk=1-4094", 0, "1-4094", 5);
+	is_in(",trunk=all", 0, "1-4094", 0);
+	/* Every second one is the longest text. */
+	for (unsigned vlan = 1; vlan <= OPTIONS_VLAN_MAX; vlan++)
+		got.ports[0].vlans.allowed[vlan / 64] = UINT64_C(0xaaaaaaaaaaaaaaaa);
+	options_vlans_text(&got.ports[0].vlans, (char[OPTIONS_VLANS_TEXT]){0}, OPTIONS_VLANS_TEXT);
+}
+
+static void what_is_no_vlan_is_refused(void **state)
+{
+	(void)state;
+	refuses("--port b,socket=/tmp/b,vlan=0", "must be a VLAN id from 1 to 4094, or none");
+	refuses("--port b,socket=/tmp/b,vlan=4095", "vlan is \"4095\"");
+	refuses("--port b,socket=/tmp/b,vlan=", "vlan is \"\"");
+	refuses("--port b,socket=/tmp/b,vlan=10+20", "vlan is \"10+20\"");
+	refuses("--port b,socket=/tmp/b,trunk=", "trunk is \"\", but must be VLAN ids");
+	refuses("--port b,socket=/tmp/b,trunk=0", "trunk is \"0\"");
+	refuses("--port b,socket=/tmp/b,trunk=10-", "trunk is \"10-\"");
+	refuses("--port b,socket=/tmp/b,trunk=20-10", "trunk is \"20-10\"");
+	refuses("--port b,socket=/tmp/b,trunk=10+", "trunk is \"10+\"");
+	refuses("--port b,socket=/tmp/b,trunk=10++20", "trunk is \"10++20\"");
+	refuses("--port b,socket=/tmp/b,trunk=4094-4095", "like 10+20-30, or all, or none");
+	refuses("--port b,socket=/tmp/b,trunk=1-4294967296", "trunk is");
+	refuses("--port b,socket=/tmp/b,vlan=10,trunk=20", "a port has either vlan= or trunk=");
+	refuses("--port b,socket=/tmp/b,native=20", "native= is for a port with trunk=");
+	refuses("--port b,socket=/tmp/b,vlan=10,native=20", "native= is for a port with trunk=");
 }
 
 #define END ((const char *)NULL)
@@ -175,6 +226,21 @@ static void what_may_change_of_a_port_is_changed(void **state)
 	assert_string_equal(got.ports[0].description, "");
 }
 
+static void an_access_port_becomes_a_trunk_in_one_request(void **state)
+{
+	const struct options_pair trunk[] = {{"trunk", "20"}, {"vlan", "none"}};
+
+	(void)state;
+	takes("--port b,socket=/tmp/b,vlan=10");
+	assert_true(options_port_set(&got, 0, trunk, 1, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "port b: a port has either vlan= or trunk=: set the other"));
+	assert_false(got.ports[0].vlans.trunk);
+	assert_int_equal(options_port_set(&got, 0, trunk, 2, err, sizeof(err)), 0);
+	assert_true(got.ports[0].vlans.trunk);
+	assert_true(options_vlan_has(&got.ports[0].vlans, 20));
+	assert_int_equal(got.ports[0].vlans.access, 0);
+}
+
 /* Parse "--fd=N" for `fd`, and close it. */
 static void refuse_fd(int fd, const char *word)
 {
@@ -256,8 +322,11 @@ int main(void)
 		cmocka_unit_test(a_port_is_wanted),
 		cmocka_unit_test(mistakes_in_port_are_named),
 		cmocka_unit_test(a_port_has_a_kind_and_a_description),
+		cmocka_unit_test(a_port_is_in_all_vlans_in_one_or_a_trunk_of_some),
+		cmocka_unit_test(what_is_no_vlan_is_refused),
 		cmocka_unit_test(ports_are_added_to_a_switch_that_runs),
 		cmocka_unit_test(what_may_change_of_a_port_is_changed),
+		cmocka_unit_test(an_access_port_becomes_a_trunk_in_one_request),
 		cmocka_unit_test(an_fd_that_is_no_unix_stream_socket_is_refused),
 		cmocka_unit_test(an_fd_is_a_connection_or_listens),
 		cmocka_unit_test(as_many_ports_as_fit_are_taken),

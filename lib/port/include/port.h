@@ -29,6 +29,7 @@
 	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */  \
 	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */    \
 	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */        \
+	X(VLAN_ID, "vlan_id")             /* from: the tag has the reserved VLAN id 4095 */      \
 	X(NO_DOMAIN, "no_domain")         /* from: no broadcast domain is left for its VLAN */   \
 	X(NO_PORT, "no_destination")      /* from: no other port is up */                        \
 	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */          \

@@ -18,7 +18,7 @@
 
 #define SW_DOMAIN_NONE 0
 #define SW_MAX_DOMAINS 65535
-#define SW_VLANS       4096
+#define SW_VLANS       4095 /* ids 0 to 4094; 4095 is reserved (IEEE 802.1Q, 9.6) */
 
 /* The form of a port's frames in a domain, in both directions. */
 enum sw_form {
@@ -51,6 +51,9 @@ int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form
  * transparent again.
  */
 void sw_domain_leave(struct sw *sw, struct port *port, uint16_t vlan);
+
+/* The VLAN of the port's untagged membership; 0: it has none. */
+uint16_t sw_domain_untagged(const struct sw *sw, const struct port *port);
 
 /*
  * Free the numbers of VLANs that were silent for `idle_s` seconds or longer and have no members of

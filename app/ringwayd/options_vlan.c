@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which VLANs a port is in: vlan=, trunk= and native=. */
+#include <stdio.h>
+#include <string.h>
+
+#include "options_internal.h"
+
+#define NONE "none"
+
+bool options_vlan_has(const struct options_vlans *v, unsigned vlan)
+{
+	return v->allowed[vlan / 64] >> (vlan % 64) & 1;
+}
+
+static void vlan_add(struct options_vlans *v, unsigned vlan)
+{
+	v->allowed[vlan / 64] |= UINT64_C(1) << (vlan % 64);
+}
+
+/* One VLAN id, or 0 for "none". 0 or a mistake. */
+static int vlan_read(
+	struct parse *p, const char *what, const char *key, const char *value, uint16_t *out)
+{
+	uint32_t vlan = 0;
+
+	if (strcmp(value, NONE) && !rw_text_number(value, 1, OPTIONS_VLAN_MAX, &vlan))
+		return options_mistake(p,
+			"%s: %s is \"%s\", but must be a VLAN id from 1 to %d, "
+			"or " NONE,
+			what, key, value, OPTIONS_VLAN_MAX);
+	*out = (uint16_t)vlan;
+	return 0;
+}
+
+int options_set_vlan(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	return vlan_read(p, what, "vlan", value, &port->vlans.access);
+}
+
+int options_set_native(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	return vlan_read(p, what, "native", value, &port->vlans.native);
+}
+
+/* "10+20-30" into the allowed VLANs. False: it is no such list. */
+static bool list_read(const char *s, struct options_vlans *v)
+{
+	do {
+		uint32_t first, last;
+
+		if (!rw_text_scan(&s, OPTIONS_VLAN_MAX, &first) || !first)
+			return false;
+		last = first;
+		if (*s == '-') {
+			s++;
+			if (!rw_text_scan(&s, OPTIONS_VLAN_MAX, &last) || last < first)
+				return false;
+		}
+		for (uint32_t vlan = first; vlan <= last; vlan++)
+			vlan_add(v, vlan);
+	} while (*s++ == '+');
+	return !s[-1];
+}
+
+int options_set_trunk(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	struct options_vlans v = {.access = port->vlans.access, .native = port->vlans.native};
+
+	v.trunk = strcmp(value, NONE);
+	if (v.trunk && !list_read(strcmp(value, "all") ? value : "1-4094", &v))
+		return options_mistake(p,
+			"%s: trunk is \"%s\", but must be VLAN ids from 1 to %d, "
+			"like 10+20-30, or all, or " NONE,
+			what, value, OPTIONS_VLAN_MAX);
+	port->vlans = v;
+	return 0;
+}
+
+int options_vlans_check(struct parse *p, const char *what, const struct options_vlans *v)
+{
+	if (v->access && v->trunk)
+		return options_mistake(p, "%s: a port has either vlan= or trunk=%s", what,
+			p->running ? ": set the other one to " NONE : "");
+	if (v->native && !v->trunk)
+		return options_mistake(p, "%s: native= is for a port with trunk=%s", what,
+			p->running ? ": set it to " NONE : "");
+	return 0;
+}
+
+void options_vlans_text(const struct options_vlans *v, char *out, size_t len)
+{
+	size_t at = 0;
+
+	*out = '\0';
+	for (unsigned vlan = 1; vlan <= OPTIONS_VLAN_MAX && at < len; vlan++) {
+		unsigned first = vlan;
+
+		if (!options_vlan_has(v, vlan))
+			continue;
+		while (vlan < OPTIONS_VLAN_MAX && options_vlan_has(v, vlan + 1))
+			vlan++;
+		at += (size_t)snprintf(out + at, len - at, at ? "+%u" : "%u", first);
+		if (vlan > first && at < len)
+			at += (size_t)snprintf(out + at, len - at, "-%u", vlan);
+	}
+}
