@@ -116,6 +116,8 @@ static void facts_print(const json_t *port)
 	vlans_print(json_object_get(port, "vlans"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");
+	if (number_of(port, "log_suppressed"))
+		fact_number("log lines lost", port, "log_suppressed");
 	if (!is_true(port, "connected"))
 		return;
 	fact_names("virtio features", json_object_get(port, "features"));

@@ -51,6 +51,8 @@ void daemon_fd_check(unsigned nports);
  */
 int eal_begin(const struct options *opt, bool *huge);
 void eal_end(void);
+/* Have DPDK's lines go through the log. 0 or -errno. */
+int eal_log_begin(void);
 
 /* What `ringway` can ask. The context is the struct daemon. */
 extern const struct ctl_method rpc_methods[];

@@ -301,6 +301,7 @@ static json_t *show(const void *handle)
 
 	vhost_port_describe(handle, &info);
 	port = basics_json(&info);
+	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
 	session_set(port, handle, info.features);
 	return port;
 }

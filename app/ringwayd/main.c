@@ -209,6 +209,14 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the event loop: %s", strerror(errno));
 		return EXIT_CANNOT;
 	}
+	/* From here on no line makes anybody wait, and the thread is not one of EAL's. */
+	ret = rw_log_begin();
+	if (!ret)
+		ret = eal_log_begin();
+	if (ret) {
+		rw_error("cannot set up the log: %s", strerror(-ret));
+		return EXIT_CANNOT;
+	}
 	if (eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
 	if (switch_begin(d))
@@ -268,6 +276,7 @@ int main(int argc, char **argv)
 		ret = daemon_run(d);
 		daemon_end(d);
 		eal_end();
+		rw_log_end();
 	}
 	free(d);
 	return ret;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,11 +62,29 @@ static uint64_t inflight_bytes(void *dev, uint16_t num)
 	return vq_inflight_bytes(vu_features(vp->session), num);
 }
 
+static void complained(void *dev, const char *line)
+{
+	struct vhost_port *vp = dev;
+
+	rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: %s", vp->port.name, line);
+}
+
+void vhost_port_event(struct vhost_port *vp, const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	rw_log_limited(&vp->event_limit, RW_LOG_INFO, "port %s: %s", vp->port.name, line);
+}
+
 static void session_closed(void *dev, int reason)
 {
 	struct vhost_port *vp = dev;
 
-	rw_info("port %s: front-end disconnected%s%s", vp->port.name, reason ? ": " : "",
+	vhost_port_event(vp, "front-end disconnected%s%s", reason ? ": " : "",
 		reason ? strerror(-reason) : "");
 	vu_session_free(vp->session);
 	vp->session = NULL;
@@ -91,6 +110,7 @@ static const struct vu_ops session_ops = {
 	.iotlb_updated = vhost_iotlb_updated,
 	.iotlb_invalidated = vhost_iotlb_invalidated,
 	.iotlb_answered = vhost_iotlb_answered,
+	.complained = complained,
 	.inflight_bytes = inflight_bytes,
 	.config_read = vhost_config_read,
 	.config_write = vhost_config_write,
@@ -133,7 +153,7 @@ static int session_begin(struct vhost_port *vp, int fd)
 	if (!vp->session)
 		return -errno;
 	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
-	rw_info("port %s: front-end connected (pid %d)", vp->port.name, (int)peer.pid);
+	vhost_port_event(vp, "front-end connected (pid %d)", (int)peer.pid);
 	return 0;
 }
 
@@ -311,6 +331,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.packed = s && vu_has_feature(s, VIRTIO_F_RING_PACKED),
 		.features = s ? vu_features(s) : 0,
 		.mtu = s ? vu_mtu(s) : 0,
+		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
 		const struct vhost_queue *rx = vp->pairs[i].rx, *tx = vp->pairs[i].tx;

@@ -265,8 +265,7 @@ static int postcopy_begin(struct vhost_port *vp)
 		return ret;
 	}
 	vp->postcopy = pc;
-	rw_info("port %s: postcopy migration: the guest's queues have a thread of their own",
-		vp->port.name);
+	vhost_port_event(vp, "postcopy migration: the guest's queues have a thread of their own");
 	return 0;
 }
 
@@ -281,8 +280,7 @@ void vhost_postcopy_end(struct vhost_port *vp)
 	rw_timer_stop(vp->loop, &pc->again);
 	rw_free(pc);
 	vp->postcopy = NULL;
-	rw_info("port %s: postcopy migration: the workers have the guest's queues again",
-		vp->port.name);
+	vhost_port_event(vp, "postcopy migration: the workers have the guest's queues again");
 }
 
 int vhost_postcopy_take(struct vhost_port *vp, unsigned i, struct vhost_queue *q)

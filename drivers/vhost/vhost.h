@@ -47,8 +47,9 @@ struct vhost_port {
 	int listen_fd; /* -1: none */
 	struct rw_watch listen_watch;
 	struct rw_timer retry;
-	struct rw_timer watch; /* every 100 ms while there is a session */
-	struct rw_log_limit limit;
+	struct rw_timer watch;           /* every 100 ms while there is a session */
+	struct rw_log_limit limit;       /* warnings that its front-ends cause */
+	struct rw_log_limit event_limit; /* what happens, such as a front-end that connects */
 
 	struct vu_session *session; /* NULL: no front-end */
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
@@ -83,6 +84,9 @@ static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsig
 
 	return ring & 1 ? &pair->rx : &pair->tx;
 }
+
+/* port.c: log what a front-end did, a line of the level "info", as often as the port may. */
+void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
 
 /* rings.c: see struct vu_ops. */
 bool vhost_quiesce(void *dev);

@@ -277,5 +277,5 @@ vu_handler vu_on_check_device_state;
 /* channel.c */
 vu_handler vu_on_set_backend_req_fd;
 
-/* Log a line about this front-end. The rate is limited, because a peer causes it. */
+/* Tell the owner in one line what this front-end did wrong. */
 void vu_complain(const struct vu_session *s, const char *fmt, ...) RW_PRINTF(2, 3);

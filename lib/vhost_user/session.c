@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "internal.h"
-#include "rw_log.h"
 
 /*
  * Messages that are carried out before the loop turns to the next session. Starting a ring takes
@@ -18,15 +17,15 @@
 
 void vu_complain(const struct vu_session *s, const char *fmt, ...)
 {
-	/* One limit for all sessions: a limit for each would start again with every connection. */
-	static struct rw_log_limit limit;
 	char text[256];
 	va_list ap;
 
+	if (!s->ops->complained)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	rw_log_limited(&limit, RW_LOG_WARNING, "%s: %s", s->name, text);
+	s->ops->complained(s->dev, text);
 }
 
 void vu_session_release(struct vu_session *s)

@@ -47,7 +47,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*prefix, RINGWAYD, '--no-huge', f'--control={self.control}',
                  f'--pidfile={self.pidfile}', *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=options.pop('stderr', log), **options)
 
     def wait_until_ready(self):
         """The pid file is the last thing that a start writes."""

@@ -17,7 +17,6 @@
 #include "rw_base.h"
 #include "rw_copy.h"
 #include "rw_lock.h"
-#include "rw_log.h"
 #include "rw_loop.h"
 #include "rw_sock.h"
 #include "rw_sys.h"
@@ -212,90 +211,6 @@ static void an_option_is_compared_without_its_dashes_and_its_value(void **state)
 	assert_null(rw_text_nearest_option("", names, 2));
 	memset(endless + 2, 's', sizeof(endless) - 3);
 	assert_null(rw_text_nearest_option(endless, names, 2));
-}
-
-/* ---- log ---- */
-
-/* Run `fn` with standard error in a file; its text in `out`. */
-static void captured(void (*fn)(void), char *out, size_t len)
-{
-	FILE *f = tmpfile();
-	int saved = dup(STDERR_FILENO);
-	size_t n;
-
-	assert_non_null(f);
-	assert_true(dup2(fileno(f), STDERR_FILENO) >= 0);
-	fn();
-	assert_true(dup2(saved, STDERR_FILENO) >= 0);
-	close(saved);
-	rewind(f);
-	n = fread(out, 1, len - 1, f);
-	out[n] = '\0';
-	fclose(f);
-}
-
-static void log_two_levels(void)
-{
-	rw_log_set_level(RW_LOG_WARNING);
-	rw_warning("port %s", "a");
-	rw_info("not this");
-	rw_log_set_level(RW_LOG_INFO);
-}
-
-static void lines_above_the_level_are_dropped(void **state)
-{
-	char text[256];
-
-	(void)state;
-	captured(log_two_levels, text, sizeof(text));
-	assert_string_equal(text, "warning: port a\n");
-}
-
-static void log_a_long_line(void)
-{
-	char text[4096];
-
-	memset(text, 'x', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	rw_info("%s", text);
-}
-
-static void a_long_line_is_cut_and_still_ends(void **state)
-{
-	char text[8192];
-
-	(void)state;
-	captured(log_a_long_line, text, sizeof(text));
-	assert_in_range(strlen(text), 100, 1024);
-	assert_int_equal(text[strlen(text) - 1], '\n');
-}
-
-static void log_a_flood(void)
-{
-	struct rw_log_limit limit = {0};
-
-	for (int i = 0; i < 1000; i++)
-		rw_log_limited(&limit, RW_LOG_INFO, "again");
-}
-
-static void a_flood_is_limited_to_a_burst(void **state)
-{
-	char text[65536];
-	int lines = 0;
-
-	(void)state;
-	captured(log_a_flood, text, sizeof(text));
-	for (const char *p = text; (p = strchr(p, '\n')); p++)
-		lines++;
-	assert_in_range(lines, 10, 12); /* a second may pass meanwhile */
-}
-
-static void levels_have_names(void **state)
-{
-	(void)state;
-	assert_int_equal(rw_log_level_by_name("error"), RW_LOG_ERROR);
-	assert_int_equal(rw_log_level_by_name("debug"), RW_LOG_DEBUG);
-	assert_int_equal(rw_log_level_by_name("loud"), -EINVAL);
 }
 
 /* ---- loop ---- */
@@ -582,10 +497,6 @@ int main(void)
 		cmocka_unit_test(a_signal_reaches_the_eventfd_and_a_full_one_is_fine),
 		cmocka_unit_test(a_spinlock_has_one_holder),
 		cmocka_unit_test(impossible_allocations_fail),
-		cmocka_unit_test(lines_above_the_level_are_dropped),
-		cmocka_unit_test(a_long_line_is_cut_and_still_ends),
-		cmocka_unit_test(a_flood_is_limited_to_a_burst),
-		cmocka_unit_test(levels_have_names),
 		cmocka_unit_test(a_readable_descriptor_is_reported_until_removed),
 		cmocka_unit_test(a_watch_removed_by_another_callback_is_not_called),
 		cmocka_unit_test(timers_fire_in_order_once_or_again),

@@ -50,13 +50,14 @@ struct vhost_port_info {
 	const char *path; /* NULL with VHOST_FD */
 	uint16_t id;
 	enum vhost_mode mode;
-	bool connected;    /* a front-end is there */
-	bool link;         /* frames can reach the guest */
-	bool packed;       /* valid while connected */
-	unsigned pairs;    /* running queue pairs, either direction */
-	uint64_t features; /* negotiated */
-	uint16_t mtu;      /* 0: not said */
-	unsigned broken;   /* rings that lied about their indices and wait for a reset */
+	bool connected;          /* a front-end is there */
+	bool link;               /* frames can reach the guest */
+	bool packed;             /* valid while connected */
+	unsigned pairs;          /* running queue pairs, either direction */
+	uint64_t features;       /* negotiated */
+	uint16_t mtu;            /* 0: not said */
+	unsigned broken;         /* rings that lied about their indices and wait for a reset */
+	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
 

@@ -116,6 +116,13 @@ struct vu_ops {
 	 */
 	bool (*quiesce)(void *dev);
 
+	/*
+	 * The front-end broke a rule, or something that it asked for failed: one line for the log,
+	 * without the session's name. A front-end can cause any number of them, so the owner limits
+	 * them, in a place that outlives the session. NULL: nobody wants to know.
+	 */
+	void (*complained)(void *dev, const char *line);
+
 	/* Bytes of one ring's region in the in-flight buffer, a multiple of 64. */
 	uint64_t (*inflight_bytes)(void *dev, uint16_t num);
 
