@@ -248,6 +248,8 @@ static int inform(int what)
 		options_print_help(stdout);
 	else if (what == OPTIONS_VERSION)
 		printf("ringwayd %s\n", RINGWAY_VERSION);
+	else if (what == OPTIONS_CHECKED)
+		puts("the configuration has no mistake");
 	else
 		options_print_capabilities(stdout);
 	if (rw_stdout_close())

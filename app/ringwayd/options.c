@@ -18,10 +18,17 @@
 
 int options_mistake(struct parse *p, const char *fmt, ...)
 {
+	size_t len = 0;
 	va_list ap;
 
+	if (p->where) {
+		len = (size_t)snprintf(p->err, p->errlen, "%s", p->where);
+		len = RW_MIN(len, p->errlen - 1);
+		/* In a document an option has no dashes. */
+		fmt += strncmp(fmt, "--", 2) ? 0 : 2;
+	}
 	va_start(ap, fmt);
-	rw_text_line(p->err, p->errlen, fmt, ap);
+	rw_text_line(p->err + len, p->errlen - len, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
 }
@@ -96,6 +103,29 @@ static int set_pidfile(struct parse *p, const char *value)
 			p, "--pidfile: the path is longer than %d bytes", OPTIONS_FILE_MAX);
 	strcpy(p->opt->pidfile, value);
 	return 0;
+}
+
+static int config_path(struct parse *p, const char *option, const char *value)
+{
+	if (p->opt->config[0])
+		return options_mistake(
+			p, "there are two configurations: %s and %s", p->opt->config, value);
+	if (strlen(value) > OPTIONS_FILE_MAX)
+		return options_mistake(
+			p, "%s: the path is longer than %d bytes", option, OPTIONS_FILE_MAX);
+	strcpy(p->opt->config, value);
+	return 0;
+}
+
+static int set_config(struct parse *p, const char *value)
+{
+	return config_path(p, "--config", value);
+}
+
+static int set_check_config(struct parse *p, const char *value)
+{
+	p->check = true;
+	return config_path(p, "--check-config", value);
 }
 
 static int set_no_huge(struct parse *p, const char *value)
@@ -185,25 +215,70 @@ static const struct row {
 	const char *name;
 	const char *value; /* what it wants; NULL: nothing */
 	bool many;         /* may be given more than once */
+	bool words_only;   /* it is no key of a configuration */
 	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
 	int (*set)(struct parse *p, const char *value);
 } rows[] = {
-	{"socket-path", "PATH", true, options_set_socket_path},
-	{"port", "NAME,socket=PATH[,mode=server|client]", true, options_set_port},
-	{"fd", "FDNUM", false, options_set_fd},
-	{"cpus", "LIST", false, options_set_cpus},
-	{"control", "PATH|none", false, set_control},
-	{"pidfile", "PATH", false, set_pidfile},
-	{"no-huge", NULL, true, set_no_huge},
-	{"log-level", "LEVEL", false, set_log_level},
-	{"fdb-size", "N", false, set_fdb_size},
-	{"fdb-age", "SECONDS", false, set_fdb_age},
-	{"forward", "MODE", false, set_forward},
-	{"idle", "MODE", false, set_idle},
-	{"balance", "off|auto[,SECONDS]", false, set_balance},
-	{"help", NULL, true, set_help},
-	{"version", NULL, true, set_version},
+	{"socket-path", "PATH", true, true, options_set_socket_path},
+	{"port", "NAME,socket=PATH[,mode=server|client]", true, true, options_set_port},
+	{"fd", "FDNUM", false, true, options_set_fd},
+	{"config", "FILE", false, true, set_config},
+	{"check-config", "FILE", false, true, set_check_config},
+	{"cpus", "LIST", false, false, options_set_cpus},
+	{"control", "PATH|none", false, false, set_control},
+	{"pidfile", "PATH", false, false, set_pidfile},
+	{"no-huge", NULL, true, false, set_no_huge},
+	{"log-level", "LEVEL", false, false, set_log_level},
+	{"fdb-size", "N", false, false, set_fdb_size},
+	{"fdb-age", "SECONDS", false, false, set_fdb_age},
+	{"forward", "MODE", false, false, set_forward},
+	{"idle", "MODE", false, false, set_idle},
+	{"balance", "off|auto[,SECONDS]", false, false, set_balance},
+	{"help", NULL, true, true, set_help},
+	{"version", NULL, true, true, set_version},
 };
+
+/* The row of a document's key. NULL: a mistake is noted. */
+static const struct row *key_row(struct parse *p, const char *key)
+{
+	const char *names[RW_ARRAY_SIZE(rows) + 1] = {"ports"}, *nearest;
+	size_t n = 1;
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
+		if (rows[i].words_only)
+			continue;
+		if (!strcmp(rows[i].name, key))
+			return &rows[i];
+		names[n++] = rows[i].name;
+	}
+	nearest = rw_text_nearest(key, names, n);
+	if (nearest)
+		options_mistake(p, "unknown key \"%s\": did you mean %s?", key, nearest);
+	else
+		options_mistake(p,
+			"unknown key \"%s\": there are ports and the options of "
+			"ringwayd --help",
+			key);
+	return NULL;
+}
+
+int options_key_read(struct parse *p, const char *key, const char *value)
+{
+	const struct row *row = key_row(p, key);
+
+	if (!row)
+		return -EINVAL;
+	if (!value)
+		return options_mistake(p, "\"%s\" wants a word, a number or a list of them", key);
+	if (p->seen & 1u << (row - rows))
+		return 0;
+	if (row->value)
+		return *value ? row->set(p, value)
+			      : options_mistake(p, "%s wants a value: %s", key, row->value);
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return options_mistake(p, "%s is either true or false", key);
+	return !strcmp(value, "on") ? row->set(p, NULL) : 0;
+}
 
 /* What getopt_long returns for the first row; above all letters. */
 #define ROW_FIRST 256
@@ -353,13 +428,15 @@ static int parse_all(struct parse *p, int argc, char **argv)
 {
 	int ret = words_read(p, argc, argv);
 
+	if (!ret && p->opt->config[0])
+		ret = options_config_file(p, p->opt->config);
 	if (!ret)
 		ret = options_ports_check(p);
 	if (!ret)
 		ret = files_check(p);
 	if (!ret)
 		ret = options_default_cpus(p);
-	return ret;
+	return !ret && p->check ? OPTIONS_CHECKED : ret;
 }
 
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen)
@@ -386,12 +463,12 @@ int options_parse(int argc, char **argv, struct options *out, char *err, size_t 
 	return ret;
 }
 
-void options_print_help(FILE *to)
+static void help_ports(FILE *to)
 {
 	fputs("Usage: ringwayd --socket-path=PATH... [OPTION]...\n"
 	      "Switch Ethernet frames between virtual machines that attach through vhost-user.\n"
 	      "\n"
-	      "Ports, at least one:\n"
+	      "Ports, at least one unless there is a configuration:\n"
 	      "  --socket-path=PATH  listen on PATH; the port is named after the file without\n"
 	      "                      its ending .sock\n"
 	      "  --port NAME,socket=PATH[,mode=server|client][,description=TEXT]\n"
@@ -402,7 +479,18 @@ void options_print_help(FILE *to)
 	      "                      the options above\n"
 	      "Ports come and go while it runs, too: ringway port add, ringway port del.\n"
 	      "\n"
-	      "Forwarding:\n"
+	      "  --config FILE       read FILE, YAML or JSON: keys are these options without\n"
+	      "                      --, and ports, with the keys of --port for each name;\n"
+	      "                      an option given here as well prevails\n"
+	      "  --check-config FILE read FILE, say what is wrong with it, and end\n"
+	      "\n",
+		to);
+}
+
+void options_print_help(FILE *to)
+{
+	help_ports(to);
+	fputs("Forwarding:\n"
 	      "  --cpus LIST         CPUs that move frames, such as 1,3-5; each is used up\n"
 	      "                      whole while there are some (default: the highest one\n"
 	      "                      allowed)\n"

@@ -30,6 +30,7 @@
 #define OPTIONS_HELP         1
 #define OPTIONS_VERSION      2
 #define OPTIONS_CAPABILITIES 3
+#define OPTIONS_CHECKED      4 /* --check-config found no mistake */
 
 struct port_kind;
 
@@ -69,13 +70,14 @@ struct options_port {
 
 struct options {
 	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
-	unsigned nports;                              /* at least one at the start */
+	unsigned nports;                              /* at least one at the start, or a `config` */
 	unsigned cpus[OPTIONS_CPUS_MAX];              /* worker CPUs in the order given */
 	unsigned ncpus;                               /* at least one */
 	char control[RW_SOCK_PATH_MAX + 1];           /* control socket; "": none */
 	bool no_control;                              /* the user wants none */
 	bool control_is_default;                      /* the user did not say */
 	char pidfile[OPTIONS_FILE_MAX + 1];           /* "": none */
+	char config[OPTIONS_FILE_MAX + 1];            /* the configuration; "": none */
 	bool no_huge;                                 /* no huge pages */
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */

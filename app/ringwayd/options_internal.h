@@ -5,10 +5,14 @@
  * of any kind, options_vlan.c their VLANs, options_cpus.c the worker CPUs; kind_*.c has the options
  * of a kind of port.
  */
+#include <jansson.h>
+
 #include "options.h"
 #include "rw_text.h"
 
 /* A command line, or a request of a running switch, being read. */
+struct source;
+
 struct parse {
 	struct options *opt;
 	char *err;
@@ -17,6 +21,13 @@ struct parse {
 	unsigned seen; /* bit: row of the table of options */
 	bool fd_given;
 	const char *port_given; /* the option other than --fd that gave a port, or NULL */
+	bool check;             /* --check-config: read all, then stop */
+
+	/* While a document is read (options_config.c); otherwise NULL. */
+	const char *where; /* stands before each mistake */
+	struct source *source;
+	/* Mistakes are about that key of the port that is being read; NULL: the port itself. */
+	void (*key_at)(struct parse *p, const char *key);
 };
 
 /* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
@@ -47,6 +58,19 @@ int options_set_native(
 	struct parse *p, const char *what, struct options_port *port, const char *value);
 /* That they agree with each other. 0 or a mistake. */
 int options_vlans_check(struct parse *p, const char *what, const struct options_vlans *v);
+
+/* Add a port. 0 or a mistake. */
+int options_port_read(
+	struct parse *p, const char *name, const struct options_pair *pairs, unsigned npairs);
+/*
+ * A key of a document that is an option's name, with its value as text; NULL: it is none. What the
+ * command line says prevails. 0 or a mistake.
+ */
+int options_key_read(struct parse *p, const char *key, const char *value);
+
+/* options_config.c: read a file, or a tree from elsewhere. 0 or a mistake. */
+int options_config_file(struct parse *p, const char *path);
+int options_config_tree(struct parse *p, const json_t *root);
 
 int options_set_cpus(struct parse *p, const char *value);
 /* Choose a CPU unless the user did. 0 or a mistake. */

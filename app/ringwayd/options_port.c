@@ -127,6 +127,8 @@ static int pair_read(struct parse *p, const char *what, struct options_port *por
 	const struct port_option *option;
 	unsigned i = 0;
 
+	if (p->key_at)
+		p->key_at(p, pair->key);
 	while ((option = option_at(port->kind, i)) && strcmp(option->key, pair->key))
 		i++;
 	if (!option)
@@ -150,6 +152,8 @@ static int pairs_read(struct parse *p, const char *what, struct options_port *po
 		if (strcmp(pairs[i].key, kind_key))
 			ret = pair_read(p, what, port, &pairs[i], &seen);
 	}
+	if (!ret && p->key_at)
+		p->key_at(p, NULL);
 	for (unsigned i = 0; !ret && (option = option_at(port->kind, i)); i++) {
 		if (option->needed && !(seen >> i & 1))
 			ret = options_mistake(p, "%s: the %s is missing: give %s=%s", what,
@@ -262,7 +266,7 @@ int options_ports_check(struct parse *p)
 {
 	int ret = 0;
 
-	if (!p->opt->nports) {
+	if (!p->opt->nports && !p->opt->config[0]) {
 		return options_mistake(p,
 			"there is no port: give --socket-path=PATH, "
 			"--port NAME,socket=PATH or --fd=FDNUM");
@@ -276,29 +280,38 @@ int options_ports_check(struct parse *p)
 	return ret;
 }
 
+int options_port_read(
+	struct parse *p, const char *name, const struct options_pair *pairs, unsigned npairs)
+{
+	char what[sizeof("port ") + OPTIONS_NAME_MAX];
+	struct options_port *port;
+
+	if (!name_valid(name))
+		return options_mistake(p, "\"%s\" cannot name a port (" NAME_RULE ")", name);
+	port = port_add(p, name);
+	if (!port)
+		return -EINVAL;
+	snprintf(what, sizeof(what), "port %s", name);
+	p->port_given = "--config";
+	return pairs_read(p, what, port, pairs, npairs);
+}
+
 /* ---- a switch that runs ---- */
 
 int options_port_add(struct options *opt, const char *name, const struct options_pair *pairs,
 	unsigned npairs, char *err, size_t errlen)
 {
 	struct parse p = {.opt = opt, .err = err, .errlen = errlen, .running = true};
-	char what[sizeof("port ") + OPTIONS_NAME_MAX];
-	struct options_port *port;
-	int ret;
+	unsigned before = opt->nports;
+	struct options_port *port = &opt->ports[before];
+	int ret = options_port_read(&p, name, pairs, npairs);
 
-	if (!name_valid(name))
-		return options_mistake(&p, "\"%s\" cannot name a port (" NAME_RULE ")", name);
-	port = port_add(&p, name);
-	if (!port)
-		return -EINVAL;
-	snprintf(what, sizeof(what), "port %s", name);
-	ret = pairs_read(&p, what, port, pairs, npairs);
 	if (!ret)
 		ret = port->kind->check(&p, port);
 	if (!ret)
 		ret = options_port_files_check(&p, port);
 	if (ret)
-		opt->nports--;
+		opt->nports = before;
 	return ret;
 }
 

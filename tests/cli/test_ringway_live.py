@@ -312,3 +312,21 @@ def test_the_control_socket_speaks_json_rpc(daemon):
     assert call(b'{"jsonrpc":"2.0","method":"port.burn","id":1}\n')['error']['code'] == -32601
     assert call(b'{"jsonrpc":"2.0","method":"port.stats","params":{"name":7},"id":1}\n')[
         'error']['code'] == -32602
+
+
+def test_a_switch_with_an_empty_configuration_waits_for_its_first_port(launch, place):
+    conf = os.path.join(place, 'conf.yaml')
+    with open(conf, 'w', encoding='utf-8') as file:
+        file.write('# nothing yet\n')
+    daemon = launch('--config', conf)
+    assert ask(daemon, 'port', 'list') == []
+    assert ask(daemon, 'port', 'add', 'vm1', f'socket={place}/vm1.sock')['name'] == 'vm1'
+
+
+def test_ports_come_from_the_configuration(launch, place):
+    conf = os.path.join(place, 'conf.yaml')
+    with open(conf, 'w', encoding='utf-8') as file:
+        file.write(f'ports:\n  vm1: {{socket: {place}/vm1.sock, vlan: 10}}\n')
+    daemon = launch('--config', conf, '--port', f'vm2,socket={place}/vm2.sock,trunk=10+20')
+    assert [(row['name'], row['vlans']) for row in ask(daemon, 'port', 'list')] == [
+        ('vm2', {'trunk': '10+20', 'native': None}), ('vm1', {'access': 10})]

@@ -133,3 +133,21 @@ def test_a_file_descriptor_must_be_a_unix_stream_socket():
             line = refuse(f'--fd={file.fileno()}', pass_fds=[file.fileno()])
             assert f'--fd={file.fileno()}' in line
             assert named in line
+
+
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'config')
+
+
+@pytest.mark.parametrize('name', sorted(n for n in os.listdir(EXAMPLES) if n.endswith('.yaml')))
+def test_each_example_of_a_configuration_is_correct(name):
+    done = run(RINGWAYD, '--check-config', os.path.join(EXAMPLES, name))
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0, 'the configuration has no mistake\n', '')
+
+
+def test_a_mistake_in_a_configuration_is_one_line_with_its_place(tmp_path):
+    path = tmp_path / 'conf.yaml'
+    path.write_text('ports:\n  vm1:\n    socket: /tmp/x\n    vlan: 5000\n', encoding='utf-8')
+    done = run(RINGWAYD, '--config', str(path))
+    assert (done.returncode, done.stdout) == (2, '')
+    assert the_line(done.stderr).startswith(f'ringwayd: {path}:4:5: port vm1: vlan is "5000"')

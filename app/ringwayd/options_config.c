@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The configuration: a document whose keys are the options of the command line, and "ports", where
+ * each port has the keys of --port.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "document.h"
+#include "options_internal.h"
+
+/* A tree that is being read. */
+struct source {
+	struct parse *p;
+	const json_t *root;
+	const struct doc *doc; /* NULL: the tree was in no text */
+	const char *name;      /* of the text */
+	const char *port;      /* that is being read */
+	char where[OPTIONS_FILE_MAX + 32];
+	char texts[OPTIONS_PAIRS_MAX][OPTIONS_VLANS_TEXT]; /* values of a port */
+};
+
+/* Mistakes from here on are about the value at `path`. */
+static void stand_at(struct source *s, const char *path)
+{
+	struct doc_position at;
+
+	if (s->doc) {
+		at = doc_where(s->doc, path);
+		snprintf(s->where, sizeof(s->where), "%s:%u:%u: ", s->name, at.line, at.column);
+	} else {
+		snprintf(s->where, sizeof(s->where), "%s: ", *path ? path : "the configuration");
+	}
+	s->p->where = s->where;
+}
+
+/* ---- values ---- */
+
+/* A word or a number as text. False: it is neither, or does not fit. */
+static bool word_text(const json_t *value, char *out, size_t len)
+{
+	const char *text = json_string_value(value);
+	int n = -1;
+
+	if (text && strlen(text) == json_string_length(value))
+		n = snprintf(out, len, "%s", text);
+	else if (json_is_integer(value))
+		n = snprintf(out, len, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else if (json_is_boolean(value))
+		n = snprintf(out, len, "%s", json_is_true(value) ? "on" : "off");
+	return n >= 0 && (size_t)n < len;
+}
+
+/* The same; a list is the texts of its items with `join` between them. 0: there are no lists. */
+static bool value_text(const json_t *value, char join, char *out, size_t len)
+{
+	const json_t *item;
+	size_t at = 0;
+
+	if (!json_is_array(value))
+		return word_text(value, out, len);
+	if (!join || !json_array_size(value))
+		return false;
+	for (size_t i = 0; (item = json_array_get(value, i)); i++) {
+		if (i)
+			out[at++] = join;
+		if (at >= len || !word_text(item, out + at, len - at))
+			return false;
+		at += strlen(out + at);
+	}
+	return at < len;
+}
+
+/* ---- ports ---- */
+
+/* See struct parse. */
+static void key_at(struct parse *p, const char *key)
+{
+	struct source *s = p->source;
+	char at[OPTIONS_FILE_MAX];
+
+	snprintf(at, sizeof(at), "ports/%s%s%s", s->port, key ? "/" : "", key ? key : "");
+	stand_at(s, at);
+}
+
+/* The pairs of a port. How many, or a mistake. */
+static int pairs_of(
+	struct source *s, const json_t *entry, struct options_pair pairs[OPTIONS_PAIRS_MAX])
+{
+	const char *key;
+	json_t *value;
+	int n = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)entry, key, value)
+	{
+		key_at(s->p, key);
+		if (n == OPTIONS_PAIRS_MAX)
+			return options_mistake(s->p, "there are more than %d keys", n);
+		if (!value_text(value, '+', s->texts[n], sizeof(s->texts[n])))
+			return options_mistake(
+				s->p, "\"%s\" wants a word, a number or a list of them", key);
+		pairs[n] = (struct options_pair){key, s->texts[n]};
+		n++;
+	}
+	return n;
+}
+
+static int port_read(struct source *s, const char *name, const json_t *entry)
+{
+	struct options_pair pairs[OPTIONS_PAIRS_MAX];
+	int n, ret;
+
+	s->port = name;
+	key_at(s->p, NULL);
+	if (!json_is_object(entry))
+		return options_mistake(s->p, "port %s wants its keys: socket and others", name);
+	n = pairs_of(s, entry, pairs);
+	if (n < 0)
+		return n;
+	key_at(s->p, NULL);
+	s->p->key_at = key_at;
+	ret = options_port_read(s->p, name, pairs, (unsigned)n);
+	s->p->key_at = NULL;
+	return ret;
+}
+
+static int ports_read(struct source *s, const json_t *ports)
+{
+	const char *name;
+	json_t *entry;
+	int ret = 0;
+
+	stand_at(s, "ports");
+	if (!json_is_object(ports) && !json_is_null(ports))
+		return options_mistake(s->p, "\"ports\" wants a key for each port, its name");
+	json_object_foreach((json_t *)(uintptr_t)ports, name, entry)
+	{
+		ret = port_read(s, name, entry);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* ---- all of it ---- */
+
+static int root_read(struct source *s)
+{
+	char text[OPTIONS_FILE_MAX + 1];
+	const char *key;
+	json_t *value;
+	int ret = 0;
+
+	stand_at(s, "");
+	if (json_is_null(s->root))
+		return 0;
+	if (!json_is_object(s->root))
+		return options_mistake(s->p, "this is no list of keys and values");
+	json_object_foreach((json_t *)(uintptr_t)s->root, key, value)
+	{
+		stand_at(s, key);
+		if (!strcmp(key, "ports"))
+			ret = ports_read(s, value);
+		else
+			ret = options_key_read(s->p, key,
+				value_text(value, ',', text, sizeof(text)) ? text : NULL);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int options_config_tree(struct parse *p, const json_t *root)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return options_mistake(p, "no memory");
+	s->p = p;
+	p->source = s;
+	s->root = root;
+	ret = root_read(s);
+	p->where = NULL;
+	free(s);
+	return ret;
+}
+
+int options_config_file(struct parse *p, const char *path)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	struct doc *doc = s ? doc_read(path, p->err, p->errlen) : NULL;
+	int ret = -EINVAL;
+
+	if (!s)
+		options_mistake(p, "no memory");
+	if (doc) {
+		s->p = p;
+		p->source = s;
+		s->doc = doc;
+		s->root = doc_root(doc);
+		s->name = path;
+		ret = root_read(s);
+		p->where = NULL;
+	}
+	doc_free(doc);
+	free(s);
+	return ret;
+}
