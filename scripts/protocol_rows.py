@@ -171,6 +171,8 @@ FEATURE_ROWS = {
     'REPLY_ACK': ('every message without an answer of its own is acknowledged if asked for',
                   ['need_reply_is_answered_once_with_zero_on_success',
                    'need_reply_means_nothing_unless_negotiated']),
+    'PAGEFAULT': ("offered on a port with `postcopy=on` only: it trusts the front-end with the "
+                  'whole process', []),
     'INBAND_NOTIFICATIONS': (
         'kicks, calls and errors as messages; needs BACKEND_REQ and REPLY_ACK',
         ['calls_of_a_worker_become_messages', 'an_eventfd_or_polling_is_preferred_to_messages']),

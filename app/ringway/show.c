@@ -129,7 +129,8 @@ static void facts_print(const json_t *port)
 	fact_number("IOTLB entries", json_object_get(port, "iotlb"), "entries");
 	log_print(json_object_get(port, "log"));
 	fact_number("in-flight bytes", json_object_get(port, "inflight"), "size");
-	fact("postcopy", "%s", text_of(port, "postcopy"));
+	fact("postcopy", "%s (%s)", text_of(port, "postcopy"),
+		is_true(port, "postcopy_allowed") ? "allowed" : "not allowed");
 	far_off_print(json_object_get(port, "rings"));
 }
 

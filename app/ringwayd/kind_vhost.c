@@ -35,9 +35,20 @@ static int set_mode(struct parse *p, const char *what, struct options_port *port
 	return 0;
 }
 
+static int set_postcopy(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return options_mistake(
+			p, "%s: postcopy is \"%s\", but must be on or off", what, value);
+	port->postcopy = !strcmp(value, "on");
+	return 0;
+}
+
 static const struct port_option options[] = {
 	{"socket", "PATH", true, false, set_socket},
 	{"mode", "server|client", false, false, set_mode},
+	{"postcopy", "on|off", false, true, set_postcopy},
 };
 
 /* Whether `fd` is a Unix stream socket that listens or is connected. */
@@ -101,6 +112,7 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.mode = modes[port->mode],
 		.path = port->mode == OPTIONS_FD ? NULL : port->path,
 		.fd = port->fd,
+		.postcopy = port->postcopy,
 		.gone = ctx->gone,
 		.arg = ctx->arg,
 	};
@@ -115,6 +127,11 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 	else
 		snprintf(err, errlen, "cannot listen on %s: %s", port->path, rw_sock_strerror(ret));
 	return ret;
+}
+
+static void change_port(void *handle, const struct options_port *port)
+{
+	vhost_port_allow_postcopy(handle, port->postcopy);
 }
 
 static void free_port(void *handle)
@@ -302,6 +319,7 @@ static json_t *show(const void *handle)
 	vhost_port_describe(handle, &info);
 	port = basics_json(&info);
 	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
+	json_object_set_new(port, "postcopy_allowed", json_boolean(info.postcopy));
 	session_set(port, handle, info.features);
 	return port;
 }
@@ -312,6 +330,7 @@ const struct port_kind kind_vhost = {
 	.noptions = RW_ARRAY_SIZE(options),
 	.check = check,
 	.new = new_port,
+	.change = change_port,
 	.free = free_port,
 	.describe = describe,
 	.show = show,

@@ -48,6 +48,8 @@ struct port_kind {
 	 */
 	int (*new)(const struct port_context *ctx, const struct options_port *port, void **out,
 		char *err, size_t errlen);
+	/* Options of the port were changed: `port` has all that hold from now on. */
+	void (*change)(void *handle, const struct options_port *port);
 	/* End its traffic, then take it out of the switch. */
 	void (*free)(void *handle);
 

@@ -220,7 +220,7 @@ static const struct row {
 	int (*set)(struct parse *p, const char *value);
 } rows[] = {
 	{"socket-path", "PATH", true, true, options_set_socket_path},
-	{"port", "NAME,socket=PATH[,mode=server|client]", true, true, options_set_port},
+	{"port", "NAME,socket=PATH[,KEY=VALUE]...", true, true, options_set_port},
 	{"fd", "FDNUM", false, true, options_set_fd},
 	{"config", "FILE", false, true, set_config},
 	{"check-config", "FILE", false, true, set_check_config},
@@ -471,10 +471,12 @@ static void help_ports(FILE *to)
 	      "Ports, at least one unless there is a configuration:\n"
 	      "  --socket-path=PATH  listen on PATH; the port is named after the file without\n"
 	      "                      its ending .sock\n"
-	      "  --port NAME,socket=PATH[,mode=server|client][,description=TEXT]\n"
+	      "  --port NAME,socket=PATH[,mode=server|client][,KEY=VALUE]...\n"
 	      "              [,vlan=VID | ,trunk=VIDS[,native=VID]]\n"
 	      "                      a port called NAME; a client connects to PATH, again and\n"
-	      "                      again until somebody listens there (default: server)\n"
+	      "                      again until somebody listens there (default: server).\n"
+	      "                      description=TEXT; postcopy=on and max-KIND=N say what\n"
+	      "                      its front-end may do and take\n"
 	      "  --fd=FDNUM          the vhost-user socket is file descriptor FDNUM; excludes\n"
 	      "                      the options above\n"
 	      "Ports come and go while it runs, too: ringway port add, ringway port del.\n"

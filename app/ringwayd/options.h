@@ -66,6 +66,7 @@ struct options_port {
 	char path[RW_SOCK_PATH_MAX + 1]; /* "" for OPTIONS_FD */
 	int fd;                          /* -1 but for OPTIONS_FD */
 	bool listening;                  /* `fd` is a listening socket, not a connection */
+	bool postcopy;                   /* front-ends may have a post-copy migration */
 };
 
 struct options {

@@ -146,5 +146,6 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 		return ctl_fail(fail, CTL_ERR_FAILED, "port %s: its VLANs: %s", before.name,
 			strerror(-ret));
 	}
+	d->opt.ports[index].kind->change(d->ports[index].handle, &d->opt.ports[index]);
 	return row_json(d, (unsigned)index);
 }

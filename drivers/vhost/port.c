@@ -122,7 +122,10 @@ static const struct vu_ops session_ops = {
 #define F(name) (1ull << VIRTIO_##name)
 #define P(name) (1ull << VU_PF_##name)
 
-/* What a guest is offered. A front-end hands on the part of it that it knows. */
+/*
+ * What a guest is offered. A front-end hands on the part of it that it knows. PAGEFAULT is offered
+ * only if the operator allows it for the port.
+ */
 static const struct vu_offer offer = {
 	.features = F(F_VERSION_1) | F(F_ACCESS_PLATFORM) | F(F_RING_PACKED) | F(F_IN_ORDER) |
 		F(F_RING_RESET) | F(RING_F_INDIRECT_DESC) | F(RING_F_EVENT_IDX) | F(F_ANY_LAYOUT) |
@@ -147,9 +150,12 @@ static int session_begin(struct vhost_port *vp, int fd)
 {
 	struct ucred peer = {.pid = 0};
 	socklen_t len = sizeof(peer);
+	struct vu_offer mine = offer;
 
+	if (!vp->may_postcopy)
+		mine.protocol_features &= ~P(PAGEFAULT);
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
-	vp->session = vu_session_new(vp->loop, fd, &offer, &session_ops, vp, vp->port.name);
+	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
 		return -errno;
 	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
@@ -251,6 +257,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->sw = cfg->sw;
 	vp->loop = cfg->loop;
 	vp->mode = cfg->mode;
+	vp->may_postcopy = cfg->postcopy;
 	vp->gone = cfg->gone;
 	vp->arg = cfg->arg;
 	vp->listen_fd = -1;
@@ -317,6 +324,11 @@ void vhost_port_free(struct vhost_port *vp)
 	rw_free(vp);
 }
 
+void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed)
+{
+	vp->may_postcopy = allowed;
+}
+
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out)
 {
 	const struct vu_session *s = vp->session;
@@ -332,6 +344,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.features = s ? vu_features(s) : 0,
 		.mtu = s ? vu_mtu(s) : 0,
 		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
+		.postcopy = vp->may_postcopy,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
 		const struct vhost_queue *rx = vp->pairs[i].rx, *tx = vp->pairs[i].tx;

@@ -43,6 +43,7 @@ struct vhost_port {
 	char *path; /* NULL with VHOST_FD */
 	void (*gone)(void *arg);
 	void *arg;
+	bool may_postcopy; /* front-ends are offered it */
 
 	int listen_fd; /* -1: none */
 	struct rw_watch listen_watch;

@@ -106,7 +106,8 @@ PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/t
                          'logged': False, 'inflight': False}],
         'backend_channel': True, 'iotlb': {'entries': 31},
         'log': {'active': True, 'size': 4096, 'buffers': True, 'rings': 1},
-        'inflight': {'size': 8192, 'rings': 2, 'ring_size': 256}, 'postcopy': 'advised'}
+        'inflight': {'size': 8192, 'rings': 2, 'ring_size': 256}, 'postcopy': 'advised',
+        'postcopy_allowed': True}
 STATS = [
     {'name': 'vm1', 'rx': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
      'tx': counters(5, 300),
@@ -162,7 +163,7 @@ def test_port_show_is_a_page(switch):
         'IOTLB entries      31\n'
         'dirty log          4096 bytes; buffers: yes; rings: 1\n'
         'in-flight bytes    8192\n'
-        'postcopy           advised\n'
+        'postcopy           advised (allowed)\n'
         '\n'
         '     MEMORY     SIZE  IN THE FRONT-END\n'
         '        0x0  640 KiB    0x7f0000000000\n'

@@ -15,8 +15,8 @@ static int start(void **state)
 
 static const uint64_t offered_protocol = FE_BIT(VU_PF_MQ) | FE_BIT(VU_PF_LOG_SHMFD) |
 	FE_BIT(VU_PF_RARP) | FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_NET_MTU) |
-	FE_BIT(VU_PF_BACKEND_REQ) | FE_BIT(VU_PF_CROSS_ENDIAN) | FE_BIT(VU_PF_PAGEFAULT) |
-	FE_BIT(VU_PF_CONFIG) | FE_BIT(VU_PF_INFLIGHT_SHMFD) | FE_BIT(VU_PF_RESET_DEVICE) |
+	FE_BIT(VU_PF_BACKEND_REQ) | FE_BIT(VU_PF_CROSS_ENDIAN) | FE_BIT(VU_PF_CONFIG) |
+	FE_BIT(VU_PF_INFLIGHT_SHMFD) | FE_BIT(VU_PF_RESET_DEVICE) |
 	FE_BIT(VU_PF_INBAND_NOTIFICATIONS) | FE_BIT(VU_PF_CONFIGURE_MEM_SLOTS) |
 	FE_BIT(VU_PF_STATUS) | FE_BIT(VU_PF_DEVICE_STATE) | FE_BIT(VU_PF_GET_VRING_BASE_INFLIGHT) |
 	FE_BIT(VU_PF_GPA_ADDRESSES);
@@ -168,6 +168,56 @@ static void questions_without_their_feature_get_their_kind_of_no(void **state)
 	duplex_check(*state, a, b);
 }
 
+static void postcopy_set(struct rig *r, const char *value)
+{
+	json_decref(
+		rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", "a", "postcopy", value)));
+}
+
+/* Whether port.show says so. */
+static bool postcopy_is_allowed(struct rig *r)
+{
+	json_t *port = rig_call(r, "port.show", json_pack("{s:s}", "name", "a"));
+	bool allowed = json_is_true(json_object_get(port, "postcopy_allowed"));
+
+	json_decref(port);
+	return allowed;
+}
+
+/*
+ * A userfaultfd reaches the whole process, so nobody gets one whom the operator does not trust. A
+ * front-end that negotiates PAGEFAULT all the same, and one that just asks, get none.
+ */
+static void postcopy_is_for_those_whom_the_operator_trusts(void **state)
+{
+	struct fe_guest_config c = guest_usual();
+	uint64_t bits = offered_protocol | FE_BIT(VU_PF_PAGEFAULT);
+	struct peer *a;
+	int fd = -1;
+
+	assert_false(postcopy_is_allowed(*state));
+	c.protocol_features = FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_PAGEFAULT);
+	a = peer_up(*state, "a", &c);
+	assert_false(a->g->protocol_offered & FE_BIT(VU_PF_PAGEFAULT));
+	assert_int_equal(fe_conn_set(&a->g->conn, VU_SET_PROTOCOL_FEATURES, bits), -EREMOTEIO);
+	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &fd), -EREMOTEIO);
+	assert_int_equal(fd, -1);
+	/* The one that is there keeps what it was offered. */
+	postcopy_set(*state, "on");
+	assert_true(postcopy_is_allowed(*state));
+	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &fd), -EREMOTEIO);
+	peer_down(*state, a);
+	peer_start(*state, a);
+	assert_true(a->g->protocol_offered & FE_BIT(VU_PF_PAGEFAULT));
+	assert_true(a->g->protocol_offered == bits);
+	peer_down(*state, a);
+	postcopy_set(*state, "off");
+	peer_start(*state, a);
+	assert_false(a->g->protocol_offered & FE_BIT(VU_PF_PAGEFAULT));
+	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &fd), -EREMOTEIO);
+	assert_int_equal(fd, -1);
+}
+
 /* A number cannot say no: the connection ends, that port's only. */
 static void numbers_without_their_feature_end_the_session(void **state)
 {
@@ -246,6 +296,7 @@ int main(void)
 		rig_test(messages_of_other_devices_are_refused),
 		rig_test(messages_without_their_feature_are_refused),
 		rig_test(questions_without_their_feature_get_their_kind_of_no),
+		rig_test(postcopy_is_for_those_whom_the_operator_trusts),
 		rig_test(numbers_without_their_feature_end_the_session),
 		rig_test(a_base_with_inflight_needs_the_buffer),
 		rig_test(one_queue_is_reset_while_its_neighbours_run),

@@ -18,7 +18,7 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, PORTS, NULL);
+	return rig_start(&rig, PORTS, NULL) || postcopy_allow(&rig);
 }
 
 static void forward_set(struct rig *r, const char *mode)

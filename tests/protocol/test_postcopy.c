@@ -19,7 +19,7 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abyz", NULL);
+	return rig_start(&rig, "abyz", NULL) || postcopy_allow(&rig);
 }
 
 /* Before, during and after; b lives on with the same features. */

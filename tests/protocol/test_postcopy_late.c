@@ -18,7 +18,7 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abyz", NULL);
+	return rig_start(&rig, "abyz", NULL) || postcopy_allow(&rig);
 }
 
 /* A guest that cannot go on: the page of a transmit buffer is held back. */
@@ -357,8 +357,8 @@ static void a_port_may_be_deleted_while_its_guest_waits(void **state)
 		assert_false(page_is_there(&s));
 		fe_guest_disconnect(s.a->g);
 		json_decref(rig_call(*state, "port.add",
-			json_pack(
-				"{s:s, s:s}", "name", "a", "socket", rig_path(*state, "a.sock"))));
+			json_pack("{s:s, s:s, s:s}", "name", "a", "socket",
+				rig_path(*state, "a.sock"), "postcopy", "on")));
 		next = peer_up(*state, "a", NULL);
 		frames_arrive(*state, &s, 0, WAITING / 4);
 		rig_wait(*state, !receive_all(s.b));
@@ -419,6 +419,7 @@ static void the_switch_ends_at_once_while_a_guest_waits(void **state)
 	(void)state;
 	for (round = 0; round < 2; round++) {
 		assert_int_equal(rig_start(mine, "abyz", NULL), 0);
+		postcopy_allow(mine);
 		stick(mine, &s, &c);
 		if (round)
 			send_only(s.a, VU_GET_VRING_BASE, 1, NULL);

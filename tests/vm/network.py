@@ -67,6 +67,7 @@ class Network:
         """A switch, and one guest for each set of options of class Guest; returns the guests.
 
         {'twin_of': i} is a QEMU that waits for guest i to migrate to it, and is otherwise like it.
+        {'postcopy': True} is an option of the port: the switch trusts the guest's QEMU.
         """
         options = [dict(o) for o in options]
         for i, own in enumerate(options):
@@ -75,10 +76,13 @@ class Network:
             own['incoming'] = twin != i
             own['address'] = f'10.0.0.{twin + 1}/24'
         names = [f'g{i}' for i in range(len(options))]
+        trusted = [n for n, o in zip(names, options) if o.pop('postcopy', False)]
         listening = [n for n, o in zip(names, options) if not o.get('server')]
         clients = {n: f'{self.folder}/{n}.qemu.sock'
                    for n, o in zip(names, options) if o.get('server')}
         self.switch = self.ringwayd(*listening, clients=clients, options=['--log-level=debug'])
+        for name in trusted:
+            self.switch.cli('port', 'set', name, 'postcopy=on')
         for name, own in zip(names, options):
             guest = Guest(name, self.folder, self.switch.sockets[name],
                           **{'hugetlb': False, **own})

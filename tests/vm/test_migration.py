@@ -204,8 +204,9 @@ def frames_to(network, guest):
 
 @rows('device', {'split': SPLIT}, {'packed': PACKED})
 def test_page_faults_of_a_guest_that_moves_by_postcopy_do_not_delay_others(network, device):
-    moving, peer, other, moved = network.start({'device': device}, {'device': PACKED},
-                                               {'device': SPLIT}, {'twin_of': 0})
+    moving, peer, other, moved = network.start({'device': device, 'postcopy': True},
+                                               {'device': PACKED}, {'device': SPLIT},
+                                               {'twin_of': 0})
     moving.ping(peer)
     assert 'PAGEFAULT' in network.show(moving)['protocol_features']
     carrier = carrier_changes(moving)

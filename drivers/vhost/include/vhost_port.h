@@ -29,6 +29,7 @@ struct vhost_port_config {
 	enum vhost_mode mode;
 	const char *path; /* copied; NULL with VHOST_FD */
 	int fd;           /* VHOST_FD: taken over on success */
+	bool postcopy;    /* as vhost_port_allow_postcopy */
 	/*
 	 * VHOST_FD with a connected socket: the front-end left, there will be no other. May be
 	 * NULL.
@@ -44,6 +45,13 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 /* Close its connection, remove its socket file, take it out of the switch. NULL is fine. */
 void vhost_port_free(struct vhost_port *vp);
 
+/*
+ * Whether front-ends may have a post-copy migration. It gives a front-end a userfaultfd over the
+ * memory of this whole process, other guests' included. A front-end that is there keeps what it was
+ * offered; the next one is offered what was set last.
+ */
+void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed);
+
 /* What an operator may want to know about a port. */
 struct vhost_port_info {
 	const char *name;
@@ -58,6 +66,7 @@ struct vhost_port_info {
 	uint16_t mtu;            /* 0: not said */
 	unsigned broken;         /* rings that lied about their indices and wait for a reset */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
+	bool postcopy;           /* allowed for the next front-end */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
 
