@@ -51,8 +51,9 @@ json_t *port_set(struct cli *cli)
 
 void port_set_print(const struct cli *cli, const json_t *port)
 {
-	(void)port;
 	printf("port %s has changed\n", cli->name);
+	if (json_is_string(json_object_get(port, "note")))
+		printf("note: %s\n", text_of(port, "note"));
 }
 
 json_t *port_del(struct cli *cli)

@@ -164,6 +164,53 @@ static void memory_print(const json_t *regions)
 	table_free(t);
 }
 
+/* An amount of a budget: of bytes in the largest unit that leaves at least 10 of it. */
+static void cell_amount(struct table *t, const json_t *budget, const char *key)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	const json_t *value = json_object_get(budget, key);
+	json_int_t n = json_integer_value(value);
+	size_t unit = 0;
+
+	if (!json_is_integer(value)) {
+		table_cell(t, "-");
+		return;
+	}
+	if (!is_true(budget, "bytes") || !n) {
+		cell_integer(t, n);
+		return;
+	}
+	while (unit + 1 < RW_ARRAY_SIZE(units) && (n >= 10240 || (n >= 1024 && !(n % 1024)))) {
+		n /= 1024;
+		unit++;
+	}
+	table_cell(t, "%" JSON_INTEGER_FORMAT " %s", n, units[unit]);
+}
+
+static void budgets_print(const json_t *budgets)
+{
+	static const struct table_column columns[] = {{"BUDGET", false}, {"USED", true},
+		{"LIMIT", true}, {"MOST", true}, {"REFUSED", true}};
+	struct table *t;
+	const char *name;
+	json_t *budget;
+
+	if (!json_object_size(budgets))
+		return;
+	t = table_new(columns, RW_ARRAY_SIZE(columns));
+	json_object_foreach((json_t *)(uintptr_t)budgets, name, budget)
+	{
+		table_cell(t, "%s", name);
+		cell_amount(t, budget, "used");
+		cell_amount(t, budget, "limit");
+		cell_amount(t, budget, "high");
+		cell_number(t, budget, "refused");
+	}
+	putchar('\n');
+	table_print(t, stdout);
+	table_free(t);
+}
+
 /* A place in a ring, with its wrap counter if it has one. */
 static void cell_position(
 	struct table *t, const json_t *ring, const char *key, const char *wrap_key)
@@ -209,6 +256,7 @@ void port_show_print(const struct cli *cli, const json_t *port)
 {
 	(void)cli;
 	facts_print(port);
+	budgets_print(json_object_get(port, "budgets"));
 	if (!is_true(port, "connected"))
 		return;
 	memory_print(json_object_get(port, "memory"));

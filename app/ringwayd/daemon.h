@@ -19,8 +19,9 @@ struct daemon {
 	unsigned nports; /* of these: less than opt.nports only at the start */
 	struct rw_loop *loop;
 	struct sw *sw;
-	struct ctl_server *control; /* NULL: without one */
-	struct rw_watch signals;    /* a signalfd */
+	struct rw_budget_pools pools; /* what the ports share */
+	struct ctl_server *control;   /* NULL: without one */
+	struct rw_watch signals;      /* a signalfd */
 	struct rw_timer ageing;
 	struct rw_timer balancing;
 	struct pidfile pidfile;

@@ -45,10 +45,32 @@ static int set_postcopy(
 	return 0;
 }
 
+#define LIMIT(kind, id)                                                                      \
+	static int set_max_##kind(                                                           \
+		struct parse *p, const char *what, struct options_port *port, const char *v) \
+	{                                                                                    \
+		return options_set_limit(p, what, port, id, v);                              \
+	}
+
+LIMIT(fds, RW_BUDGET_FDS)
+LIMIT(mappings, RW_BUDGET_MAPPINGS)
+LIMIT(mapped, RW_BUDGET_MAPPED)
+LIMIT(slots, RW_BUDGET_SLOTS)
+LIMIT(iotlb, RW_BUDGET_IOTLB)
+LIMIT(scratch, RW_BUDGET_SCRATCH)
+LIMIT(addresses, RW_BUDGET_ADDRESSES)
+
 static const struct port_option options[] = {
 	{"socket", "PATH", true, false, set_socket},
 	{"mode", "server|client", false, false, set_mode},
 	{"postcopy", "on|off", false, true, set_postcopy},
+	{"max-fds", "N", false, true, set_max_fds},
+	{"max-mappings", "N", false, true, set_max_mappings},
+	{"max-mapped", "SIZE", false, true, set_max_mapped},
+	{"max-slots", "N", false, true, set_max_slots},
+	{"max-iotlb", "N", false, true, set_max_iotlb},
+	{"max-scratch", "SIZE", false, true, set_max_scratch},
+	{"max-addresses", "N|none", false, true, set_max_addresses},
 };
 
 /* Whether `fd` is a Unix stream socket that listens or is connected. */
@@ -113,6 +135,8 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.path = port->mode == OPTIONS_FD ? NULL : port->path,
 		.fd = port->fd,
 		.postcopy = port->postcopy,
+		.limits = port->limits,
+		.pools = ctx->pools,
 		.gone = ctx->gone,
 		.arg = ctx->arg,
 	};
@@ -129,9 +153,25 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 	return ret;
 }
 
-static void change_port(void *handle, const struct options_port *port)
+static void change_port(void *handle, const struct options_port *port, char *note, size_t notelen)
 {
+	struct rw_budget budgets[RW_BUDGET_KINDS];
+	size_t at = 0;
+
 	vhost_port_allow_postcopy(handle, port->postcopy);
+	vhost_port_limit(handle, port->limits);
+	vhost_port_budgets(handle, budgets);
+	*note = 0;
+	for (unsigned k = 0; k < RW_BUDGET_KINDS && at < notelen; k++) {
+		char used[RW_BUDGET_TEXT], limit[RW_BUDGET_TEXT];
+
+		if (budgets[k].used <= budgets[k].limit)
+			continue;
+		at += (size_t)snprintf(note + at, notelen - at,
+			"%s%s %s are used and stay, the limit of %s holds for what comes next",
+			at ? "; " : "", rw_budget_text(k, budgets[k].used, used), rw_budget_name(k),
+			rw_budget_text(k, budgets[k].limit, limit));
+	}
 }
 
 static void free_port(void *handle)
@@ -311,7 +351,28 @@ static void session_set(json_t *port, const struct vhost_port *vp, uint64_t feat
 	json_decref(rest);
 }
 
-static json_t *show(const void *handle)
+/* A limit, which may be beyond what a JSON number can be trusted with. */
+static json_t *limit_json(uint64_t limit)
+{
+	return limit > INT64_MAX ? json_null() : json_integer((json_int_t)limit);
+}
+
+static json_t *budgets_json(struct vhost_port *vp)
+{
+	struct rw_budget budgets[RW_BUDGET_KINDS];
+	json_t *all = json_object();
+
+	vhost_port_budgets(vp, budgets);
+	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
+		json_object_set_new(all, rw_budget_name(k),
+			json_pack("{s:I, s:o, s:I, s:I, s:b}", "used", (json_int_t)budgets[k].used,
+				"limit", limit_json(budgets[k].limit), "high",
+				(json_int_t)budgets[k].high, "refused",
+				(json_int_t)budgets[k].refused, "bytes", rw_budget_is_bytes(k)));
+	return all;
+}
+
+static json_t *show(void *handle)
 {
 	struct vhost_port_info info;
 	json_t *port;
@@ -320,6 +381,7 @@ static json_t *show(const void *handle)
 	port = basics_json(&info);
 	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
 	json_object_set_new(port, "postcopy_allowed", json_boolean(info.postcopy));
+	json_object_set_new(port, "budgets", budgets_json(handle));
 	session_set(port, handle, info.features);
 	return port;
 }

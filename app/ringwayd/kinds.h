@@ -27,6 +27,7 @@ struct port_option {
 struct port_context {
 	struct sw *sw;
 	struct rw_loop *loop;
+	struct rw_budget_pools *pools; /* what ports share */
 	/* The other side has left for good, and there will be no other. */
 	void (*gone)(void *arg);
 	void *arg;
@@ -48,14 +49,17 @@ struct port_kind {
 	 */
 	int (*new)(const struct port_context *ctx, const struct options_port *port, void **out,
 		char *err, size_t errlen);
-	/* Options of the port were changed: `port` has all that hold from now on. */
-	void (*change)(void *handle, const struct options_port *port);
+	/*
+	 * Options of the port were changed: `port` has all that hold from now on. `note` is empty,
+	 * or what the user has to know about it, one line.
+	 */
+	void (*change)(void *handle, const struct options_port *port, char *note, size_t notelen);
 	/* End its traffic, then take it out of the switch. */
 	void (*free)(void *handle);
 
 	/* What is special to this kind, for port.list and port.show, as a new object. */
 	json_t *(*describe)(const void *handle);
-	json_t *(*show)(const void *handle);
+	json_t *(*show)(void *handle);
 };
 
 extern const struct port_kind kind_vhost;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "rw_budget.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "sw_forward.h"
@@ -22,7 +23,7 @@
 #define OPTIONS_CPUS_MAX  64   /* workers */
 #define OPTIONS_NAME_MAX  32   /* bytes of a port's name */
 #define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
-#define OPTIONS_PAIRS_MAX 16   /* KEY=VALUE of a port */
+#define OPTIONS_PAIRS_MAX 32   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
 #define OPTIONS_VLAN_MAX  4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
@@ -63,10 +64,11 @@ struct options_port {
 
 	/* Kind vhost. */
 	enum options_mode mode;
-	char path[RW_SOCK_PATH_MAX + 1]; /* "" for OPTIONS_FD */
-	int fd;                          /* -1 but for OPTIONS_FD */
-	bool listening;                  /* `fd` is a listening socket, not a connection */
-	bool postcopy;                   /* front-ends may have a post-copy migration */
+	char path[RW_SOCK_PATH_MAX + 1];  /* "" for OPTIONS_FD */
+	int fd;                           /* -1 but for OPTIONS_FD */
+	bool listening;                   /* `fd` is a listening socket, not a connection */
+	bool postcopy;                    /* front-ends may have a post-copy migration */
+	uint64_t limits[RW_BUDGET_KINDS]; /* what they may take */
 };
 
 struct options {

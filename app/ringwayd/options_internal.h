@@ -72,6 +72,12 @@ int options_key_read(struct parse *p, const char *key, const char *value);
 int options_config_file(struct parse *p, const char *path);
 int options_config_tree(struct parse *p, const json_t *root);
 
+/* The limits of a port's budgets: the default ones. */
+void options_limits_init(uint64_t limits[RW_BUDGET_KINDS]);
+/* max-KIND=VALUE. 0 or a mistake. */
+int options_set_limit(struct parse *p, const char *what, struct options_port *port,
+	enum rw_budget_kind kind, const char *value);
+
 int options_set_cpus(struct parse *p, const char *value);
 /* Choose a CPU unless the user did. 0 or a mistake. */
 int options_default_cpus(struct parse *p);

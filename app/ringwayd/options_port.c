@@ -43,6 +43,7 @@ static struct options_port *port_add(struct parse *p, const char *name)
 		return NULL;
 	port = &p->opt->ports[p->opt->nports++];
 	*port = (struct options_port){.kind = DEFAULT_KIND, .fd = -1};
+	options_limits_init(port->limits);
 	strcpy(port->name, name); /* fits: checked by name_valid */
 	return port;
 }
@@ -91,7 +92,7 @@ static int key_refuse(
 	struct parse *p, const char *what, const struct port_kind *kind, const char *key)
 {
 	const struct port_option *option;
-	char list[256];
+	char list[384];
 	size_t len = 0;
 
 	for (unsigned i = 0; (option = option_at(kind, i)) && len < sizeof(list); i++)

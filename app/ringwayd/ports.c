@@ -38,7 +38,7 @@ static void inherited_gone(void *arg)
 int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 {
 	const struct port_context ctx = {
-		.sw = d->sw, .loop = d->loop, .gone = inherited_gone, .arg = d};
+		.sw = d->sw, .loop = d->loop, .pools = &d->pools, .gone = inherited_gone, .arg = d};
 	static const struct options_vlans transparent;
 	const struct options_port *spec = &d->opt.ports[d->nports];
 	struct daemon_port *port = &d->ports[d->nports];

@@ -130,7 +130,8 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 	struct daemon *d = ctx;
 	int index = param_port(d, params, fail), n, ret;
 	struct options_port before;
-	char err[512];
+	char err[512], note[512];
+	json_t *row;
 
 	if (index < 0)
 		return NULL;
@@ -146,6 +147,10 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 		return ctl_fail(fail, CTL_ERR_FAILED, "port %s: its VLANs: %s", before.name,
 			strerror(-ret));
 	}
-	d->opt.ports[index].kind->change(d->ports[index].handle, &d->opt.ports[index]);
-	return row_json(d, (unsigned)index);
+	d->opt.ports[index].kind->change(
+		d->ports[index].handle, &d->opt.ports[index], note, sizeof(note));
+	row = row_json(d, (unsigned)index);
+	if (*note)
+		json_object_set_new(row, "note", json_string(note));
+	return row;
 }

@@ -277,6 +277,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	ret = sw_port_add(vp->sw, &vp->port);
 	if (ret)
 		goto err_wake;
+	vhost_budgets_begin(vp, cfg);
 	ret = sockets_begin(vp, cfg);
 	if (ret)
 		goto err_port;
@@ -319,6 +320,7 @@ void vhost_port_free(struct vhost_port *vp)
 		sw_port_flush(vp->sw, &vp->port);
 	vhost_miss_end(vp);
 	sw_port_del(vp->sw, &vp->port);
+	rw_budgets_leave(&vp->port.budgets);
 	port_fini(&vp->port);
 	free(vp->path);
 	rw_free(vp);

@@ -89,6 +89,9 @@ static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsig
 /* port.c: log what a front-end did, a line of the level "info", as often as the port may. */
 void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
 
+/* budget.c: have the limits of `cfg`, once the port is in the switch. */
+void vhost_budgets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);
+
 /* rings.c: see struct vu_ops. */
 bool vhost_quiesce(void *dev);
 bool vhost_rings_pause(void *dev, unsigned first, unsigned n);

@@ -250,3 +250,12 @@ uint32_t fdb_count(const struct fdb *fdb, uint32_t port)
 	assert(port < fdb->max_ports);
 	return fdb_list_count(&fdb->ports[port].learned) + fdb_list_count(&fdb->ports[port].fixed);
 }
+
+void fdb_get_port_stats(const struct fdb *fdb, uint32_t port, struct fdb_port_stats *out)
+{
+	const struct fdb_port *p = &fdb->ports[port];
+
+	assert(port < fdb->max_ports);
+	out->learned = fdb_list_count(&p->learned);
+	out->excesses = atomic_load_explicit(&p->excesses, memory_order_relaxed);
+}

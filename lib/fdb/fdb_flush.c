@@ -101,6 +101,7 @@ uint32_t fdb_flush(struct fdb *fdb, uint32_t port)
 uint32_t fdb_forget_port(struct fdb *fdb, uint32_t port)
 {
 	assert(port < fdb->max_ports);
+	atomic_store_explicit(&fdb->ports[port].excesses, 0, memory_order_relaxed);
 	return flush_list(fdb, &fdb->ports[port].learned) +
 		flush_list(fdb, &fdb->ports[port].fixed);
 }

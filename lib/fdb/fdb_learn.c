@@ -193,11 +193,12 @@ static uint32_t make_room(struct fdb *fdb, const struct fdb_query *query, bool *
 /* A port at its own limit evicts one of its own entries before it gets another. */
 static bool limit_enforce(struct fdb *fdb, uint32_t port)
 {
-	const struct fdb_port *p = &fdb->ports[port];
+	struct fdb_port *p = &fdb->ports[port];
 
 	if (fdb_list_count(&p->learned) < p->limit)
 		return false;
 	fdb_evict(fdb, fdb_ports_oldest(fdb, port));
+	fdb_count_one(&p->excesses);
 	return true;
 }
 

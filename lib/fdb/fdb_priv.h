@@ -97,7 +97,8 @@ struct fdb_list {
 struct fdb_port {
 	struct fdb_list learned;
 	struct fdb_list fixed;
-	uint32_t limit; /* of learned entries */
+	uint32_t limit;            /* of learned entries */
+	_Atomic uint64_t excesses; /* entries that went because of it; protected by the lock */
 	atomic_bool learning;
 };
 

@@ -19,6 +19,7 @@ int port_init(struct port *port, const char *name, unsigned nworkers)
 {
 	*port = (struct port){.nworkers = nworkers};
 	snprintf(port->name, sizeof(port->name), "%s", name);
+	rw_budgets_init(&port->budgets, port->name);
 	port->unqueued = rw_zalloc(nworkers * sizeof(*port->unqueued));
 	return port->unqueued ? 0 : -ENOMEM;
 }

@@ -405,6 +405,21 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 	return 0;
 }
 
+void sw_port_limit_addresses(struct sw *sw, const struct port *port, uint32_t max)
+{
+	fdb_set_limit(sw->fdb, port->id, max);
+}
+
+void sw_port_addresses(
+	const struct sw *sw, const struct port *port, uint32_t *learned, uint64_t *excesses)
+{
+	struct fdb_port_stats stats;
+
+	fdb_get_port_stats(sw->fdb, port->id, &stats);
+	*learned = stats.learned;
+	*excesses = stats.excesses;
+}
+
 void sw_port_flush(struct sw *sw, const struct port *port)
 {
 	const struct sw_injection *in = sw->injection;

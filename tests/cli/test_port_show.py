@@ -15,7 +15,7 @@ from programs import the_line
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
         'log', 'inflight', 'postcopy', 'vlans', 'log_suppressed',
-        'postcopy_allowed'}
+        'postcopy_allowed', 'budgets'}
 RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
     'avail', 'avail_wrap', 'used',
              'used_wrap', 'call', 'events', 'big_endian', 'logged', 'inflight'}
@@ -72,8 +72,36 @@ def test_a_port_must_be_named(daemon):
     assert 'port show NAME' in the_line(done.stderr)
 
 
+def test_budgets_are_shown_and_can_be_set(daemon, place):
+    """What a front-end may take: used, limit, the most there ever was, refusals."""
+    before = show(daemon)['budgets']
+    assert set(before) == {'fds', 'mappings', 'mapped', 'slots', 'iotlb', 'scratch', 'addresses'}
+    for name, budget in before.items():
+        assert set(budget) == {'used', 'limit', 'high', 'refused', 'bytes'}
+        assert (budget['used'], budget['refused']) == (0, 0)
+    assert (before['slots']['limit'], before['addresses']['limit']) == (509, None)
+    done = daemon.cli('port', 'set', 'vm1', 'max-fds=77', 'max-mapped=16G', 'max-addresses=5')
+    assert (done.stdout, done.stderr) == ('port vm1 has changed\n', '')
+    after = show(daemon)['budgets']
+    assert after['fds']['limit'] == 77
+    assert after['mapped'] == {'used': 0, 'limit': 16 << 30, 'high': 0, 'refused': 0,
+                               'bytes': True}
+    assert after['addresses']['limit'] == 5
+    assert after['slots'] == before['slots']
+    assert daemon.cli('port', 'add', 'vm3', f'socket={place}/vm3.sock',
+                      'max-slots=8').returncode == 0
+    assert show(daemon, 'vm3')['budgets']['slots']['limit'] == 8
+    _, (budgets,) = page(daemon, 'vm1')
+    assert budgets[0] == ['BUDGET', 'USED', 'LIMIT', 'MOST', 'REFUSED']
+    assert ['fds', '0', '77', '0', '0'] in budgets
+    assert ['mapped', '0', '16', 'GiB', '0', '0'] in budgets
+    assert daemon.cli('port', 'set', 'vm1', 'max-fds=0').returncode == 1
+
+
 def test_a_port_without_a_front_end(daemon, place):
-    assert show(daemon) == {
+    port = show(daemon)
+    del port['budgets']
+    assert port == {
         'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': f'{place}/vm1.sock',
         'connected': False, 'link': False, 'features': [], 'features_hex': None,
         'protocol_features': [], 'mtu': None, 'mac': None, 'status': [], 'memory': [], 'rings': [],
@@ -81,7 +109,7 @@ def test_a_port_without_a_front_end(daemon, place):
         'postcopy': 'none', 'vlans': None, 'log_suppressed': 0, 'postcopy_allowed': False}
     facts, tables = page(daemon, 'vm2')
     assert facts == {'port': f'vm2 (vhost client, {place}/x)', 'front-end': 'none, link down'}
-    assert not tables
+    assert len(tables) == 1, 'budgets'
 
 
 def test_a_front_end_that_has_said_nothing(daemon, connect):
@@ -132,7 +160,7 @@ def test_memory_is_shown_region_by_region(daemon, connect):
     assert show(daemon)['memory'] == [
         {'gpa': hex(i * front_end.REGION), 'size': front_end.REGION,
          'uva': hex(front_end.USER + i * front_end.REGION)} for i in range(3)]
-    _, (memory, _) = page(daemon)
+    _, (_, memory, _) = page(daemon)
     assert memory[1] == ['0x0', '1', 'MiB', '0x7f0000000000']
     assert len(memory) == 4
 
@@ -287,7 +315,7 @@ def test_the_page_has_a_row_for_each_ring(daemon, connect):
     one.share_memory()
     one.start_ring(0)
     one.start_ring(1)
-    facts, (_, rings) = page(daemon)
+    facts, (_, _, rings) = page(daemon)
     assert facts['front-end'] == 'connected, link up'
     for name in 'MAC', 'back-end channel', 'IOTLB entries', 'dirty log', 'in-flight bytes':
         assert facts[name] == '-'

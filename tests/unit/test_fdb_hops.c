@@ -178,6 +178,7 @@ static void a_port_that_does_not_learn_adds_moves_and_refreshes_nothing(void **s
 static void a_port_at_its_limit_evicts_its_own_entries_only(void **state)
 {
 	struct fdb *fdb = new_table(1000, 300);
+	struct fdb_port_stats at;
 
 	(void)state;
 	for (uint32_t n = 0; n < 100; n++)
@@ -197,6 +198,12 @@ static void a_port_at_its_limit_evicts_its_own_entries_only(void **state)
 	assert_int_equal(fdb_learn(fdb, station(0, 0), 1, 0), FDB_MOVED);
 	assert_int_equal(fdb_count(fdb, 1), 10);
 	assert_int_equal(count_found(fdb, 190, 10), 9);
+	fdb_get_port_stats(fdb, 1, &at);
+	assert_int_equal(at.learned, 10);
+	assert_int_equal(at.excesses, 91);
+	fdb_get_port_stats(fdb, 2, &at);
+	assert_int_equal(at.learned, 99);
+	assert_int_equal(at.excesses, 0);
 	/* Static entries do not. */
 	assert_int_equal(fdb_add_static(fdb, station(300, 0), 1, false), 0);
 	assert_int_equal(fdb_count(fdb, 1), 11);

@@ -144,6 +144,47 @@ static void what_is_no_vlan_is_refused(void **state)
 	refuses("--port b,socket=/tmp/b,vlan=10,native=20", "native= is for a port with trunk=");
 }
 
+static void what_a_front_end_may_take_is_said(void **state)
+{
+	static const struct {
+		const char *words;
+		enum rw_budget_kind kind;
+		uint64_t limit;
+	} good[] = {
+		{"max-fds=1", RW_BUDGET_FDS, 1},
+		{"max-mappings=100000", RW_BUDGET_MAPPINGS, 100000},
+		{"max-mapped=4T", RW_BUDGET_MAPPED, 4ull << 40},
+		{"max-mapped=12345", RW_BUDGET_MAPPED, 12345},
+		{"max-slots=509", RW_BUDGET_SLOTS, 509},
+		{"max-iotlb=8192", RW_BUDGET_IOTLB, 8192},
+		{"max-scratch=16M", RW_BUDGET_SCRATCH, 16ull << 20},
+		{"max-addresses=32", RW_BUDGET_ADDRESSES, 32},
+		{"max-addresses=none", RW_BUDGET_ADDRESSES, RW_BUDGET_NO_LIMIT},
+	};
+	static const char *const bad[] = {"max-fds=0", "max-fds=-1", "max-fds=", "max-fds=1K",
+		"max-fds=none", "max-slots=510", "max-iotlb=8193", "max-mapped=4X",
+		"max-mapped=4TT", "max-mapped=99999999T", "max-mapped=99999999999999999999",
+		"max-addresses=5000000000"};
+	char line[128];
+
+	(void)state;
+	takes("--socket-path=/tmp/a");
+	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
+		assert_int_equal(got.ports[0].limits[k], rw_budget_default(k));
+	for (size_t i = 0; i < RW_ARRAY_SIZE(good); i++) {
+		snprintf(line, sizeof(line), "--port b,socket=/tmp/b,%s", good[i].words);
+		takes(line);
+		for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
+			assert_true(got.ports[0].limits[k] ==
+				(k == good[i].kind ? good[i].limit : rw_budget_default(k)));
+	}
+	for (size_t i = 0; i < RW_ARRAY_SIZE(bad); i++) {
+		snprintf(line, sizeof(line), "--port b,socket=/tmp/b,%s", bad[i]);
+		refuses(line, "but must be");
+	}
+	refuses("--port b,socket=/tmp/b,max-fds=4,max-fds=4", "max-fds is given twice");
+}
+
 #define END ((const char *)NULL)
 
 /* A request of a switch that runs with `got`: names and KEY=VALUE pairs, ended by END. */
@@ -322,6 +363,7 @@ int main(void)
 		cmocka_unit_test(a_port_is_wanted),
 		cmocka_unit_test(mistakes_in_port_are_named),
 		cmocka_unit_test(a_port_has_a_kind_and_a_description),
+		cmocka_unit_test(what_a_front_end_may_take_is_said),
 		cmocka_unit_test(a_port_is_in_all_vlans_in_one_or_a_trunk_of_some),
 		cmocka_unit_test(what_is_no_vlan_is_refused),
 		cmocka_unit_test(ports_are_added_to_a_switch_that_runs),

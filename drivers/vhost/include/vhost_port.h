@@ -27,9 +27,11 @@ struct vhost_port_config {
 	struct rw_loop *loop;
 	const char *name; /* at most PORT_NAME_MAX bytes */
 	enum vhost_mode mode;
-	const char *path; /* copied; NULL with VHOST_FD */
-	int fd;           /* VHOST_FD: taken over on success */
-	bool postcopy;    /* as vhost_port_allow_postcopy */
+	const char *path;              /* copied; NULL with VHOST_FD */
+	int fd;                        /* VHOST_FD: taken over on success */
+	bool postcopy;                 /* as vhost_port_allow_postcopy */
+	const uint64_t *limits;        /* of RW_BUDGET_KINDS budgets; NULL: the default ones */
+	struct rw_budget_pools *pools; /* what the port shares with others; NULL: nothing */
 	/*
 	 * VHOST_FD with a connected socket: the front-end left, there will be no other. May be
 	 * NULL.
@@ -51,6 +53,14 @@ void vhost_port_free(struct vhost_port *vp);
  * offered; the next one is offered what was set last.
  */
 void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed);
+
+/*
+ * What the port's front-ends may take, from now on. What is used already stays, but for learned
+ * addresses in excess.
+ */
+void vhost_port_limit(struct vhost_port *vp, const uint64_t limits[RW_BUDGET_KINDS]);
+/* The budgets as they are now. */
+void vhost_port_budgets(struct vhost_port *vp, struct rw_budget out[RW_BUDGET_KINDS]);
 
 /* What an operator may want to know about a port. */
 struct vhost_port_info {

@@ -275,3 +275,9 @@ struct fdb_stats {
 void fdb_get_stats(const struct fdb *fdb, struct fdb_stats *out);
 /* Entries at `port` now, learned and static. */
 uint32_t fdb_count(const struct fdb *fdb, uint32_t port);
+
+struct fdb_port_stats {
+	uint32_t learned;  /* entries now */
+	uint64_t excesses; /* learned entries that made room for another at fdb_set_limit's limit */
+};
+void fdb_get_port_stats(const struct fdb *fdb, uint32_t port, struct fdb_port_stats *out);

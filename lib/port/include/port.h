@@ -13,6 +13,7 @@
  * at slightly different times.
  */
 #include "frame.h"
+#include "rw_budget.h"
 #include "rw_lock.h"
 
 #define PORT_NAME_MAX  32
@@ -166,9 +167,10 @@ struct port {
 	/* tx drops outside any queue, one for each worker. */
 	struct port_counters *unqueued;
 	unsigned nworkers;
+	struct rw_budgets budgets; /* control only */
 };
 
-/* Returns 0 or -ENOMEM. The caller has checked that `name` has at most PORT_NAME_MAX bytes. */
+/* Returns 0 or -ENOMEM. The budgets are the default ones. The caller has checked that `name` has at most PORT_NAME_MAX bytes. */
 int port_init(struct port *port, const char *name, unsigned nworkers);
 void port_fini(struct port *port);
 

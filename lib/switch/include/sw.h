@@ -107,6 +107,15 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
  */
 void sw_port_flush(struct sw *sw, const struct port *port);
 
+/*
+ * At most `max` learned addresses behind the port (0: no limit of its own): its next one then takes
+ * the place of its oldest.
+ */
+void sw_port_limit_addresses(struct sw *sw, const struct port *port, uint32_t max);
+/* Learned addresses behind the port now, and how many had to go because of that limit. */
+void sw_port_addresses(
+	const struct sw *sw, const struct port *port, uint32_t *learned, uint64_t *excesses);
+
 /* Whether the port has a running transmit queue. */
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 
