@@ -20,6 +20,9 @@ struct daemon {
 	struct rw_loop *loop;
 	struct sw *sw;
 	struct rw_budget_pools pools; /* what the ports share */
+	unsigned fds_own;             /* open before there were ports */
+	unsigned mappings_own;        /* as well */
+	unsigned mappings_max;        /* vm.max_map_count */
 	struct ctl_server *control;   /* NULL: without one */
 	struct rw_watch signals;      /* a signalfd */
 	struct rw_timer ageing;
@@ -43,6 +46,10 @@ int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_v
 json_t *daemon_vlans_json(const struct options_vlans *v);
 /* The index of the port of that name; -1: there is none. */
 int daemon_port_find(const struct daemon *d, const char *name);
+/* Find out what ports may take together: once EAL and the workers have what they need. */
+void daemon_pools_begin(struct daemon *d);
+/* Share it out anew: there are so many ports. */
+void daemon_pools_share(struct daemon *d, unsigned nports);
 /* Warn if the limit of open files does not suffice for so many ports. */
 void daemon_fd_check(unsigned nports);
 

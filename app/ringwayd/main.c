@@ -221,6 +221,7 @@ static int daemon_run(struct daemon *d)
 		return EXIT_CANNOT;
 	if (switch_begin(d))
 		return EXIT_CANNOT;
+	daemon_pools_begin(d);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
 		return EXIT_MISTAKE;
 	ret = sw_start(d->sw);

@@ -3,28 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "daemon.h"
-#include "rw_log.h"
-
-/*
- * Open files: ours, and for each port what a guest with one queue pair and a few regions of memory
- * takes: socket and connection, wake-up and timers, kick, call and error of two rings, regions.
- */
-#define FDS_BASE 64u
-#define FDS_PORT 12u
-
-void daemon_fd_check(unsigned nports)
-{
-	struct rlimit lim;
-
-	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < FDS_BASE + nports * FDS_PORT)
-		rw_warning(
-			"%u port(s) want about %u open files and the limit is %ju: some guests may "
-			"not be let in; raise it with ulimit -Hn or LimitNOFILE=",
-			nports, FDS_BASE + nports * FDS_PORT, (uintmax_t)lim.rlim_cur);
-}
 
 /* An inherited connection ended. Without another port there is nothing left to do. */
 static void inherited_gone(void *arg)

@@ -108,6 +108,7 @@ json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 		return ctl_fail(fail, CTL_ERR_FAILED, "%s", err);
 	}
 	rw_info("port %s: added", name);
+	daemon_pools_share(d, d->nports);
 	daemon_fd_check(d->nports);
 	return row_json(d, d->nports - 1);
 }

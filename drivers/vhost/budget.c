@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a port's front-ends may take (rw_budget.h), as its operator says. */
-#include <stdio.h>
+#include <errno.h>
+#include <string.h>
 
 #include "vhost.h"
 
@@ -24,6 +25,14 @@ void vhost_budgets_begin(struct vhost_port *vp, const struct vhost_port_config *
 		limit_apply(vp, k);
 	if (cfg->pools)
 		rw_budgets_join(b, cfg->pools);
+}
+
+const char *vhost_why(const struct vhost_port *vp, int err, char *text, size_t len)
+{
+	if (err != -EDQUOT)
+		return strerror(-err);
+	rw_budget_explain(&vp->port.budgets, text, len);
+	return text;
 }
 
 void vhost_port_budgets(struct vhost_port *vp, struct rw_budget out[RW_BUDGET_KINDS])

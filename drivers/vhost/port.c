@@ -154,6 +154,7 @@ static int session_begin(struct vhost_port *vp, int fd)
 
 	if (!vp->may_postcopy)
 		mine.protocol_features &= ~P(PAGEFAULT);
+	mine.budgets = &vp->port.budgets;
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
@@ -167,6 +168,7 @@ static void listen_ready(void *arg, uint32_t events)
 {
 	struct vhost_port *vp = arg;
 	int fd = accept4(vp->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), ret;
+	char why[192];
 
 	(void)events;
 	if (fd < 0) {
@@ -188,7 +190,7 @@ static void listen_ready(void *arg, uint32_t events)
 	ret = session_begin(vp, fd);
 	if (ret)
 		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot serve a front-end: %s",
-			vp->port.name, strerror(-ret));
+			vp->port.name, vhost_why(vp, ret, why, sizeof(why)));
 }
 
 static int listen_begin(struct vhost_port *vp)

@@ -167,25 +167,38 @@ static size_t segs_wanted(uint32_t num, bool from)
 	return BURST_SEGS + (from ? 1 : 2) * (size_t)vq_max_segs((uint16_t)num) + 1;
 }
 
-/* A queue with its scratch: all that workers write for it, in pages of its own. */
-static struct vhost_queue *queue_alloc(uint32_t num, bool from)
+/*
+ * A queue with its scratch: all that workers write for it, in pages of its own. 0, -ENOMEM or
+ * -EDQUOT.
+ */
+static int queue_alloc(struct rw_budgets *b, uint32_t num, bool from, struct vhost_queue **out)
 {
 	size_t self = rw_align_up(sizeof(struct vhost_queue), RW_CACHE_LINE) + RW_CACHE_LINE;
 	size_t segs = rw_align_up(segs_wanted(num, from) * sizeof(struct rw_seg), RW_CACHE_LINE) +
 		RW_CACHE_LINE;
 	size_t taken = from ? 0 : num * sizeof(struct vq_chain);
+	size_t bytes = self + segs + taken;
+	struct vhost_queue *q;
 	struct rw_pages pages;
-	uint8_t *at = rw_pages_alloc(self + segs + taken, &pages);
-	struct vhost_queue *q = (struct vhost_queue *)at;
+	uint8_t *at;
 
-	if (!q)
-		return NULL;
+	if (rw_budget_take(b, RW_BUDGET_SCRATCH, bytes))
+		return -EDQUOT;
+	at = rw_pages_alloc(bytes, &pages);
+	if (!at) {
+		rw_budget_give(b, RW_BUDGET_SCRATCH, bytes);
+		return -ENOMEM;
+	}
+	q = (struct vhost_queue *)at;
+	q->budgets = b;
+	q->bytes = bytes;
 	q->pages = pages;
 	q->segs = (struct rw_seg *)(at + self);
 	q->taken = from ? NULL : (struct vq_chain *)(at + self + segs);
 	rw_guard(at + self - RW_CACHE_LINE, RW_CACHE_LINE);
 	rw_guard(at + self + segs - RW_CACHE_LINE, RW_CACHE_LINE);
-	return q;
+	*out = q;
+	return 0;
 }
 
 /* What the switch knows of it, but for its operations. */
@@ -218,11 +231,11 @@ int vhost_queue_new(
 	const struct vu_session *s = cfg->session;
 	const struct vu_ring *ring = vu_ring(s, cfg->ring);
 	bool from = cfg->ring & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
-	struct vhost_queue *q = queue_alloc(ring->num, from);
-	int ret = -ENOMEM;
+	struct vhost_queue *q;
+	int ret = queue_alloc(&cfg->port->budgets, ring->num, from, &q);
 
-	if (!q)
-		return -ENOMEM;
+	if (ret)
+		return ret;
 	q->space = vu_ring_space(s).kind;
 	q->rx = from;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
@@ -255,6 +268,7 @@ void vhost_queue_free(struct vhost_queue *q)
 {
 	struct rw_pages pages = q->pages;
 
+	rw_budget_give(q->budgets, RW_BUDGET_SCRATCH, q->bytes);
 	vq_fini(&q->vq);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(q->area); i++)
 		gm_linear_put(&q->area[i]);

@@ -76,8 +76,10 @@ struct vhost_queue {
 	struct gm_piece *pieces; /* for the dirty log of the ring */
 	bool packed;
 	bool slow;
-	bool ready;            /* the ring was set up: vq is valid */
-	struct rw_pages pages; /* what this structure, `segs` and `taken` lie in */
+	bool ready;                 /* the ring was set up: vq is valid */
+	struct rw_pages pages;      /* what this structure, `segs` and `taken` lie in */
+	struct rw_budgets *budgets; /* of the port */
+	size_t bytes;               /* charged to them */
 } RW_CACHE_ALIGNED;
 
 /* What a queue is made of. */

@@ -94,8 +94,10 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 			vhost_queue_free(made);
 	}
 	if (ret) {
+		char why[192];
+
 		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: ring %u cannot run: %s",
-			vp->port.name, i, strerror(-ret));
+			vp->port.name, i, vhost_why(vp, ret, why, sizeof(why)));
 		return ret;
 	}
 	vp->broken_told[i] = false;

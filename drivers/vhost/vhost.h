@@ -91,6 +91,8 @@ void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 
 
 /* budget.c: have the limits of `cfg`, once the port is in the switch. */
 void vhost_budgets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);
+/* What -errno means; if a budget is used up, in `text`, which one. */
+const char *vhost_why(const struct vhost_port *vp, int err, char *text, size_t len);
 
 /* rings.c: see struct vu_ops. */
 bool vhost_quiesce(void *dev);

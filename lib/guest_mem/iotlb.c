@@ -10,6 +10,8 @@ struct gm_iotlb {
 	struct gm_iotlb_view *retired; /* workers may still read these */
 	unsigned nretired;
 	uint64_t age; /* of the last update */
+	uint32_t max; /* entries */
+	uint64_t evicted;
 };
 
 /*
@@ -41,6 +43,7 @@ struct gm_iotlb *gm_iotlb_new(void)
 
 	if (!tlb)
 		return NULL;
+	tlb->max = GM_IOTLB_MAX;
 	tlb->view = view_new(0);
 	if (!tlb->view) {
 		free(tlb);
@@ -184,10 +187,10 @@ static void append_resolved(
  * Forget the oldest until `view` is not too large. The parts of one update have the same age: a
  * pass takes all it needs of the oldest, and seldom is there a second one.
  */
-static void evict(struct gm_iotlb_view *view)
+static void evict(struct gm_iotlb *tlb, struct gm_iotlb_view *view)
 {
-	while (view->n > GM_IOTLB_MAX) {
-		uint32_t excess = view->n - GM_IOTLB_MAX, kept = 0;
+	while (view->n > tlb->max) {
+		uint32_t excess = view->n - tlb->max, kept = 0;
 		uint64_t oldest = UINT64_MAX;
 
 		for (uint32_t i = 0; i < view->n; i++)
@@ -198,8 +201,22 @@ static void evict(struct gm_iotlb_view *view)
 			else
 				view->entries[kept++] = view->entries[i];
 		}
+		tlb->evicted += view->n - kept;
 		view->n = kept;
 	}
+}
+
+void gm_iotlb_limit(struct gm_iotlb *tlb, uint64_t max)
+{
+	tlb->max = (uint32_t)RW_MIN(RW_MAX(max, 1), GM_IOTLB_MAX);
+}
+
+uint64_t gm_iotlb_take_evicted(struct gm_iotlb *tlb)
+{
+	uint64_t n = tlb->evicted;
+
+	tlb->evicted = 0;
+	return n;
 }
 
 int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iova, uint64_t size,
@@ -222,7 +239,7 @@ int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iov
 	append_below(view, old, iova, &at);
 	append_resolved(view, map, &e);
 	append_above(view, old, entry_last(&e), at);
-	evict(view);
+	evict(tlb, view);
 	view_publish(tlb, view);
 	return 0;
 }
@@ -264,7 +281,7 @@ int gm_iotlb_invalidate(struct gm_iotlb *tlb, uint64_t iova, uint64_t size)
 		return -ENOMEM;
 	append_below(view, old, iova, &at);
 	append_above(view, old, last, at);
-	evict(view);
+	evict(tlb, view);
 	view_publish(tlb, view);
 	return 0;
 }

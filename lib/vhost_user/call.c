@@ -34,9 +34,12 @@ static void on_call(void *arg, uint32_t events)
 
 static int call_open(struct vu_session *s, unsigned i)
 {
-	struct vu_call *call = calloc(1, sizeof(*call));
-	int fd, ret;
+	struct vu_call *call;
+	int fd, ret = vu_budget_fd(s);
 
+	if (ret)
+		return ret;
+	call = calloc(1, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
 	call->s = s;

@@ -83,6 +83,11 @@ void vu_channel_free(struct vu_session *s)
 	s->channel = NULL;
 }
 
+unsigned vu_channel_fds(const struct vu_session *s)
+{
+	return s->channel && s->channel->fd >= 0;
+}
+
 void vu_channel_forget(struct vu_session *s)
 {
 	struct vu_channel *ch = s->channel;

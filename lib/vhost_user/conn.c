@@ -42,6 +42,12 @@ void vu_conn_free(struct vu_conn *c)
 	free(c);
 }
 
+void vu_conn_shed(struct vu_conn *c)
+{
+	msg_close_fds(&c->msg);
+	c->msg.over = true;
+}
+
 void vu_conn_next(struct vu_conn *c)
 {
 	msg_close_fds(&c->msg);

@@ -88,6 +88,9 @@ int vu_on_get_inflight_fd(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
+	ret = vu_budget_fd(s);
+	if (ret)
+		return ret;
 	fd = file_new(b.size);
 	if (fd < 0)
 		return fd;

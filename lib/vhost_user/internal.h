@@ -74,6 +74,7 @@ struct vu_msg {
 	int fds[VU_MAX_FDS];      /* -1: a handler has taken it over */
 	unsigned nfds;
 	bool fds_lost;   /* more came than fit here, or than we may open */
+	bool over;       /* its descriptors exceeded the budget and are closed */
 	unsigned ring;   /* the ring it names; set by the table */
 	const char *why; /* why it is refused, for the log; NULL: see errno */
 
@@ -105,6 +106,8 @@ int vu_conn_read(struct vu_conn *c);
 bool vu_conn_is_idle(const struct vu_conn *c);
 /* The present message is done with: close what is left of its descriptors, begin the next one. */
 void vu_conn_next(struct vu_conn *c);
+/* Close the present message's descriptors: the budget does not allow them. It will be refused. */
+void vu_conn_shed(struct vu_conn *c);
 /* Answer the present message, with a descriptor unless `fd` is -1. 0 or -errno. */
 int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd);
 
@@ -143,6 +146,24 @@ int vu_dispatch(struct vu_session *s);
  * wrote before them comes first.
  */
 void vu_serve(struct vu_session *s);
+
+/* budget.c */
+
+/*
+ * Charge the descriptors that the session holds now. -EDQUOT: they are more than the budget allows,
+ * and what was charged before still is.
+ */
+int vu_budget_fds(struct vu_session *s);
+/* Before one is opened that no message brought. 0 or -EDQUOT. */
+int vu_budget_fd(const struct vu_session *s);
+/* Whether the memory table may have `n` regions. 0 or -EDQUOT. */
+int vu_budget_slots(const struct vu_session *s, uint32_t n);
+/* Note how many regions and IOTLB entries there are now. */
+void vu_budget_note(struct vu_session *s);
+
+/* channel.c, state.c: descriptors. */
+unsigned vu_channel_fds(const struct vu_session *s);
+unsigned vu_state_fds(const struct vu_session *s);
 
 /* ring.c */
 

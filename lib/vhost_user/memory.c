@@ -47,6 +47,7 @@ static int map_replace(struct vu_session *s, struct gm_map *map)
 	}
 	gm_map_free(s->mem);
 	s->mem = map;
+	vu_budget_note(s);
 	return 0;
 }
 
@@ -67,8 +68,10 @@ int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
 	struct vu_mem_table *t = &m->payload.mem;
 	struct gm_region_desc descs[VU_MAX_TABLE_REGIONS];
 	struct gm_map *map;
-	int ret;
+	int ret = vu_budget_slots(s, t->nregions);
 
+	if (ret)
+		return ret;
 	for (uint32_t i = 0; i < t->nregions; i++)
 		descs[i] = region_desc(s, &t->regions[i]);
 	ret = gm_map_new(descs, m->fds, t->nregions, s->mem, &map);
@@ -82,8 +85,9 @@ int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
 
 int vu_on_get_max_mem_slots(struct vu_session *s, struct vu_msg *m)
 {
-	(void)s;
-	m->payload.u64 = GM_MAX_REGIONS;
+	const struct rw_budgets *b = s->offer.budgets;
+
+	m->payload.u64 = b ? RW_MIN(b->of[RW_BUDGET_SLOTS].limit, GM_MAX_REGIONS) : GM_MAX_REGIONS;
 	return 0;
 }
 
@@ -96,6 +100,12 @@ int vu_on_add_mem_reg(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
+	/* Only now is it known whether the region is a new one. */
+	ret = vu_budget_slots(s, map->nregions);
+	if (ret) {
+		gm_map_free(map);
+		return ret;
+	}
 	ret = map_replace(s, map);
 	if (!ret)
 		answer_bases(s, m, r, 1);
@@ -122,6 +132,16 @@ int vu_on_mem_ack(struct vu_session *s, struct vu_msg *m)
 	return 0;
 }
 
+/* Entries that are forgotten for want of room count as refused. */
+static void iotlb_charge(struct vu_session *s)
+{
+	struct rw_budgets *b = s->offer.budgets;
+
+	if (b)
+		b->of[RW_BUDGET_IOTLB].refused += gm_iotlb_take_evicted(s->iotlb);
+	vu_budget_note(s);
+}
+
 static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 {
 	const struct vu_iotlb *e = &m->payload.iotlb;
@@ -135,7 +155,10 @@ static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 			return VU_LATER;
 		gm_iotlb_reclaim(s->iotlb);
 	}
+	if (s->offer.budgets)
+		gm_iotlb_limit(s->iotlb, s->offer.budgets->of[RW_BUDGET_IOTLB].limit);
 	ret = gm_iotlb_update(s->iotlb, s->mem, e->iova, e->size, e->uaddr, e->perm);
+	iotlb_charge(s);
 	if (!ret)
 		s->ops->iotlb_updated(s->dev);
 	return ret;
@@ -153,6 +176,7 @@ static int iotlb_invalidate(struct vu_session *s, const struct vu_iotlb *e)
 		return ret;
 	if (!s->ops->iotlb_invalidated(s->dev, e->iova, e->size))
 		return VU_LATER;
+	iotlb_charge(s);
 	gm_iotlb_reclaim(s->iotlb);
 	return 0;
 }

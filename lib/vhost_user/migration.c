@@ -143,6 +143,9 @@ int vu_on_postcopy_advise(struct vu_session *s, struct vu_msg *m)
 
 	if (s->postcopy == VU_POSTCOPY_LISTENING)
 		return vu_refuse(m, -EBUSY, "a postcopy migration is under way");
+	fd = vu_budget_fd(s);
+	if (fd)
+		return fd;
 	fd = ufd_open();
 	if (fd < 0)
 		return fd;

@@ -17,7 +17,7 @@
 
 void vu_complain(const struct vu_session *s, const char *fmt, ...)
 {
-	char text[256];
+	char text[320];
 	va_list ap;
 
 	if (!s->ops->complained)
@@ -58,6 +58,8 @@ void vu_session_release(struct vu_session *s)
 	gm_map_free(s->mem);
 	s->mem = NULL;
 	s->waiting = false;
+	vu_budget_note(s);
+	vu_budget_fds(s);
 }
 
 /* reason: 0 the front-end has gone, or -errno. */
@@ -83,6 +85,8 @@ void vu_serve(struct vu_session *s)
 		return;
 	for (int i = 0; i < MESSAGES_PER_WAKEUP; i++) {
 		ret = vu_conn_read(s->conn);
+		if (vu_budget_fds(s))
+			vu_conn_shed(s->conn);
 		if (ret == VU_CONN_WAIT) {
 			vu_channel_deliver(s);
 			return;
@@ -164,7 +168,13 @@ int vu_session_connect(struct vu_session *s, int fd, uint32_t events)
 		return ret;
 	}
 	s->conn = conn;
-	return 0;
+	ret = vu_budget_fds(s);
+	if (!ret)
+		return 0;
+	rw_loop_del(s->loop, &conn->watch);
+	s->conn = NULL;
+	free(conn);
+	return ret;
 }
 
 struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_offer *offer,

@@ -118,6 +118,11 @@ static void on_event(void *arg, uint32_t events)
 	step(arg);
 }
 
+unsigned vu_state_fds(const struct vu_session *s)
+{
+	return s->state && s->state->fd >= 0;
+}
+
 void vu_state_release(struct vu_session *s)
 {
 	struct vu_state *st = s->state;

@@ -304,6 +304,8 @@ static int header_check(struct vu_msg *m)
 
 static int msg_check(const struct vu_session *s, const struct row *row, struct vu_msg *m)
 {
+	if (m->over)
+		return -EDQUOT;
 	if (!row)
 		return vu_refuse(m, -EOPNOTSUPP, "unknown request");
 	if (row->gate == GATE_NEVER)
@@ -395,6 +397,18 @@ static int succeed(struct vu_session *s, const struct row *row, struct vu_msg *m
 	return ret;
 }
 
+/* Why `m` failed with `err`, for the log. */
+static const char *why_of(
+	const struct vu_session *s, const struct vu_msg *m, int err, char *text, size_t len)
+{
+	if (m->why)
+		return m->why;
+	if (err != -EDQUOT || !s->offer.budgets)
+		return strerror(-err);
+	rw_budget_explain(s->offer.budgets, text, len);
+	return text;
+}
+
 /* Report the failure `err` in the given way. 0: the session goes on; or -errno. */
 static int fail(struct vu_session *s, const struct vu_msg *m, enum failure how, int err)
 {
@@ -424,6 +438,7 @@ int vu_dispatch(struct vu_session *s)
 	const struct row *row = row_for(s, m);
 	const char *name = row ? row->name : "request";
 	enum failure how = row ? row->failure : FAIL_ACK;
+	char text[192];
 	bool ack;
 	int ret;
 
@@ -444,7 +459,7 @@ int vu_dispatch(struct vu_session *s)
 	if (how == FAIL_ACK && !ack)
 		how = FAIL_CLOSE;
 	vu_complain(s, "%s (%u) refused: %s%s", name, m->hdr.request,
-		m->why ? m->why : strerror(-ret),
+		why_of(s, m, ret, text, sizeof(text)),
 		how == FAIL_CLOSE ? "; closing the connection" : "");
 	return fail(s, m, how, ret);
 }

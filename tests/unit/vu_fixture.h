@@ -6,10 +6,9 @@
  */
 #include "vu_owner.h"
 
-static inline void front_open_offering(
-	struct front *f, struct rw_loop *loop, uint64_t features, uint64_t protocol_features)
+static inline void front_open_with(
+	struct front *f, struct rw_loop *loop, const struct vu_offer *offer)
 {
-	struct vu_offer offer = {features, protocol_features, MAX_PAIRS, MAX_RING_SIZE};
 	int sv[2];
 
 	memset(f, 0, sizeof(*f));
@@ -20,8 +19,19 @@ static inline void front_open_offering(
 	f->state_len = STATE_LEN;
 	f->memfd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_int_equal(ftruncate(f->memfd, MEM_SIZE), 0);
-	f->s = vu_session_new(loop, sv[1], &offer, &owner_ops, f, "front");
+	f->s = vu_session_new(loop, sv[1], offer, &owner_ops, f, "front");
 	assert_non_null(f->s);
+}
+
+static inline void front_open_offering(
+	struct front *f, struct rw_loop *loop, uint64_t features, uint64_t protocol_features)
+{
+	struct vu_offer offer = {.features = features,
+		.protocol_features = protocol_features,
+		.max_pairs = MAX_PAIRS,
+		.max_ring_size = MAX_RING_SIZE};
+
+	front_open_with(f, loop, &offer);
 }
 
 static inline void front_open(struct front *f, struct rw_loop *loop)

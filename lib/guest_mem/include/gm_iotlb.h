@@ -49,6 +49,14 @@ struct gm_iotlb *gm_iotlb_new(void);
 void gm_iotlb_free(struct gm_iotlb *tlb);
 
 /*
+ * At most `max` entries from the next change on, 1 to GM_IOTLB_MAX; at first GM_IOTLB_MAX. Values
+ * out of range are taken for the nearest in range.
+ */
+void gm_iotlb_limit(struct gm_iotlb *tlb, uint64_t max);
+/* How many entries were forgotten for want of room since the last call. */
+uint64_t gm_iotlb_take_evicted(struct gm_iotlb *tlb);
+
+/*
  * Enter [iova, iova + size) -> front-end addresses from `uva` on, replacing what it overlaps. A
  * range that crosses regions becomes several entries. 0; -EINVAL: empty, wraps, or no or an unknown
  * permission; -EFAULT: not all of it is in `map`; -ENOMEM. On failure nothing changed.

@@ -170,7 +170,10 @@ struct port {
 	struct rw_budgets budgets; /* control only */
 };
 
-/* Returns 0 or -ENOMEM. The budgets are the default ones. The caller has checked that `name` has at most PORT_NAME_MAX bytes. */
+/*
+ * Returns 0 or -ENOMEM. The budgets are the default ones. The caller has checked that `name` has at
+ * most PORT_NAME_MAX bytes.
+ */
 int port_init(struct port *port, const char *name, unsigned nworkers);
 void port_fini(struct port *port);
 

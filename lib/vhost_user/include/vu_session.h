@@ -21,6 +21,7 @@
 #include "dirty_log.h"
 #include "gm_iotlb.h"
 #include "guest_mem.h"
+#include "rw_budget.h"
 #include "rw_loop.h"
 #include "vu_wire.h"
 
@@ -162,6 +163,7 @@ struct vu_offer {
 	uint64_t protocol_features; /* bits of enum vu_protocol_feature */
 	uint16_t max_pairs;         /* answer to GET_QUEUE_NUM; at most VU_MAX_RINGS / 2 */
 	uint16_t max_ring_size;     /* entries; at most 32768 */
+	struct rw_budgets *budgets; /* what it may take; outlive the session. NULL: anything */
 };
 
 /*
