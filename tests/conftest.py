@@ -47,7 +47,8 @@ class Switch:
         return path
 
     def start(self):
-        command = [os.path.join(BUILD, 'app', 'ringwayd'), f'--control={self.control}']
+        command = [os.path.join(BUILD, 'app', 'ringwayd'), f'--control={self.control}',
+                   '--seccomp=kill']
         for name, path in self.sockets.items():
             mode = 'client' if name in self.clients else 'server'
             command += ['--port', f'{name},socket={path},mode={mode}']

@@ -62,6 +62,15 @@ void eal_end(void);
 /* Have DPDK's lines go through the log. 0 or -errno. */
 int eal_log_begin(void);
 
+/* Before EAL starts: give up what nobody here needs. 0, or -errno after an error line. */
+int confine_begin(const struct options *opt);
+/*
+ * When everything is set up, before sw_start(): each thread keeps what it needs to serve. 0, or
+ * -errno after an error line.
+ */
+int confine_threads(void);
+void confine_end(void);
+
 /* What `ringway` can ask. The context is the struct daemon. */
 extern const struct ctl_method rpc_methods[];
 extern const size_t rpc_nmethods;

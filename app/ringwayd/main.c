@@ -209,21 +209,26 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the event loop: %s", strerror(errno));
 		return EXIT_CANNOT;
 	}
-	/* From here on no line makes anybody wait, and the thread is not one of EAL's. */
-	ret = rw_log_begin();
-	if (!ret)
-		ret = eal_log_begin();
+	ret = eal_log_begin();
 	if (ret) {
 		rw_error("cannot set up the log: %s", strerror(-ret));
 		return EXIT_CANNOT;
 	}
-	if (eal_begin(&d->opt, &huge))
+	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
 	if (switch_begin(d))
 		return EXIT_CANNOT;
 	daemon_pools_begin(d);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
 		return EXIT_MISTAKE;
+	if (confine_threads())
+		return EXIT_CANNOT;
+	/* From here on no line makes anybody wait, and the thread is confined as this one is. */
+	ret = rw_log_begin();
+	if (ret) {
+		rw_error("cannot set up the log: %s", strerror(-ret));
+		return EXIT_CANNOT;
+	}
 	ret = sw_start(d->sw);
 	if (ret) {
 		rw_error("cannot start the workers: %s", strerror(-ret));
@@ -280,6 +285,7 @@ int main(int argc, char **argv)
 		daemon_end(d);
 		eal_end();
 		rw_log_end();
+		confine_end();
 	}
 	free(d);
 	return ret;

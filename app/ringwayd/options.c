@@ -135,6 +135,16 @@ static int set_no_huge(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_seccomp(struct parse *p, const char *value)
+{
+	int mode = sandbox_mode_by_name(value);
+
+	if (mode < 0)
+		return options_mistake(p, "--seccomp=%s: choose " SANDBOX_MODE_NAMES, value);
+	p->opt->seccomp = (enum sandbox_mode)mode;
+	return 0;
+}
+
 static int set_log_level(struct parse *p, const char *value)
 {
 	int level = rw_log_level_by_name(value);
@@ -228,6 +238,7 @@ static const struct row {
 	{"control", "PATH|none", false, false, set_control},
 	{"pidfile", "PATH", false, false, set_pidfile},
 	{"no-huge", NULL, true, false, set_no_huge},
+	{"seccomp", "errno|kill|off", false, false, set_seccomp},
 	{"log-level", "LEVEL", false, false, set_log_level},
 	{"fdb-size", "N", false, false, set_fdb_size},
 	{"fdb-age", "SECONDS", false, false, set_fdb_age},
@@ -522,6 +533,9 @@ void options_print_help(FILE *to)
 	      "                      none: without one\n"
 	      "  --pidfile=PATH      write the process id to PATH, and keep that file locked\n"
 	      "  --no-huge           do not use huge pages for ringwayd's own memory\n"
+	      "  --seccomp=MODE      what meets a system call that ringwayd has no use for:\n"
+	      "                      errno, it fails and a line says so (the default); kill,\n"
+	      "                      ringwayd ends; off, nothing, there are no filters\n"
 	      "  --log-level=LEVEL   error, warning, info or debug (default: info)\n"
 	      "\n"
 	      "Information:\n"

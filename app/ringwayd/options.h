@@ -16,6 +16,7 @@
 #include "rw_budget.h"
 #include "rw_log.h"
 #include "rw_sock.h"
+#include "sandbox.h"
 #include "sw_forward.h"
 #include "sw_idle.h"
 
@@ -82,6 +83,7 @@ struct options {
 	char pidfile[OPTIONS_FILE_MAX + 1];           /* "": none */
 	char config[OPTIONS_FILE_MAX + 1];            /* the configuration; "": none */
 	bool no_huge;                                 /* no huge pages */
+	enum sandbox_mode seccomp;                    /* what meets a call that no filter names */
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */

@@ -241,6 +241,7 @@ static int thread_start(struct vhost_postcopy *pc)
 	/* But what is about an access of its own is its own affair. */
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&pc->thread, NULL, thread_main, pc);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -45,7 +45,7 @@ class Daemon:
         self.log = os.path.join(folder, 'log')
         with open(self.log, 'w', encoding='utf-8') as log:
             self.process = subprocess.Popen(
-                [*prefix, RINGWAYD, '--no-huge', f'--control={self.control}',
+                [*prefix, RINGWAYD, '--no-huge', '--seccomp=kill', f'--control={self.control}',
                  f'--pidfile={self.pidfile}', *words],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=options.pop('stderr', log), **options)
 

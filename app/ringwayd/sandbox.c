@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rw_base.h"
+
+int sandbox_mode_by_name(const char *name)
+{
+	static const char *const names[] = {
+		[SANDBOX_ERRNO] = "errno", [SANDBOX_KILL] = "kill", [SANDBOX_OFF] = "off"};
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++) {
+		if (!strcmp(name, names[i]))
+			return (int)i;
+	}
+	return -EINVAL;
+}
+
+/* Only CAP_SETPCAP can empty the bounding set; without it, the set stays and gives nothing. */
+static int bounding_set_empty(void)
+{
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno != EPERM)
+			return -errno;
+	}
+	return 0;
+}
+
+int sandbox_capabilities(uint64_t keep)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	int ret;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	/* Kernels before 4.3 have no ambient set. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
+		return -errno;
+	ret = bounding_set_empty();
+	if (ret)
+		return ret;
+	if (syscall(SYS_capget, &head, data))
+		return -errno;
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		data[i].permitted &= (uint32_t)(keep >> (32 * i));
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * What the threads of ringwayd may still ask of the kernel. The process gives up its privileges
+ * before EAL starts, so that every thread inherits that; each thread narrows itself further when it
+ * knows what it is going to do. Nothing of it can be taken back.
+ *
+ * Builds with a sanitizer have no system call filters: its runtime opens files, starts a symbolizer
+ * and traces threads. The arm64 emulation of QEMU has none either.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The kinds of thread. */
+enum sandbox_kind {
+	SANDBOX_START,   /* everybody, before EAL starts: what any kind needs, and what EAL does */
+	SANDBOX_CONTROL, /* the main thread, and threads that it creates */
+	SANDBOX_WORKER,  /* EAL's logical cores */
+	SANDBOX_SERVICE, /* EAL's interrupt thread */
+	SANDBOX_HELPER,  /* the helper process */
+	SANDBOX_KINDS,
+};
+
+/* What a system call that the filter does not name meets. */
+enum sandbox_mode {
+	/*
+	 * It fails with EPERM, and a line says so the first time; with SIGSYS blocked as in KILL.
+	 */
+	SANDBOX_ERRNO,
+	SANDBOX_KILL, /* the process ends with SIGSYS */
+	SANDBOX_OFF,  /* there are no filters */
+};
+
+#define SANDBOX_MODE_NAMES "errno, kill or off"
+
+/* enum sandbox_mode, or -EINVAL. */
+int sandbox_mode_by_name(const char *name);
+
+/* Whether this build and this kernel have filters at all. */
+bool sandbox_has_filters(void);
+
+/* Make the filters of all kinds. Thread: the only one. 0, or -errno after an error line. */
+int sandbox_prepare(enum sandbox_mode mode);
+void sandbox_end(void);
+
+/*
+ * Allow the calling thread, and threads that it creates, the system calls of `kind` from now on.
+ * Each call only ever narrows. Thread: any. 0, or -errno.
+ */
+int sandbox_filter(enum sandbox_kind kind);
+
+/*
+ * No program that the process starts gains privileges, and of its capabilities it keeps those in
+ * `keep` (bit: CAP_*); the bounding and ambient sets are emptied as far as that is allowed. Thread:
+ * the only one. 0, or -errno.
+ */
+int sandbox_capabilities(uint64_t keep);
