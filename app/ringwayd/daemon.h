@@ -58,6 +58,8 @@ void daemon_fd_check(unsigned nports);
  * an error line.
  */
 int eal_begin(const struct options *opt, bool *huge);
+/* Refuse what would let EAL's heap grow from here on. 0 or -errno. */
+int eal_fix_heap(void);
 void eal_end(void);
 /* Have DPDK's lines go through the log. 0 or -errno. */
 int eal_log_begin(void);

@@ -12,6 +12,8 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_memory.h>
 
 #include "daemon.h"
 
@@ -88,6 +90,31 @@ int eal_begin(const struct options *opt, bool *huge)
 		return rte_errno ? -rte_errno : -EIO;
 	}
 	initialised = true;
+	return 0;
+}
+
+/* Nothing in the daemon allocates from EAL's heap once guests may come; this says so. */
+static int heap_refuse(int socket, size_t limit, size_t len)
+{
+	(void)limit;
+	rw_error("EAL's heap may not grow to %zu bytes on node %d while guests run", len, socket);
+	return -1;
+}
+
+int eal_fix_heap(void)
+{
+	/*
+	 * Growing, EAL handles SIGBUS by itself for a moment, and jumps to where one thread was: a
+	 * fault of another thread in a guest's memory would corrupt it. Without huge pages the heap
+	 * does not grow, and there is nothing to register.
+	 */
+	for (unsigned i = 0; rte_eal_has_hugepages() && i < rte_socket_count(); i++) {
+		int socket = rte_socket_id_by_idx(i);
+
+		if (rte_mem_alloc_validator_register("ringwayd", heap_refuse, socket, 0) &&
+			rte_errno != EEXIST)
+			return -rte_errno;
+	}
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "gm_guard.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "rw_text.h"
@@ -218,6 +219,14 @@ static int daemon_run(struct daemon *d)
 		return EXIT_CANNOT;
 	if (switch_begin(d))
 		return EXIT_CANNOT;
+	/* The switch has all that it wants from EAL's heap. */
+	ret = eal_fix_heap();
+	if (!ret)
+		ret = gm_guard_install();
+	if (ret) {
+		rw_error("cannot guard against guest memory that vanishes: %s", strerror(-ret));
+		return EXIT_CANNOT;
+	}
 	daemon_pools_begin(d);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
 		return EXIT_MISTAKE;

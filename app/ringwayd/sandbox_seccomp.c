@@ -54,6 +54,8 @@ static const struct call {
 	{"getpid", ALL},
 	{"gettid", ALL},
 	{"tgkill", ALL},
+	/* A SIGBUS that is not about a guest's memory gets its default action back. */
+	{"rt_sigaction", C | W | I},
 	/* A line of the log; wake-ups of workers; a kick or a call of a ring. */
 	{"write", ALL},
 	{"writev", ALL},
@@ -106,7 +108,6 @@ static const struct call {
 	{"set_robust_list", C},
 	{"rseq", C},
 	{"sigaltstack", C},
-	{"rt_sigaction", C},
 	{"rt_sigtimedwait", C},
 	/* Connections. */
 	{"accept4", C},

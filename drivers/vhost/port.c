@@ -40,6 +40,9 @@ static void watch_due(void *arg)
 {
 	struct vhost_port *vp = arg;
 
+	vu_session_end_if_lost(vp->session);
+	if (!vp->session)
+		return;
 	watch_rings(vp);
 	/* The moment does not matter, so no worker spends time on it. */
 	vu_log_signal(vp->session);
@@ -83,9 +86,14 @@ void vhost_port_event(struct vhost_port *vp, const char *fmt, ...)
 static void session_closed(void *dev, int reason)
 {
 	struct vhost_port *vp = dev;
+	enum gm_loss loss = gm_owner_loss(vu_owner(vp->session));
 
-	vhost_port_event(vp, "front-end disconnected%s%s", reason ? ": " : "",
-		reason ? strerror(-reason) : "");
+	if (loss)
+		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: %s; the connection is closed",
+			vp->port.name, gm_loss_text(loss));
+	else
+		vhost_port_event(vp, "front-end disconnected%s%s", reason ? ": " : "",
+			reason ? strerror(-reason) : "");
 	vu_session_free(vp->session);
 	vp->session = NULL;
 	rw_timer_stop(vp->loop, &vp->watch);

@@ -240,6 +240,7 @@ int vhost_queue_new(
 	q->rx = from;
 	q->packed = vu_has_feature(s, VIRTIO_F_RING_PACKED);
 	q->miss.wake_fd = cfg->wake_fd;
+	q->owner = vu_owner(s);
 	ret = port_queue_init(q, cfg);
 	if (ret)
 		goto err;

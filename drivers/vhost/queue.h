@@ -32,6 +32,7 @@ struct vhost_queue {
 	struct vq vq;
 	struct port_counters *counters; /* the same as rxq's or txq's */
 	struct rw_seg *segs;            /* scratch of one burst: queue.c says how many */
+	const struct gm_owner *owner;   /* says whether the guest's memory is still there */
 	uint32_t hdr_len;
 	/* Offloads that the guest negotiated to send (rx) or to take (tx). */
 	bool csum;
@@ -135,6 +136,19 @@ static inline void vhost_queue_broke(struct vhost_queue *q)
 {
 	if (!__atomic_load_n(&q->broken, __ATOMIC_RELAXED))
 		__atomic_store_n(&q->broken, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Whether memory of the guest has vanished. Then the ring reads as zeros, and nothing of it is to
+ * be touched any more: control closes the connection. Looked at once for each burst. Thread:
+ * worker.
+ */
+static inline bool vhost_queue_is_lost(struct vhost_queue *q)
+{
+	if (rw_likely(!gm_owner_loss(q->owner)))
+		return false;
+	q->vq.broken = true;
+	return true;
 }
 
 /* Count a chain that was not good. */

@@ -293,8 +293,11 @@ RW_ALWAYS_INLINE unsigned peek(struct vhost_queue *q, unsigned n, const unsigned
 RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 {
 	struct loan loans[FRAME_BURST];
-	unsigned good = take_chains(q, loans, q->segs, FRAME_BURST, mode);
+	unsigned good;
 
+	if (vhost_queue_is_lost(q))
+		return 0;
+	good = take_chains(q, loans, q->segs, FRAME_BURST, mode);
 	if (good)
 		port_count(&q->counters->drops[PORT_DROP_DISABLED], good);
 	if (q->ndone)
@@ -309,6 +312,18 @@ static void prefetch(struct port_rxq *rxq)
 	vq_prefetch_peek(&q->vq, q->packed);
 }
 
+/*
+ * The heads of a burst of `n` frames were read. When memory was lost meanwhile they are not lent:
+ * they may hold zeros. How many are lent.
+ */
+static inline unsigned keep(struct vhost_queue *q, unsigned n)
+{
+	if (rw_likely(!vhost_queue_is_lost(q)))
+		return n;
+	q->ndone = 0;
+	return 0;
+}
+
 #define BODIES(name, mode, target)                                                             \
 	target static RW_NOINLINE unsigned lend_##name(                                        \
 		struct vhost_queue *q, struct frame *frames, unsigned n)                       \
@@ -320,7 +335,8 @@ static void prefetch(struct port_rxq *rxq)
 		struct vhost_queue *q = vhost_queue_of_rxq(rxq);                               \
                                                                                                \
 		n = peek(q, n, mode);                                                          \
-		return n ? lend_##name(q, frames, n) : 0;                                      \
+		n = n ? lend_##name(q, frames, n) : 0;                                         \
+		return n ? keep(q, n) : 0;                                                     \
 	}                                                                                      \
 	static unsigned discard_##name(struct port_rxq *rxq, struct frame *frames, unsigned n) \
 	{                                                                                      \

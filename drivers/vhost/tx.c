@@ -497,16 +497,31 @@ static void demote(struct port_txq *txq)
 	q->nfresh = 0;
 }
 
+/* To a ring that is no longer there. */
+static RW_NOINLINE unsigned refuse(struct vhost_queue *q, unsigned n)
+{
+	port_count(&q->counters->drops[PORT_DROP_LINK_DOWN], n);
+	return 0;
+}
+
 /* Without and with mergeable buffers. */
 #define BODIES(name, mode, target)                                                                \
 	target static unsigned tx_##name(struct port_txq *txq, struct frame **frames, unsigned n) \
 	{                                                                                         \
-		return tx_burst(vhost_queue_of_txq(txq), frames, n, mode, false);                 \
+		struct vhost_queue *q = vhost_queue_of_txq(txq);                                  \
+                                                                                                  \
+		if (rw_unlikely(vhost_queue_is_lost(q)))                                          \
+			return refuse(q, n);                                                      \
+		return tx_burst(q, frames, n, mode, false);                                       \
 	}                                                                                         \
 	target static unsigned tx_##name##_mergeable(                                             \
 		struct port_txq *txq, struct frame **frames, unsigned n)                          \
 	{                                                                                         \
-		return tx_burst(vhost_queue_of_txq(txq), frames, n, mode, true);                  \
+		struct vhost_queue *q = vhost_queue_of_txq(txq);                                  \
+                                                                                                  \
+		if (rw_unlikely(vhost_queue_is_lost(q)))                                          \
+			return refuse(q, n);                                                      \
+		return tx_burst(q, frames, n, mode, true);                                        \
 	}
 
 VHOST_MODES(BODIES)

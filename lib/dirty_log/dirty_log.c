@@ -1,44 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "dirty_log.h"
-#include "rw_sys.h"
 
 struct dl_log {
 	uint8_t *bits;
 	uint64_t size; /* bytes */
-	void *map_base;
-	size_t map_len;
+	struct gm_file file;
 };
 
-int dl_open(int fd, uint64_t size, uint64_t offset, struct dl_log **out)
+int dl_open(struct gm_owner *owner, int fd, uint64_t size, uint64_t offset, struct dl_log **out)
 {
-	uint64_t page = rw_page_size(), lead = offset & (page - 1);
 	struct dl_log *log;
-	struct stat st;
+	int ret;
 
 	if (!size || size > INT64_MAX || offset > INT64_MAX - size)
 		return -EINVAL;
-	if (fstat(fd, &st))
-		return -errno;
-	if (st.st_size < 0 || offset + size > (uint64_t)st.st_size)
-		return -ENXIO;
 	log = calloc(1, sizeof(*log));
 	if (!log)
 		return -ENOMEM;
-	log->map_len = lead + size;
-	log->map_base = mmap(
-		NULL, log->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - lead));
-	if (log->map_base == MAP_FAILED) {
-		int err = errno;
-
+	ret = gm_file_map(owner, GM_LOSS_LOG, fd, offset, size, &log->file);
+	if (ret) {
 		free(log);
-		return -err;
+		return ret;
 	}
-	log->bits = (uint8_t *)log->map_base + lead;
+	log->bits = log->file.host;
 	log->size = size;
 	*out = log;
 	return 0;
@@ -48,7 +35,7 @@ void dl_close(struct dl_log *log)
 {
 	if (!log)
 		return;
-	munmap(log->map_base, log->map_len);
+	gm_file_unmap(&log->file);
 	free(log);
 }
 

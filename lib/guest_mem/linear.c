@@ -29,7 +29,7 @@ static uint64_t piece_file_offset(const struct piece *p)
 {
 	const struct gm_backing *b = p->region->backing;
 
-	return b->offset + (uint64_t)(piece_host(p) - b->map_base);
+	return b->offset + (uint64_t)(piece_host(p) - b->file.base);
 }
 
 /*
@@ -134,7 +134,7 @@ static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t
 
 		if (ret)
 			return ret;
-		size = RW_MAX(size, extent.backing->page_size);
+		size = RW_MAX(size, extent.backing->file.page_size);
 		done += extent.len;
 	}
 	*out = size;
@@ -144,7 +144,7 @@ static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t
 /* Map `extent` so that its first byte is at `at`; the pages were reserved. */
 static int extent_map(const struct extent *extent, uint8_t *at, bool first, bool last)
 {
-	uint64_t page = extent->backing->page_size, lead = extent->offset & (page - 1);
+	uint64_t page = extent->backing->file.page_size, lead = extent->offset & (page - 1);
 	uint64_t end = extent->offset + extent->len;
 	uint8_t *base = at - lead;
 	void *p;
@@ -153,8 +153,7 @@ static int extent_map(const struct extent *extent, uint8_t *at, bool first, bool
 	if ((!first && lead) || (!last && (end & (page - 1))) || ((uintptr_t)base & (page - 1)))
 		return -ENOTSUP;
 	p = mmap(base, rw_align_up(lead + extent->len, page), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE | MAP_FIXED, extent->backing->fd,
-		(off_t)(extent->offset - lead));
+		MAP_SHARED | MAP_FIXED, extent->backing->fd, (off_t)(extent->offset - lead));
 	if (p == MAP_FAILED)
 		return -errno;
 	madvise(p, rw_align_up(lead + extent->len, page), MADV_DONTDUMP);
@@ -168,6 +167,7 @@ static int map_contiguous(
 	uint64_t page, lead;
 	struct extent extent;
 	uint8_t *base, *at;
+	uint32_t slot;
 	size_t total;
 	int ret = range_page_size(space, addr, len, &page);
 
@@ -191,7 +191,12 @@ static int map_contiguous(
 			return ret;
 		}
 	}
-	*out = (struct gm_linear){.host = at, .map_base = base, .map_len = total};
+	ret = gm_guard_add(space->map->owner, GM_LOSS_MEMORY, base, total, &slot);
+	if (ret) {
+		munmap(base, total);
+		return ret;
+	}
+	*out = (struct gm_linear){.host = at, .map_base = base, .map_len = total, .slot = slot};
 	return 0;
 }
 
@@ -213,8 +218,10 @@ int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, str
 
 void gm_linear_put(struct gm_linear *lin)
 {
-	if (lin->map_base)
+	if (lin->map_base) {
+		gm_guard_del(lin->slot);
 		munmap(lin->map_base, lin->map_len);
+	}
 	*lin = (struct gm_linear){0};
 }
 

@@ -2,66 +2,46 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include <linux/magic.h>
-
 #include "guest_mem.h"
-#include "rw_sys.h"
-
-/* The unit in which `fd` can be mapped, bytes. */
-static uint64_t file_page_size(int fd)
-{
-	struct statfs fs;
-
-	/* On hugetlbfs, and so for a memfd with huge pages, f_bsize is the huge page size. */
-	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0)
-		return (uint64_t)fs.f_bsize;
-	return rw_page_size();
-}
 
 static void backing_put(struct gm_backing *b)
 {
 	if (!b || --b->refs)
 		return;
-	munmap(b->map_base, b->map_len);
+	gm_file_unmap(&b->file);
 	close(b->fd);
 	free(b);
 }
 
-/* Map what `d` describes from `fd`, of which `st` was just read. NULL with errno set. */
-static struct gm_backing *backing_new(const struct gm_region_desc *d, int fd, const struct stat *st)
+/* Map what `d` describes from `fd`, of which `st` was just read. */
+static int backing_new(struct gm_owner *owner, const struct gm_region_desc *d, int fd,
+	const struct stat *st, struct gm_backing **out)
 {
 	struct gm_backing *b = calloc(1, sizeof(*b));
-	int err;
+	int ret;
 
 	if (!b)
-		return NULL;
+		return -ENOMEM;
 	*b = (struct gm_backing){.refs = 1, .dev = st->st_dev, .ino = st->st_ino};
-	b->page_size = file_page_size(fd);
-	b->offset = d->mmap_offset & ~(b->page_size - 1);
-	b->map_len = rw_align_up(d->mmap_offset + d->size - b->offset, b->page_size);
 	b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (b->fd < 0)
+	if (b->fd < 0) {
+		ret = -errno;
 		goto err_free;
-	b->map_base = mmap(NULL, b->map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-		(off_t)b->offset);
-	if (b->map_base == MAP_FAILED)
+	}
+	ret = gm_file_map(owner, GM_LOSS_MEMORY, fd, d->mmap_offset, d->size, &b->file);
+	if (ret)
 		goto err_close;
-	/* Keep a guest's memory out of core dumps and of children. */
-	madvise(b->map_base, b->map_len, MADV_DONTDUMP);
-	madvise(b->map_base, b->map_len, MADV_DONTFORK);
-	return b;
+	b->offset = d->mmap_offset - (uint64_t)(b->file.host - b->file.base);
+	*out = b;
+	return 0;
 err_close:
-	err = errno;
 	close(b->fd);
-	errno = err;
 err_free:
-	free(b); /* keeps errno (glibc 2.33 and later) */
-	return NULL;
+	free(b);
+	return ret;
 }
 
 /* Whether `map` has a region on `b`. */
@@ -81,7 +61,7 @@ static bool region_matches(
 	const struct gm_backing *b = r->backing;
 
 	return b->dev == st->st_dev && b->ino == st->st_ino && r->size == d->size &&
-		b->offset + (uint64_t)(r->host - b->map_base) == d->mmap_offset;
+		b->offset + (uint64_t)(r->host - b->file.base) == d->mmap_offset;
 }
 
 /* The backing in `prev` that maps exactly this region and is not yet in `map`, or NULL. */
@@ -103,24 +83,24 @@ static int region_map(
 {
 	struct gm_backing *b;
 	struct stat st;
+	int ret = gm_file_check(map->owner, fd);
 
+	if (ret)
+		return ret;
 	if (fstat(fd, &st))
 		return -errno;
-	/* Beyond the end of the file there is nothing but SIGBUS. */
-	if (st.st_size < 0 || d->mmap_offset + d->size > (uint64_t)st.st_size)
-		return -ENXIO;
 	b = backing_find(prev, map, d, &st);
 	if (b)
 		b->refs++;
 	else
-		b = backing_new(d, fd, &st);
-	if (!b)
-		return -errno;
+		ret = backing_new(map->owner, d, fd, &st, &b);
+	if (ret)
+		return ret;
 	map->regions[map->nregions++] = (struct gm_region){
 		.gpa = d->gpa,
 		.size = d->size,
 		.uva = d->uva,
-		.host = b->map_base + (d->mmap_offset - b->offset),
+		.host = b->file.base + (d->mmap_offset - b->offset),
 		.backing = b,
 	};
 	return 0;
@@ -179,13 +159,14 @@ static int descs_check(const struct gm_region_desc *d, uint32_t n)
 }
 
 /* An empty map with room for `n` regions and their indices, or NULL. */
-static struct gm_map *map_alloc(uint32_t n)
+static struct gm_map *map_alloc(struct gm_owner *owner, uint32_t n)
 {
 	struct gm_map *map = calloc(
 		1, sizeof(*map) + n * (sizeof(map->regions[0]) + 2 * sizeof(map->by_uva[0])));
 
 	if (!map)
 		return NULL;
+	map->owner = owner;
 	map->by_uva = (uint16_t *)&map->regions[n];
 	map->by_host = map->by_uva + n;
 	return map;
@@ -231,15 +212,15 @@ static void map_sort(struct gm_map *map)
 	qsort_r(map->by_host, n, sizeof(map->by_host[0]), cmp_host, map->regions);
 }
 
-int gm_map_new(const struct gm_region_desc *descs, const int *fds, uint32_t n,
-	const struct gm_map *prev, struct gm_map **out)
+int gm_map_new(struct gm_owner *owner, const struct gm_region_desc *descs, const int *fds,
+	uint32_t n, const struct gm_map *prev, struct gm_map **out)
 {
 	struct gm_map *map;
 	int ret = descs_check(descs, n);
 
 	if (ret)
 		return ret;
-	map = map_alloc(n);
+	map = map_alloc(owner, n);
 	if (!map)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
@@ -263,7 +244,7 @@ static bool is_described(const struct gm_region *r, const struct gm_region_desc 
 static int map_recount(
 	const struct gm_map *prev, const struct gm_region *r, int more, struct gm_map **out)
 {
-	struct gm_map *map = map_alloc(prev->nregions);
+	struct gm_map *map = map_alloc(prev->owner, prev->nregions);
 
 	if (!map)
 		return -ENOMEM;
@@ -274,8 +255,8 @@ static int map_recount(
 	return 0;
 }
 
-int gm_map_add(
-	const struct gm_map *prev, const struct gm_region_desc *desc, int fd, struct gm_map **out)
+int gm_map_add(struct gm_owner *owner, const struct gm_map *prev, const struct gm_region_desc *desc,
+	int fd, struct gm_map **out)
 {
 	const struct gm_region *same = prev ? gm_region_find(prev, desc->gpa) : NULL;
 	uint32_t n = prev ? prev->nregions : 0;
@@ -284,6 +265,9 @@ int gm_map_add(
 	int ret;
 
 	if (same && is_described(same, desc)) {
+		ret = gm_file_check(owner, fd);
+		if (ret)
+			return ret;
 		if (fstat(fd, &st))
 			return -errno;
 		return region_matches(same, desc, &st) ? map_recount(prev, same, 1, out) : -EINVAL;
@@ -296,7 +280,7 @@ int gm_map_add(
 		if (clashes(desc, r->gpa, r->uva, r->size))
 			return -EINVAL;
 	}
-	map = map_alloc(n + 1);
+	map = map_alloc(owner, n + 1);
 	if (!map)
 		return -ENOMEM;
 	/* Every mapping of `prev` is taken by its own region: the new one gets one of its own. */
@@ -320,7 +304,7 @@ int gm_map_remove(const struct gm_map *prev, const struct gm_region_desc *desc, 
 		return -ENOENT;
 	if (r->readds)
 		return map_recount(prev, r, -1, out);
-	map = map_alloc(prev->nregions - 1);
+	map = map_alloc(prev->owner, prev->nregions - 1);
 	if (!map)
 		return -ENOMEM;
 	regions_share(map, prev, r);
@@ -337,7 +321,7 @@ int gm_map_describe(const struct gm_map *map, uint32_t i, struct gm_region_desc 
 		.gpa = r->gpa,
 		.size = r->size,
 		.uva = r->uva,
-		.mmap_offset = r->backing->offset + (uint64_t)(r->host - r->backing->map_base),
+		.mmap_offset = r->backing->offset + (uint64_t)(r->host - r->backing->file.base),
 	};
 	return r->backing->fd;
 }

@@ -14,7 +14,7 @@
 static int backing_watch(struct gm_backing *b, int ufd)
 {
 	struct uffdio_register reg = {
-		.range = {.start = (uintptr_t)b->map_base, .len = b->map_len},
+		.range = {.start = (uintptr_t)b->file.base, .len = b->file.len},
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
@@ -26,7 +26,7 @@ static int backing_watch(struct gm_backing *b, int ufd)
 
 static void backing_unwatch(struct gm_backing *b, int ufd)
 {
-	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
+	struct uffdio_range range = {.start = (uintptr_t)b->file.base, .len = b->file.len};
 
 	/* Fails only when there is nothing to undo; wakes the threads that wait there. */
 	(void)ioctl(ufd, UFFDIO_UNREGISTER, &range);
@@ -71,12 +71,12 @@ void gm_map_unwatch(const struct gm_map *map, int ufd)
  */
 static bool backing_detach(struct gm_backing *b, int ufd)
 {
-	struct uffdio_range range = {.start = (uintptr_t)b->map_base, .len = b->map_len};
+	struct uffdio_range range = {.start = (uintptr_t)b->file.base, .len = b->file.len};
 
-	if (mmap(b->map_base, b->map_len, PROT_READ | PROT_WRITE,
+	if (mmap(b->file.base, b->file.len, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return false;
-	madvise(b->map_base, b->map_len, MADV_DONTDUMP);
+	madvise(b->file.base, b->file.len, MADV_DONTDUMP);
 	(void)ioctl(ufd, UFFDIO_WAKE, &range);
 	b->watched = false;
 	return true;

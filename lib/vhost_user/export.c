@@ -229,17 +229,17 @@ static int message_adopt(struct vu_conn *c, const struct vu_export_message *m)
 	return ret;
 }
 
-/* Add a region to `*map` once more for each time that it was added again. */
-static int region_repeat(struct gm_map **map, const struct vu_export_region *r)
+/* Add a region once more for each time that it was added again. */
+static int region_repeat(struct vu_session *s, const struct vu_export_region *r)
 {
 	for (uint32_t i = 0; i < r->again; i++) {
 		struct gm_map *next;
-		int ret = gm_map_add(*map, &r->desc, r->fd, &next);
+		int ret = gm_map_add(&s->owner, s->mem, &r->desc, r->fd, &next);
 
 		if (ret)
 			return ret;
-		gm_map_free(*map);
-		*map = next;
+		gm_map_free(s->mem);
+		s->mem = next;
 	}
 	return 0;
 }
@@ -255,9 +255,9 @@ static int regions_adopt(struct vu_session *s, const struct vu_export *e)
 		descs[i] = e->regions[i].desc;
 		fds[i] = e->regions[i].fd;
 	}
-	ret = gm_map_new(descs, fds, e->nregions, NULL, &s->mem);
+	ret = gm_map_new(&s->owner, descs, fds, e->nregions, NULL, &s->mem);
 	for (uint32_t i = 0; i < e->nregions && !ret; i++)
-		ret = region_repeat(&s->mem, &e->regions[i]);
+		ret = region_repeat(s, &e->regions[i]);
 	return ret;
 }
 

@@ -13,7 +13,6 @@
 #include <linux/magic.h>
 
 #include "internal.h"
-#include "rw_sys.h"
 
 /* Alignment of the first region, bytes. The others follow in multiples of 64. */
 #define REGION_ALIGN 8
@@ -21,10 +20,8 @@
 void vu_inflight_release(struct vu_session *s)
 {
 	struct vu_inflight *b = &s->inflight;
-	uintptr_t lead = (uintptr_t)b->base & (rw_page_size() - 1);
 
-	if (b->base)
-		munmap(b->base - lead, lead + b->size);
+	gm_file_unmap(&b->file);
 	if (b->fd >= 0)
 		close(b->fd);
 	*b = (struct vu_inflight){.fd = -1};
@@ -50,16 +47,13 @@ static int layout(struct vu_session *s, struct vu_msg *m, struct vu_inflight *ou
 }
 
 /* Map the buffer from `offset` of `fd`, which becomes the buffer's. */
-static int buffer_map(struct vu_inflight *b, int fd, uint64_t offset)
+static int buffer_map(struct vu_session *s, struct vu_inflight *b, int fd, uint64_t offset)
 {
-	uint64_t lead = offset & (rw_page_size() - 1);
-	uint8_t *p = mmap(NULL, lead + b->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		(off_t)(offset - lead));
+	int ret = gm_file_map(&s->owner, GM_LOSS_INFLIGHT, fd, offset, b->size, &b->file);
 
-	if (p == MAP_FAILED)
-		return -errno;
-	madvise(p, lead + b->size, MADV_DONTFORK);
-	b->base = p + lead;
+	if (ret)
+		return ret;
+	b->base = b->file.host;
 	b->offset = offset;
 	b->fd = fd;
 	return 0;
@@ -72,7 +66,7 @@ static int file_new(uint64_t size)
 
 	if (fd < 0)
 		return -errno;
-	/* Sealed: if a front-end could truncate the file, SIGBUS would kill us. */
+	/* Sealed: a front-end that could truncate the file would lose its port (gm_guard.h). */
 	if (!ftruncate(fd, (off_t)size) &&
 		!fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fd;
@@ -94,7 +88,7 @@ int vu_on_get_inflight_fd(struct vu_session *s, struct vu_msg *m)
 	fd = file_new(b.size);
 	if (fd < 0)
 		return fd;
-	ret = buffer_map(&b, fd, 0);
+	ret = buffer_map(s, &b, fd, 0);
 	if (ret) {
 		close(fd);
 		return ret;
@@ -110,10 +104,13 @@ int vu_on_get_inflight_fd(struct vu_session *s, struct vu_msg *m)
 /* 0 if [offset, offset + size) of `fd` exists and cannot go away. */
 static int file_check(struct vu_msg *m, int fd, uint64_t offset, uint64_t size)
 {
+	/* Any other file system may not answer the questions below. */
+	int seals = fcntl(fd, F_GET_SEALS);
 	struct statfs fs;
 	struct stat st;
-	int seals;
 
+	if (seals < 0)
+		return vu_refuse(m, -EINVAL, "the descriptor is no plain memfd");
 	if (fstat(fd, &st) || fstatfs(fd, &fs))
 		return -errno;
 	/* A page of hugetlbfs may be missing although the file is long enough. */
@@ -124,8 +121,7 @@ static int file_check(struct vu_msg *m, int fd, uint64_t offset, uint64_t size)
 	if (st.st_size < 0 || offset + size > (uint64_t)st.st_size)
 		return vu_refuse(m, -ENXIO, "past the end of the file");
 	/* A back-end's memfd is sealed already, or can be sealed now. */
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)))
+	if (!(seals & F_SEAL_SHRINK) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK))
 		return vu_refuse(m, -EPERM, "a file that may shrink");
 	return 0;
 }
@@ -142,7 +138,7 @@ int vu_on_set_inflight_fd(struct vu_session *s, struct vu_msg *m)
 		return vu_refuse(m, -EINVAL, "too small for its rings");
 	ret = file_check(m, m->fds[0], d->mmap_offset, d->mmap_size);
 	if (!ret)
-		ret = buffer_map(&b, m->fds[0], d->mmap_offset);
+		ret = buffer_map(s, &b, m->fds[0], d->mmap_offset);
 	if (ret)
 		return ret;
 	vu_msg_take_fd(m, 0);
@@ -192,7 +188,7 @@ int vu_inflight_adopt(struct vu_session *s, const struct vu_export_inflight *fro
 	ret = vu_fd_copy(from->fd, &fd);
 	if (ret)
 		return ret;
-	ret = buffer_map(&b, fd, from->offset);
+	ret = buffer_map(s, &b, fd, from->offset);
 	if (ret) {
 		close(fd);
 		return ret;

@@ -10,6 +10,7 @@
  *
  * Thread: control.
  */
+#include <errno.h>
 #include <sys/types.h>
 
 #include "vu_export.h"
@@ -23,7 +24,8 @@ struct vu_state;   /* a transfer of device state that is under way: state.c */
 struct vu_inflight {
 	int fd; /* -1: there is none */
 	uint64_t offset;
-	uint8_t *base; /* mapped */
+	struct gm_file file;
+	uint8_t *base; /* in `file`; NULL: there is none */
 	uint64_t size; /* bytes at `base` */
 	uint64_t stride;
 	uint16_t nrings;
@@ -40,6 +42,7 @@ struct vu_session {
 	struct vu_conn *conn;
 	uint64_t features;          /* acknowledged by SET_FEATURES */
 	uint64_t protocol_features; /* acknowledged by SET_PROTOCOL_FEATURES */
+	struct gm_owner owner;      /* of all that is mapped for this session */
 	struct gm_map *mem;         /* NULL before the first SET_MEM_TABLE */
 	struct gm_iotlb *iotlb;     /* NULL until SET_FEATURES acknowledged ACCESS_PLATFORM */
 	struct dl_log *log;         /* NULL: no SET_LOG_BASE */
@@ -123,6 +126,18 @@ int vu_msg_take_eventfd(struct vu_msg *m, int *out);
 static inline int vu_refuse(struct vu_msg *m, int err, const char *why)
 {
 	m->why = why;
+	return err;
+}
+
+/* Note why a file that came with `m` cannot be mapped; returns `err`. */
+static inline int vu_refuse_file(struct vu_msg *m, int err)
+{
+	if (err == -EMEDIUMTYPE)
+		m->why = "the file is neither in tmpfs (a memfd) nor in hugetlbfs";
+	else if (err == -ENXIO)
+		m->why = "past the end of the file";
+	else if (err == -ENOMEM)
+		m->why = "no memory: are there enough huge pages?";
 	return err;
 }
 

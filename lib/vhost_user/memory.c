@@ -74,9 +74,9 @@ int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
 		return ret;
 	for (uint32_t i = 0; i < t->nregions; i++)
 		descs[i] = region_desc(s, &t->regions[i]);
-	ret = gm_map_new(descs, m->fds, t->nregions, s->mem, &map);
+	ret = gm_map_new(&s->owner, descs, m->fds, t->nregions, s->mem, &map);
 	if (ret)
-		return ret;
+		return vu_refuse_file(m, ret);
 	ret = map_replace(s, map);
 	if (!ret)
 		answer_bases(s, m, t->regions, t->nregions);
@@ -96,10 +96,10 @@ int vu_on_add_mem_reg(struct vu_session *s, struct vu_msg *m)
 	struct vu_mem_region *r = &m->payload.slot.region;
 	struct gm_region_desc desc = region_desc(s, r);
 	struct gm_map *map;
-	int ret = gm_map_add(s->mem, &desc, m->fds[0], &map);
+	int ret = gm_map_add(&s->owner, s->mem, &desc, m->fds[0], &map);
 
 	if (ret)
-		return ret;
+		return vu_refuse_file(m, ret);
 	/* Only now is it known whether the region is a new one. */
 	ret = vu_budget_slots(s, map->nregions);
 	if (ret) {

@@ -37,10 +37,10 @@ void vu_log_release(struct vu_session *s)
 int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 {
 	struct dl_log *log;
-	int ret = dl_open(m->fds[0], m->payload.log.size, m->payload.log.offset, &log);
+	int ret = dl_open(&s->owner, m->fds[0], m->payload.log.size, m->payload.log.offset, &log);
 
 	if (ret)
-		return ret;
+		return vu_refuse_file(m, ret);
 	dl_close(s->log);
 	s->log = log;
 	if (s->log_mem_fd >= 0)
@@ -85,7 +85,8 @@ int vu_log_export(const struct vu_session *s, struct vu_export_log *out)
 
 int vu_log_adopt(struct vu_session *s, const struct vu_export_log *from)
 {
-	int ret = from->fd >= 0 ? dl_open(from->fd, from->size, from->offset, &s->log) : 0;
+	int ret = from->fd >= 0 ? dl_open(&s->owner, from->fd, from->size, from->offset, &s->log)
+				: 0;
 
 	if (!ret)
 		ret = vu_fd_copy(from->fd, &s->log_mem_fd);

@@ -98,6 +98,9 @@ void vu_serve(struct vu_session *s)
 			break;
 		}
 		ret = vu_dispatch(s);
+		/* Its handler may have touched memory that is no longer there. */
+		if (gm_owner_loss(&s->owner))
+			ret = -EFAULT;
 		if (ret == VU_LATER) {
 			session_wait(s);
 			return;
@@ -122,6 +125,12 @@ static void on_event(void *arg, uint32_t events)
 		session_end(s, 0);
 }
 
+void vu_session_end_if_lost(struct vu_session *s)
+{
+	if (gm_owner_loss(&s->owner))
+		session_end(s, -EFAULT);
+}
+
 void vu_session_retry(struct vu_session *s)
 {
 	if (!s->waiting)
@@ -141,6 +150,7 @@ struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer 
 		return NULL;
 	s->loop = loop;
 	s->offer = *offer;
+	s->owner.any_file = offer->any_file;
 	s->ops = ops;
 	s->dev = dev;
 	s->name = name;
@@ -225,6 +235,11 @@ bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit)
 const struct gm_map *vu_mem(const struct vu_session *s)
 {
 	return s->mem;
+}
+
+const struct gm_owner *vu_owner(const struct vu_session *s)
+{
+	return &s->owner;
 }
 
 const struct gm_iotlb *vu_iotlb(const struct vu_session *s)

@@ -45,13 +45,13 @@ static void a_log_beyond_the_end_of_its_file_is_refused(void **state)
 	uint8_t *p = file_map(4096, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, 4097, 0, &log), -ENXIO);
-	assert_int_equal(dl_open(fd, 4096, 1, &log), -ENXIO);
-	assert_int_equal(dl_open(fd, 1, 4096, &log), -ENXIO);
+	assert_int_equal(dl_open(NULL, fd, 4097, 0, &log), -ENXIO);
+	assert_int_equal(dl_open(NULL, fd, 4096, 1, &log), -ENXIO);
+	assert_int_equal(dl_open(NULL, fd, 1, 4096, &log), -ENXIO);
 	assert_int_equal(ftruncate(fd, 100), 0);
-	assert_int_equal(dl_open(fd, 101, 0, &log), -ENXIO);
+	assert_int_equal(dl_open(NULL, fd, 101, 0, &log), -ENXIO);
 	assert_null(log);
-	assert_int_equal(dl_open(fd, 100, 0, &log), 0);
+	assert_int_equal(dl_open(NULL, fd, 100, 0, &log), 0);
 	assert_int_equal(dl_size(log), 100);
 	dl_close(log);
 	munmap(p, 4096);
@@ -65,13 +65,13 @@ static void an_impossible_log_is_refused(void **state)
 	uint8_t *p = file_map(4096, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, 0, 0, &log), -EINVAL);
-	assert_int_equal(dl_open(fd, UINT64_MAX, 0, &log), -EINVAL);
-	assert_int_equal(dl_open(fd, 16, UINT64_MAX - 7, &log), -EINVAL);
-	assert_int_equal(dl_open(fd, INT64_MAX, 1, &log), -EINVAL);
-	assert_int_equal(dl_open(-1, 16, 0, &log), -EBADF);
+	assert_int_equal(dl_open(NULL, fd, 0, 0, &log), -EINVAL);
+	assert_int_equal(dl_open(NULL, fd, UINT64_MAX, 0, &log), -EINVAL);
+	assert_int_equal(dl_open(NULL, fd, 16, UINT64_MAX - 7, &log), -EINVAL);
+	assert_int_equal(dl_open(NULL, fd, INT64_MAX, 1, &log), -EINVAL);
+	assert_int_equal(dl_open(NULL, -1, 16, 0, &log), -EBADF);
 	assert_int_equal(pipe(ends), 0);
-	assert_int_equal(dl_open(ends[0], 16, 0, &log), -ENXIO);
+	assert_int_equal(dl_open(NULL, ends[0], 16, 0, &log), -ENXIO);
 	assert_null(log);
 	dl_close(NULL);
 	close(ends[0]);
@@ -88,7 +88,7 @@ static void the_descriptor_stays_the_callers(void **state)
 	uint8_t *p = file_map(64, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, 64, 0, &log), 0);
+	assert_int_equal(dl_open(NULL, fd, 64, 0, &log), 0);
 	close(fd); /* and the log does without */
 	dl_batch_init(&b, log);
 	dl_mark(&b, 9 * DL_PAGE, 1);
@@ -123,7 +123,7 @@ static void a_byte_marks_its_page(void **state)
 		int fd;
 		uint8_t *p = file_map(3, &fd);
 
-		assert_int_equal(dl_open(fd, 3, 0, &log), 0);
+		assert_int_equal(dl_open(NULL, fd, 3, 0, &log), 0);
 		dl_batch_init(&b, log);
 		dl_mark(&b, cases[i].gpa, cases[i].len);
 		assert_int_equal(p[0] | p[1] | p[2], 0); /* not before the flush */
@@ -144,7 +144,7 @@ static void pages_beyond_the_log_are_ignored(void **state)
 	uint8_t *p = file_map(32, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, 5, 8, &log), 0); /* 40 pages */
+	assert_int_equal(dl_open(NULL, fd, 5, 8, &log), 0); /* 40 pages */
 	dl_batch_init(&b, log);
 	dl_mark(&b, 40 * DL_PAGE, 1);
 	dl_mark(&b, 63 * DL_PAGE, DL_PAGE);
@@ -171,7 +171,7 @@ static void what_is_marked_stays_marked_until_it_is_fetched(void **state)
 	uint8_t *p = file_map(8, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, 8, 0, &log), 0);
+	assert_int_equal(dl_open(NULL, fd, 8, 0, &log), 0);
 	dl_batch_init(&b, log);
 	dl_mark(&b, 2 * DL_PAGE, 1);
 	dl_flush(&b);
@@ -198,7 +198,7 @@ static void a_full_batch_writes_itself_out(void **state)
 	uint8_t *p = file_map(words * 8, &fd);
 
 	(void)state;
-	assert_int_equal(dl_open(fd, words * 8, 0, &log), 0);
+	assert_int_equal(dl_open(NULL, fd, words * 8, 0, &log), 0);
 	dl_batch_init(&b, log);
 	for (unsigned i = 0; i < words; i++)
 		dl_mark(&b, ((uint64_t)i * 64 + i % 64) * DL_PAGE, 1);
@@ -226,7 +226,7 @@ static void compare(uint64_t size, uint64_t offset, uint64_t seed)
 	uint8_t *p = file_map(FILE_BYTES, &fd);
 
 	memset(model, 0, sizeof(model));
-	assert_int_equal(dl_open(fd, size, offset, &log), 0);
+	assert_int_equal(dl_open(NULL, fd, size, offset, &log), 0);
 	dl_batch_init(&b, log);
 	for (unsigned i = 0; i < 500; i++) {
 		uint64_t gpa = next_random(&rnd) % ((pages + 20) * DL_PAGE);
@@ -340,7 +340,7 @@ static void race(uint64_t size, uint64_t offset)
 	r.pages = calloc(size * 8, sizeof(*r.pages));
 	assert_true(copies && r.pages);
 	r.bits = p + offset;
-	assert_int_equal(dl_open(fd, size, offset, &r.log), 0);
+	assert_int_equal(dl_open(NULL, fd, size, offset, &r.log), 0);
 	assert_int_equal(pthread_barrier_init(&r.start, NULL, MARKERS), 0);
 	for (unsigned i = 0; i < MARKERS; i++) {
 		m[i] = (struct marker){.race = &r, .first = i};
@@ -420,7 +420,7 @@ static void duel(uint64_t size)
 	int fd;
 	uint8_t *p = file_map(size, &fd);
 
-	assert_int_equal(dl_open(fd, size, 0, &d.log), 0);
+	assert_int_equal(dl_open(NULL, fd, size, 0, &d.log), 0);
 	assert_int_equal(pthread_create(&second, NULL, second_main, &d), 0);
 	for (unsigned i = 1; i <= DUELS; i++) {
 		__atomic_store_n(&p[1], 0, __ATOMIC_RELAXED);

@@ -19,7 +19,7 @@ static void an_address_is_found_in_its_region(void **state)
 	uint8_t *p;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	p = gm_at(map, &cache, 0x100000 + PAGE, &len);
 	assert_non_null(p);
 	assert_int_equal(len, 10);
@@ -50,7 +50,7 @@ static void outside_every_region_there_is_nothing(void **state)
 	uint64_t len = 1, gpa = 77;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	assert_null(gm_at(map, &cache, 0xfff, &len));
 	assert_null(gm_at(map, &cache, 0x2000, &len));
 	assert_null(gm_at(map, &cache, UINT64_MAX, &len));
@@ -70,7 +70,7 @@ static void a_range_is_cut_at_the_end_of_its_region(void **state)
 	uint64_t len = 100;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	assert_non_null(gm_at(map, &cache, PAGE - 30, &len));
 	assert_int_equal(len, 30);
 	len = UINT64_MAX; /* once more, from the memo, with a length that would wrap */
@@ -91,7 +91,7 @@ static void a_region_may_start_anywhere_in_its_file(void **state)
 	uint8_t *p;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	p = gm_at(map, &cache, 0, &len);
 	assert_int_equal(*p, file_byte(PAGE + 123, 3));
 	p = gm_at(map, &cache, PAGE + 49, &len);
@@ -107,9 +107,9 @@ static void a_region_beyond_the_end_of_its_file_is_refused(void **state)
 	struct gm_map *map = NULL;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), -ENXIO);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), -ENXIO);
 	d = (struct gm_region_desc){.gpa = 0, .size = 3 * PAGE, .uva = UVA};
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), -ENXIO);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), -ENXIO);
 	assert_null(map);
 	close(fd);
 }
@@ -144,7 +144,7 @@ static void impossible_tables_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < RW_ARRAY_SIZE(cases); i++) {
 		struct gm_map *map = NULL;
-		int ret = gm_map_new(cases[i].d, fds, cases[i].n, NULL, &map);
+		int ret = gm_map_new(NULL, cases[i].d, fds, cases[i].n, NULL, &map);
 
 		if (ret != -EINVAL && ret != -ENXIO)
 			fail_msg("%s: %d", cases[i].why, ret);
@@ -166,7 +166,7 @@ static void a_failing_region_takes_the_others_along(void **state)
 	struct gm_map *map = NULL;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), -ENXIO);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), -ENXIO);
 	assert_int_equal(mapping_count(), before);
 	assert_true(fcntl(fds[0], F_GETFD) >= 0); /* still the caller's */
 	close(fds[0]);
@@ -184,9 +184,9 @@ static void regions_in_common_keep_their_mapping(void **state)
 	const uint8_t *host;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 1, NULL, &one), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 1, NULL, &one), 0);
 	host = gm_region_find(one, 0)->host;
-	assert_int_equal(gm_map_new(d, fds, 2, one, &two), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, one, &two), 0);
 	assert_ptr_equal(gm_region_find(two, 0)->host, host);
 	gm_map_free(one);
 	assert_int_equal(host[5], file_byte(5, 0)); /* the second map holds it */
@@ -202,8 +202,8 @@ static void another_file_of_the_same_shape_is_not_shared(void **state)
 	struct gm_map *one, *two;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fds[0], 1, NULL, &one), 0);
-	assert_int_equal(gm_map_new(&d, &fds[1], 1, one, &two), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fds[0], 1, NULL, &one), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fds[1], 1, one, &two), 0);
 	assert_int_equal(gm_region_find(one, 0)->host[0], file_byte(0, 1));
 	assert_int_equal(gm_region_find(two, 0)->host[0], file_byte(0, 2));
 	gm_map_free(one);
@@ -225,8 +225,8 @@ static void all_509_slots_can_be_used(void **state)
 			.gpa = i * 2ull * PAGE, .size = PAGE, .uva = UVA + i * 2ull * PAGE};
 		fds[i] = fd;
 	}
-	assert_int_equal(gm_map_new(d, fds, GM_MAX_REGIONS + 1, NULL, &map), -EINVAL);
-	assert_int_equal(gm_map_new(d, fds, GM_MAX_REGIONS, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, GM_MAX_REGIONS + 1, NULL, &map), -EINVAL);
+	assert_int_equal(gm_map_new(NULL, d, fds, GM_MAX_REGIONS, NULL, &map), 0);
 	for (uint32_t i = 0; i < GM_MAX_REGIONS; i++) {
 		assert_int_equal(gm_region_find(map, d[i].gpa + PAGE - 1)->gpa, d[i].gpa);
 		assert_null(gm_region_find(map, d[i].gpa + PAGE));
@@ -246,7 +246,7 @@ static void reads_cross_regions_and_stop_at_holes(void **state)
 	uint8_t buf[16];
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	assert_int_equal(gm_read(map, PAGE - 8, buf, 16), 0);
 	for (unsigned i = 0; i < 8; i++) {
 		assert_int_equal(buf[i], file_byte(PAGE - 8 + i, 1));
@@ -285,7 +285,7 @@ static void huge_pages_map_at_any_offset(void **state)
 	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(p, MAP_FAILED);
 	p[0xc0000] = 17;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	assert_int_equal(*(uint8_t *)gm_at(map, &cache, 0xc0000, &len), 17);
 	gm_map_free(map);
 	munmap(p, HUGE);
@@ -302,7 +302,7 @@ static void guest_memory_stays_out_of_core_dumps(void **state)
 	FILE *f;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	f = fopen("/proc/self/smaps", "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {

@@ -28,7 +28,7 @@ static int set_up(void **state)
 	f->fds[1] = file_new(4, 2);
 	f->tlb = gm_iotlb_new();
 	assert_non_null(f->tlb);
-	assert_int_equal(gm_map_new(d, f->fds, 2, NULL, &f->map), 0);
+	assert_int_equal(gm_map_new(NULL, d, f->fds, 2, NULL, &f->map), 0);
 	*state = f;
 	return 0;
 }
@@ -317,7 +317,7 @@ static struct gm_map *many_regions(const struct fixture *f)
 			.gpa = (GM_MAX_REGIONS - i) * 16, .size = 16, .uva = UVA + i * 16};
 		fds[i] = f->fds[0];
 	}
-	assert_int_equal(gm_map_new(d, fds, GM_MAX_REGIONS, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, GM_MAX_REGIONS, NULL, &map), 0);
 	return map;
 }
 
@@ -436,7 +436,7 @@ static void entries_follow_their_user_addresses_into_a_new_table(void **state)
 	assert_int_equal(update(f, 0x50000, PAGE, 4 * PAGE, GM_READ), 0);
 	assert_int_equal(update(f, 0x60000, PAGE, 11 * PAGE, RW), 0); /* is gone */
 	assert_is_at(f, 0x10000, 100);
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	gm_iotlb_remap(f->tlb, map);
 	gm_map_free(f->map);
 	f->map = map;

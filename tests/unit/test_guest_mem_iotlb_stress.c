@@ -40,7 +40,7 @@ static struct gm_map *storm_map(int fds[4])
 
 	fds[0] = fds[3] = file_new(2, 1);
 	fds[1] = fds[2] = file_new(2, 2);
-	assert_int_equal(gm_map_new(d, fds, 4, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 4, NULL, &map), 0);
 	return map;
 }
 
@@ -306,7 +306,7 @@ static void readers_never_see_a_wrong_or_a_withdrawn_translation(void **state)
 	uint64_t rnd = 5, hits = 0, misses = 0;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	s = (struct shared){.tlb = gm_iotlb_new(), .map = map, .gone = PAGES};
 	assert_non_null(s.tlb);
 	s.host = gm_region_find(map, 0)->host;

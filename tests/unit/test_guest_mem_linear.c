@@ -24,7 +24,7 @@ static void a_range_inside_a_region_is_not_mapped_again(void **state)
 	struct gm_map *map;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	assert_int_equal(linear_get(map, UVA + 100, PAGE, &lin), 0);
 	assert_ptr_equal(lin.host, gm_region_find(map, 0)->host + 100);
 	assert_null(lin.map_base);
@@ -44,7 +44,7 @@ static struct gm_map *two_files(int fds[2])
 
 	fds[0] = file_new(2, 1);
 	fds[1] = file_new(1, 2);
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	return map;
 }
 
@@ -101,7 +101,7 @@ static void regions_that_continue_in_one_file_may_meet_inside_a_page(void **stat
 	struct gm_map *map;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	assert_int_equal(linear_get(map, UVA + 900, 200, &lin), 0);
 	for (unsigned i = 0; i < 200; i++)
 		assert_int_equal(lin.host[i], file_byte(900 + i, 5));
@@ -122,7 +122,7 @@ static void files_that_meet_inside_a_page_cannot_be_contiguous(void **state)
 	struct gm_map *map;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	before = mapping_count();
 	assert_int_equal(linear_get(map, UVA + 900, 200, &lin), -ENOTSUP);
 	assert_int_equal(mapping_count(), before);
@@ -148,7 +148,7 @@ static struct sixteen sixteen_pages(void)
 	struct sixteen s = {.fd = file_new(16, 1), .tlb = gm_iotlb_new()};
 
 	assert_non_null(s.tlb);
-	assert_int_equal(gm_map_new(&d, &s.fd, 1, NULL, &s.map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &s.fd, 1, NULL, &s.map), 0);
 	return s;
 }
 
@@ -184,7 +184,7 @@ static void guest_physical_ranges_go_by_guest_physical_addresses(void **state)
 	uint64_t missing = 77;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	space.map = map;
 	assert_int_equal(gm_linear_get(&space, 0x100000 + PAGE - 50, 100, &lin, &missing), 0);
 	for (unsigned i = 0; i < 50; i++) {
@@ -292,7 +292,7 @@ static void pages_inside_a_huge_page_cannot_be_put_in_another_order(void **state
 	if (s.fd < 0)
 		skip();
 	s.tlb = gm_iotlb_new();
-	assert_int_equal(gm_map_new(&d, &s.fd, 1, NULL, &s.map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &s.fd, 1, NULL, &s.map), 0);
 	enter(&s, 0x10000, PAGE, 8, RW);
 	enter(&s, 0x11000, PAGE, 3, RW);
 	space = iova_space(&s);
@@ -315,7 +315,7 @@ static void whole_huge_pages_can_be_put_in_another_order(void **state)
 	if (s.fd < 0)
 		skip();
 	s.tlb = gm_iotlb_new();
-	assert_int_equal(gm_map_new(&d, &s.fd, 1, NULL, &s.map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &s.fd, 1, NULL, &s.map), 0);
 	s.map->regions[0].host[3 * HUGE - 1] = 31;
 	s.map->regions[0].host[0] = 17;
 	/* The end of the third page and, behind it, the start of the first. */
@@ -400,7 +400,7 @@ static void regions_that_continue_each_other_are_one_piece(void **state)
 	uint64_t missing;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	space.map = map;
 	assert_int_equal(gm_linear_get(&space, UVA + 100, PAGE, &lin, &missing), 0);
 	assert_int_equal(gm_linear_pieces(&space, UVA + 100, PAGE, &lin, p, 2), 1);

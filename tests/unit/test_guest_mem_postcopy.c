@@ -53,7 +53,7 @@ static struct gm_map *map_of(int fd, uint64_t gpa, uint64_t size)
 	struct gm_region_desc d = {.gpa = gpa, .size = size, .uva = UVA + gpa};
 	struct gm_map *map;
 
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	return map;
 }
 
@@ -221,7 +221,7 @@ static void every_region_is_watched_whatever_page_it_starts_in(void **state)
 	(void)state;
 	if (ufd < 0)
 		skip();
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	assert_int_equal(gm_map_watch(map, ufd), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		uintptr_t last = (uintptr_t)gm_region_find(map, i * PAGE)->host + PAGE - 1;
@@ -249,7 +249,7 @@ static void huge_pages_are_waited_for_as_a_whole(void **state)
 	(void)state;
 	if (fd < 0 || ufd < 0)
 		skip();
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	assert_int_equal(gm_map_watch(map, ufd), 0);
 	toucher_start(&t, map->regions[0].host + HUGE - 1);
 	page = next_fault(ufd, HUGE);
@@ -276,7 +276,7 @@ static void a_map_that_cannot_be_watched_is_not_watched_in_part(void **state)
 	(void)state;
 	if (ufd < 0 || other < 0)
 		skip();
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	reg.range.start = (uintptr_t)map->regions[1].host;
 	assert_int_equal(ioctl(other, UFFDIO_REGISTER, &reg), 0);
 	assert_int_equal(gm_map_watch(map, ufd), -EBUSY);
@@ -308,7 +308,7 @@ static void a_region_that_is_added_joins_those_that_are_watched(void **state)
 		skip();
 	one = map_of(fd, 0, PAGE);
 	assert_int_equal(gm_map_watch(one, ufd), 0);
-	assert_int_equal(gm_map_add(one, &added, fd, &two), 0);
+	assert_int_equal(gm_map_add(NULL, one, &added, fd, &two), 0);
 	/* Where it fails, the old map stays watched. */
 	reg.range.start = (uintptr_t)two->regions[1].host;
 	assert_int_equal(ioctl(other, UFFDIO_REGISTER, &reg), 0);
@@ -344,7 +344,7 @@ static void a_page_supplied_to_the_first_mapping_is_there_in_the_second(void **s
 	(void)state;
 	if (ufd < 0)
 		skip();
-	assert_int_equal(gm_map_new(d, fds, 2, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, NULL, &map), 0);
 	space.map = map;
 	assert_int_equal(gm_map_watch(map, ufd), 0);
 	assert_int_equal(gm_linear_get(&space, PAGE - 50, 100, &lin, &missing), 0);

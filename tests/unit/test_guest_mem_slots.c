@@ -20,7 +20,7 @@ static struct gm_map *one_page(uint64_t gpa, int *fd)
 	struct gm_map *map;
 
 	*fd = file_new(1, 1);
-	assert_int_equal(gm_map_new(&d, fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, fd, 1, NULL, &map), 0);
 	return map;
 }
 
@@ -54,7 +54,7 @@ static void the_first_region_is_added_to_nothing(void **state)
 	struct gm_map *map;
 
 	(void)state;
-	assert_int_equal(gm_map_add(NULL, &d, fd, &map), 0);
+	assert_int_equal(gm_map_add(NULL, NULL, &d, fd, &map), 0);
 	assert_true(fcntl(fd, F_GETFD) >= 0); /* still the caller's */
 	close(fd);
 	assert_int_equal(map->nregions, 1);
@@ -71,8 +71,8 @@ static void an_added_region_is_found_and_the_others_stay_where_they_are(void **s
 	const uint8_t *host = one->regions[0].host;
 
 	(void)state;
-	assert_int_equal(gm_map_add(one, &above, added, &two), 0);
-	assert_int_equal(gm_map_add(two, &below, added, &three), 0);
+	assert_int_equal(gm_map_add(NULL, one, &above, added, &two), 0);
+	assert_int_equal(gm_map_add(NULL, two, &below, added, &three), 0);
 	assert_int_equal(one->nregions, 1); /* as it was */
 	assert_int_equal(two->nregions, 2);
 	gm_map_free(one);
@@ -118,7 +118,7 @@ static void what_cannot_be_added_changes_nothing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < RW_ARRAY_SIZE(cases); i++) {
-		int ret = gm_map_add(map, &cases[i].d, added, &out);
+		int ret = gm_map_add(NULL, map, &cases[i].d, added, &out);
 
 		if (ret != cases[i].err)
 			fail_msg("%s: %d", cases[i].why, ret);
@@ -139,8 +139,8 @@ static void regions_may_touch(void **state)
 	struct gm_map *one = one_page(0x100000, &fd), *two, *three;
 
 	(void)state;
-	assert_int_equal(gm_map_add(one, &after, fd, &two), 0);
-	assert_int_equal(gm_map_add(two, &before, fd, &three), 0);
+	assert_int_equal(gm_map_add(NULL, one, &after, fd, &two), 0);
+	assert_int_equal(gm_map_add(NULL, two, &before, fd, &three), 0);
 	gm_map_free(one);
 	gm_map_free(two);
 	gm_map_free(three);
@@ -155,10 +155,10 @@ static void a_region_added_again_goes_with_as_many_removals(void **state)
 	unsigned mappings;
 
 	(void)state;
-	assert_int_equal(gm_map_add(NULL, &d, fd, &maps[0]), 0);
+	assert_int_equal(gm_map_add(NULL, NULL, &d, fd, &maps[0]), 0);
 	mappings = mapping_count();
-	assert_int_equal(gm_map_add(maps[0], &d, fd, &maps[1]), 0);
-	assert_int_equal(gm_map_add(maps[1], &d, fd, &maps[2]), 0);
+	assert_int_equal(gm_map_add(NULL, maps[0], &d, fd, &maps[1]), 0);
+	assert_int_equal(gm_map_add(NULL, maps[1], &d, fd, &maps[2]), 0);
 	assert_int_equal(mapping_count(), mappings);
 	assert_int_equal(maps[2]->nregions, 1);
 	for (unsigned i = 3; i < 6; i++) {
@@ -180,9 +180,9 @@ static void a_region_is_not_added_again_from_other_memory(void **state)
 	struct gm_map *map, *out = NULL;
 
 	(void)state;
-	assert_int_equal(gm_map_add(NULL, &d, fd, &map), 0);
-	assert_int_equal(gm_map_add(map, &shifted, fd, &out), -EINVAL);
-	assert_int_equal(gm_map_add(map, &d, other, &out), -EINVAL);
+	assert_int_equal(gm_map_add(NULL, NULL, &d, fd, &map), 0);
+	assert_int_equal(gm_map_add(NULL, map, &shifted, fd, &out), -EINVAL);
+	assert_int_equal(gm_map_add(NULL, map, &d, other, &out), -EINVAL);
 	assert_null(out);
 	gm_map_free(map);
 	close(fd);
@@ -201,7 +201,7 @@ static void a_removed_region_is_gone_and_the_others_stay(void **state)
 	uint64_t len = 1;
 
 	(void)state;
-	assert_int_equal(gm_map_add(one, &d, added, &two), 0);
+	assert_int_equal(gm_map_add(NULL, one, &d, added, &two), 0);
 	gm_map_free(one);
 	with_two = mapping_count();
 	/* The offset in the file plays no part. */
@@ -248,7 +248,7 @@ static void without_its_last_region_a_map_is_empty_but_a_map(void **state)
 	gm_map_free(one);
 	assert_finds_nothing(none);
 	assert_int_equal(gm_map_remove(none, &d, &out), -ENOENT);
-	assert_int_equal(gm_map_add(none, &d, fd, &again), 0);
+	assert_int_equal(gm_map_add(NULL, none, &d, fd, &again), 0);
 	gm_map_free(none);
 	assert_int_equal(*gm_region_find(again, 0x100000)->host, file_byte(0, 1));
 	gm_map_free(again);
@@ -268,12 +268,12 @@ static void slots_come_and_go_one_by_one_up_to_509(void **state)
 		uint64_t at = (i % 2 ? 0x10000u + i : 0x10000u - i) * 2ull * PAGE;
 
 		d = desc(at, UVA - at, PAGE, i % 3);
-		assert_int_equal(gm_map_add(map, &d, fd, &next), 0);
+		assert_int_equal(gm_map_add(NULL, map, &d, fd, &next), 0);
 		gm_map_free(map);
 		map = next;
 	}
 	d = desc(0, UVA, PAGE, 0);
-	assert_int_equal(gm_map_add(map, &d, fd, &next), -EINVAL);
+	assert_int_equal(gm_map_add(NULL, map, &d, fd, &next), -EINVAL);
 	assert_int_equal(map->nregions, GM_MAX_REGIONS);
 	for (uint32_t n = GM_MAX_REGIONS; n--;) {
 		uint64_t at = (n % 2 ? 0x10000u + n : 0x10000u - n) * 2ull * PAGE;
@@ -309,7 +309,7 @@ static void every_byte_of_ours_has_its_guest_physical_address(void **state)
 	uint32_t hint = 12345;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 3, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 3, NULL, &map), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		const uint8_t *host = gm_region_find(map, d[i].gpa)->host;
 
@@ -335,7 +335,7 @@ static void beside_the_regions_no_byte_has_an_address(void **state)
 	uint32_t hint = 0;
 
 	(void)state;
-	assert_int_equal(gm_map_new(&d, &fd, 1, NULL, &map), 0);
+	assert_int_equal(gm_map_new(NULL, &d, &fd, 1, NULL, &map), 0);
 	assert_int_equal(gm_host_to_gpa(map, map->regions[0].host - 1, &len, &gpa, &hint), -EFAULT);
 	assert_int_equal(
 		gm_host_to_gpa(map, map->regions[0].host + 100, &len, &gpa, &hint), -EFAULT);
@@ -357,9 +357,9 @@ static void the_same_bytes_at_two_guest_addresses_are_told_apart(void **state)
 	uint32_t hint = 0;
 
 	(void)state;
-	assert_int_equal(gm_map_new(d, fds, 1, NULL, &one), 0);
-	assert_int_equal(gm_map_new(d, fds, 2, one, &both), 0);
-	assert_int_equal(gm_map_add(one, &d[1], fd, &added), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 1, NULL, &one), 0);
+	assert_int_equal(gm_map_new(NULL, d, fds, 2, one, &both), 0);
+	assert_int_equal(gm_map_add(NULL, one, &d[1], fd, &added), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		const uint8_t *p = gm_region_find(both, d[i].gpa)->host;
 

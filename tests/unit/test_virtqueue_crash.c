@@ -288,7 +288,7 @@ static void world_new(struct world *w, const struct variant *v)
 
 	*w = (struct world){.v = v};
 	assert_int_equal(ftruncate(fd, MEM_BYTES), 0);
-	assert_int_equal(gm_map_new(&region, &fd, 1, NULL, &w->map), 0);
+	assert_int_equal(gm_map_new(NULL, &region, &fd, 1, NULL, &w->map), 0);
 	close(fd);
 	w->arena = mmap(
 		NULL, sizeof(*w->arena), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

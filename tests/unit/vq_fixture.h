@@ -97,7 +97,7 @@ static inline void memory_new(struct fixture *f)
 		assert_ptr_not_equal(f->mem[i], MAP_FAILED);
 		f->mem[i] += d[i].mmap_offset;
 	}
-	assert_int_equal(gm_map_new(d, f->fds, 2, NULL, &f->map), 0);
+	assert_int_equal(gm_map_new(NULL, d, f->fds, 2, NULL, &f->map), 0);
 }
 
 static inline uint32_t base_of(const struct setup *s)
@@ -115,7 +115,7 @@ static inline void log_new(struct fixture *f)
 		NULL, LOG_OFFSET + LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, f->log_fd, 0);
 	assert_ptr_not_equal(f->log_bits, MAP_FAILED);
 	f->log_bits += LOG_OFFSET;
-	assert_int_equal(dl_open(f->log_fd, LOG_BYTES, LOG_OFFSET, &f->log), 0);
+	assert_int_equal(dl_open(NULL, f->log_fd, LOG_BYTES, LOG_OFFSET, &f->log), 0);
 	dl_batch_init(&f->batch, f->log);
 }
 

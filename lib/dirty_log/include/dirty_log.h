@@ -11,17 +11,17 @@
  *
  * Threads: control opens and closes; any number of workers mark, each through a batch of its own.
  */
-#include "rw_base.h"
+#include "gm_guard.h"
 
 #define DL_PAGE 4096u
 
 struct dl_log;
 
 /*
- * Map `size` bytes at `offset` (any value) of `fd`, which stays the caller's. 0; -EINVAL: nothing,
- * or a range that wraps; -ENXIO: it reaches past the end of the file; or what fstat or mmap said.
+ * Map `size` bytes at `offset` (any value) of `fd`, which stays the caller's. `owner`: gm_guard.h.
+ * 0; -EINVAL: nothing, or a range that wraps; or what gm_file_map says.
  */
-int dl_open(int fd, uint64_t size, uint64_t offset, struct dl_log **out);
+int dl_open(struct gm_owner *owner, int fd, uint64_t size, uint64_t offset, struct dl_log **out);
 /* No batch uses it any more. NULL is fine. */
 void dl_close(struct dl_log *log);
 /* Bytes of the bitmap. */

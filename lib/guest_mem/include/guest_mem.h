@@ -9,6 +9,7 @@
  * description"). Regions that both tables have in common keep their mapping, so resending a table
  * or adding a region moves no page. The files of all regions are checked when they are mapped: a
  * region that reaches past the end of its file is refused, because touching it would raise SIGBUS.
+ * What vanishes later is the business of gm_guard.h.
  *
  * Mappings are shared, writable and left out of core dumps. Each region has one of its own, even if
  * two regions show the same bytes of a file: an address of ours belongs to one guest-physical
@@ -17,9 +18,7 @@
  * Thread: gm_map_* and gm_linear_* belong to the control thread; gm_at, gm_read and the other
  * look-ups may run anywhere while the caller keeps the map alive.
  */
-#include <sys/types.h>
-
-#include "rw_base.h"
+#include "gm_guard.h"
 
 /* What vhost-user allows with CONFIGURE_MEM_SLOTS; a single SET_MEM_TABLE carries 8. */
 #define GM_MAX_REGIONS 509
@@ -43,11 +42,9 @@ struct gm_backing {
 	int fd;        /* our duplicate */
 	dev_t dev;     /* which file it is */
 	ino_t ino;
-	uint64_t offset;    /* file offset of map_base, a multiple of page_size */
-	uint64_t page_size; /* of the file: 4 KiB, or the huge page size */
-	uint8_t *map_base;
-	size_t map_len; /* a multiple of page_size */
-	bool watched;   /* by a userfaultfd: gm_map_watch */
+	uint64_t offset; /* file offset of file.base, a multiple of file.page_size */
+	struct gm_file file;
+	bool watched; /* by a userfaultfd: gm_map_watch */
 };
 
 /* A mapped region. `host` is where `gpa` and `uva` are in our address space. */
@@ -61,6 +58,7 @@ struct gm_region {
 };
 
 struct gm_map {
+	struct gm_owner *owner; /* or NULL */
 	uint32_t nregions;
 	uint16_t *by_uva;           /* indices of regions[], sorted by uva */
 	uint16_t *by_host;          /* the same by host: each region has a mapping of its own */
@@ -69,12 +67,13 @@ struct gm_map {
 
 /*
  * Map `n` regions, each from its own file in `fds`; mappings that `prev` (may be NULL) has already
- * are shared with it. The map keeps duplicates of what it needs: `fds` stay the caller's.
- * -EINVAL: n is 0 or too large, a region is empty, wraps, or overlaps another;
- * -ENXIO: a region reaches past the end of its file; otherwise what mmap or fstat said.
+ * are shared with it. The map keeps duplicates of what it needs: `fds` stay the caller's. `owner`:
+ * gm_guard.h, the same as that of `prev`.
+ * -EINVAL: n is 0 or too large, a region is empty, wraps, or overlaps another; otherwise what
+ * gm_file_map says.
  */
-int gm_map_new(const struct gm_region_desc *descs, const int *fds, uint32_t n,
-	const struct gm_map *prev, struct gm_map **out);
+int gm_map_new(struct gm_owner *owner, const struct gm_region_desc *descs, const int *fds,
+	uint32_t n, const struct gm_map *prev, struct gm_map **out);
 
 /* Release `map` and the mappings that no other map shares. NULL is fine. */
 void gm_map_free(struct gm_map *map);
@@ -153,8 +152,8 @@ int gm_host_to_gpa(
  * same in every respect, is counted and goes with as many removals: QEMU 7.2 adds and removes each
  * one once for every queue pair.
  */
-int gm_map_add(
-	const struct gm_map *prev, const struct gm_region_desc *desc, int fd, struct gm_map **out);
+int gm_map_add(struct gm_owner *owner, const struct gm_map *prev, const struct gm_region_desc *desc,
+	int fd, struct gm_map **out);
 int gm_map_remove(
 	const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out);
 
@@ -206,6 +205,7 @@ struct gm_linear {
 	uint8_t *host;  /* the range's first byte */
 	void *map_base; /* NULL: `host` points into a region's own mapping */
 	size_t map_len;
+	uint32_t slot; /* gm_guard.h */
 };
 
 /*

@@ -163,6 +163,7 @@ struct vu_offer {
 	uint64_t protocol_features; /* bits of enum vu_protocol_feature */
 	uint16_t max_pairs;         /* answer to GET_QUEUE_NUM; at most VU_MAX_RINGS / 2 */
 	uint16_t max_ring_size;     /* entries; at most 32768 */
+	bool any_file;              /* see struct gm_owner */
 	struct rw_budgets *budgets; /* what it may take; outlive the session. NULL: anything */
 };
 
@@ -182,6 +183,12 @@ void vu_session_free(struct vu_session *s);
  * (vu_ops.closed).
  */
 void vu_session_retry(struct vu_session *s);
+
+/*
+ * End the session if memory that the front-end shared has vanished (gm_guard.h): every ring rests
+ * then, and vu_ops.closed is called with -EFAULT. The session itself looks after each message.
+ */
+void vu_session_end_if_lost(struct vu_session *s);
 
 /*
  * Ask the front-end for the translation of `iova`, one page or more, with permission GM_READ or
@@ -211,6 +218,8 @@ bool vu_has_feature(const struct vu_session *s, unsigned bit);
 bool vu_has_protocol_feature(const struct vu_session *s, unsigned bit);
 /* The memory table; NULL before the first SET_MEM_TABLE. */
 const struct gm_map *vu_mem(const struct vu_session *s);
+/* Of all that is mapped for it: says whether memory has vanished. */
+const struct gm_owner *vu_owner(const struct vu_session *s);
 /* NULL unless ACCESS_PLATFORM was acknowledged. */
 const struct gm_iotlb *vu_iotlb(const struct vu_session *s);
 /* The dirty log, for batches to mark in; NULL before SET_LOG_BASE. */
