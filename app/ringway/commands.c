@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "control.h"
 #include "rw_sock.h"
+#include "rw_text.h"
 #include "version.h"
 
 #define TIMEOUT_MS 5000
@@ -111,6 +112,15 @@ static void port_list_print(const struct cli *cli, const json_t *ports)
 	}
 	table_print(t, stdout);
 	table_free(t);
+	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
+		char why[256];
+
+		if (!json_is_string(json_object_get(port, "down")))
+			continue;
+		snprintf(why, sizeof(why), "%s", text_of(port, "down"));
+		rw_printable(why);
+		printf("port %s is down: %s\n", text_of(port, "name"), why);
+	}
 }
 
 static json_t *port_show(struct cli *cli)

@@ -116,6 +116,10 @@ static void facts_print(const json_t *port)
 	vlans_print(json_object_get(port, "vlans"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");
+	if (json_is_string(json_object_get(port, "down")))
+		fact("down because", "%s", text_of(port, "down"));
+	if (!strcmp(text_of(port, "memory_files"), "any"))
+		fact("memory files", "any file system (trusted not to block)");
 	if (number_of(port, "log_suppressed"))
 		fact_number("log lines lost", port, "log_suppressed");
 	if (!is_true(port, "connected"))

@@ -45,6 +45,16 @@ static int set_postcopy(
 	return 0;
 }
 
+static int set_memory(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	if (strcmp(value, "shared") && strcmp(value, "any"))
+		return options_mistake(
+			p, "%s: memory is \"%s\", but must be shared or any", what, value);
+	port->any_file = !strcmp(value, "any");
+	return 0;
+}
+
 #define LIMIT(kind, id)                                                                      \
 	static int set_max_##kind(                                                           \
 		struct parse *p, const char *what, struct options_port *port, const char *v) \
@@ -64,6 +74,7 @@ static const struct port_option options[] = {
 	{"socket", "PATH", true, false, set_socket},
 	{"mode", "server|client", false, false, set_mode},
 	{"postcopy", "on|off", false, true, set_postcopy},
+	{"memory", "shared|any", false, true, set_memory},
 	{"max-fds", "N", false, true, set_max_fds},
 	{"max-mappings", "N", false, true, set_max_mappings},
 	{"max-mapped", "SIZE", false, true, set_max_mapped},
@@ -135,6 +146,7 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.path = port->mode == OPTIONS_FD ? NULL : port->path,
 		.fd = port->fd,
 		.postcopy = port->postcopy,
+		.any_file = port->any_file,
 		.limits = port->limits,
 		.pools = ctx->pools,
 		.gone = ctx->gone,
@@ -159,6 +171,7 @@ static void change_port(void *handle, const struct options_port *port, char *not
 	size_t at = 0;
 
 	vhost_port_allow_postcopy(handle, port->postcopy);
+	vhost_port_allow_files(handle, port->any_file);
 	vhost_port_limit(handle, port->limits);
 	vhost_port_budgets(handle, budgets);
 	*note = 0;
@@ -203,8 +216,9 @@ static json_t *mtu_json(uint16_t mtu)
 /* What both answers have. */
 static json_t *basics_json(const struct vhost_port_info *info)
 {
-	return json_pack("{s:s, s:s?, s:b, s:o}", "mode", mode_name(info->mode), "path", info->path,
-		"connected", info->connected, "mtu", mtu_json(info->mtu));
+	return json_pack("{s:s, s:s?, s:s?, s:b, s:o}", "mode", mode_name(info->mode), "path",
+		info->path, "down", info->down, "connected", info->connected, "mtu",
+		mtu_json(info->mtu));
 }
 
 static json_t *describe(const void *handle)
@@ -381,6 +395,7 @@ static json_t *show(void *handle)
 	port = basics_json(&info);
 	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
 	json_object_set_new(port, "postcopy_allowed", json_boolean(info.postcopy));
+	json_object_set_new(port, "memory_files", json_string(info.any_file ? "any" : "shared"));
 	json_object_set_new(port, "budgets", budgets_json(handle));
 	session_set(port, handle, info.features);
 	return port;

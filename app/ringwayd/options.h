@@ -69,6 +69,7 @@ struct options_port {
 	int fd;                           /* -1 but for OPTIONS_FD */
 	bool listening;                   /* `fd` is a listening socket, not a connection */
 	bool postcopy;                    /* front-ends may have a post-copy migration */
+	bool any_file;                    /* front-ends may share files of any file system */
 	uint64_t limits[RW_BUDGET_KINDS]; /* what they may take */
 };
 

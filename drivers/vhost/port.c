@@ -83,11 +83,21 @@ void vhost_port_event(struct vhost_port *vp, const char *fmt, ...)
 	rw_log_limited(&vp->event_limit, RW_LOG_INFO, "port %s: %s", vp->port.name, line);
 }
 
+void vhost_port_down(struct vhost_port *vp, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(vp->down, sizeof(vp->down), fmt, ap);
+	va_end(ap);
+}
+
 static void session_closed(void *dev, int reason)
 {
 	struct vhost_port *vp = dev;
 	enum gm_loss loss = gm_owner_loss(vu_owner(vp->session));
 
+	vhost_port_down(vp, "%s", loss ? gm_loss_text(loss) : reason ? strerror(-reason) : "");
 	if (loss)
 		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: %s; the connection is closed",
 			vp->port.name, gm_loss_text(loss));
@@ -163,10 +173,12 @@ static int session_begin(struct vhost_port *vp, int fd)
 	if (!vp->may_postcopy)
 		mine.protocol_features &= ~P(PAGEFAULT);
 	mine.budgets = &vp->port.budgets;
+	mine.any_file = vp->any_file;
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
 		return -errno;
+	vhost_port_down(vp, "%s", "");
 	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
 	vhost_port_event(vp, "front-end connected (pid %d)", (int)peer.pid);
 	return 0;
@@ -268,6 +280,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->loop = cfg->loop;
 	vp->mode = cfg->mode;
 	vp->may_postcopy = cfg->postcopy;
+	vp->any_file = cfg->any_file;
 	vp->gone = cfg->gone;
 	vp->arg = cfg->arg;
 	vp->listen_fd = -1;
@@ -341,6 +354,11 @@ void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed)
 	vp->may_postcopy = allowed;
 }
 
+void vhost_port_allow_files(struct vhost_port *vp, bool any)
+{
+	vp->any_file = any;
+}
+
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out)
 {
 	const struct vu_session *s = vp->session;
@@ -357,6 +375,8 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.mtu = s ? vu_mtu(s) : 0,
 		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
 		.postcopy = vp->may_postcopy,
+		.any_file = vp->any_file,
+		.down = vp->down[0] ? vp->down : NULL,
 	};
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
 		const struct vhost_queue *rx = vp->pairs[i].rx, *tx = vp->pairs[i].tx;

@@ -44,6 +44,8 @@ struct vhost_port {
 	void (*gone)(void *arg);
 	void *arg;
 	bool may_postcopy; /* front-ends are offered it */
+	bool any_file;     /* they may share files of any file system */
+	char down[128];    /* why there is none; "" when nothing was wrong */
 
 	int listen_fd; /* -1: none */
 	struct rw_watch listen_watch;
@@ -93,6 +95,12 @@ void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 
 void vhost_budgets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);
 /* What -errno means; if a budget is used up, in `text`, which one. */
 const char *vhost_why(const struct vhost_port *vp, int err, char *text, size_t len);
+
+/*
+ * Note why the port has no front-end, for the operator; the next front-end clears it. A file that
+ * ends a session for a reason of its own calls this after vu_ops.closed.
+ */
+void vhost_port_down(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
 
 /* rings.c: see struct vu_ops. */
 bool vhost_quiesce(void *dev);

@@ -5,6 +5,8 @@
  */
 #include "hostile.h"
 
+#include "fe_log.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -95,6 +97,23 @@ static void drain(struct peer *b)
 		;
 }
 
+/* Whether port.list says that a is down, for a reason that begins so. */
+static bool down_because(struct rig *r, const char *why)
+{
+	json_t *ports = rig_call(r, "port.list", NULL);
+	bool found = false;
+	const json_t *port;
+
+	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
+		const char *name = json_string_value(json_object_get(port, "name"));
+		const char *down = json_string_value(json_object_get(port, "down"));
+
+		found |= name && !strcmp(name, "a") && down && !strncmp(down, why, strlen(why));
+	}
+	json_decref(ports);
+	return found;
+}
+
 static void next_front_end_works(struct rig *r, uint64_t format, struct peer *b)
 {
 	struct fe_guest_config c = guest_usual();
@@ -103,6 +122,7 @@ static void next_front_end_works(struct rig *r, uint64_t format, struct peer *b)
 	c.features |= format;
 	a = peer_up(r, "a", &c);
 	peers_meet(r, a, b);
+	assert_false(down_because(r, ""));
 	duplex_check(r, a, b);
 	peer_down(r, a);
 }
@@ -130,6 +150,7 @@ static void cut(struct rig *r, uint64_t format, off_t size)
 		a_goes_down(r, a, b);
 		/* Later ones may be suppressed. */
 		assert_true(log_count(r, line) > 0);
+		assert_true(down_because(r, "guest memory vanished"));
 		drain(b);
 		next_front_end_works(r, format, b);
 	}
@@ -145,11 +166,33 @@ static void r24_memory_truncated_to_half(struct rig *r, uint64_t format)
 	cut(r, format, SIZE / 2);
 }
 
+static void r24_dirty_log_truncated(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = attacker(format);
+	struct peer *a, *b = peer_up(r, "b", NULL);
+	struct fe_log log;
+
+	c.protocol_features |= FE_BIT(VU_PF_LOG_SHMFD);
+	c.features |= FE_BIT(VU_F_LOG_ALL);
+	a = peer_up(r, "a", &c);
+	peers_meet(r, a, b);
+	assert_int_equal(fe_log_init(&log, fe_log_size_for(&a->g->mem), 0), 0);
+	assert_int_equal(fe_guest_log_start(a->g, &log, FE_LOG_QEMU), 0);
+	assert_int_equal(ftruncate(log.fd, 0), 0);
+	a_goes_down(r, a, b);
+	assert_true(down_because(r, "the dirty log vanished"));
+	drain(b);
+	fe_guest_disconnect(a->g);
+	fe_log_fini(&log);
+	next_front_end_works(r, format, b);
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
 		ATTACK_BOTH(r24_memory_truncated_to_nothing),
 		ATTACK_BOTH(r24_memory_truncated_to_half),
+		ATTACK_BOTH(r24_dirty_log_truncated),
 	};
 
 	return hostile_main("hostile_guard", attacks, RW_ARRAY_SIZE(attacks), NULL);

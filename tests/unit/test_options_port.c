@@ -85,7 +85,7 @@ static void a_port_has_a_kind_and_a_description(void **state)
 		"--port b: unknown kind \"tap\" (there is vhost)");
 	refuses("--port b,kind=vhost,kind=vhost,socket=/tmp/b", "kind is given twice");
 	refuses("--port b,colour=red,socket=/tmp/b",
-		"unknown key \"colour\" (there are socket, mode, postcopy, ");
+		"unknown key \"colour\" (there are socket, mode, postcopy, memory, ");
 	refuses("--port b,socket=/tmp/b,description=a\tb", "not printable");
 	refuses("--port b,socket=/tmp/b,description="
 		"0123456789012345678901234567890123456789012345678901234567890123",

@@ -30,6 +30,7 @@ struct vhost_port_config {
 	const char *path;              /* copied; NULL with VHOST_FD */
 	int fd;                        /* VHOST_FD: taken over on success */
 	bool postcopy;                 /* as vhost_port_allow_postcopy */
+	bool any_file;                 /* as vhost_port_allow_files */
 	const uint64_t *limits;        /* of RW_BUDGET_KINDS budgets; NULL: the default ones */
 	struct rw_budget_pools *pools; /* what the port shares with others; NULL: nothing */
 	/*
@@ -55,6 +56,12 @@ void vhost_port_free(struct vhost_port *vp);
 void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed);
 
 /*
+ * Whether front-ends may share files of any file system, or only those of tmpfs and hugetlbfs. One
+ * in user space can make a worker wait for ever. As above for when it holds.
+ */
+void vhost_port_allow_files(struct vhost_port *vp, bool any);
+
+/*
  * What the port's front-ends may take, from now on. What is used already stays, but for learned
  * addresses in excess.
  */
@@ -77,6 +84,8 @@ struct vhost_port_info {
 	unsigned broken;         /* rings that lied about their indices and wait for a reset */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 	bool postcopy;           /* allowed for the next front-end */
+	bool any_file;           /* the same */
+	const char *down;        /* why there is no front-end; NULL: none came, or it left */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
 
