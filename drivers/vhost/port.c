@@ -36,6 +36,20 @@ static void watch_rings(struct vhost_port *vp)
 	}
 }
 
+/* Say that the port's rings cost too much, once for as long as it lasts. */
+static void watch_work(struct vhost_port *vp)
+{
+	uint32_t rests = __atomic_load_n(&vp->port.work.rests, __ATOMIC_RELAXED);
+
+	if (rests != vp->rests_seen && !vp->rests_told)
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: the guest's chains are longer than any driver's; its queues are "
+			"held back",
+			vp->port.name);
+	vp->rests_told = rests != vp->rests_seen;
+	vp->rests_seen = rests;
+}
+
 static void watch_due(void *arg)
 {
 	struct vhost_port *vp = arg;
@@ -44,6 +58,7 @@ static void watch_due(void *arg)
 	if (!vp->session)
 		return;
 	watch_rings(vp);
+	watch_work(vp);
 	/* The moment does not matter, so no worker spends time on it. */
 	vu_log_signal(vp->session);
 	vhost_miss_tick(vp);

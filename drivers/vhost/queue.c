@@ -211,6 +211,7 @@ static int port_queue_init(struct vhost_queue *q, const struct vhost_queue_confi
 	if (ret)
 		return ret;
 	q->counters = q->rx ? q->rxq.counters : q->txq.counters;
+	q->work = &cfg->port->work;
 	if (q->rx)
 		return 0;
 	q->txq.shared = cfg->shared;

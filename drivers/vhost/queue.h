@@ -33,6 +33,8 @@ struct vhost_queue {
 	struct port_counters *counters; /* the same as rxq's or txq's */
 	struct rw_seg *segs;            /* scratch of one burst: queue.c says how many */
 	const struct gm_owner *owner;   /* says whether the guest's memory is still there */
+	struct port_work *work;         /* the port's */
+	uint32_t walk_most;             /* what vq.walked of the burst may come to */
 	uint32_t hdr_len;
 	/* Offloads that the guest negotiated to send (rx) or to take (tx). */
 	bool csum;
@@ -149,6 +151,30 @@ static inline bool vhost_queue_is_lost(struct vhost_queue *q)
 		return false;
 	q->vq.broken = true;
 	return true;
+}
+
+/*
+ * Begin to walk chains other than the usual ones, with an allowance of `most` (port_work.h). False:
+ * not now, the port rests.
+ */
+static inline bool vhost_walk_begin(struct vhost_queue *q, uint32_t most)
+{
+	q->vq.walked = 0;
+	q->walk_most = most;
+	return port_work_may(q->work);
+}
+
+/* Whether the allowance is used up. */
+static inline bool vhost_walk_spent(const struct vhost_queue *q)
+{
+	return q->vq.walked > q->walk_most;
+}
+
+/* The burst, or a part of it, ends. */
+static inline void vhost_walk_end(struct vhost_queue *q)
+{
+	if (rw_unlikely(vhost_walk_spent(q)))
+		port_work_exceeded(q->work, q->vq.walked - q->walk_most);
 }
 
 /* Count a chain that was not good. */

@@ -16,6 +16,16 @@ static void ring_set(struct vhost_port *vp, unsigned i, struct vhost_queue *q)
 		sw_txq_set(vp->sw, &vp->port, index, q ? &q->txq : NULL);
 }
 
+/* The port's rx queues share a round's work. */
+static void work_share(struct vhost_port *vp)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++)
+		n += vp->pairs[i].rx != NULL;
+	port_work_queues(&vp->port.work, n);
+}
+
 bool vhost_quiesce(void *dev)
 {
 	struct vhost_port *vp = dev;
@@ -123,6 +133,7 @@ int vhost_rings_resume(void *dev, unsigned first, unsigned n)
 		if (one && !ret)
 			ret = one;
 	}
+	work_share(vp);
 	sw_commit(vp->sw);
 	vhost_announce(vp);
 	return ret;

@@ -206,7 +206,11 @@ RW_ALWAYS_INLINE void wait_for_ranges(
 	struct vq_chain chain;
 
 	for (unsigned i = 0; i < FRAME_BURST && q->vq.nmisses < VQ_MAX_MISSES; i++) {
-		enum vq_status status = vq_fetch(&q->vq, segs, &chain, mode, false);
+		enum vq_status status;
+
+		if (vhost_walk_spent(q))
+			break;
+		status = vq_fetch(&q->vq, segs, &chain, mode, false);
 
 		if (status == VQ_EMPTY || status == VQ_BROKEN)
 			break;
@@ -216,8 +220,9 @@ RW_ALWAYS_INLINE void wait_for_ranges(
 }
 
 /*
- * Take chains, behind the q->ndone that were taken, until there are `n`; their segments from `seg`
- * on, and the good ones into `loans`. How many are good.
+ * Take chains, behind the q->ndone that were taken, until there are `n` or the burst's allowance of
+ * descriptors is used up; their segments from `seg` on, and the good ones into `loans`. How many
+ * are good.
  */
 RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans, struct rw_seg *seg,
 	unsigned n, const unsigned mode)
@@ -225,7 +230,9 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 	const struct rw_seg *last = q->segs + BURST_SEGS; /* beyond it a chain may not fit */
 	unsigned good = 0;
 
-	while (q->ndone < n && seg <= last) {
+	if (q->ndone == n || !vhost_walk_begin(q, port_work_share(q->work)))
+		return 0;
+	while (q->ndone < n && seg <= last && !vhost_walk_spent(q)) {
 		struct vq_chain *chain = &q->done[q->ndone];
 		struct vq_cursor at = q->vq.next;
 		enum vq_status status = vq_fetch(&q->vq, seg, chain, mode, false);
@@ -255,6 +262,7 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 		seg += chain->nsegs;
 		q->ndone++;
 	}
+	vhost_walk_end(q);
 	return good;
 }
 

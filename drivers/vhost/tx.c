@@ -73,13 +73,13 @@ enum placed {
 
 /*
  * The next good chain into q->taken[0]; bad ones on the way are returned unused, a burst of them at
- * most, because a guest can add to them as fast as they are returned. `at` is where it was fetched
- * from.
+ * most and no more than the burst's allowance of descriptors is worth, because a guest can add to
+ * them as fast as they are returned. `at` is where it was fetched from.
  */
 RW_ALWAYS_INLINE enum placed first_chain(
 	struct vhost_queue *q, struct rw_seg *segs, struct vq_cursor *at, const unsigned mode)
 {
-	for (unsigned bad = 0; bad < FRAME_BURST; bad++) {
+	for (unsigned bad = 0; bad < FRAME_BURST && !vhost_walk_spent(q); bad++) {
 		enum vq_status status;
 
 		*at = q->vq.next;
@@ -100,8 +100,14 @@ RW_ALWAYS_INLINE enum placed first_chain(
 		vhost_count_bad(q, status);
 		vq_complete(&q->vq, &q->taken[0], 0, mode, true);
 	}
-	port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+	port_count_drop(q->counters, vhost_walk_spent(q) ? PORT_DROP_WORK : PORT_DROP_NO_BUFFER);
 	return DROPPED;
+}
+
+/* Whether the frame in hand has cost its allowance and as much again as the ring has entries. */
+static inline bool is_too_costly(const struct vhost_queue *q)
+{
+	return q->vq.walked > q->walk_most + q->vq.num;
 }
 
 /*
@@ -122,6 +128,13 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 			return_unused(q, slot->num_buffers, PORT_DROP_TOO_LONG, mode);
 			return DROPPED;
 		}
+		if (rw_unlikely(is_too_costly(q))) {
+			return_unused(q, slot->num_buffers, PORT_DROP_WORK, mode);
+			return DROPPED;
+		}
+		/* With slow-path features vq_fetch counts every chain. */
+		if (!(mode & VQ_SLOW))
+			q->vq.walked++;
 		status = vq_fetch(&q->vq, slot->segs + *nsegs, chain, mode, true);
 		if ((mode & VQ_SLOW) && status == VQ_MISS) {
 			if (!vhost_miss_is_refused(q)) {
@@ -156,6 +169,7 @@ RW_ALWAYS_INLINE enum placed place(struct vhost_queue *q, const struct frame *f,
 	struct vq_cursor start;
 	enum placed result;
 
+	q->walk_most += PORT_WORK_FRAME + need / PORT_WORK_BYTES;
 	result = first_chain(q, slot->segs, &start, mode);
 	if (rw_unlikely(result != PLACED))
 		return result;
@@ -400,6 +414,13 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 	return i;
 }
 
+/* Drop the frames from `i` on: the burst has walked all that it may, or the port rests. */
+static RW_NOINLINE unsigned drop_rest(struct vhost_queue *q, unsigned i, unsigned n)
+{
+	port_count(&q->counters->drops[PORT_DROP_WORK], n - i);
+	return n;
+}
+
 /*
  * Place and fill `n` frames; the `*took` that fit are moved to the front. How many are dealt with:
  * all, unless the IOTLB lacks a buffer.
@@ -411,8 +432,11 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 	struct slot slots[FRAME_BURST];
 	bool missed = false;
 
-	if (rw_unlikely(i < n))
-		q->nfresh = 0; /* `segs` is used again */
+	if (rw_likely(i == n))
+		return n;
+	q->nfresh = 0; /* `segs` is used again */
+	if (!vhost_walk_begin(q, 0))
+		return drop_rest(q, i, n);
 	while (i < n && !missed) {
 		const struct rw_seg *last = q->segs + BURST_SEGS;
 		struct rw_seg *seg = q->segs;
@@ -423,6 +447,10 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 			enum placed placed;
 			uint32_t nsegs;
 
+			if (rw_unlikely(vhost_walk_spent(q))) {
+				i = drop_rest(q, i, n);
+				break;
+			}
 			slot->segs = seg;
 			if (!offload_fits(q, frames[i]))
 				continue;
@@ -444,6 +472,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 				log_slot(q, &slots[k]);
 		}
 	}
+	vhost_walk_end(q);
 	return i;
 }
 
@@ -456,10 +485,14 @@ RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 	struct vq_cursor at = q->vq.next;
 	struct vq_chain chain;
 
-	if (!vhost_miss_may_look_ahead(q))
+	if (!vhost_miss_may_look_ahead(q) || !vhost_walk_begin(q, PORT_WORK_AHEAD))
 		return;
 	for (unsigned i = 0; i < 2 * FRAME_BURST && q->vq.nmisses < VQ_MAX_MISSES; i++) {
-		enum vq_status status = vq_fetch(&q->vq, q->segs, &chain, mode, true);
+		enum vq_status status;
+
+		if (vhost_walk_spent(q))
+			break;
+		status = vq_fetch(&q->vq, q->segs, &chain, mode, true);
 
 		if (status == VQ_EMPTY || status == VQ_BROKEN)
 			break;
@@ -467,6 +500,9 @@ RW_ALWAYS_INLINE void look_ahead(struct vhost_queue *q, const unsigned mode)
 	vq_rewind(&q->vq, at, mode);
 	if (q->vq.nmisses)
 		vhost_miss_ask(q);
+	/* A chain that no guest has any use for; a shorter one may well be finished. */
+	if (q->vq.walked > 4 * PORT_WORK_AHEAD)
+		vhost_walk_end(q);
 }
 
 RW_ALWAYS_INLINE unsigned tx_burst(struct vhost_queue *q, struct frame **frames, unsigned n,

@@ -58,6 +58,8 @@ struct vhost_port {
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
 	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
 	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
+	uint32_t rests_seen;            /* port.work.rests, when looked at last */
+	bool rests_told;                /* they had grown then, which was logged */
 
 	/* iotlb_miss.c */
 	int wake_fd; /* eventfd: a worker has opened a note */

@@ -18,6 +18,7 @@ const char *port_drop_name(enum port_drop why)
 int port_init(struct port *port, const char *name, unsigned nworkers)
 {
 	*port = (struct port){.nworkers = nworkers};
+	port_work_init(&port->work);
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	rw_budgets_init(&port->budgets, port->name);
 	port->unqueued = rw_zalloc(nworkers * sizeof(*port->unqueued));

@@ -98,6 +98,7 @@ enum vq_status vq_inflight_walk_packed(struct vq_walk *w, struct vq_chain *out)
 			.flags = vq_load(&e->flags),
 			.next = vq_load(&e->id)};
 
+		vq->walked++;
 		if (!vq_walk_continues(status, mode))
 			; /* but the last descriptor's id is wanted */
 		else if (d.flags & VRING_DESC_F_INDIRECT)

@@ -13,6 +13,7 @@ enum vq_status vq_walk_pieces(struct vq_walk *w, uint64_t addr, uint32_t len)
 		uint64_t piece = len;
 		uint8_t *p = gm_at(w->vq->mem, &w->vq->cache, addr, &piece);
 
+		w->vq->walked++;
 		if (!p)
 			return VQ_BAD_ADDR;
 		if (w->nsegs >= vq_max_segs(w->vq->num))
@@ -42,17 +43,22 @@ static enum vq_status note_miss(struct vq *vq, uint64_t iova, uint8_t perm)
 }
 
 /*
- * Note every page that is missing in [iova, iova + len) while there is room to note it: a guest may
- * ask for four gigabytes that it has not mapped.
+ * Note every page that is missing in [iova, iova + len) while there is room to note it and the
+ * chain has not had as many look-ups as it may have segments: a guest may ask for four gigabytes
+ * that it has not mapped, or has mapped in very small pieces.
  */
 static enum vq_status note_misses(
-	struct vq *vq, struct gm_iotlb_cache *cache, uint64_t iova, uint64_t len, uint8_t perm)
+	struct vq_walk *w, struct gm_iotlb_cache *cache, uint64_t iova, uint64_t len, uint8_t perm)
 {
 	enum vq_status status = VQ_CHAIN;
+	struct vq *vq = w->vq;
 
 	while (len) {
 		uint64_t piece = len;
 
+		if (w->looks++ >= vq_max_segs(vq->num))
+			return vq->nmisses ? VQ_MISS : VQ_BAD_FORM;
+		vq->walked++;
 		if (!gm_iotlb_at(vq->view, cache, iova, perm, &piece)) {
 			status = note_miss(vq, iova, perm);
 			if (vq->nmisses == VQ_MAX_MISSES)
@@ -76,8 +82,9 @@ enum vq_status vq_walk_iova(struct vq_walk *w, uint64_t iova, uint32_t len)
 		uint64_t piece = len;
 		uint8_t *p = gm_iotlb_at(vq->view, &vq->tlb_cache, iova, perm, &piece);
 
+		vq->walked++;
 		if (!p)
-			return note_misses(vq, &vq->tlb_cache, iova, len, perm);
+			return note_misses(w, &vq->tlb_cache, iova, len, perm);
 		if (w->nsegs >= vq_max_segs(vq->num))
 			return VQ_BAD_FORM;
 		w->segs[w->nsegs++] = (struct rw_seg){.data = p, .len = (uint32_t)piece};
@@ -113,7 +120,7 @@ static enum vq_status table_ok(struct vq_walk *w, struct vq_desc d, const unsign
 		return VQ_CHAIN;
 	if (d.addr + (d.len - 1) < d.addr)
 		return VQ_BAD_ADDR;
-	return note_misses(w->vq, &w->vq->tlb_table_cache, d.addr, d.len, GM_READ);
+	return note_misses(w, &w->vq->tlb_table_cache, d.addr, d.len, GM_READ);
 }
 
 /* Where `addr` of a table is. */
@@ -164,6 +171,7 @@ RW_ALWAYS_INLINE enum vq_status indirect_split(
 		struct vq_desc entry;
 		enum vq_status next = indirect_load(w, d.addr, i, mode, &entry);
 
+		w->vq->walked++;
 		if (next == VQ_CHAIN)
 			next = vq_walk_add(w, entry, mode);
 		status = vq_walk_combine(status, next, mode);
@@ -189,6 +197,7 @@ RW_ALWAYS_INLINE enum vq_status indirect_packed(
 		struct vq_desc entry;
 		enum vq_status next = indirect_load(w, d.addr, i, mode, &entry);
 
+		w->vq->walked++;
 		if (next == VQ_CHAIN)
 			next = vq_walk_add(w, entry, mode);
 		status = vq_walk_combine(status, next, mode);

@@ -193,7 +193,7 @@ static void a_buffer_that_wraps_is_left_to_the_long_way(void **state)
 
 static void an_empty_buffer_is_left_to_the_long_way(void **state)
 {
-	ends_before(*state, &(struct fe_seg){BUFFERS, 0}, true, VQ_CHAIN);
+	ends_before(*state, &(struct fe_seg){BUFFERS, 0}, true, VQ_BAD_FORM);
 }
 
 static void a_buffer_of_the_wrong_direction_is_left_to_the_long_way(void **state)

@@ -13,6 +13,7 @@
  * at slightly different times.
  */
 #include "frame.h"
+#include "port_work.h"
 #include "rw_budget.h"
 #include "rw_lock.h"
 
@@ -35,6 +36,7 @@
 	X(NO_PORT, "no_destination")      /* from: no other port is up */                        \
 	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */          \
 	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */             \
+	X(WORK, "work_limit")             /* to: finding buffers took too many descriptors */    \
 	X(NO_CSUM, "csum_not_negotiated") /* to: partial checksum, receiver takes none */        \
 	X(NO_GSO, "gso_not_negotiated")   /* to: segmentation the receiver does not take */
 
@@ -164,6 +166,7 @@ struct port {
 	/* Allocated at first use and kept when a queue is freed. */
 	struct port_counters *rx[PORT_MAX_PAIRS];
 	struct port_counters *tx[PORT_MAX_PAIRS];
+	struct port_work work; /* what its rings may cost */
 	/* tx drops outside any queue, one for each worker. */
 	struct port_counters *unqueued;
 	unsigned nworkers;

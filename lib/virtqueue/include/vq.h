@@ -13,10 +13,12 @@
  * know of them. vq_mode says which functions a ring needs.
  *
  * Nothing in guest memory is trusted. A field is read once; a chain is bounded by the ring size and
- * an indirect table by its own checked length; every address goes through the memory map. A chain
- * that breaks a rule is returned with its status, so that the caller completes and counts it. A
- * ring whose indices are impossible is marked broken: nothing is fetched from it until it is set up
- * again.
+ * an indirect table by its own checked length; every address goes through the memory map. One
+ * vq_fetch walks at most vq_max_walk: a chain of as many descriptors as the ring has and an
+ * indirect table of as many again. vq->walked counts it, so that the caller can end a burst. A
+ * chain that breaks a rule is returned with its status, so that the caller completes and counts it.
+ * A ring whose indices are impossible is marked broken: nothing is fetched from it until it is set
+ * up again.
  *
  * Thread: the worker that polls the queue, or holds its lock; vq_init and vq_base belong to the
  * control thread while no worker knows the queue.
@@ -50,7 +52,10 @@ enum vq_status {
 	VQ_EMPTY,    /* no chain is available */
 	VQ_CHAIN,    /* a good chain */
 	VQ_BAD_ADDR, /* a chain with a buffer outside guest memory: complete it, length 0 */
-	/* a chain that breaks a rule (loop, direction, nesting): complete it, length 0 */
+	/*
+	 * a chain that breaks a rule (loop, direction, nesting, no byte to write to): complete it,
+	 * length 0
+	 */
 	VQ_BAD_FORM,
 	VQ_BROKEN, /* the ring contradicts itself: nothing more is fetched from it */
 	/*
@@ -119,6 +124,12 @@ struct vq {
 	uint64_t first_word;
 	bool signal_valid; /* false: signal once, whatever the event index says */
 	bool broken;
+	/*
+	 * What vq_fetch has walked since the caller set it to 0: descriptors, in the ring and in
+	 * indirect tables, and look-ups of further pieces of a buffer. Without slow-path features a
+	 * single-descriptor chain in the region used last adds nothing.
+	 */
+	uint32_t walked;
 	struct gm_cache cache;
 
 	/* Slow-path features. */
@@ -214,4 +225,14 @@ uint32_t vq_base(const struct vq *vq, bool packed);
 static inline uint32_t vq_max_segs(uint16_t num)
 {
 	return (uint32_t)num + VQ_EXTRA_SEGS;
+}
+
+/*
+ * The most that one vq_fetch of a queue of this size adds to vq->walked: the descriptors of the
+ * ring and of a table, and a look-up for each segment. Behind an IOMMU, what is missing costs a
+ * look-up for each descriptor, and as many to note it as the chain may have segments.
+ */
+static inline uint32_t vq_max_walk(uint16_t num)
+{
+	return 4u * num + 2 * vq_max_segs(num);
 }

@@ -135,7 +135,11 @@ RW_ALWAYS_INLINE enum vq_status vq_walk_end(
 {
 	out->nsegs = (uint16_t)w->nsegs;
 	out->len = (uint32_t)w->len;
-	if (rw_unlikely(status == VQ_CHAIN && w->len > UINT32_MAX))
+	/*
+	 * A buffer to write to must have room for a byte; otherwise a ring of them costs us
+	 * nothing.
+	 */
+	if (rw_unlikely(status == VQ_CHAIN && (w->len > UINT32_MAX || (w->writable && !w->len))))
 		return VQ_BAD_FORM;
 	return status;
 }

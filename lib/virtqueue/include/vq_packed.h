@@ -87,6 +87,7 @@ RW_ALWAYS_INLINE enum vq_status vq_packed_walk(
 	for (uint16_t n = 1; n <= vq->num; n++) {
 		struct vq_desc d = vq_desc_load(&vq->packed[c.idx], true);
 
+		vq->walked++;
 		if ((mode & VQ_SLOW) && vq->inflight && !vq_inflight_take_packed(vq, &d, n))
 			break;
 		enum vq_status found = status;

@@ -34,7 +34,8 @@ struct vq_walk {
 	struct rw_seg *segs;
 	uint64_t len;
 	uint32_t nsegs;
-	bool writable; /* the direction every descriptor must have */
+	uint32_t looks; /* in the IOTLB for ranges that are missing, and for tables */
+	bool writable;  /* the direction every descriptor must have */
 };
 
 /* Add a buffer at an I/O virtual address; what is missing goes to vq->misses. */

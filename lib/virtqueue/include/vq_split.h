@@ -82,6 +82,7 @@ RW_ALWAYS_INLINE enum vq_status vq_split_walk(struct vq_walk *w, uint16_t i, con
 		struct vq_desc d = vq_desc_load_split(vq, &vq->desc[i], mode);
 		enum vq_status status;
 
+		vq->walked++;
 		if (rw_unlikely(d.flags & VRING_DESC_F_INDIRECT))
 			return vq_walk_combine(found, vq_split_indirect(w, d, mode), mode);
 		status = vq_walk_add(w, d, mode);
