@@ -121,6 +121,7 @@ static void session_closed(void *dev, int reason)
 			reason ? strerror(-reason) : "");
 	vu_session_free(vp->session);
 	vp->session = NULL;
+	vhost_rings_forget(vp);
 	rw_timer_stop(vp->loop, &vp->watch);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);
@@ -351,6 +352,7 @@ void vhost_port_free(struct vhost_port *vp)
 		unlink(vp->path);
 	had_session = vp->session;
 	vu_session_free(vp->session);
+	vhost_rings_forget(vp);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);
 	/* What was announced for its guest must not be learned for the next port of that id. */

@@ -168,8 +168,8 @@ static size_t segs_wanted(uint32_t num, bool from)
 }
 
 /*
- * A queue with its scratch: all that workers write for it, in pages of its own. 0, -ENOMEM or
- * -EDQUOT.
+ * A queue with its scratch: all that workers write for it, in pages of its own. What no burst uses
+ * takes no memory; a usual burst finds its part there already. 0, -ENOMEM or -EDQUOT.
  */
 static int queue_alloc(struct rw_budgets *b, uint32_t num, bool from, struct vhost_queue **out)
 {
@@ -193,12 +193,32 @@ static int queue_alloc(struct rw_budgets *b, uint32_t num, bool from, struct vho
 	q->budgets = b;
 	q->bytes = bytes;
 	q->pages = pages;
+	q->num = num;
 	q->segs = (struct rw_seg *)(at + self);
-	q->taken = from ? NULL : (struct vq_chain *)(at + self + segs);
+	memset(q->segs, 0, BURST_SEGS * sizeof(*q->segs));
+	if (!from) {
+		q->taken = (struct vq_chain *)(at + self + segs);
+		*q->taken = (struct vq_chain){0};
+	}
 	rw_guard(at + self - RW_CACHE_LINE, RW_CACHE_LINE);
 	rw_guard(at + self + segs - RW_CACHE_LINE, RW_CACHE_LINE);
 	*out = q;
 	return 0;
+}
+
+/* The block of a queue that rested, if it fits, or a new one. */
+static int queue_take(
+	const struct vhost_queue_config *cfg, uint32_t num, bool from, struct vhost_queue **out)
+{
+	struct vhost_queue *q = *cfg->kept;
+
+	*cfg->kept = NULL;
+	if (q && q->num == num) {
+		*out = q;
+		return 0;
+	}
+	vhost_queue_free(q);
+	return queue_alloc(&cfg->port->budgets, num, from, out);
 }
 
 /* What the switch knows of it, but for its operations. */
@@ -233,7 +253,7 @@ int vhost_queue_new(
 	const struct vu_ring *ring = vu_ring(s, cfg->ring);
 	bool from = cfg->ring & 1, mergeable = vu_has_feature(s, VIRTIO_NET_F_MRG_RXBUF);
 	struct vhost_queue *q;
-	int ret = queue_alloc(&cfg->port->budgets, ring->num, from, &q);
+	int ret = queue_take(cfg, ring->num, from, &q);
 
 	if (ret)
 		return ret;
@@ -266,11 +286,8 @@ err:
 	return ret;
 }
 
-void vhost_queue_free(struct vhost_queue *q)
+void vhost_queue_rest(struct vhost_queue *q)
 {
-	struct rw_pages pages = q->pages;
-
-	rw_budget_give(q->budgets, RW_BUDGET_SCRATCH, q->bytes);
 	vq_fini(&q->vq);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(q->area); i++)
 		gm_linear_put(&q->area[i]);
@@ -278,6 +295,24 @@ void vhost_queue_free(struct vhost_queue *q)
 	if (!q->rx)
 		port_fifo_free(q->txq.backlog);
 	free(q->pieces);
+	*q = (struct vhost_queue){.rx = q->rx,
+		.num = q->num,
+		.segs = q->segs,
+		.taken = q->taken,
+		.pages = q->pages,
+		.budgets = q->budgets,
+		.bytes = q->bytes};
+}
+
+void vhost_queue_free(struct vhost_queue *q)
+{
+	struct rw_pages pages;
+
+	if (!q)
+		return;
+	vhost_queue_rest(q);
+	rw_budget_give(q->budgets, RW_BUDGET_SCRATCH, q->bytes);
+	pages = q->pages;
 	rw_pages_free(&pages);
 }
 

@@ -80,6 +80,7 @@ struct vhost_queue {
 	bool packed;
 	bool slow;
 	bool ready;                 /* the ring was set up: vq is valid */
+	uint32_t num;               /* the ring's entries: `segs` and `taken` have room for them */
 	struct rw_pages pages;      /* what this structure, `segs` and `taken` lie in */
 	struct rw_budgets *budgets; /* of the port */
 	size_t bytes;               /* charged to them */
@@ -93,6 +94,7 @@ struct vhost_queue_config {
 	bool shared;   /* several workers may fill it */
 	bool deferred; /* whoever runs it sets the ring up: touching guest memory may take long */
 	int wake_fd;
+	struct vhost_queue **kept; /* a queue of that ring that rests, or NULL; taken or freed */
 };
 
 /*
@@ -103,7 +105,12 @@ int vhost_queue_new(
 	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing);
 /* Set the ring of a `deferred` queue up. 0, or -EINVAL: the ring is malformed. */
 int vhost_queue_init(struct vhost_queue *q);
-/* No worker knows it any more. */
+/*
+ * No worker knows it any more: release what it holds but its own memory, which the next queue of
+ * that ring can have. Messages that pause all rings come often, and that memory is large.
+ */
+void vhost_queue_rest(struct vhost_queue *q);
+/* The same, and free it. NULL is fine. */
 void vhost_queue_free(struct vhost_queue *q);
 
 /* The NUMA node of the guest's memory in which the ring is, or RW_NUMA_UNKNOWN. */

@@ -59,10 +59,20 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
 		if (!(*q)->rx)
 			port_txq_clear(&(*q)->txq);
-		vhost_queue_free(*q);
+		vhost_queue_rest(*q);
+		vhost_queue_free(vp->kept[i]);
+		vp->kept[i] = *q;
 		*q = NULL;
 	}
 	return true;
+}
+
+void vhost_rings_forget(struct vhost_port *vp)
+{
+	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
+		vhost_queue_free(vp->kept[i]);
+		vp->kept[i] = NULL;
+	}
 }
 
 void vhost_ring_stopped(void *dev, unsigned ring)
@@ -85,6 +95,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		.shared = sw_nworkers(vp->sw) > 1,
 		.deferred = vhost_postcopy_wanted(vp),
 		.wake_fd = vp->wake_fd,
+		.kept = &vp->kept[i],
 	};
 	struct vhost_queue *made = NULL;
 	uint64_t missing = 0;

@@ -56,10 +56,11 @@ struct vhost_port {
 
 	struct vu_session *session; /* NULL: no front-end */
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
-	bool broken_told[VU_MAX_RINGS]; /* the ring's present trouble was logged */
-	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
-	uint32_t rests_seen;            /* port.work.rests, when looked at last */
-	bool rests_told;                /* they had grown then, which was logged */
+	struct vhost_queue *kept[VU_MAX_RINGS]; /* that rest: memory for the ring's next queue */
+	bool broken_told[VU_MAX_RINGS];         /* the ring's present trouble was logged */
+	bool rested[VU_MAX_RINGS]; /* nothing was in flight when the ring was paused last */
+	uint32_t rests_seen;       /* port.work.rests, when looked at last */
+	bool rests_told;           /* they had grown then, which was logged */
 
 	/* iotlb_miss.c */
 	int wake_fd; /* eventfd: a worker has opened a note */
@@ -109,6 +110,8 @@ bool vhost_quiesce(void *dev);
 bool vhost_rings_pause(void *dev, unsigned first, unsigned n);
 int vhost_rings_resume(void *dev, unsigned first, unsigned n);
 void vhost_ring_stopped(void *dev, unsigned ring);
+/* Free the memory of queues that rest: the session is over. */
+void vhost_rings_forget(struct vhost_port *vp);
 
 /* config.c: see struct vu_ops. */
 uint32_t vhost_config_read(void *dev, void *out);

@@ -4,6 +4,7 @@
 #include <numaif.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "rw_numa.h"
 #include "rw_sys.h"
@@ -129,9 +130,12 @@ void *rw_pages_alloc(size_t size, struct rw_pages *pages)
 	if (!size || size > SIZE_MAX - 2 * page)
 		return NULL;
 	len = rw_align_up(first + size, page);
-	if (posix_memalign(&map, page, len))
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	if (map == MAP_FAILED)
 		return NULL;
-	memset(map, 0, len);
+	/* A huge page would be there as a whole once a byte of it is used. */
+	madvise(map, len, MADV_NOHUGEPAGE);
 	*pages = (struct rw_pages){.map = map, .len = len};
 	rw_guard(map, first);
 	rw_guard((uint8_t *)map + first + size, len - first - size);
@@ -148,20 +152,13 @@ void rw_pages_free(struct rw_pages *pages)
 	if (!pages->map)
 		return;
 	ASAN_UNPOISON_MEMORY_REGION(pages->map, pages->len);
-	/* The next owner of these pages expects the default policy. */
-	if (pages->bound)
-		numa()->bind(pages->map, pages->len, RW_NUMA_UNKNOWN);
-	free(pages->map);
+	munmap(pages->map, pages->len);
 	*pages = (struct rw_pages){0};
 }
 
 int rw_pages_bind(struct rw_pages *pages, int node)
 {
-	int ret;
-
 	if (node == RW_NUMA_UNKNOWN)
 		return 0;
-	ret = numa()->bind(pages->map, pages->len, node);
-	pages->bound |= !ret;
-	return ret;
+	return numa()->bind(pages->map, pages->len, node);
 }

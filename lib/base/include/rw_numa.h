@@ -27,10 +27,12 @@ int rw_numa_node_of(const void *p);
 struct rw_pages {
 	void *map;
 	size_t len; /* bytes */
-	bool bound; /* to a node, at some time */
 };
 
-/* `size` bytes, zero, aligned to a cache line, with `*pages` for the functions below; or NULL. */
+/*
+ * `size` bytes, zero, aligned to a cache line, with `*pages` for the functions below; or NULL. A
+ * page takes memory when it is used first.
+ */
 void *rw_pages_alloc(size_t size, struct rw_pages *pages);
 /* Harmless on a zeroed one. */
 void rw_pages_free(struct rw_pages *pages);

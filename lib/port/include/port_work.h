@@ -14,8 +14,8 @@
  * PORT_WORK_FRAME and PORT_WORK_BYTES say, and beyond that one chain is finished (vq_max_walk). In
  * the long run the excess of all its queues together is one descriptor in a microsecond.
  *
- * What a descriptor costs, AMD EPYC family 26: 1.2 ns in a chain of 32,768 empty ones that is in
- * the L2 cache.
+ * What a descriptor of a chain of 32,768 empty ones costs, AMD EPYC family 26: 2.3 ns in order, 5
+ * ns in a random order, 27 ns when that is in no cache (0.9 ms for the chain).
  *
  * Threads: workers, but for port_work_queues (control). Only queues with other than the usual
  * chains read it, and only an excess writes it.
