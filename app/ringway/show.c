@@ -120,6 +120,10 @@ static void facts_print(const json_t *port)
 		fact("down because", "%s", text_of(port, "down"));
 	if (!strcmp(text_of(port, "memory_files"), "any"))
 		fact("memory files", "any file system (trusted not to block)");
+	if (is_true(json_object_get(port, "helper"), "signals"))
+		fact("signals", "by the port's helper");
+	if (number_of(json_object_get(port, "helper"), "jobs"))
+		fact_number("waiting calls", json_object_get(port, "helper"), "jobs");
 	if (number_of(port, "log_suppressed"))
 		fact_number("log lines lost", port, "log_suppressed");
 	if (!is_true(port, "connected"))

@@ -15,6 +15,7 @@
 
 #include "daemon.h"
 #include "gm_guard.h"
+#include "rw_helper.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "rw_text.h"
@@ -197,6 +198,19 @@ static void daemon_end(struct daemon *d)
 	rw_loop_free(d->loop);
 }
 
+/* Helpers of ports run on the CPUs that no worker has, if there are any. */
+static void helpers_place(const struct options *opt)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return;
+	for (unsigned i = 0; i < opt->ncpus; i++)
+		CPU_CLR(opt->cpus[i], &cpus);
+	if (CPU_COUNT(&cpus))
+		rw_helper_set_cpus(&cpus);
+}
+
 /* Everything that runs, in order. The exit status. */
 static int daemon_run(struct daemon *d)
 {
@@ -228,6 +242,7 @@ static int daemon_run(struct daemon *d)
 		return EXIT_CANNOT;
 	}
 	daemon_pools_begin(d);
+	helpers_place(&d->opt);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
 		return EXIT_MISTAKE;
 	if (confine_threads())

@@ -83,8 +83,8 @@ static const struct call {
 	{"io_getevents", C | W},
 	{"io_pgetevents", C | W},
 	{"io_cancel", C | W},
-	{"io_setup", C},
-	{"io_destroy", C},
+	{"io_setup", C | W},
+	{"io_destroy", C | W},
 	/* Memory: the heap, and pages in the place of a guest's that went away. */
 	{"munmap", ALL},
 	{"madvise", C | W | I},

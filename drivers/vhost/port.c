@@ -50,6 +50,20 @@ static void watch_work(struct vhost_port *vp)
 	vp->rests_seen = rests;
 }
 
+/* Say that the port's helper signals, once. */
+static void watch_helper(struct vhost_port *vp)
+{
+	struct rw_helper_info info;
+
+	rw_helper_describe(vp->helper, &info);
+	if (info.signals && !vp->helped_told)
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: %s; the port's helper sends them from now on", vp->port.name,
+			info.no_aio ? "signals to its front-end need AIO, which this kernel lacks"
+				    : "signals to its front-end take long");
+	vp->helped_told = info.signals;
+}
+
 static void watch_due(void *arg)
 {
 	struct vhost_port *vp = arg;
@@ -59,6 +73,7 @@ static void watch_due(void *arg)
 		return;
 	watch_rings(vp);
 	watch_work(vp);
+	watch_helper(vp);
 	/* The moment does not matter, so no worker spends time on it. */
 	vu_log_signal(vp->session);
 	vhost_miss_tick(vp);
@@ -179,6 +194,23 @@ static const struct vu_offer offer = {
 
 /* ---- sockets ---- */
 
+/* The port's helper, which it has before a connection. 0 or -errno. */
+static int helper_begin(struct vhost_port *vp)
+{
+	if (!vp->helper)
+		vp->helper = rw_helper_new(vp->loop, VU_SLOTS);
+	return vp->helper ? 0 : -errno;
+}
+
+/* Connections stay in the backlog for a moment. */
+static void listen_later(struct vhost_port *vp, const char *why)
+{
+	rw_log_limited(
+		&vp->limit, RW_LOG_WARNING, "port %s: cannot accept: %s", vp->port.name, why);
+	rw_loop_del(vp->loop, &vp->listen_watch);
+	rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+}
+
 /* Serve the front-end on `fd`, which is taken over. */
 static int session_begin(struct vhost_port *vp, int fd)
 {
@@ -190,6 +222,7 @@ static int session_begin(struct vhost_port *vp, int fd)
 		mine.protocol_features &= ~P(PAGEFAULT);
 	mine.budgets = &vp->port.budgets;
 	mine.any_file = vp->any_file;
+	mine.helper = vp->helper;
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
@@ -203,24 +236,27 @@ static int session_begin(struct vhost_port *vp, int fd)
 static void listen_ready(void *arg, uint32_t events)
 {
 	struct vhost_port *vp = arg;
-	int fd = accept4(vp->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), ret;
+	int fd, ret = helper_begin(vp);
 	char why[192];
 
 	(void)events;
+	if (ret || rw_helper_is_full(vp->helper)) {
+		listen_later(vp,
+			ret ? strerror(-ret)
+			    : "descriptors of an earlier front-end cannot be closed");
+		return;
+	}
+	fd = accept4(vp->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
 			return;
-		/* Out of descriptors: the connection stays in the backlog until one is free. */
-		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot accept: %s",
-			vp->port.name, strerror(errno));
-		rw_loop_del(vp->loop, &vp->listen_watch);
-		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+		listen_later(vp, strerror(errno)); /* out of descriptors */
 		return;
 	}
 	if (vp->session) {
 		rw_log_limited(&vp->limit, RW_LOG_WARNING,
 			"port %s: refused a second front-end; the port is in use", vp->port.name);
-		close(fd);
+		rw_helper_close(vp->helper, fd);
 		return;
 	}
 	ret = session_begin(vp, fd);
@@ -236,7 +272,7 @@ static int listen_begin(struct vhost_port *vp)
 
 static void client_connect(struct vhost_port *vp)
 {
-	int fd = rw_sock_connect(vp->path);
+	int fd = rw_helper_is_full(vp->helper) ? -EBUSY : rw_sock_connect(vp->path);
 
 	if (fd < 0 || session_begin(vp, fd))
 		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
@@ -270,6 +306,10 @@ static int fd_begin(struct vhost_port *vp, int fd)
 
 static int sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg)
 {
+	int ret = cfg->mode == VHOST_SERVER ? 0 : helper_begin(vp);
+
+	if (ret)
+		return ret;
 	switch (cfg->mode) {
 	case VHOST_FD:
 		return fd_begin(vp, cfg->fd);
@@ -279,7 +319,7 @@ static int sockets_begin(struct vhost_port *vp, const struct vhost_port_config *
 	case VHOST_SERVER:
 		break;
 	}
-	vp->listen_fd = rw_sock_listen(vp->path, 0600);
+	vp->listen_fd = rw_sock_listen(vp->path, 0600, &vp->file);
 	if (vp->listen_fd < 0)
 		return vp->listen_fd;
 	return listen_begin(vp);
@@ -346,10 +386,15 @@ void vhost_port_free(struct vhost_port *vp)
 	rw_timer_stop(vp->loop, &vp->retry);
 	rw_timer_stop(vp->loop, &vp->watch);
 	rw_loop_del(vp->loop, &vp->listen_watch);
-	if (vp->listen_fd >= 0)
-		close(vp->listen_fd);
+	/* Removed while it still listens, so that nobody else can have replaced it. */
 	if (vp->mode == VHOST_SERVER)
-		unlink(vp->path);
+		rw_sock_unlink(vp->path, &vp->file);
+	/*
+	 * Connections that were not accepted are closed with it, and so is what came through them.
+	 */
+	if (vp->listen_fd >= 0)
+		helper_begin(vp);
+	rw_helper_close(vp->helper, vp->listen_fd);
 	had_session = vp->session;
 	vu_session_free(vp->session);
 	vhost_rings_forget(vp);
@@ -361,6 +406,7 @@ void vhost_port_free(struct vhost_port *vp)
 	vhost_miss_end(vp);
 	sw_port_del(vp->sw, &vp->port);
 	rw_budgets_leave(&vp->port.budgets);
+	rw_helper_free(vp->helper);
 	port_fini(&vp->port);
 	free(vp->path);
 	rw_free(vp);
@@ -395,6 +441,8 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.any_file = vp->any_file,
 		.down = vp->down[0] ? vp->down : NULL,
 	};
+	if (vp->helper)
+		rw_helper_describe(vp->helper, &out->helper);
 	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
 		const struct vhost_queue *rx = vp->pairs[i].rx, *tx = vp->pairs[i].tx;
 

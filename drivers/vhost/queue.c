@@ -137,6 +137,8 @@ static int ring_prepare(
 		.base = ring->base,
 		.num = (uint16_t)ring->num,
 		.call_fd = ring->call_fd,
+		.helper = ring->call ? NULL : cfg->helper,
+		.call_slot = VU_SLOT_CALL + cfg->ring,
 		.tlb = vu_iotlb(s),
 		/* Modern devices are little-endian, and packed rings are modern. */
 		.swap = ring->swap && !q->packed && !vu_has_feature(s, VIRTIO_F_VERSION_1),

@@ -95,6 +95,7 @@ struct vhost_queue_config {
 	bool deferred; /* whoever runs it sets the ring up: touching guest memory may take long */
 	int wake_fd;
 	struct vhost_queue **kept; /* a queue of that ring that rests, or NULL; taken or freed */
+	struct rw_helper *helper;  /* of the port */
 };
 
 /*

@@ -96,6 +96,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		.deferred = vhost_postcopy_wanted(vp),
 		.wake_fd = vp->wake_fd,
 		.kept = &vp->kept[i],
+		.helper = vp->helper,
 	};
 	struct vhost_queue *made = NULL;
 	uint64_t missing = 0;

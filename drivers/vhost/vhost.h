@@ -54,6 +54,8 @@ struct vhost_port {
 	struct rw_log_limit limit;       /* warnings that its front-ends cause */
 	struct rw_log_limit event_limit; /* what happens, such as a front-end that connects */
 
+	struct rw_helper *helper;   /* NULL: no front-end has been there yet */
+	bool helped_told;           /* that the helper signals was logged */
 	struct vu_session *session; /* NULL: no front-end */
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
 	struct vhost_queue *kept[VU_MAX_RINGS]; /* that rest: memory for the ring's next queue */

@@ -64,6 +64,7 @@ int gm_file_map(struct gm_owner *owner, enum gm_loss kind, int fd, uint64_t offs
 	/* Keep a guest's memory out of core dumps and of children. */
 	madvise(file.base, file.len, MADV_DONTDUMP);
 	madvise(file.base, file.len, MADV_DONTFORK);
+	file.helper = owner ? owner->helper : NULL;
 	file.host = file.base + (offset - first);
 	*out = file;
 	return 0;
@@ -74,6 +75,6 @@ void gm_file_unmap(struct gm_file *file)
 	if (!file->base)
 		return;
 	gm_guard_del(file->slot);
-	munmap(file->base, file->len);
+	rw_helper_unmap(file->helper, file->base, file->len);
 	*file = (struct gm_file){0};
 }

@@ -9,10 +9,13 @@
 
 static void backing_put(struct gm_backing *b)
 {
+	struct rw_helper *helper;
+
 	if (!b || --b->refs)
 		return;
+	helper = b->file.helper;
 	gm_file_unmap(&b->file);
-	close(b->fd);
+	rw_helper_close(helper, b->fd);
 	free(b);
 }
 

@@ -72,17 +72,18 @@ void vu_calls_forward(struct vu_session *s)
 	}
 }
 
-void vu_call_close(struct vu_ring *r)
+void vu_call_close(struct vu_session *s, struct vu_ring *r)
 {
 	if (r->call) {
 		/* The ring stops: its last call is sent before the front-end learns of that. */
 		call_forward(r->call);
-		rw_loop_del(r->call->s->loop, &r->call->watch);
+		rw_loop_del(s->loop, &r->call->watch);
+		close(r->call_fd); /* ours */
+	} else {
+		vu_close(s, r->call_fd);
 	}
 	free(r->call);
 	r->call = NULL;
-	if (r->call_fd >= 0)
-		close(r->call_fd);
 	r->call_fd = -1;
 }
 
@@ -100,7 +101,7 @@ int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n)
 
 			ret = ret ? ret : one;
 		} else if (!want && r->call) {
-			vu_call_close(r);
+			vu_call_close(s, r);
 		}
 	}
 	return ret;

@@ -39,11 +39,24 @@ struct answer {
 	uint32_t payload[2]; /* a u64, unaligned */
 };
 
+/*
+ * Reading from the socket, which the helper does: the front-end's own end of it may be in a recv of
+ * another process that holds its lock, and descriptors that come with the bytes are closed here.
+ */
+struct receipt {
+	struct rw_helper_job job;
+	struct vu_channel *ch; /* NULL: the channel is closed */
+	int fd;
+	ssize_t n; /* bytes that came, 0: the end, or -errno */
+	uint8_t bytes[256];
+};
+
 struct vu_channel {
 	struct vu_session *s;
-	struct rw_watch watch;
-	int fd;       /* -1: broken */
-	bool blocked; /* the socket is full: its watch wants EPOLLOUT */
+	struct rw_watch watch;   /* while no receipt is under way */
+	struct receipt *receipt; /* NULL: none */
+	int fd;                  /* -1: broken */
+	bool blocked;            /* the socket is full: its watch wants EPOLLOUT */
 
 	struct out out[QUEUE_MAX]; /* a ring */
 	unsigned first, n;
@@ -67,7 +80,10 @@ static void disconnect(struct vu_channel *ch)
 	if (ch->fd < 0)
 		return;
 	rw_loop_del(ch->s->loop, &ch->watch);
-	close(ch->fd);
+	if (ch->receipt)
+		ch->receipt->ch = NULL; /* closed behind it */
+	ch->receipt = NULL;
+	vu_close(ch->s, ch->fd);
 	ch->fd = -1;
 	ch->blocked = false;
 	ch->n = 0;
@@ -142,6 +158,8 @@ static int watch_set(struct vu_channel *ch, bool blocked)
 	if (ch->blocked == blocked)
 		return 0;
 	ch->blocked = blocked;
+	if (ch->receipt)
+		return 0;
 	return rw_loop_mod(ch->s->loop, &ch->watch, EPOLLIN | (blocked ? EPOLLOUT : 0u));
 }
 
@@ -194,44 +212,105 @@ static int take_answer(struct vu_channel *ch)
 	return 0;
 }
 
-/*
- * Read all answers that have arrived. 0; -ECONNRESET: the front-end has closed the channel; or
- * -errno.
- */
-static int read_answers(struct vu_channel *ch)
+/* Take what has arrived. 0 or -EPROTO. */
+static int take_bytes(struct vu_channel *ch, const uint8_t *bytes, size_t len)
 {
-	for (;;) {
-		ssize_t n = recv(ch->fd, (uint8_t *)&ch->answer + ch->have,
-			sizeof(ch->answer) - ch->have, MSG_DONTWAIT);
+	while (len) {
+		size_t n = RW_MIN(len, sizeof(ch->answer) - ch->have);
 		int ret = 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		if (!n)
-			return -ECONNRESET;
-		ch->have += (size_t)n;
+		memcpy((uint8_t *)&ch->answer + ch->have, bytes, n);
+		ch->have += n;
+		bytes += n;
+		len -= n;
 		if (ch->have == sizeof(ch->answer))
 			ret = take_answer(ch);
 		if (ret)
 			return ret;
 	}
+	return 0;
+}
+
+static void receipt_run(struct rw_helper_job *job)
+{
+	struct receipt *r = (struct receipt *)job;
+	struct vu_received in = {.len = sizeof(r->bytes), .bytes = r->bytes};
+
+	do
+		r->n = vu_receive(r->fd, &in);
+	while (r->n == -EINTR);
+	for (unsigned i = 0; i < in.nfds; i++)
+		close(in.fds[i]);
+}
+
+static void receipt_done(struct rw_helper_job *job);
+
+/* Have the helper read. 0 or -ENOMEM. */
+static int receipt_begin(struct vu_channel *ch)
+{
+	struct receipt *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	rw_loop_del(ch->s->loop, &ch->watch);
+	r->job = (struct rw_helper_job){.run = receipt_run, .done = receipt_done};
+	r->ch = ch;
+	r->fd = ch->fd;
+	ch->receipt = r;
+	rw_helper_run(ch->s->offer.helper, &r->job);
+	return 0;
+}
+
+/* 1: read on; 0: nothing more has come; or -errno. */
+static int receipt_take(struct vu_channel *ch, const struct receipt *r)
+{
+	int ret;
+
+	if (r->n == -EAGAIN)
+		return rw_loop_add(
+			ch->s->loop, &ch->watch, ch->fd, EPOLLIN | (ch->blocked ? EPOLLOUT : 0u));
+	if (r->n <= 0)
+		return r->n ? (int)r->n : -ECONNRESET;
+	ret = take_bytes(ch, r->bytes, (size_t)r->n);
+	return ret ? ret : 1;
+}
+
+static void receipt_done(struct rw_helper_job *job)
+{
+	struct receipt *r = (struct receipt *)job;
+	struct vu_channel *ch = r->ch;
+	int ret = 0;
+
+	if (ch) {
+		ch->receipt = NULL;
+		ret = receipt_take(ch, r);
+	}
+	free(r);
+	if (!ch)
+		return;
+	if (ret > 0) {
+		ret = receipt_begin(ch);
+		if (!ret)
+			return; /* without a helper ch may be gone */
+	}
+	if (ret)
+		channel_break(ch, ret);
+	if (ch->nanswered)
+		vu_serve(ch->s);
 }
 
 static void on_event(void *arg, uint32_t events)
 {
 	struct vu_channel *ch = arg;
-	struct vu_session *s = ch->s;
 	int ret;
 
 	if (events & EPOLLOUT && !flush(ch))
 		return;
-	ret = read_answers(ch);
+	if (!(events & ~EPOLLOUT))
+		return;
+	ret = receipt_begin(ch);
 	if (ret)
 		channel_break(ch, ret);
-	if (ch->nanswered)
-		vu_serve(s);
 }
 
 void vu_channel_deliver(struct vu_session *s)
@@ -298,6 +377,8 @@ int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out)
 
 	if (!ch)
 		return 0;
+	if (ch->receipt)
+		return -EBUSY;
 	out->present = true;
 	for (unsigned i = 0; i < ch->n; i++) {
 		const struct out *o = &ch->out[(ch->first + i) % QUEUE_MAX];
@@ -375,7 +456,7 @@ int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from)
 	ch->blocked = ch->n || ch->ndue;
 	ret = rw_loop_add(s->loop, &ch->watch, fd, EPOLLIN | (ch->blocked ? EPOLLOUT : 0u));
 	if (ret)
-		close(fd);
+		vu_close(s, fd);
 	else
 		ch->fd = fd;
 	return ret;
@@ -383,12 +464,12 @@ int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from)
 
 int vu_on_set_backend_req_fd(struct vu_session *s, struct vu_msg *m)
 {
-	socklen_t len = sizeof(int);
 	struct vu_channel *ch;
-	int type, ret;
+	int ret;
 
-	if (getsockopt(m->fds[0], SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM)
-		return vu_refuse(m, -EINVAL, "the descriptor is no stream socket");
+	/* To send to others may wait for whoever else has the socket. */
+	if (!vu_is_unix_stream(m->fds[0]))
+		return vu_refuse(m, -EINVAL, "the descriptor is no Unix stream socket");
 	ch = channel_of(s);
 	if (!ch)
 		return -ENOMEM;

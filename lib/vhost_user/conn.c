@@ -7,8 +7,6 @@
  * the message with whose bytes they come.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,41 +14,45 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "rw_signal.h"
 
-struct vu_conn *vu_conn_new(int fd)
+struct vu_conn *vu_conn_new(int fd, struct rw_helper *helper)
 {
 	struct vu_conn *c = calloc(1, sizeof(*c));
 
-	if (c)
-		c->fd = fd;
+	if (!c)
+		return NULL;
+	c->fd = fd;
+	c->helper = helper;
 	return c;
 }
 
-static void msg_close_fds(struct vu_msg *m)
+static void msg_close_fds(struct vu_conn *c)
 {
-	for (unsigned i = 0; i < m->nfds; i++) {
-		if (m->fds[i] >= 0)
-			close(m->fds[i]);
-	}
+	struct vu_msg *m = &c->msg;
+
+	for (unsigned i = 0; i < m->nfds; i++)
+		rw_helper_close(c->helper, m->fds[i]);
 	m->nfds = 0;
 }
 
 void vu_conn_free(struct vu_conn *c)
 {
-	msg_close_fds(&c->msg);
-	close(c->fd);
+	msg_close_fds(c);
+	/* Messages that were not read bring descriptors, which are closed with the socket. */
+	rw_helper_close(c->helper, c->fd);
 	free(c);
 }
 
 void vu_conn_shed(struct vu_conn *c)
 {
-	msg_close_fds(&c->msg);
+	msg_close_fds(c);
 	c->msg.over = true;
 }
 
 void vu_conn_next(struct vu_conn *c)
 {
-	msg_close_fds(&c->msg);
+	msg_close_fds(c);
 	/* The next message may be shorter: no byte of this one may pass for one of it. */
 	memset(&c->msg, 0, sizeof(c->msg));
 	c->have = 0;
@@ -64,77 +66,78 @@ int vu_msg_take_fd(struct vu_msg *m, unsigned i)
 	return fd;
 }
 
-/* Workers write to these descriptors. Anything but an eventfd could make them wait. */
-static bool is_eventfd(int fd)
-{
-	static const char want[] = "anon_inode:[eventfd]";
-	char path[32], what[sizeof(want) + 1];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, what, sizeof(what));
-	return n == (ssize_t)strlen(want) && !memcmp(what, want, strlen(want));
-}
-
 int vu_msg_take_eventfd(struct vu_msg *m, int *out)
 {
-	int flags;
-
 	if (m->payload.u64 & VU_VRING_NOFD) {
 		*out = -1;
 		return 0;
 	}
-	flags = fcntl(m->fds[0], F_GETFL);
-	if (flags < 0 || !is_eventfd(m->fds[0]))
+	if (!rw_is_eventfd(m->fds[0]))
 		return vu_refuse(m, -EINVAL, "the descriptor is no eventfd");
-	if (fcntl(m->fds[0], F_SETFL, flags | O_NONBLOCK))
-		return -errno;
 	*out = vu_msg_take_fd(m, 0);
 	return 0;
 }
 
-static void msg_add_fds(struct vu_msg *m, struct cmsghdr *cmsg)
+bool vu_is_unix_stream(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain, type;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
+		!getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_STREAM;
+}
+
+static void take_fds(struct vu_received *in, const struct cmsghdr *cmsg)
 {
 	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-		if (m->nfds < VU_MAX_FDS) {
-			m->fds[m->nfds++] = fd;
-		} else {
-			close(fd);
-			m->fds_lost = true;
-		}
-	}
+	for (size_t i = 0; i < n && in->nfds < VU_MAX_SENT_FDS; i++, in->nfds++)
+		memcpy(&in->fds[in->nfds], CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
 }
 
-/* Read up to `len` bytes and the descriptors with them. How many bytes, 0 at the end, or -errno. */
-static ssize_t read_some(struct vu_conn *c, void *dst, size_t len)
+ssize_t vu_receive(int fd, struct vu_received *in)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
+		char room[CMSG_SPACE(VU_MAX_SENT_FDS * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = dst, .iov_len = len};
+	struct iovec iov = {.iov_base = in->bytes, .iov_len = in->len};
 	struct msghdr mh = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return -errno;
 	for (struct cmsghdr *p = CMSG_FIRSTHDR(&mh); p; p = CMSG_NXTHDR(&mh, p)) {
 		if (p->cmsg_level == SOL_SOCKET && p->cmsg_type == SCM_RIGHTS)
-			msg_add_fds(&c->msg, p);
+			take_fds(in, p);
 	}
-	/* More descriptors came than fit in `control`, or than this process may open. */
-	if (mh.msg_flags & MSG_CTRUNC)
-		c->msg.fds_lost = true;
+	/* More descriptors came than this process may open. */
+	in->fds_lost = mh.msg_flags & MSG_CTRUNC;
+	return n;
+}
+
+/* Read up to `len` bytes and the descriptors with them. How many bytes, 0 at the end, or -errno. */
+static ssize_t read_some(struct vu_conn *c, void *dst, size_t len)
+{
+	struct vu_received in = {.bytes = dst, .len = len};
+	ssize_t n = vu_receive(c->fd, &in);
+	struct vu_msg *m = &c->msg;
+
+	for (unsigned i = 0; i < in.nfds; i++) {
+		if (m->nfds < VU_MAX_FDS) {
+			m->fds[m->nfds++] = in.fds[i];
+		} else {
+			rw_helper_close(c->helper, in.fds[i]);
+			m->fds_lost = true;
+		}
+	}
+	if (in.fds_lost)
+		m->fds_lost = true;
 	return n;
 }
 

@@ -163,7 +163,7 @@ int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 {
 	(void)m;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
-		vu_ring_reset(&s->rings[i]);
+		vu_ring_reset(s, &s->rings[i]);
 	iotlb_follow(s, 0);
 	vu_log_release(s);
 	vu_inflight_release(s);

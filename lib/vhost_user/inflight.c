@@ -22,8 +22,7 @@ void vu_inflight_release(struct vu_session *s)
 	struct vu_inflight *b = &s->inflight;
 
 	gm_file_unmap(&b->file);
-	if (b->fd >= 0)
-		close(b->fd);
+	vu_close(s, b->fd);
 	*b = (struct vu_inflight){.fd = -1};
 }
 
@@ -190,7 +189,7 @@ int vu_inflight_adopt(struct vu_session *s, const struct vu_export_inflight *fro
 		return ret;
 	ret = buffer_map(s, &b, fd, from->offset);
 	if (ret) {
-		close(fd);
+		vu_close(s, fd);
 		return ret;
 	}
 	s->inflight = b;

@@ -88,6 +88,7 @@ struct vu_msg {
 
 struct vu_conn {
 	int fd;
+	struct rw_helper *helper; /* closes what comes in */
 	struct rw_watch watch;
 	size_t have; /* bytes of `msg` that have arrived, header included */
 	struct vu_msg msg;
@@ -101,7 +102,7 @@ enum vu_conn_event {
 };
 
 /* A connection on the socket `fd`, which it owns now. NULL: no memory, `fd` is untouched. */
-struct vu_conn *vu_conn_new(int fd);
+struct vu_conn *vu_conn_new(int fd, struct rw_helper *helper);
 void vu_conn_free(struct vu_conn *c);
 /* Read on, never further than the end of the present message. */
 int vu_conn_read(struct vu_conn *c);
@@ -117,7 +118,7 @@ int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd);
 /* The message's descriptor `i`, which is the caller's from now on. */
 int vu_msg_take_fd(struct vu_msg *m, unsigned i);
 /*
- * The message's eventfd, made non-blocking, which is the caller's from now on; -1 in `*out` when
+ * The message's eventfd, which is the caller's from now on; -1 in `*out` when
  * its payload says that none came. 0 or -errno.
  */
 int vu_msg_take_eventfd(struct vu_msg *m, int *out);
@@ -185,7 +186,7 @@ unsigned vu_state_fds(const struct vu_session *s);
 /* A ring as it is before the front-end says anything about it. */
 void vu_ring_init(struct vu_ring *r);
 /* Close its descriptors and forget all about it. */
-void vu_ring_reset(struct vu_ring *r);
+void vu_ring_reset(struct vu_session *s, struct vu_ring *r);
 /* Where a ring begins if the front-end never said: entry 0, packed rings in their first lap. */
 uint32_t vu_ring_first_base(const struct vu_session *s);
 /* Whether nothing is missing. vu_ring_ready also checks that the parts fit. */
@@ -203,7 +204,7 @@ int vu_calls_sync(struct vu_session *s, unsigned first, unsigned n);
 /* Turn what workers have written so far into messages; their rings rest. */
 void vu_calls_forward(struct vu_session *s);
 /* Close the call descriptor, the front-end's or our own. */
-void vu_call_close(struct vu_ring *r);
+void vu_call_close(struct vu_session *s, struct vu_ring *r);
 
 /* channel.c */
 
@@ -224,6 +225,29 @@ void vu_channel_error(struct vu_session *s, unsigned i);
  */
 int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out);
 int vu_channel_adopt(struct vu_session *s, const struct vu_export_channel *from);
+
+/*
+ * Descriptors that bytes can bring (SCM_MAX_FD of Linux). There is room for all of them: what does
+ * not fit the kernel would close in the thread that reads, and that can wait.
+ */
+#define VU_MAX_SENT_FDS 253
+
+struct vu_received {
+	void *bytes; /* where to put them, and how many at most */
+	size_t len;
+	int fds[VU_MAX_SENT_FDS];
+	unsigned nfds;
+	bool fds_lost; /* more came than this process may open */
+};
+
+/*
+ * conn.c: read from a socket without waiting for bytes. How many, 0 at the end, or -errno. The
+ * descriptors are the caller's. Thread: any.
+ */
+ssize_t vu_receive(int fd, struct vu_received *in);
+
+/* Whether `fd` is a stream socket of AF_UNIX. */
+bool vu_is_unix_stream(int fd);
 
 /* A copy of `fd`, or -1 of -1. 0 or -errno. */
 int vu_fd_copy(int fd, int *out);
@@ -249,6 +273,12 @@ int vu_session_connect(struct vu_session *s, int fd, uint32_t events);
 /* Give back all that the session holds but itself. */
 void vu_session_release(struct vu_session *s);
 
+/* Close a descriptor of the front-end; -1: none. */
+static inline void vu_close(const struct vu_session *s, int fd)
+{
+	rw_helper_close(s->offer.helper, fd);
+}
+
 /* table.c: let rings [first, first + n) go on. 0 or -errno, and `*why`. */
 int vu_rings_resume(struct vu_session *s, unsigned first, unsigned n, const char **why);
 
@@ -260,7 +290,8 @@ void vu_state_release(struct vu_session *s);
 
 /*
  * The handlers. The table has checked size, descriptors and ring index, and the rings that its row
- * names rest. 0, or -errno with the session unchanged.
+ * names rest. 0, or -errno with the session unchanged. One whose row pauses no ring may return
+ * VU_LATER: it is called again after vu_session_retry.
  */
 typedef int vu_handler(struct vu_session *s, struct vu_msg *m);
 

@@ -11,7 +11,6 @@
 
 #include "internal.h"
 #include "rw_log.h"
-#include "rw_sys.h"
 
 /* Linux 5.11; older headers lack it. */
 #ifndef UFFD_USER_MODE_ONLY
@@ -22,11 +21,9 @@ void vu_log_release(struct vu_session *s)
 {
 	dl_close(s->log);
 	s->log = NULL;
-	if (s->log_mem_fd >= 0)
-		close(s->log_mem_fd);
+	vu_close(s, s->log_mem_fd);
 	s->log_mem_fd = -1;
-	if (s->log_fd >= 0)
-		close(s->log_fd);
+	vu_close(s, s->log_fd);
 	s->log_fd = -1;
 }
 
@@ -43,8 +40,7 @@ int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 		return vu_refuse_file(m, ret);
 	dl_close(s->log);
 	s->log = log;
-	if (s->log_mem_fd >= 0)
-		close(s->log_mem_fd);
+	vu_close(s, s->log_mem_fd);
 	s->log_mem_fd = vu_msg_take_fd(m, 0);
 	s->log_offset = m->payload.log.offset;
 	vu_answer(m, sizeof(m->payload.log), -1);
@@ -57,8 +53,7 @@ int vu_on_set_log_fd(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
-	if (s->log_fd >= 0)
-		close(s->log_fd);
+	vu_close(s, s->log_fd);
 	s->log_fd = fd;
 	return 0;
 }
@@ -69,7 +64,7 @@ void vu_log_signal(const struct vu_session *s)
 
 	if (!s->log || s->log_fd < 0)
 		return;
-	ret = rw_eventfd_signal(s->log_fd);
+	ret = rw_helper_signal(s->offer.helper, VU_SLOT_LOG, s->log_fd);
 	if (ret)
 		rw_debug("%s: log eventfd: %s", s->name, strerror(-ret));
 }
@@ -108,8 +103,7 @@ void vu_postcopy_release(struct vu_session *s)
 		gm_map_detach(s->mem, s->ufd);
 	else if (s->postcopy == VU_POSTCOPY_LISTENING && s->mem)
 		gm_map_unwatch(s->mem, s->ufd);
-	if (s->ufd >= 0)
-		close(s->ufd);
+	vu_close(s, s->ufd);
 	s->ufd = -1;
 	s->postcopy = VU_POSTCOPY_NONE;
 	s->mem_unacked = false;

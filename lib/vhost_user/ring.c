@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rings: the rules for their parts, which come in any order, and the messages about one ring. */
 #include <errno.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "rw_log.h"
-#include "rw_sys.h"
 
 /*
  * Alignment of the parts of a ring, bytes (virtio 1.2, 2.7 and 2.8): "avail" is the driver's event
@@ -22,18 +20,17 @@ void vu_ring_init(struct vu_ring *r)
 }
 
 /* Close the descriptor in `slot`, and put `fd` there; -1: none. */
-static void fd_replace(int *slot, int fd)
+static void fd_replace(struct vu_session *s, int *slot, int fd)
 {
-	if (*slot >= 0)
-		close(*slot);
+	vu_close(s, *slot);
 	*slot = fd;
 }
 
-void vu_ring_reset(struct vu_ring *r)
+void vu_ring_reset(struct vu_session *s, struct vu_ring *r)
 {
-	fd_replace(&r->kick_fd, -1);
-	fd_replace(&r->err_fd, -1);
-	vu_call_close(r);
+	fd_replace(s, &r->kick_fd, -1);
+	fd_replace(s, &r->err_fd, -1);
+	vu_call_close(s, r);
 	vu_ring_init(r);
 }
 
@@ -134,7 +131,7 @@ void vu_ring_error(struct vu_session *s, unsigned i)
 	if (fd < 0) {
 		if (vu_has_protocol_feature(s, VU_PF_INBAND_NOTIFICATIONS))
 			vu_channel_error(s, i);
-	} else if (rw_eventfd_signal(fd)) {
+	} else if (rw_helper_signal(s->offer.helper, VU_SLOT_ERR + i, fd)) {
 		rw_debug("%s: ring %u: the error eventfd cannot be written", s->name, i);
 	}
 }
@@ -222,7 +219,7 @@ int vu_on_get_vring_base(struct vu_session *s, struct vu_msg *m)
 		return ret;
 	r->started = false;
 	r->base_set = true;
-	fd_replace(&r->kick_fd, -1);
+	fd_replace(s, &r->kick_fd, -1);
 	m->payload.state.num = r->base;
 	return 0;
 }
@@ -244,7 +241,7 @@ int vu_on_set_vring_kick(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
-	fd_replace(&r->kick_fd, fd);
+	fd_replace(s, &r->kick_fd, fd);
 	r->kick_polled = fd < 0;
 	r->started = true;
 	return 0;
@@ -270,7 +267,7 @@ int vu_on_set_vring_call(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
-	vu_call_close(r);
+	vu_call_close(s, r);
 	r->call_fd = fd;
 	r->call_given = true;
 	return 0;
@@ -281,7 +278,7 @@ int vu_on_set_vring_err(struct vu_session *s, struct vu_msg *m)
 	int fd, ret = vu_msg_take_eventfd(m, &fd);
 
 	if (!ret)
-		fd_replace(&s->rings[m->ring].err_fd, fd);
+		fd_replace(s, &s->rings[m->ring].err_fd, fd);
 	return ret;
 }
 

@@ -49,7 +49,7 @@ void vu_session_release(struct vu_session *s)
 	vu_conn_free(s->conn);
 	s->conn = NULL;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
-		vu_ring_reset(&s->rings[i]);
+		vu_ring_reset(s, &s->rings[i]);
 	vu_state_release(s);
 	vu_inflight_release(s);
 	vu_log_release(s);
@@ -84,7 +84,7 @@ void vu_serve(struct vu_session *s)
 	if (s->waiting)
 		return;
 	for (int i = 0; i < MESSAGES_PER_WAKEUP; i++) {
-		ret = vu_conn_read(s->conn);
+		ret = rw_helper_is_full(s->offer.helper) ? -EMFILE : vu_conn_read(s->conn);
 		if (vu_budget_fds(s))
 			vu_conn_shed(s->conn);
 		if (ret == VU_CONN_WAIT) {
@@ -151,6 +151,7 @@ struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer 
 	s->loop = loop;
 	s->offer = *offer;
 	s->owner.any_file = offer->any_file;
+	s->owner.helper = offer->helper;
 	s->ops = ops;
 	s->dev = dev;
 	s->name = name;
@@ -165,7 +166,7 @@ struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer 
 
 int vu_session_connect(struct vu_session *s, int fd, uint32_t events)
 {
-	struct vu_conn *conn = vu_conn_new(fd);
+	struct vu_conn *conn = vu_conn_new(fd, s->offer.helper);
 	int ret;
 
 	if (!conn)
@@ -196,7 +197,7 @@ struct vu_session *vu_session_new(struct rw_loop *loop, int fd, const struct vu_
 	if (!ret)
 		return s;
 	free(s);
-	close(fd);
+	rw_helper_close(offer->helper, fd);
 	errno = -ret;
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
-#include "rw_sys.h"
+#include "rw_helper.h"
 #include "vq_ops.h"
 
 /* SET_VRING_BASE of a packed ring: index in bits 0..14, wrap counter in bit 15, twice. */
@@ -138,6 +138,8 @@ static void vq_set(struct vq *vq, const struct vq_config *cfg)
 		.notify_on_empty = has(cfg->features, VIRTIO_F_NOTIFY_ON_EMPTY),
 		.indirect = has(cfg->features, VIRTIO_RING_F_INDIRECT_DESC),
 		.call_fd = cfg->call_fd,
+		.helper = cfg->helper,
+		.call_slot = cfg->call_slot,
 		.tlb = cfg->tlb,
 		.log = cfg->log,
 		.log_pieces = cfg->log_pieces,
@@ -208,6 +210,6 @@ uint32_t vq_base(const struct vq *vq, const bool packed)
 
 void vq_call(struct vq *vq)
 {
-	if (vq->call_fd >= 0 && rw_eventfd_signal(vq->call_fd))
+	if (vq->call_fd >= 0 && rw_helper_signal(vq->helper, vq->call_slot, vq->call_fd))
 		vq->call_fd = -1;
 }

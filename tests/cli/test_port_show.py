@@ -15,7 +15,7 @@ from programs import the_line
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
         'log', 'inflight', 'postcopy', 'vlans', 'log_suppressed',
-        'postcopy_allowed', 'budgets', 'down', 'memory_files'}
+        'postcopy_allowed', 'budgets', 'down', 'memory_files', 'helper'}
 RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
     'avail', 'avail_wrap', 'used',
              'used_wrap', 'call', 'events', 'big_endian', 'logged', 'inflight'}
@@ -107,7 +107,8 @@ def test_a_port_without_a_front_end(daemon, place):
         'protocol_features': [], 'mtu': None, 'mac': None, 'status': [], 'memory': [], 'rings': [],
         'backend_channel': False, 'iotlb': None, 'log': None, 'inflight': None,
         'postcopy': 'none', 'vlans': None, 'log_suppressed': 0, 'postcopy_allowed': False,
-        'down': None, 'memory_files': 'shared'}
+        'down': None, 'memory_files': 'shared',
+        'helper': {'jobs': 0, 'signals': False, 'signalled': 0, 'slow_signals': 0}}
     facts, tables = page(daemon, 'vm2')
     assert facts == {'port': f'vm2 (vhost client, {place}/x)', 'front-end': 'none, link down'}
     assert len(tables) == 1, 'budgets'

@@ -333,23 +333,24 @@ static void a_channel_is_a_stream_socket(void **state)
 {
 	struct front *f = front_of(state);
 	struct request r = {.request = VU_SET_BACKEND_REQ_FD, .n = 1};
-	int fds[3], dgram[2];
+	int fds[4], dgram[2];
 	unsigned before;
 
 	negotiate(f, FEATURES);
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	fds[2] = eventfd(0, EFD_CLOEXEC);
+	fds[3] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, dgram), 0);
 	before = count_fds();
-	for (unsigned i = 0; i < 4; i++) {
-		r.fds = i < 3 ? &fds[i] : &dgram[0];
+	for (unsigned i = 0; i < 5; i++) {
+		r.fds = i < 4 ? &fds[i] : &dgram[0];
 		assert_int_equal(ask(f, r), ACK_BAD);
 		close(*r.fds);
 	}
 	r.fds = &f->memfd;
 	assert_int_equal(ask(f, r), ACK_BAD);
 	close(dgram[1]);
-	assert_int_equal(count_fds(), before - 5);
+	assert_int_equal(count_fds(), before - 6);
 	assert_false(vu_has_channel(f->s));
 }
 

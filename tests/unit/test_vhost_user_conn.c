@@ -356,7 +356,7 @@ static void a_session_that_is_freed_pauses_its_rings_and_reports_nothing(void **
 
 static void a_socket_the_loop_cannot_watch_is_closed(void **state)
 {
-	struct vu_offer offer = {FEATURES, ALL_PF, 1, 256, false, NULL};
+	struct vu_offer offer = {FEATURES, ALL_PF, 1, 256, false, NULL, NULL};
 	struct front *f = front_of(state);
 	unsigned before = count_fds();
 	int fd = memfd_create("file", MFD_CLOEXEC); /* epoll takes no files */

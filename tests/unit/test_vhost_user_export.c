@@ -7,7 +7,8 @@
 #include "vu_export.h"
 #include "vu_scenarios.h"
 
-static const struct vu_offer offer = {OFFERED, OFFERED_PF, MAX_PAIRS, MAX_RING_SIZE, false, NULL};
+static const struct vu_offer offer = {
+	OFFERED, OFFERED_PF, MAX_PAIRS, MAX_RING_SIZE, false, NULL, NULL};
 
 static struct vu_export *export_of(struct front *f)
 {

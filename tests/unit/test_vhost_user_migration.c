@@ -139,7 +139,7 @@ static void the_log_eventfd_is_an_eventfd(void **state)
 	assert_int_equal(ask(f, r), ACK_OK);
 	assert_int_equal(ask(f, r), ACK_OK);
 	assert_int_equal(count_fds(), before + 1);
-	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	r.fds = &f->memfd;
 	assert_int_equal(ask(f, r), ACK_BAD);
 	assert_int_equal(count_fds(), before + 1);

@@ -4,6 +4,7 @@
  * A front-end on one end of a socket, a session on the other, and the owner of vu_owner.h. All in
  * one thread: nothing happens until pump() lets the loop run.
  */
+#include "rw_signal.h"
 #include "vu_owner.h"
 
 static inline void front_open_with(
@@ -361,6 +362,7 @@ static inline int unit_begin(void **state)
 	rw_log_set_level(RW_LOG_ERROR);
 	signal(SIGPIPE, SIG_IGN);
 	assert_non_null(u);
+	rw_foreign_signal_prepare(); /* opens a descriptor once */
 	u->fds_before = count_fds();
 	u->loop = rw_loop_new();
 	assert_non_null(u->loop);

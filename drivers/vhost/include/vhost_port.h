@@ -13,6 +13,7 @@
  * Thread: control.
  */
 #include "port.h"
+#include "rw_helper.h"
 #include "rw_loop.h"
 #include "sw.h"
 
@@ -75,13 +76,14 @@ struct vhost_port_info {
 	const char *path; /* NULL with VHOST_FD */
 	uint16_t id;
 	enum vhost_mode mode;
-	bool connected;          /* a front-end is there */
-	bool link;               /* frames can reach the guest */
-	bool packed;             /* valid while connected */
-	unsigned pairs;          /* running queue pairs, either direction */
-	uint64_t features;       /* negotiated */
-	uint16_t mtu;            /* 0: not said */
-	unsigned broken;         /* rings that lied about their indices and wait for a reset */
+	bool connected;               /* a front-end is there */
+	bool link;                    /* frames can reach the guest */
+	bool packed;                  /* valid while connected */
+	unsigned pairs;               /* running queue pairs, either direction */
+	uint64_t features;            /* negotiated */
+	uint16_t mtu;                 /* 0: not said */
+	unsigned broken;              /* rings that lied about their indices and wait for a reset */
+	struct rw_helper_info helper; /* all zero before the first front-end */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 	bool postcopy;           /* allowed for the next front-end */
 	bool any_file;           /* the same */

@@ -20,7 +20,7 @@
  */
 #include <sys/types.h>
 
-#include "rw_base.h"
+#include "rw_helper.h"
 
 /* Mappings that the table has room for, of all owners together: what Linux allows a process. */
 #define GM_GUARD_MAX 65536
@@ -42,6 +42,7 @@ struct gm_owner {
 	 * system in user space can keep whoever touches a page waiting for ever.
 	 */
 	bool any_file;
+	struct rw_helper *helper; /* unmaps and closes; NULL: whoever calls does */
 };
 
 static inline enum gm_loss gm_owner_loss(const struct gm_owner *owner)
@@ -58,7 +59,8 @@ struct gm_file {
 	uint8_t *base;
 	size_t len; /* bytes at `base`, a multiple of page_size */
 	uint64_t page_size;
-	uint32_t slot; /* in the table */
+	uint32_t slot;            /* in the table */
+	struct rw_helper *helper; /* the owner's */
 };
 
 /*

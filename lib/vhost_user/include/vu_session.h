@@ -22,6 +22,7 @@
 #include "gm_iotlb.h"
 #include "guest_mem.h"
 #include "rw_budget.h"
+#include "rw_helper.h"
 #include "rw_loop.h"
 #include "vu_wire.h"
 
@@ -35,7 +36,7 @@ struct vu_ring {
 	struct vu_vring_addr addr; /* valid when addr_set */
 	int kick_fd;               /* -1: none */
 	bool kick_polled;          /* SET_VRING_KICK said that there is none: the ring is polled */
-	int call_fd;               /* -1: the guest polls; non-blocking */
+	int call_fd;               /* -1: the guest polls */
 	int err_fd;                /* -1: none */
 	struct vu_call *call; /* call_fd is our own eventfd, for calls in-band; NULL: it is not */
 	bool call_given;      /* SET_VRING_CALL said how to call: never in-band */
@@ -157,6 +158,14 @@ struct vu_ops {
 /* The longest state that vu_ops.state_load is given, bytes; longer ones are refused. */
 #define VU_STATE_MAX (1u << 20)
 
+/* The helper's slots: the eventfds of a session that are signalled, those of ring i at + i. */
+enum vu_slot {
+	VU_SLOT_CALL,
+	VU_SLOT_ERR = VU_MAX_RINGS,
+	VU_SLOT_LOG = 2 * VU_MAX_RINGS,
+	VU_SLOTS,
+};
+
 /* What the back-end offers; constant for a session's life. */
 struct vu_offer {
 	uint64_t features;          /* virtio feature bits, VU_F_PROTOCOL_FEATURES included */
@@ -165,6 +174,12 @@ struct vu_offer {
 	uint16_t max_ring_size;     /* entries; at most 32768 */
 	bool any_file;              /* see struct gm_owner */
 	struct rw_budgets *budgets; /* what it may take; outlive the session. NULL: anything */
+	/*
+	 * Makes the calls on the front-end's descriptors that can wait; has VU_SLOTS slots and
+	 * outlives the session. NULL: the session makes them itself, for a front-end that is
+	 * trusted.
+	 */
+	struct rw_helper *helper;
 };
 
 /*

@@ -88,6 +88,7 @@ struct vq_miss {
 /* Most misses that are noted at a time. */
 #define VQ_MAX_MISSES 16
 
+struct rw_helper;
 struct vq_inflight; /* the queue's side of the in-flight record: inflight.c */
 
 struct vq {
@@ -142,6 +143,9 @@ struct vq {
 	unsigned nlog_pieces;                  /* 0: the ring is not logged */
 	struct vq_inflight *inflight;          /* NULL: not recorded; ours */
 	bool swap;                             /* split ring and header fields are big-endian */
+	/* How call_fd is signalled: rw_helper.h. */
+	unsigned call_slot;
+	struct rw_helper *helper;
 	uint64_t misses_at; /* generation of the view that lacked the first of `misses` */
 	uint8_t nmisses;
 	struct vq_miss misses[VQ_MAX_MISSES];
@@ -153,7 +157,10 @@ struct vq_config {
 	uint64_t features;            /* negotiated virtio features */
 	uint32_t base;                /* as in vhost-user SET_VRING_BASE */
 	uint16_t num;
-	int call_fd; /* stays the caller's; non-blocking; -1: none */
+	int call_fd; /* stays the caller's; -1: none */
+	/* With which, and in which slot, call_fd is signalled; NULL: call_fd is our own. */
+	struct rw_helper *helper;
+	unsigned call_slot;
 
 	/* Slow-path features; all zero: none. All are the caller's and outlive the queue's use. */
 	const struct gm_iotlb *tlb; /* ACCESS_PLATFORM: descriptors hold IOVAs */

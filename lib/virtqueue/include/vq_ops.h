@@ -102,7 +102,7 @@ RW_ALWAYS_INLINE void vq_flush(struct vq *vq, const unsigned mode)
 		vq_split_flush(vq, mode);
 }
 
-/* Write to the call eventfd: the one system call of a burst. */
+/* Signal the call eventfd: the one system call of a burst. Never waits. */
 void vq_call(struct vq *vq);
 
 /* After a flush: signal the driver if it enabled that. Returns whether it did. */

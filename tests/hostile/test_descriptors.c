@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Descriptors that make whoever uses or closes them wait. */
+#include "say.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fe_log.h"
+#include "fe_messages.h"
+
+/* Fill an eventfd: a write to it waits for a reader that does not come. */
+static void fill(int fd)
+{
+	eventfd_t n;
+
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	do
+		eventfd_read(fd, &n); /* the back-end may signal it meanwhile */
+	while (eventfd_write(fd, UINT64_MAX - 1));
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
+/* Control still answers for other ports. */
+static void control_answers(struct rig *r)
+{
+	assert_int_equal(rig_port_info(r, "d", "connected"), 0);
+}
+
+/*
+ * A TCP socket whose close takes ten minutes, or until `*peer` is closed: it has data that nobody
+ * reads.
+ */
+static int lingering_socket(int *peer)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = 600};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	static const char data[1 << 16];
+	socklen_t len = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	*peer = accept(listener, NULL, NULL);
+	assert_true(*peer >= 0);
+	close(listener);
+	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	return fd;
+}
+
+/*
+ * Send a message with `n` copies of `fd` and close `fd`. The descriptors go with the first bytes,
+ * and ours is closed before the rest follows, so the back-end's are the last ones.
+ */
+static void send_last(struct peer *p, const struct request *q, int fd, uint32_t n)
+{
+	uint8_t bytes[VU_HEADER_SIZE + sizeof(q->payload)];
+	const struct vu_header h = {
+		.request = q->request, .flags = VU_VERSION | VU_FLAG_NEED_REPLY, .size = q->len};
+	int fds[253];
+
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = fd;
+	memcpy(bytes, &h, VU_HEADER_SIZE);
+	memcpy(bytes + VU_HEADER_SIZE, &q->payload, RW_MIN(q->len, sizeof(q->payload)));
+	assert_int_equal(fe_conn_send_bytes(&p->g->conn, bytes, 4, fds, n), 0);
+	close(fd);
+	/* The back-end may have closed the connection for the descriptors alone. */
+	fe_conn_send_bytes(&p->g->conn, bytes + 4,
+		VU_HEADER_SIZE + RW_MIN(q->len, sizeof(q->payload)) - 4, NULL, 0);
+}
+
+/* ---- call, error and log eventfds, the pipe of the device's state ---- */
+
+static void s5_r66_a_full_call_eventfd_that_may_block_stops_no_worker(
+	struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_up(r, "a", &c), *b = peer_up(r, "b", &c);
+
+	peers_meet(r, a, b);
+	fill(fe_guest_rx(a->g, 0)->call_fd);
+	fill(fe_guest_tx(a->g, 0)->call_fd);
+	for (int i = 0; i < 20; i++) {
+		fe_ring_want_interrupt(&fe_guest_rx(a->g, 0)->ring, true);
+		fe_ring_want_interrupt(&fe_guest_tx(a->g, 0)->ring, true);
+		duplex_check(r, a, b);
+	}
+	control_answers(r);
+}
+
+static void s6_a_full_error_eventfd_stops_no_control(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_up(r, "a", &c);
+	struct fe_queue *q = fe_guest_tx(a->g, 0);
+	struct vring_avail *avail = q->ring.avail;
+
+	assert_int_equal(fe_guest_ring_step(a->g, 1, FE_ERR), 0);
+	fill(q->err_fd);
+	__atomic_store_n(&avail->idx, (uint16_t)(avail->idx + 0x8000), __ATOMIC_RELEASE);
+	fe_queue_kick(q);
+	rig_wait(r, rig_port_info(r, "a", "broken_rings") == 1);
+	control_answers(r);
+}
+
+static void s6_a_full_log_eventfd_stops_no_control(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_up(r, "a", &c), *b = peer_up(r, "b", &c);
+	int fd = eventfd(0, 0);
+	struct fe_log log;
+	uint64_t until;
+
+	peers_meet(r, a, b);
+	fill(fd);
+	assert_int_equal(fe_log_init(&log, fe_log_size_for(&a->g->mem), 0), 0);
+	assert_int_equal(fe_guest_log_start(a->g, &log, FE_LOG_ECHO), 0);
+	assert_int_equal(fe_conn_set_log_fd(&a->g->conn, fd), 0);
+	/* Control signals it some times a second. */
+	for (until = rw_now_ms() + 500; rw_now_ms() < until;)
+		control_answers(r);
+	close(fd);
+	peer_down(r, a);
+	fe_log_fini(&log);
+}
+
+struct toggle {
+	int fd;
+	bool stop;
+};
+
+/* Let calls on a file wait, again and again. */
+static void *toggle_main(void *arg)
+{
+	struct toggle *t = arg;
+
+	while (!__atomic_load_n(&t->stop, __ATOMIC_RELAXED))
+		fcntl(t->fd, F_SETFL, 0);
+	return NULL;
+}
+
+/* A pipe that the other end neither fills nor empties. */
+static void s6_a_device_state_pipe_that_may_block_stops_no_control(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+
+	for (uint32_t direction = VU_STATE_SAVE; direction <= VU_STATE_LOAD; direction++) {
+		const struct vu_state_fd want = {.direction = direction};
+		bool save = direction == VU_STATE_SAVE;
+		struct peer *a = peer_new(r, "a", &c);
+		struct toggle t = {.stop = false};
+		pthread_t thread;
+		uint64_t until;
+		int fds[2];
+
+		assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+		t.fd = fds[save];
+		while (save && write(fds[1], "full", 4) == 4)
+			;
+		peer_connect(r, a);
+		assert_int_equal(fe_guest_negotiate(a->g), 0);
+		assert_int_equal(say_with(a, VU_SET_DEVICE_STATE_FD, &want, sizeof(want), t.fd, 1),
+			SAID_YES);
+		assert_int_equal(pthread_create(&thread, NULL, toggle_main, &t), 0);
+		for (until = rw_now_ms() + 300; rw_now_ms() < until;) {
+			const struct vu_header h = {
+				VU_CHECK_DEVICE_STATE, VU_VERSION | VU_FLAG_NEED_REPLY, 0};
+
+			/* The answer may take as long as we choose, to this port alone. */
+			fe_conn_send_bytes(&a->g->conn, &h, VU_HEADER_SIZE, NULL, 0);
+			control_answers(r);
+		}
+		__atomic_store_n(&t.stop, true, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+		close(fds[0]);
+		close(fds[1]);
+		peer_down(r, a);
+	}
+}
+
+/* ---- close ---- */
+
+static void s7_a_descriptor_that_lingers_stops_no_control(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_new(r, "a", &c);
+
+	for (size_t m = 0; m < nrequests; m++) {
+		static const uint32_t counts[] = {1, 253};
+
+		for (size_t k = 0; k < RW_ARRAY_SIZE(counts); k++) {
+			int peer, fd = lingering_socket(&peer);
+			struct fe_msg reply;
+
+			if (!a->g->conn.protocol_features) {
+				peer_connect(r, a);
+				assert_int_equal(fe_guest_negotiate(a->g), 0);
+			}
+			send_last(a, &requests[m], fd, counts[k]);
+			if (fe_conn_recv(&a->g->conn, &reply))
+				fe_guest_disconnect(a->g);
+			else
+				fe_msg_drop_fds(&reply);
+			control_answers(r);
+			/* As long as this is open the close goes on. */
+			close(peer);
+		}
+	}
+}
+
+/* Connections that the port refuses are closed with what came through them. */
+static void s7_a_descriptor_that_nobody_read_stops_no_control(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_up(r, "a", &c);
+	int peer[8], stuck, fd = lingering_socket(&stuck);
+
+	/* The port's helper is stuck, so the refused connections stay open for now. */
+	send_last(a, &requests[0], fd, 1);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(peer); i++) {
+		int status;
+		pid_t child;
+
+		fd = lingering_socket(&peer[i]);
+		child = fork();
+		if (!child) {
+			struct fe_conn conn;
+
+			status = fe_conn_open(&conn, rig_path(r, "a.sock")) ||
+				fe_conn_send_bytes(&conn, "1234", 4, &fd, 1);
+			_exit(status); /* a process that ends does not linger */
+		}
+		assert_true(child > 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		if (status)
+			close(peer[i]); /* nobody else has it, and closing it would linger here */
+		close(fd);
+		assert_int_equal(status, 0);
+		control_answers(r);
+	}
+	close(stuck);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(peer); i++) {
+		control_answers(r);
+		close(peer[i]);
+	}
+}
+
+int main(void)
+{
+	static const struct attack attacks[] = {
+		ATTACK_BOTH(s5_r66_a_full_call_eventfd_that_may_block_stops_no_worker),
+		ATTACK(s6_a_full_error_eventfd_stops_no_control),
+		ATTACK(s6_a_full_log_eventfd_stops_no_control),
+		ATTACK(s6_a_device_state_pipe_that_may_block_stops_no_control),
+		ATTACK_ONCE(s7_a_descriptor_that_lingers_stops_no_control),
+		ATTACK(s7_a_descriptor_that_nobody_read_stops_no_control),
+	};
+
+	return hostile_main("hostile_descriptors", attacks, RW_ARRAY_SIZE(attacks), NULL);
+}
