@@ -66,22 +66,21 @@ static json_t *stats_json(const struct port *port)
 		"tx", counters_json(&sum.tx), "queues", queues);
 }
 
-static json_t *rpc_port_stats(void *ctx, const json_t *params, struct ctl_failure *fail)
+static json_t *rpc_port_stats(
+	void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail)
 {
 	const struct daemon *d = ctx;
 	struct port *only;
-	json_t *list;
 
 	if (!rpc_param_port(d, params, "name", fail, &only))
 		return NULL;
-	list = json_array();
-	for (uint16_t id = 0; id < SW_MAX_PORTS; id++) {
-		const struct port *port = sw_port(d->sw, id);
+	while (*cursor < SW_MAX_PORTS) {
+		const struct port *port = sw_port(d->sw, (uint16_t)(*cursor)++);
 
 		if (port && (!only || port == only))
-			json_array_append_new(list, stats_json(port));
+			return stats_json(port);
 	}
-	return list;
+	return NULL;
 }
 
 static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failure *fail)
@@ -108,23 +107,23 @@ static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failu
 }
 
 const struct ctl_method rpc_methods[] = {
-	{"version", rpc_version},
-	{"port.list", rpc_port_list},
-	{"port.show", rpc_port_show},
-	{"port.stats", rpc_port_stats},
-	{"port.add", rpc_port_add},
-	{"port.del", rpc_port_del},
-	{"port.set", rpc_port_set},
-	{"fdb.list", rpc_fdb_list},
-	{"fdb.flush", rpc_fdb_flush},
-	{"fdb.add", rpc_fdb_add},
-	{"fdb.del", rpc_fdb_del},
-	{"worker.list", rpc_worker_list},
-	{"worker.move", rpc_worker_move},
-	{"worker.balance", rpc_worker_balance},
-	{"forward.show", rpc_forward_show},
-	{"forward.set", rpc_forward_set},
-	{"forward.start", rpc_forward_start},
-	{"forward.stop", rpc_forward_stop},
+	{"version", rpc_version, NULL},
+	{"port.list", NULL, rpc_port_list},
+	{"port.show", rpc_port_show, NULL},
+	{"port.stats", NULL, rpc_port_stats},
+	{"port.add", rpc_port_add, NULL},
+	{"port.del", rpc_port_del, NULL},
+	{"port.set", rpc_port_set, NULL},
+	{"fdb.list", rpc_fdb_list, NULL},
+	{"fdb.flush", rpc_fdb_flush, NULL},
+	{"fdb.add", rpc_fdb_add, NULL},
+	{"fdb.del", rpc_fdb_del, NULL},
+	{"worker.list", rpc_worker_list, NULL},
+	{"worker.move", rpc_worker_move, NULL},
+	{"worker.balance", rpc_worker_balance, NULL},
+	{"forward.show", rpc_forward_show, NULL},
+	{"forward.set", rpc_forward_set, NULL},
+	{"forward.start", rpc_forward_start, NULL},
+	{"forward.stop", rpc_forward_stop, NULL},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);

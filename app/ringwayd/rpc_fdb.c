@@ -9,9 +9,9 @@
 #include "sw_domain.h"
 
 /* Most entries in one answer of fdb.list. */
-#define PAGE_MAX 4096u
+#define PAGE_MAX 512u
 /* Most entries read for it: a filter that few pass must not hold up the control thread. */
-#define SCAN_MAX 65536u
+#define SCAN_MAX 8192u
 #define VLAN_MAX 4094
 
 /* The integer `key` of `params`, or `fallback` when it is absent. False: not a sane number. */

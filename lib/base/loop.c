@@ -12,16 +12,23 @@ struct rw_loop {
 	int epfd;
 	bool quit;
 	struct rw_timer *timers; /* by expires_ms, soonest first: there are few */
-	int nevents;             /* events collected by the current epoll_wait */
+	struct rw_turn *first, *last;
+	uint64_t pass; /* number of the present pass over the turns */
+	int nevents;   /* events collected by the current epoll_wait */
 	struct epoll_event events[EVENTS_PER_WAIT];
 };
 
-uint64_t rw_now_ms(void)
+uint64_t rw_now_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t rw_now_ms(void)
+{
+	return rw_now_us() / 1000;
 }
 
 struct rw_loop *rw_loop_new(void)
@@ -125,11 +132,72 @@ static void timers_run(struct rw_loop *loop)
 	}
 }
 
-/* `timeout_ms`, cut short by the next timer. */
+void rw_turn_queue(struct rw_loop *loop, struct rw_turn *t)
+{
+	if (t->active)
+		return;
+	t->active = true;
+	t->pass = loop->pass;
+	t->next = NULL;
+	t->prev = loop->last;
+	if (loop->last)
+		loop->last->next = t;
+	else
+		loop->first = t;
+	loop->last = t;
+}
+
+void rw_turn_cancel(struct rw_loop *loop, struct rw_turn *t)
+{
+	if (!t->active)
+		return;
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		loop->first = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	else
+		loop->last = t->prev;
+	t->active = false;
+}
+
+struct rw_slice rw_slice_begin(void)
+{
+	return (struct rw_slice){rw_now_us() + RW_SLICE_US, RW_SLICE_ITEMS};
+}
+
+bool rw_slice_done(struct rw_slice *slice)
+{
+	return !--slice->items || rw_now_us() >= slice->end_us;
+}
+
+/* The turns that wait, each once at most, for one slice in all or for one turn. */
+static void turns_run(struct rw_loop *loop)
+{
+	uint64_t end_us, pass;
+	struct rw_turn *t;
+
+	if (!loop->first)
+		return;
+	end_us = rw_now_us() + RW_SLICE_US;
+	pass = ++loop->pass;
+	/* Those queued from here on have the number of this pass, and come behind the others. */
+	while ((t = loop->first) && t->pass != pass) {
+		rw_turn_cancel(loop, t);
+		t->fn(t->arg); /* may free t */
+		if (rw_now_us() >= end_us)
+			return;
+	}
+}
+
+/* `timeout_ms`, cut short by the next timer, and zero when a turn waits. */
 static int wait_time(const struct rw_loop *loop, int timeout_ms)
 {
 	uint64_t now, left;
 
+	if (loop->first)
+		return 0;
 	if (!loop->timers)
 		return timeout_ms;
 	now = rw_now_ms();
@@ -154,6 +222,7 @@ int rw_loop_once(struct rw_loop *loop, int timeout_ms)
 	}
 	loop->nevents = 0;
 	timers_run(loop);
+	turns_run(loop);
 	return 0;
 }
 

@@ -8,38 +8,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 
 #define READ_BYTES      (64u << 10) /* at most, in one turn of a client */
 #define ACCEPT_PAUSE_MS 100         /* after accept ran out of something that may come back */
 
-/* Bytes that wait: data[start, start + len). */
-struct buf {
-	char *data;
-	size_t start, len, cap;
-};
-
 struct client {
 	struct ctl_server *srv; /* NULL: the slot is free */
 	struct rw_watch watch;
-	struct rw_timer next_turn; /* runs while whole lines wait in `in` */
-	uint32_t interest;         /* what `watch` waits for */
-	struct buf in;             /* received, not answered yet */
-	size_t scanned;            /* bytes of `in` known to hold no newline */
-	struct buf out;            /* answers, not sent yet */
-	bool eof;                  /* nothing more is read: close when all is answered and sent */
-	bool send_failed;          /* sending failed: answers are thrown away */
-	bool broken;               /* close it now */
+	struct rw_turn turn;      /* queued while there is something to answer */
+	struct rw_timer stall;    /* runs while answers wait in `out` */
+	uint32_t interest;        /* what `watch` waits for */
+	uid_t uid;                /* whose it is */
+	struct ctl_answer answer; /* to the line in hand, */
+	bool answering;           /* if there is one */
+	struct buf in;            /* received, not answered yet */
+	size_t scanned;           /* bytes of `in` known to hold no newline */
+	struct buf out;           /* answers, not sent yet */
+	bool eof;                 /* nothing more is read: close when all is answered and sent */
+	bool send_failed;         /* sending failed: answers are thrown away */
+	bool broken;              /* close it now */
 };
 
 struct ctl_server {
 	struct rw_loop *loop;
 	struct rw_watch listener;
 	struct rw_timer accept_again;
-	const struct ctl_method *methods;
-	size_t nmethods;
-	void *ctx;
+	struct ctl_table table;
+	uint64_t stall_ms;
 	char path[RW_SOCK_PATH_MAX + 1];
 	dev_t dev; /* the socket file, to remove no other one at the end */
 	ino_t ino;
@@ -47,46 +45,14 @@ struct ctl_server {
 	struct client clients[CTL_CLIENTS_MAX];
 };
 
-/* Make room for `more` bytes behind the present ones. */
-static int buf_reserve(struct buf *b, size_t more)
-{
-	size_t cap = RW_MAX(b->cap, 4096u);
-	char *data;
-
-	if (b->start + b->len + more <= b->cap)
-		return 0;
-	if (b->start)
-		memmove(b->data, b->data + b->start, b->len);
-	b->start = 0;
-	while (cap < b->len + more)
-		cap *= 2;
-	if (cap == b->cap)
-		return 0;
-	data = realloc(b->data, cap);
-	if (!data)
-		return -ENOMEM;
-	b->data = data;
-	b->cap = cap;
-	return 0;
-}
-
-/* Drop `n` bytes at the front. An empty buffer keeps no memory: most clients are idle. */
-static void buf_consume(struct buf *b, size_t n)
-{
-	b->start += n;
-	b->len -= n;
-	if (b->len)
-		return;
-	free(b->data);
-	*b = (struct buf){0};
-}
-
 static void client_close(struct client *c)
 {
 	struct rw_loop *loop = c->srv->loop;
 	int fd = c->watch.fd;
 
-	rw_timer_stop(loop, &c->next_turn);
+	rw_turn_cancel(loop, &c->turn);
+	rw_timer_stop(loop, &c->stall);
+	ctl_answer_end(&c->answer);
 	rw_loop_del(loop, &c->watch);
 	close(fd);
 	free(c->in.data);
@@ -94,8 +60,10 @@ static void client_close(struct client *c)
 	*c = (struct client){0};
 }
 
+/* Send what the client takes. */
 static void client_flush(struct client *c)
 {
+	size_t before = c->out.len;
 	ssize_t n;
 
 	while (c->out.len) {
@@ -104,43 +72,48 @@ static void client_flush(struct client *c)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			return;
+			break;
 		if (n < 0)
-			c->send_failed =
-				true; /* the requests that it sent before are still carried out */
+			/* The requests that it sent before are still carried out. */
+			c->send_failed = true;
 		buf_consume(&c->out, n < 0 ? c->out.len : (size_t)n);
 	}
+	if (!c->out.len)
+		rw_timer_stop(c->srv->loop, &c->stall);
+	else if (c->out.len < before || !c->stall.active)
+		rw_timer_start(c->srv->loop, &c->stall, c->srv->stall_ms, 0);
 }
 
-/* Queue one answer, which is freed. */
-static void client_queue(struct client *c, char *answer)
+static void client_stalled(void *arg)
 {
-	size_t len = answer ? strlen(answer) : 0;
+	struct client *c = arg;
 
-	if (!answer || c->send_failed)
-		goto out;
-	if (c->out.len + len + 1 > CTL_OUTPUT_MAX)
-		client_flush(c);
-	if (c->out.len + len + 1 > CTL_OUTPUT_MAX || buf_reserve(&c->out, len + 1)) {
-		rw_log_limited(&c->srv->log_limit, RW_LOG_WARNING,
-			"control: closed a client that does not read its answers");
-		c->broken = true;
-		goto out;
-	}
-	memcpy(c->out.data + c->out.start + c->out.len, answer, len);
-	c->out.data[c->out.start + c->out.len + len] = '\n';
-	c->out.len += len + 1;
-out:
-	free(answer);
+	rw_log_limited(&c->srv->log_limit, RW_LOG_WARNING,
+		"control: closed a client that does not read its answers");
+	client_close(c);
+}
+
+/* A step of the answer was made: `ret` says how. */
+static void client_added(struct client *c, int ret)
+{
+	if (c->send_failed)
+		buf_consume(&c->out, c->out.len);
+	if (!ret && c->out.len <= CTL_OUTPUT_HIGH + CTL_OUTPUT_MAX)
+		return;
+	rw_log_limited(&c->srv->log_limit, RW_LOG_WARNING,
+		"control: closed a client: its answer is too large");
+	c->broken = true;
 }
 
 static void client_refuse_line(struct client *c)
 {
 	struct ctl_failure fail;
+	int ret;
 
 	ctl_fail(&fail, CTL_ERR_REQUEST, "Invalid Request: a line has at most %u bytes",
 		CTL_LINE_MAX);
-	client_queue(c, ctl_error_text(&fail));
+	ret = ctl_error_add(&c->out, &fail);
+	client_added(c, ret ? ret : buf_add(&c->out, "\n", 1));
 	buf_consume(&c->in, c->in.len);
 	c->scanned = 0;
 	c->eof = true;
@@ -167,30 +140,42 @@ static bool is_blank(const char *line, size_t len)
 	return !len;
 }
 
-/* Answer the line that came first. Whether another one waits. */
-static bool client_serve(struct client *c)
+/* Begin to answer the line that came first. False: none waits. */
+static bool line_begin(struct client *c)
 {
-	const struct ctl_server *srv = c->srv;
 	const char *line;
 	size_t len = 0;
 	bool whole = client_has_line(c, &len);
 
-	if (whole && len <= CTL_LINE_MAX) {
-		line = c->in.data + c->in.start;
-		if (!is_blank(line, len)) {
-			client_queue(
-				c, ctl_answer(srv->methods, srv->nmethods, srv->ctx, line, len));
-		}
-		buf_consume(&c->in, len + 1);
-		c->scanned = 0;
-		whole = client_has_line(c, &len);
-	}
 	if (!whole && c->in.len <= CTL_LINE_MAX)
 		return false;
-	if (whole && len <= CTL_LINE_MAX)
+	if (!whole || len > CTL_LINE_MAX) {
+		client_refuse_line(c);
+		return false;
+	}
+	line = c->in.data + c->in.start;
+	if (!is_blank(line, len)) {
+		client_added(c, ctl_answer_begin(&c->answer, &c->srv->table, line, len, &c->out));
+		c->answering = true;
+	}
+	buf_consume(&c->in, len + 1);
+	c->scanned = 0;
+	return true;
+}
+
+/* One item. Whether there may be another one. */
+static bool client_step(struct client *c)
+{
+	if (!c->answering)
+		return line_begin(c);
+	if (ctl_answer_goes_on(&c->answer)) {
+		client_added(c, ctl_answer_step(&c->answer, &c->out));
 		return true;
-	client_refuse_line(c);
-	return false;
+	}
+	if (c->answer.nonempty)
+		client_added(c, buf_add(&c->out, "\n", 1));
+	c->answering = false;
+	return true;
 }
 
 static void client_read(struct client *c)
@@ -213,16 +198,25 @@ static void client_read(struct client *c)
 		c->in.data[c->in.start + c->in.len++] = '\n'; /* the end of the stream ends it */
 }
 
-/*
- * Answer one line, send, and set the events to wait for. A client with more lines continues in a
- * timer, after whatever else the loop has to do.
- */
+/* Whether so much waits for the client that it is not served further. */
+static bool client_is_full(const struct client *c)
+{
+	return c->out.len >= CTL_OUTPUT_HIGH;
+}
+
+/* One slice of work for a client; then set the events to wait for. */
 static void client_turn(void *arg)
 {
 	struct client *c = arg;
-	bool more = client_serve(c);
+	struct rw_slice slice = rw_slice_begin();
+	bool more = true;
 	uint32_t interest;
 
+	while (more && !c->broken && !client_is_full(c)) {
+		more = client_step(c);
+		if (rw_slice_done(&slice))
+			break;
+	}
 	if (!c->broken)
 		client_flush(c);
 	if (c->broken || (c->eof && !more && !c->out.len)) {
@@ -235,33 +229,60 @@ static void client_turn(void *arg)
 		return;
 	}
 	c->interest = interest;
-	if (more)
-		rw_timer_start(c->srv->loop, &c->next_turn, 0, 0);
+	if (more && !client_is_full(c))
+		rw_turn_queue(c->srv->loop, &c->turn);
 }
 
 static void client_event(void *arg, uint32_t events)
 {
 	struct client *c = arg;
 
+	if (c->turn.active)
+		return;
 	if ((c->interest & EPOLLIN) && (events & ~(uint32_t)EPOLLOUT))
 		client_read(c);
-	client_turn(c);
+	else if (c->out.len)
+		client_flush(c);
+	rw_turn_queue(c->srv->loop, &c->turn);
+}
+
+static uid_t peer_uid(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ? (uid_t)-1 : peer.uid;
+}
+
+/* A free slot for a client of `uid`. The last one is root's. NULL: there is none. */
+static struct client *client_slot(struct ctl_server *srv, uid_t uid)
+{
+	struct client *slot = NULL;
+	unsigned nothers = 0;
+
+	for (struct client *c = srv->clients; c < srv->clients + CTL_CLIENTS_MAX; c++) {
+		if (!c->srv)
+			slot = c;
+		else if (c->uid)
+			nothers++;
+	}
+	return uid && nothers >= CTL_CLIENTS_MAX - 1 ? NULL : slot;
 }
 
 /* Serve the connection `fd`. 0 or -errno; `fd` stays the caller's on failure. */
 static int client_new(struct ctl_server *srv, int fd)
 {
-	struct client *c = srv->clients;
+	uid_t uid = peer_uid(fd);
+	struct client *c = client_slot(srv, uid);
 	int ret;
 
-	while (c < srv->clients + CTL_CLIENTS_MAX && c->srv)
-		c++;
-	if (c == srv->clients + CTL_CLIENTS_MAX)
+	if (!c)
 		return -EUSERS;
 	c->watch.fn = client_event;
 	c->watch.arg = c;
-	c->next_turn.fn = client_turn;
-	c->next_turn.arg = c;
+	c->turn = (struct rw_turn){.fn = client_turn, .arg = c};
+	c->stall = (struct rw_timer){.fn = client_stalled, .arg = c};
+	c->uid = uid;
 	c->interest = EPOLLIN;
 	ret = rw_loop_add(srv->loop, &c->watch, fd, c->interest);
 	if (!ret)
@@ -273,15 +294,14 @@ static int client_new(struct ctl_server *srv, int fd)
 static void refuse(int fd, const char *why)
 {
 	struct ctl_failure fail;
-	char *text;
+	struct buf text = {0};
 
 	ctl_fail(&fail, CTL_ERR_FAILED, "%s", why);
-	text = ctl_error_text(&fail);
 	/* A new connection has room for a line. */
-	if (!text || send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 ||
-		send(fd, "\n", 1, MSG_NOSIGNAL) < 0)
+	if (ctl_error_add(&text, &fail) || buf_add(&text, "\n", 1) ||
+		send(fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		rw_debug("control: could not tell a client why it is refused");
-	free(text);
+	free(text.data);
 	close(fd);
 }
 
@@ -334,9 +354,8 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 		srv->ino = st.st_ino;
 	}
 	srv->loop = loop;
-	srv->methods = methods;
-	srv->nmethods = nmethods;
-	srv->ctx = ctx;
+	srv->table = (struct ctl_table){methods, nmethods, ctx};
+	srv->stall_ms = CTL_STALL_MS;
 	srv->listener.fn = server_accept;
 	srv->listener.arg = srv;
 	srv->accept_again.fn = server_accept_again;
@@ -353,6 +372,11 @@ free_srv:
 	free(srv);
 	errno = -ret;
 	return NULL;
+}
+
+void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms)
+{
+	srv->stall_ms = ms;
 }
 
 void ctl_server_free(struct ctl_server *srv)

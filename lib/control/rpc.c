@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
+#include "answer.h"
 #include "rw_text.h"
 
-struct table {
-	const struct ctl_method *methods;
-	size_t nmethods;
-	void *ctx;
-};
+#define LIST_HEAD "{\"jsonrpc\":\"2.0\",\"result\":["
 
 json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 {
@@ -26,6 +23,27 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 	return NULL;
 }
 
+/* ---- text ---- */
+
+static int text_add(struct buf *out, const char *text)
+{
+	return buf_add(out, text, strlen(text));
+}
+
+static int dumped(const char *data, size_t len, void *out)
+{
+	return buf_add(out, data, len);
+}
+
+/* Add `v`, which is freed. NULL: there was no memory for it. */
+static int json_add(struct buf *out, json_t *v)
+{
+	int ret = v ? json_dump_callback(v, dumped, out, JSON_COMPACT | JSON_ENCODE_ANY) : -1;
+
+	json_decref(v);
+	return ret ? -ENOMEM : 0;
+}
+
 /* `id` is borrowed; NULL stands for one that could not be read. */
 static json_t *error_response(const json_t *id, const struct ctl_failure *fail)
 {
@@ -33,14 +51,39 @@ static json_t *error_response(const json_t *id, const struct ctl_failure *fail)
 		"message", fail->message, "id", id ? id : json_null());
 }
 
-char *ctl_error_text(const struct ctl_failure *fail)
+int ctl_error_add(struct buf *out, const struct ctl_failure *fail)
 {
-	json_t *response = error_response(NULL, fail);
-	char *text = json_dumps(response, JSON_COMPACT);
-
-	json_decref(response);
-	return text;
+	return json_add(out, error_response(NULL, fail));
 }
+
+/*
+ * Whether no value of the text lies deeper than CTL_DEPTH_MAX: whoever reads JSON calls itself for
+ * each level. What is no JSON is not this function's to find.
+ */
+static bool is_shallow(const char *text, size_t len)
+{
+	bool in_string = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in_string) {
+			if (text[i] == '\\')
+				i++;
+			else if (text[i] == '"')
+				in_string = false;
+		} else if (text[i] == '"') {
+			in_string = true;
+		} else if (text[i] == '[' || text[i] == '{') {
+			if (++depth > CTL_DEPTH_MAX)
+				return false;
+		} else if ((text[i] == ']' || text[i] == '}') && depth) {
+			depth--;
+		}
+	}
+	return true;
+}
+
+/* ---- one request ---- */
 
 static bool id_valid(const json_t *id)
 {
@@ -69,7 +112,7 @@ static bool request_valid(const json_t *req, struct ctl_failure *fail)
 	return !mistake;
 }
 
-static const struct ctl_method *method_find(const struct table *t, const char *name)
+static const struct ctl_method *method_find(const struct ctl_table *t, const char *name)
 {
 	for (size_t i = 0; i < t->nmethods; i++) {
 		if (!strcmp(t->methods[i].name, name))
@@ -78,91 +121,186 @@ static const struct ctl_method *method_find(const struct table *t, const char *n
 	return NULL;
 }
 
-/* The result of the method that `req`, a valid request, names; or NULL with `fail` filled in. */
-static json_t *method_call(const struct table *t, const json_t *req, struct ctl_failure *fail)
+/* The result of the method for `req`, a valid request; or NULL with `fail` filled in. */
+static json_t *method_call(const struct ctl_table *t, const struct ctl_method *method,
+	const json_t *req, struct ctl_failure *fail)
 {
-	const char *name = json_string_value(json_object_get(req, "method"));
-	const struct ctl_method *method = method_find(t, name);
-	json_t *result;
+	json_t *result = method->fn(t->ctx, json_object_get(req, "params"), fail);
 
-	if (!method)
-		return ctl_fail(fail, CTL_ERR_METHOD, "Method not found: %s", name);
-	result = method->fn(t->ctx, json_object_get(req, "params"), fail);
 	if (!result && !fail->code)
-		return ctl_fail(fail, CTL_ERR_INTERNAL, "Internal error: %s gave no result", name);
+		return ctl_fail(
+			fail, CTL_ERR_INTERNAL, "Internal error: %s gave no result", method->name);
 	if (!result)
 		rw_printable(fail->message);
 	return result;
 }
 
-/* The response to one Request object, or NULL when none is due. */
-static json_t *request_answer(const struct table *t, const json_t *req)
+static const json_t *request_now(const struct ctl_answer *a)
 {
-	const json_t *id = json_object_get(req, "id");
+	return a->batch ? json_array_get(a->request, a->at) : a->request;
+}
+
+/* What stands before a response. */
+static int response_begin(struct ctl_answer *a, struct buf *out)
+{
+	const char *before = !a->batch ? "" : a->nonempty ? "," : "[";
+
+	a->nonempty = true;
+	return text_add(out, before);
+}
+
+static int response_add(struct ctl_answer *a, struct buf *out, json_t *response)
+{
+	int ret = response_begin(a, out);
+
+	a->at++;
+	if (ret)
+		json_decref(response);
+	return ret ? ret : json_add(out, response);
+}
+
+/* ---- lists ---- */
+
+/* The next element; behind the last one the list ends. */
+static int list_step(struct ctl_answer *a, struct buf *out)
+{
+	const json_t *req = request_now(a);
+	json_t *id = json_object_get(req, "id"), *element;
+	struct ctl_failure fail = {0};
+	bool first = !a->in_list;
+	int ret = 0;
+
+	element = a->list->each(a->table->ctx, json_object_get(req, "params"), &a->cursor, &fail);
+	if (first && fail.code) {
+		a->list = NULL;
+		rw_printable(fail.message);
+		return response_add(a, out, error_response(id, &fail));
+	}
+	a->in_list = true;
+	if (first)
+		ret = response_begin(a, out) ? -ENOMEM : text_add(out, LIST_HEAD);
+	else if (element)
+		ret = text_add(out, ",");
+	if (element) {
+		if (!ret)
+			return json_add(out, element);
+		json_decref(element);
+		return ret;
+	}
+	a->list = NULL;
+	a->in_list = false;
+	a->at++;
+	if (ret || text_add(out, "],\"id\":") || json_add(out, json_incref(id)))
+		return -ENOMEM;
+	return text_add(out, "}");
+}
+
+/* ---- steps ---- */
+
+static int request_step(struct ctl_answer *a, struct buf *out)
+{
+	const json_t *req = request_now(a), *id = json_object_get(req, "id");
+	const struct ctl_method *method;
 	struct ctl_failure fail = {0};
 	json_t *result;
 
 	/* A request that is none is answered even without an id: it cannot be a notification. */
 	if (!request_valid(req, &fail))
-		return error_response(id_valid(id) ? id : NULL, &fail);
-	result = method_call(t, req, &fail);
+		return response_add(a, out, error_response(id_valid(id) ? id : NULL, &fail));
+	method = method_find(a->table, json_string_value(json_object_get(req, "method")));
+	if (method && method->each && id) {
+		a->list = method;
+		a->cursor = 0;
+		return list_step(a, out);
+	}
+	if (method && method->fn)
+		result = method_call(a->table, method, req, &fail);
+	else if (method)
+		result = NULL; /* a list that nobody wants */
+	else
+		result = ctl_fail(&fail, CTL_ERR_METHOD, "Method not found: %s",
+			json_string_value(json_object_get(req, "method")));
 	if (!id) {
 		json_decref(result);
-		return NULL;
+		a->at++;
+		return 0;
 	}
 	if (!result)
-		return error_response(id, &fail);
-	return json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", id);
+		return response_add(a, out, error_response(id, &fail));
+	return response_add(
+		a, out, json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", id));
 }
 
-/* The response to a batch, or NULL when it held notifications only. */
-static json_t *batch_answer(const struct table *t, const json_t *batch)
+int ctl_answer_begin(struct ctl_answer *a, const struct ctl_table *table, const char *text,
+	size_t len, struct buf *out)
 {
-	size_t n = json_array_size(batch);
-	json_t *responses, *response;
 	struct ctl_failure fail;
+	json_error_t err;
 
-	if (!n || n > CTL_BATCH_MAX) {
-		ctl_fail(&fail, CTL_ERR_REQUEST, "Invalid Request: a batch holds 1 to %d requests",
-			CTL_BATCH_MAX);
-		return error_response(NULL, &fail);
+	*a = (struct ctl_answer){.table = table, .n = 1};
+	if (!is_shallow(text, len)) {
+		ctl_fail(&fail, CTL_ERR_PARSE, "Parse error: deeper than %u levels", CTL_DEPTH_MAX);
+		goto refuse;
 	}
-	responses = json_array();
-	for (size_t i = 0; i < n; i++) {
-		response = request_answer(t, json_array_get(batch, i));
-		if (response)
-			json_array_append_new(responses, response);
+	/* A repeated member would let two readers of one request understand two things. */
+	a->request = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &err);
+	if (!a->request) {
+		ctl_fail(
+			&fail, CTL_ERR_PARSE, "Parse error at byte %d: %s", err.position, err.text);
+		goto refuse;
 	}
-	if (json_array_size(responses))
-		return responses;
-	json_decref(responses);
-	return NULL;
+	a->batch = json_is_array(a->request);
+	if (!a->batch)
+		return 0;
+	a->n = json_array_size(a->request);
+	if (a->n && a->n <= CTL_BATCH_MAX)
+		return 0;
+	ctl_fail(&fail, CTL_ERR_REQUEST, "Invalid Request: a batch holds 1 to %d requests",
+		CTL_BATCH_MAX);
+refuse:
+	ctl_answer_end(a);
+	a->nonempty = true;
+	return ctl_error_add(out, &fail);
+}
+
+int ctl_answer_step(struct ctl_answer *a, struct buf *out)
+{
+	int ret;
+
+	if (!a->request)
+		return 0;
+	ret = a->list ? list_step(a, out) : request_step(a, out);
+	if (ret || a->at < a->n)
+		return ret;
+	ctl_answer_end(a);
+	return a->batch && a->nonempty ? text_add(out, "]") : 0;
+}
+
+void ctl_answer_end(struct ctl_answer *a)
+{
+	json_decref(a->request);
+	a->request = NULL;
+	a->list = NULL;
 }
 
 char *ctl_answer(
 	const struct ctl_method *methods, size_t nmethods, void *ctx, const char *text, size_t len)
 {
-	const struct table t = {methods, nmethods, ctx};
-	json_t *request, *response;
-	struct ctl_failure fail;
-	json_error_t err;
-	char *answer;
+	const struct ctl_table table = {methods, nmethods, ctx};
+	struct buf out = {0};
+	struct ctl_answer a;
+	int ret = ctl_answer_begin(&a, &table, text, len, &out);
 
-	/* A repeated member would let two readers of one request understand two things. */
-	request = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &err);
-	if (!request) {
-		ctl_fail(
-			&fail, CTL_ERR_PARSE, "Parse error at byte %d: %s", err.position, err.text);
-		return ctl_error_text(&fail);
-	}
-	if (json_is_array(request))
-		response = batch_answer(&t, request);
+	while (!ret && ctl_answer_goes_on(&a))
+		ret = ctl_answer_step(&a, &out);
+	ctl_answer_end(&a);
+	if (!ret && a.nonempty)
+		ret = buf_add(&out, "", 1);
 	else
-		response = request_answer(&t, request);
-	json_decref(request);
-	if (!response)
+		ret = -1;
+	if (ret) {
+		free(out.data);
 		return NULL;
-	answer = json_dumps(response, JSON_COMPACT);
-	json_decref(response);
-	return answer;
+	}
+	return out.data; /* nothing was consumed: it begins there */
 }

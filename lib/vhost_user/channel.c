@@ -296,7 +296,7 @@ static void receipt_done(struct rw_helper_job *job)
 	if (ret)
 		channel_break(ch, ret);
 	if (ch->nanswered)
-		vu_serve(ch->s);
+		rw_turn_queue(ch->s->loop, &ch->s->turn); /* it delivers them */
 }
 
 static void on_event(void *arg, uint32_t events)

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -182,13 +181,6 @@ int vu_conn_read(struct vu_conn *c)
 			return -EMSGSIZE;
 	}
 	return VU_CONN_MESSAGE;
-}
-
-bool vu_conn_is_idle(const struct vu_conn *c)
-{
-	int n = 0;
-
-	return !c->have && (ioctl(c->fd, FIONREAD, &n) || !n);
 }
 
 int vu_conn_reply(struct vu_conn *c, const void *payload, uint32_t len, int fd)

@@ -39,6 +39,7 @@ struct vu_session {
 	const char *name; /* for log lines; the owner's */
 
 	struct rw_loop *loop;
+	struct rw_turn turn; /* queued while messages may have arrived */
 	struct vu_conn *conn;
 	uint64_t features;          /* acknowledged by SET_FEATURES */
 	uint64_t protocol_features; /* acknowledged by SET_PROTOCOL_FEATURES */
@@ -106,8 +107,6 @@ struct vu_conn *vu_conn_new(int fd, struct rw_helper *helper);
 void vu_conn_free(struct vu_conn *c);
 /* Read on, never further than the end of the present message. */
 int vu_conn_read(struct vu_conn *c);
-/* Whether nothing of a further message has arrived. */
-bool vu_conn_is_idle(const struct vu_conn *c);
 /* The present message is done with: close what is left of its descriptors, begin the next one. */
 void vu_conn_next(struct vu_conn *c);
 /* Close the present message's descriptors: the budget does not allow them. It will be refused. */
@@ -157,7 +156,8 @@ static inline void vu_answer(struct vu_msg *m, uint32_t len, int fd)
 int vu_dispatch(struct vu_session *s);
 
 /*
- * Carry out what has arrived on the connection. The session may be over, and freed, after it.
+ * Carry out what has arrived on the connection, one slice of it (rw_loop.h); a turn goes on with
+ * the rest. The session may be over, and freed, after it.
  * Answers that the channel holds are delivered once nothing is left to read: what the front-end
  * wrote before them comes first.
  */

@@ -9,12 +9,6 @@
 
 #include "internal.h"
 
-/*
- * Messages that are carried out before the loop turns to the next session. Starting a ring takes
- * about ten. A front-end that sends without end delays the others by no more than this many.
- */
-#define MESSAGES_PER_WAKEUP 16
-
 void vu_complain(const struct vu_session *s, const char *fmt, ...)
 {
 	char text[320];
@@ -33,6 +27,7 @@ void vu_session_release(struct vu_session *s)
 	bool paused = true;
 
 	rw_loop_del(s->loop, &s->conn->watch);
+	rw_turn_cancel(s->loop, &s->turn);
 	s->over = true;
 	/*
 	 * In a postcopy migration a thread may wait for a page that nobody will supply. What it
@@ -79,11 +74,12 @@ static void session_wait(struct vu_session *s)
 
 void vu_serve(struct vu_session *s)
 {
+	struct rw_slice slice = rw_slice_begin();
 	int ret = VU_CONN_WAIT;
 
 	if (s->waiting)
 		return;
-	for (int i = 0; i < MESSAGES_PER_WAKEUP; i++) {
+	do {
 		ret = rw_helper_is_full(s->offer.helper) ? -EMFILE : vu_conn_read(s->conn);
 		if (vu_budget_fds(s))
 			vu_conn_shed(s->conn);
@@ -108,11 +104,17 @@ void vu_serve(struct vu_session *s)
 		if (ret)
 			break;
 		vu_conn_next(s->conn);
-	}
+	} while (!rw_slice_done(&slice));
 	if (ret)
 		session_end(s, ret == VU_CONN_EOF ? 0 : ret);
-	else if (vu_conn_is_idle(s->conn))
-		vu_channel_deliver(s);
+	else
+		/* There may be more: after all other sessions that have something to do. */
+		rw_turn_queue(s->loop, &s->turn);
+}
+
+static void turn_due(void *arg)
+{
+	vu_serve(arg);
 }
 
 static void on_event(void *arg, uint32_t events)
@@ -120,7 +122,7 @@ static void on_event(void *arg, uint32_t events)
 	struct vu_session *s = arg;
 
 	if (!s->waiting)
-		vu_serve(s); /* reading shows a hang-up, too */
+		rw_turn_queue(s->loop, &s->turn); /* reading shows a hang-up, too */
 	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		session_end(s, 0);
 }
@@ -152,9 +154,11 @@ struct vu_session *vu_session_alloc(struct rw_loop *loop, const struct vu_offer 
 	s->offer = *offer;
 	s->owner.any_file = offer->any_file;
 	s->owner.helper = offer->helper;
+	s->owner.budgets = offer->budgets;
 	s->ops = ops;
 	s->dev = dev;
 	s->name = name;
+	s->turn = (struct rw_turn){.fn = turn_due, .arg = s};
 	s->log_mem_fd = -1;
 	s->log_fd = -1;
 	s->ufd = -1;

@@ -213,113 +213,6 @@ static void an_option_is_compared_without_its_dashes_and_its_value(void **state)
 	assert_null(rw_text_nearest_option(endless, names, 2));
 }
 
-/* ---- loop ---- */
-
-struct counter {
-	struct rw_loop *loop;
-	struct rw_watch watch;
-	struct rw_watch *victim;
-	struct rw_timer timer;
-	int fired;
-};
-
-static void count_event(void *arg, uint32_t events)
-{
-	struct counter *c = arg;
-
-	assert_true(events & EPOLLIN);
-	c->fired++;
-	if (c->victim)
-		rw_loop_del(c->loop, c->victim);
-}
-
-static void count_timer(void *arg)
-{
-	struct counter *c = arg;
-
-	c->fired++;
-}
-
-static void a_readable_descriptor_is_reported_until_removed(void **state)
-{
-	struct rw_loop *loop = rw_loop_new();
-	struct counter c = {.loop = loop, .watch = {.fn = count_event, .arg = &c}};
-	int fd = eventfd(1, EFD_NONBLOCK);
-
-	(void)state;
-	assert_int_equal(rw_loop_add(loop, &c.watch, fd, EPOLLIN), 0);
-	assert_int_equal(rw_loop_once(loop, 1000), 0);
-	assert_int_equal(rw_loop_once(loop, 1000), 0);
-	assert_int_equal(c.fired, 2);
-	rw_loop_del(loop, &c.watch);
-	assert_int_equal(rw_loop_once(loop, 0), 0);
-	assert_int_equal(c.fired, 2);
-	rw_loop_del(loop, &c.watch); /* harmless */
-	close(fd);
-	rw_loop_free(loop);
-}
-
-static void a_watch_removed_by_another_callback_is_not_called(void **state)
-{
-	struct rw_loop *loop = rw_loop_new();
-	struct counter a = {.loop = loop, .watch = {.fn = count_event, .arg = &a}};
-	struct counter b = {.loop = loop, .watch = {.fn = count_event, .arg = &b}};
-	int fd_a = eventfd(1, EFD_NONBLOCK), fd_b = eventfd(1, EFD_NONBLOCK);
-
-	(void)state;
-	a.victim = &b.watch;
-	b.victim = &a.watch;
-	assert_int_equal(rw_loop_add(loop, &a.watch, fd_a, EPOLLIN), 0);
-	assert_int_equal(rw_loop_add(loop, &b.watch, fd_b, EPOLLIN), 0);
-	assert_int_equal(rw_loop_once(loop, 1000), 0);
-	assert_int_equal(a.fired + b.fired, 1); /* whoever came first removed the other */
-	rw_loop_del(loop, &a.watch);
-	rw_loop_del(loop, &b.watch);
-	close(fd_a);
-	close(fd_b);
-	rw_loop_free(loop);
-}
-
-static void timers_fire_in_order_once_or_again(void **state)
-{
-	struct rw_loop *loop = rw_loop_new();
-	struct counter once = {.timer = {.fn = count_timer, .arg = &once}};
-	struct counter often = {.timer = {.fn = count_timer, .arg = &often}};
-	struct counter never = {.timer = {.fn = count_timer, .arg = &never}};
-
-	(void)state;
-	rw_timer_start(loop, &never.timer, 100000, 0);
-	rw_timer_start(loop, &once.timer, 1, 0);
-	rw_timer_start(loop, &often.timer, 1, 1);
-	while (often.fired < 3)
-		assert_int_equal(rw_loop_once(loop, -1), 0);
-	assert_int_equal(once.fired, 1);
-	assert_false(once.timer.active);
-	assert_true(often.timer.active);
-	assert_int_equal(never.fired, 0);
-	rw_timer_stop(loop, &often.timer);
-	rw_timer_stop(loop, &never.timer);
-	assert_int_equal(rw_loop_once(loop, 5), 0);
-	assert_int_equal(often.fired, 3);
-	rw_loop_free(loop);
-}
-
-static void quit_loop(void *arg)
-{
-	rw_loop_quit(arg);
-}
-
-static void run_ends_with_quit(void **state)
-{
-	struct rw_loop *loop = rw_loop_new();
-	struct rw_timer t = {.fn = quit_loop, .arg = loop};
-
-	(void)state;
-	rw_timer_start(loop, &t, 1, 0);
-	assert_int_equal(rw_loop_run(loop), 0);
-	rw_loop_free(loop);
-}
-
 /* ---- sockets ---- */
 
 static char dir[] = "/tmp/rw-base-XXXXXX";
@@ -497,10 +390,6 @@ int main(void)
 		cmocka_unit_test(a_signal_reaches_the_eventfd_and_a_full_one_is_fine),
 		cmocka_unit_test(a_spinlock_has_one_holder),
 		cmocka_unit_test(impossible_allocations_fail),
-		cmocka_unit_test(a_readable_descriptor_is_reported_until_removed),
-		cmocka_unit_test(a_watch_removed_by_another_callback_is_not_called),
-		cmocka_unit_test(timers_fire_in_order_once_or_again),
-		cmocka_unit_test(run_ends_with_quit),
 		cmocka_unit_test(a_listener_is_found_by_its_path),
 		cmocka_unit_test(a_stale_socket_file_is_replaced_a_live_one_is_not),
 		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),

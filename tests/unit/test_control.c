@@ -55,11 +55,23 @@ static json_t *forget(void *ctx, const json_t *params, struct ctl_failure *fail)
 	return NULL;
 }
 
+/* "params": how many elements. */
+static json_t *count(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail)
+{
+	size_t n = (size_t)json_integer_value(json_array_get(params, 0));
+
+	((struct subject *)ctx)->calls++;
+	if (!params)
+		return ctl_fail(fail, CTL_ERR_PARAMS, "how many?");
+	return *cursor < n ? json_integer((json_int_t)(*cursor)++) : NULL;
+}
+
 static const struct ctl_method methods[] = {
-	{"subtract", subtract},
-	{"has_params", has_params},
-	{"refuse", refuse},
-	{"forget", forget},
+	{"subtract", subtract, NULL},
+	{"has_params", has_params, NULL},
+	{"refuse", refuse, NULL},
+	{"forget", forget, NULL},
+	{"count", NULL, count},
 };
 
 /* The answer to `text` is the JSON `expected` (NULL: none is due). */
@@ -122,6 +134,45 @@ static void a_call_is_answered_with_its_result_and_id(void **state)
 		"{\"jsonrpc\":\"2.0\",\"result\":false,\"id\":4}");
 	expect("{\"jsonrpc\":\"2.0\",\"method\":\"has_params\",\"params\":[],\"id\":4}",
 		"{\"jsonrpc\":\"2.0\",\"result\":true,\"id\":4}");
+}
+
+#define COUNT(n, id) "{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"params\":[" #n "],\"id\":" #id "}"
+
+static void a_list_is_made_element_by_element(void **state)
+{
+	(void)state;
+	expect(COUNT(0, 1), "{\"jsonrpc\":\"2.0\",\"result\":[],\"id\":1}");
+	expect(COUNT(1, null), "{\"jsonrpc\":\"2.0\",\"result\":[0],\"id\":null}");
+	expect(COUNT(3, "a"), "{\"jsonrpc\":\"2.0\",\"result\":[0,1,2],\"id\":\"a\"}");
+	expect("[" COUNT(2, 1) "," COUNT(0, 2) "," COUNT(1, 3) "]",
+		"[{\"jsonrpc\":\"2.0\",\"result\":[0,1],\"id\":1},"
+		"{\"jsonrpc\":\"2.0\",\"result\":[],\"id\":2},"
+		"{\"jsonrpc\":\"2.0\",\"result\":[0],\"id\":3}]");
+	expect("{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"params\":[3]}", NULL);
+	expect("{\"jsonrpc\":\"2.0\",\"method\":\"count\",\"id\":1}",
+		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32602,\"message\":\"how many?\"},"
+		"\"id\":1}");
+}
+
+static void a_text_of_great_depth_is_refused(void **state)
+{
+	char text[2 * CTL_DEPTH_MAX + 128];
+	size_t len;
+
+	(void)state;
+	for (unsigned depth = CTL_DEPTH_MAX; depth <= CTL_DEPTH_MAX + 1; depth++) {
+		len = (size_t)sprintf(text,
+			"{\"jsonrpc\":\"2.0\",\"method\":\"has_params\","
+			"\"id\":\"[[\\\"{{\",\"params\":");
+		/* The object around it is the first level. */
+		memset(text + len, '[', depth - 1);
+		memset(text + len + depth - 1, ']', depth - 1);
+		strcpy(text + len + 2 * (depth - 1), "}");
+		if (depth == CTL_DEPTH_MAX)
+			expect(text, "{\"jsonrpc\":\"2.0\",\"result\":true,\"id\":\"[[\\\"{{\"}");
+		else
+			expect_error(text, CTL_ERR_PARSE, "null");
+	}
 }
 
 static void strings_numbers_and_null_are_ids(void **state)
@@ -364,6 +415,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_is_answered_with_its_result_and_id),
+		cmocka_unit_test(a_list_is_made_element_by_element),
+		cmocka_unit_test(a_text_of_great_depth_is_refused),
 		cmocka_unit_test(strings_numbers_and_null_are_ids),
 		cmocka_unit_test(other_ids_are_invalid),
 		cmocka_unit_test(a_notification_is_carried_out_and_never_answered),

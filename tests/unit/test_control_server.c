@@ -3,221 +3,7 @@
  * The control socket's server, with clients of every kind, over a real socket in a temporary
  * directory.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "control.h"
-#include "rw_sock.h"
-
-/* The program behind the server. */
-struct subject {
-	unsigned calls;       /* of "subtract" and "slow" */
-	struct rw_loop *loop; /* left by "quit" */
-};
-
-static json_t *subtract(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	json_int_t a, b;
-
-	((struct subject *)ctx)->calls++;
-	if (json_unpack((json_t *)params, "[I, I]", &a, &b) &&
-		json_unpack((json_t *)params, "{s:I, s:I}", "minuend", &a, "subtrahend", &b))
-		return ctl_fail(fail, CTL_ERR_PARAMS, "Invalid params: two numbers are wanted");
-	return json_integer(a - b);
-}
-
-static json_t *slow(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	(void)params;
-	(void)fail;
-	((struct subject *)ctx)->calls++;
-	usleep(500);
-	return json_true();
-}
-
-static json_t *big(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	char *text = malloc(1u << 20);
-	json_t *result;
-
-	(void)ctx;
-	(void)params;
-	(void)fail;
-	memset(text, 'x', 1u << 20);
-	result = json_stringn(text, 1u << 20);
-	free(text);
-	return result;
-}
-
-static json_t *quit(void *ctx, const json_t *params, struct ctl_failure *fail)
-{
-	(void)params;
-	(void)fail;
-	rw_loop_quit(((struct subject *)ctx)->loop);
-	return json_true();
-}
-
-static const struct ctl_method methods[] = {
-	{"subtract", subtract},
-	{"slow", slow},
-	{"big", big},
-	{"quit", quit},
-};
-
-/* A server in a directory of its own. */
-struct place {
-	char dir[32], path[64];
-	struct subject subject;
-	struct ctl_server *srv;
-};
-
-static struct ctl_server *serve(struct place *p)
-{
-	return ctl_server_new(
-		p->subject.loop, p->path, methods, RW_ARRAY_SIZE(methods), &p->subject);
-}
-
-static int place_setup(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-
-	strcpy(p->dir, "/tmp/rw-control-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	snprintf(p->path, sizeof(p->path), "%s/c.sock", p->dir);
-	p->subject.loop = rw_loop_new();
-	p->srv = serve(p);
-	assert_non_null(p->srv);
-	*state = p;
-	return 0;
-}
-
-static int place_teardown(void **state)
-{
-	struct place *p = *state;
-
-	ctl_server_free(p->srv);
-	rw_loop_free(p->subject.loop);
-	unlink(p->path);
-	assert_int_equal(rmdir(p->dir), 0);
-	free(p);
-	return 0;
-}
-
-static int client(const struct place *p)
-{
-	int fd = rw_sock_connect(p->path);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void put(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* Let the server work until it has nothing to do, or `fd` (-1: any) has something to read. */
-static void run(struct place *p, int fd)
-{
-	char c;
-
-	for (int idle = 0; idle < 3; idle++) {
-		rw_loop_once(p->subject.loop, 1);
-		if (fd >= 0 && recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
-			return;
-	}
-}
-
-/* The next line of the server, without its newline; fails after a second of silence. */
-static char *get_line(struct place *p, int fd, char *line, size_t size)
-{
-	uint64_t silent_ms = rw_now_ms() + 1000;
-	char *end = NULL;
-	size_t len = 0;
-
-	while (!end) {
-		ssize_t n = recv(fd, line + len, size - len, MSG_PEEK | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EAGAIN && rw_now_ms() < silent_ms) {
-			rw_loop_once(p->subject.loop, 1);
-			continue;
-		}
-		if (n <= 0)
-			fail_msg("%s instead of a line", n ? strerror(errno) : "the end");
-		end = memchr(line + len, '\n', (size_t)n);
-		n = end ? end + 1 - (line + len) : n;
-		assert_int_equal(recv(fd, line + len, (size_t)n, 0), n);
-		len += (size_t)n;
-	}
-	*end = 0;
-	return line;
-}
-
-static void expect_line(struct place *p, int fd, const char *want)
-{
-	char line[512];
-
-	assert_string_equal(get_line(p, fd, line, sizeof(line)), want);
-}
-
-/* The server closes `fd` without another byte. */
-static void expect_end(struct place *p, int fd)
-{
-	char c;
-
-	run(p, fd);
-	run(p, fd);
-	assert_true(recv(fd, &c, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET);
-	close(fd);
-}
-
-#define CALL(id) "{\"jsonrpc\":\"2.0\",\"method\":\"subtract\",\"params\":[3,1],\"id\":" #id "}"
-#define DONE(id) "{\"jsonrpc\":\"2.0\",\"result\":2,\"id\":" #id "}"
-
-static void a_stalled_client_delays_no_other(void **state)
-{
-	struct place *p = *state;
-	int stalled = client(p), other = client(p);
-
-	put(stalled, "{\"jsonrpc\":\"2.0\",\"method\":\"subtract\",");
-	run(p, -1);
-	put(other, CALL(1) "\n");
-	expect_line(p, other, DONE(1));
-	put(stalled, "\"params\":[9,1],\"id\":2}\n");
-	expect_line(p, stalled, "{\"jsonrpc\":\"2.0\",\"result\":8,\"id\":2}");
-	close(stalled);
-	close(other);
-}
-
-static void a_client_that_does_not_read_delays_no_other_and_is_closed_at_the_limit(void **state)
-{
-	const char *call = "{\"jsonrpc\":\"2.0\",\"method\":\"big\",\"id\":1}\n";
-	struct place *p = *state;
-	int deaf = client(p), other = client(p);
-
-	for (unsigned i = 0; i < 2 + CTL_OUTPUT_MAX / (1u << 20); i++) {
-		if (send(deaf, call, strlen(call), MSG_NOSIGNAL) < 0)
-			break;
-		put(other, CALL(1) "\n");
-		expect_line(p, other, DONE(1));
-	}
-	run(p, -1);
-	assert_true(send(deaf, call, strlen(call), MSG_NOSIGNAL) < 0 && errno == EPIPE);
-	close(deaf);
-	close(other);
-}
+#include "control_place.h"
 
 static void answers_larger_than_the_socket_buffer_arrive_whole(void **state)
 {
@@ -254,7 +40,7 @@ static void an_endless_line_gets_an_error_and_the_end(void **state)
 	assert_true(sent > CTL_LINE_MAX);
 	expect_line(p, fd,
 		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":"
-		"\"Invalid Request: a line has at most 1048576 bytes\"},\"id\":null}");
+		"\"Invalid Request: a line has at most 65536 bytes\"},\"id\":null}");
 	expect_end(p, fd);
 	put(other, CALL(1) "\n");
 	expect_line(p, other, DONE(1));
@@ -294,25 +80,6 @@ static void requests_in_one_write_are_answered_in_their_order(void **state)
 	expect_line(p, fd, DONE(3));
 	expect_line(p, fd, DONE(4));
 	close(fd);
-}
-
-static void a_client_with_many_requests_takes_turns(void **state)
-{
-	const char *call = "{\"jsonrpc\":\"2.0\",\"method\":\"slow\",\"id\":1}\n";
-	struct place *p = *state;
-	int busy = client(p), other;
-
-	for (int i = 0; i < 50; i++)
-		put(busy, call);
-	run(p, busy);
-	other = client(p);
-	put(other, CALL(2) "\n");
-	expect_line(p, other, DONE(2));
-	assert_in_range(p->subject.calls, 2, 40);
-	for (int i = 0; i < 50; i++)
-		expect_line(p, busy, "{\"jsonrpc\":\"2.0\",\"result\":true,\"id\":1}");
-	close(busy);
-	close(other);
 }
 
 static void a_request_in_single_bytes_is_answered(void **state)
@@ -382,30 +149,6 @@ static void a_client_that_leaves_has_its_requests_carried_out(void **state)
 	put(fd, CALL(5) "\n");
 	expect_line(p, fd, DONE(5));
 	close(fd);
-}
-
-static void one_client_too_many_is_told_so(void **state)
-{
-	struct place *p = *state;
-	int fds[CTL_CLIENTS_MAX], extra;
-
-	for (int i = 0; i < CTL_CLIENTS_MAX; i++) {
-		fds[i] = client(p);
-		rw_loop_once(p->subject.loop, 1);
-	}
-	extra = client(p);
-	expect_line(p, extra,
-		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,"
-		"\"message\":\"too many clients\"},\"id\":null}");
-	expect_end(p, extra);
-	close(fds[0]);
-	run(p, -1);
-	extra = client(p);
-	put(extra, CALL(1) "\n");
-	expect_line(p, extra, DONE(1));
-	close(extra);
-	for (int i = 1; i < CTL_CLIENTS_MAX; i++)
-		close(fds[i]);
 }
 
 static void a_shortage_of_descriptors_passes(void **state)
@@ -516,24 +259,18 @@ static void calls_over_the_socket_give_results_and_errors(void **state)
 	close(fd);
 }
 
-#define with_server(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_server(a_stalled_client_delays_no_other),
-		with_server(a_client_that_does_not_read_delays_no_other_and_is_closed_at_the_limit),
 		with_server(answers_larger_than_the_socket_buffer_arrive_whole),
 		with_server(an_endless_line_gets_an_error_and_the_end),
 		with_server(a_line_of_the_largest_size_is_answered),
 		with_server(requests_in_one_write_are_answered_in_their_order),
-		with_server(a_client_with_many_requests_takes_turns),
 		with_server(a_request_in_single_bytes_is_answered),
 		with_server(a_batch_is_answered_in_one_line),
 		with_server(nonsense_gets_an_error_and_the_client_may_go_on),
 		with_server(the_end_of_the_stream_ends_the_last_line),
 		with_server(a_client_that_leaves_has_its_requests_carried_out),
-		with_server(one_client_too_many_is_told_so),
 		with_server(a_shortage_of_descriptors_passes),
 		with_server(the_socket_is_for_its_owner_alone_and_goes_with_the_server),
 		with_server(a_live_socket_is_refused_and_a_stale_one_replaced),

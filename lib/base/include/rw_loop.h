@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * An epoll loop with timers: the whole of the control thread runs in its callbacks, and no
- * callback may block.
+ * An epoll loop with timers and turns: the whole of the control thread runs in its callbacks, and
+ * no callback may block.
  *
- * Watchers and timers are embedded in their owner's structure; the loop keeps pointers and owns
- * nothing. Any callback may remove any watcher or timer, its own too, and free the structure
- * around it: events already collected for a removed watcher are not delivered.
+ * Whoever has work that a peer can make more of does it in turns. A turn waits in one queue with
+ * all others, in the order in which they came, and its owner works for one slice: until 16 items
+ * are done or 2 ms have passed, which is checked between two items. Is there more to do, the turn
+ * goes to the end of the queue. Events and timers are looked at again at least every 2 ms or, if
+ * one turn takes longer, after each turn. So a turn waits for as many slices as there are turns
+ * before it, and the last item of each of them may take longer than the slice by itself.
+ *
+ * Watchers, timers and turns are embedded in their owner's structure; the loop keeps pointers and
+ * owns nothing. Any callback may remove any watcher, timer or turn, its own too, and free the
+ * structure around it: events already collected for a removed watcher are not delivered.
  *
  * Thread: the one that runs the loop.
  */
@@ -34,8 +41,27 @@ struct rw_timer {
 	struct rw_timer *next;
 };
 
-/* Milliseconds of the monotonic clock. */
+/* Work that is to be continued. The owner fills `fn` and `arg`; the rest belongs to the loop. */
+struct rw_turn {
+	void (*fn)(void *arg);
+	void *arg;
+	bool active; /* in the queue */
+	uint64_t pass;
+	struct rw_turn *prev, *next;
+};
+
+/* What one turn may do. */
+#define RW_SLICE_ITEMS 16
+#define RW_SLICE_US    2000
+
+struct rw_slice {
+	uint64_t end_us; /* of rw_now_us */
+	unsigned items;  /* left */
+};
+
+/* Milliseconds, microseconds of the monotonic clock. */
 uint64_t rw_now_ms(void);
+uint64_t rw_now_us(void);
 
 /* A new loop, or NULL with errno set. */
 struct rw_loop *rw_loop_new(void);
@@ -52,6 +78,15 @@ void rw_timer_start(
 	struct rw_loop *loop, struct rw_timer *t, uint64_t delay_ms, uint64_t period_ms);
 /* Harmless when `t` is not running. */
 void rw_timer_stop(struct rw_loop *loop, struct rw_timer *t);
+
+/* Put `t` at the end of the queue. Harmless when it is in there: it keeps its place. */
+void rw_turn_queue(struct rw_loop *loop, struct rw_turn *t);
+/* Harmless when `t` is not in the queue. */
+void rw_turn_cancel(struct rw_loop *loop, struct rw_turn *t);
+
+struct rw_slice rw_slice_begin(void);
+/* An item is done. Whether the slice is used up. */
+bool rw_slice_done(struct rw_slice *slice);
 
 /* Run callbacks for at most `timeout_ms` (-1: until one ran). 0 or -errno. */
 int rw_loop_once(struct rw_loop *loop, int timeout_ms);

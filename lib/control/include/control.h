@@ -6,10 +6,12 @@
  * the codes of the specification. Blank lines are ignored, and the end of the stream ends a line.
  * It knows no switch: a program hands in a table of methods.
  *
- * A client that sends nonsense gets an error object; one that sends an endless line gets one and is
- * closed, and one that does not read its answers is closed when they pile up. Nobody waits for
- * either: the socket is non-blocking, and a client with many requests takes turns with the rest of
- * the loop.
+ * A client that sends nonsense gets an error object, and one that sends an endless line gets one
+ * and is closed. Nobody waits for a client: the socket is non-blocking, and answers are made in
+ * turns (rw_loop.h). An item of a turn is one request, also of a batch, or one element of a method
+ * that lists. A client that does not read its answers is not served further while CTL_OUTPUT_HIGH
+ * bytes wait for it, and is closed when it has taken nothing for CTL_STALL_MS. So the answers that
+ * wait for a client take CTL_OUTPUT_HIGH bytes and one item at most.
  *
  * Thread: control.
  */
@@ -17,11 +19,13 @@
 
 #include "rw_loop.h"
 
-#define CTL_LINE_MAX (1u << 20) /* bytes of one JSON text, without its newline */
-#define CTL_OUTPUT_MAX \
-	(16u << 20)         /* bytes of answers that wait for one client, newlines included */
-#define CTL_CLIENTS_MAX 64  /* at once; one more is told so and closed */
-#define CTL_BATCH_MAX   256 /* requests in one batch, which is answered without a pause */
+#define CTL_LINE_MAX    (64u << 10)  /* bytes of one JSON text, without its newline */
+#define CTL_DEPTH_MAX   32u          /* values inside values in it */
+#define CTL_OUTPUT_HIGH (256u << 10) /* bytes of answers that wait for one client */
+#define CTL_STALL_MS    30000        /* how long a client may take none of them */
+#define CTL_OUTPUT_MAX  (16u << 20)  /* bytes of one item; and of an answer that ctl_call takes */
+#define CTL_CLIENTS_MAX 64           /* at once, one of them root; one more is told so and closed */
+#define CTL_BATCH_MAX   256          /* requests in one batch */
 
 /* JSON-RPC error codes. Program-defined errors use CTL_ERR_FAILED with a message. */
 enum ctl_error {
@@ -46,6 +50,12 @@ struct ctl_method {
 	 * `fail` filled in. It must not free the server that calls it.
 	 */
 	json_t *(*fn)(void *ctx, const json_t *params, struct ctl_failure *fail);
+	/*
+	 * Instead of `fn`, for a result that is an array without a bound: its next element, or NULL
+	 * behind the last one. `*cursor` is 0 at first, and the method's own. Other work is done
+	 * between two elements. NULL with `fail` filled in, as the first answer: there is no list.
+	 */
+	json_t *(*each)(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
 };
 
 /* Fill in `fail` and return NULL, for the last line of a method. */
@@ -58,9 +68,6 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PR
 char *ctl_answer(
 	const struct ctl_method *methods, size_t nmethods, void *ctx, const char *text, size_t len);
 
-/* The response that carries `fail` and no id, as a new string; NULL: no memory. */
-char *ctl_error_text(const struct ctl_failure *fail);
-
 struct ctl_server;
 
 /*
@@ -70,6 +77,8 @@ struct ctl_server;
  */
 struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	const struct ctl_method *methods, size_t nmethods, void *ctx);
+/* Close a client that takes nothing for `ms` instead of CTL_STALL_MS. */
+void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms);
 /* Close all clients and remove the socket file if it is still this server's. NULL is fine. */
 void ctl_server_free(struct ctl_server *srv);
 
