@@ -61,6 +61,8 @@ int eal_begin(const struct options *opt, bool *huge);
 /* Refuse what would let EAL's heap grow from here on. 0 or -errno. */
 int eal_fix_heap(void);
 void eal_end(void);
+/* Keep this thread and those that it starts off the workers' CPUs, if there are others. */
+void daemon_leave_worker_cpus(const struct options *opt);
 /* Have DPDK's lines go through the log. 0 or -errno. */
 int eal_log_begin(void);
 

@@ -224,6 +224,7 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the event loop: %s", strerror(errno));
 		return EXIT_CANNOT;
 	}
+	daemon_leave_worker_cpus(&d->opt);
 	ret = eal_log_begin();
 	if (ret) {
 		rw_error("cannot set up the log: %s", strerror(-ret));

@@ -190,6 +190,54 @@ static void wake_ready(void *arg, uint32_t events)
 	backlogs_wake(vp);
 }
 
+/* ---- control's side: rings that wait ---- */
+
+/* Whether what the last attempt lacked is known by now. If not, ask again when it is time. */
+static bool ring_may_start(struct vhost_port *vp, unsigned i)
+{
+	const struct vhost_ring_wait *wait = &vp->waits[i];
+	const struct vq_miss miss = {.iova = wait->missing, .perm = GM_READ | GM_WRITE};
+
+	if (!wait->lacking || is_known(vp, &miss))
+		return true;
+	vhost_miss_ring_wait(vp, i, wait->missing);
+	return false;
+}
+
+/*
+ * Try to start the rings that wait, and of these only those that may start: to map the areas of a
+ * ring costs much, and a front-end can have 256 of them wait. One slice; a turn does the rest.
+ */
+static void rings_go_on(struct vhost_port *vp)
+{
+	struct rw_slice slice = rw_slice_begin();
+
+	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
+		if (!vp->waits[i].waiting || !ring_may_start(vp, i))
+			continue;
+		/* A failure was logged, and nothing will make the ring start. */
+		if (vhost_rings_resume(vp, i, 1))
+			vp->waits[i].waiting = false;
+		if (rw_slice_done(&slice)) {
+			rw_turn_queue(vp->loop, &vp->rings_turn);
+			return;
+		}
+	}
+}
+
+static void rings_turn_due(void *arg)
+{
+	struct vhost_port *vp = arg;
+
+	if (!vp->session || !vu_iotlb(vp->session))
+		return;
+	rings_go_on(vp);
+	if (!vp->retry_due)
+		return;
+	vp->retry_due = false;
+	vu_session_retry(vp->session); /* the session may be over after it */
+}
+
 int vhost_miss_begin(struct vhost_port *vp)
 {
 	int ret;
@@ -197,6 +245,7 @@ int vhost_miss_begin(struct vhost_port *vp)
 	vp->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (vp->wake_fd < 0)
 		return -errno;
+	vp->rings_turn = (struct rw_turn){.fn = rings_turn_due, .arg = vp};
 	vp->wake_watch = (struct rw_watch){.fn = wake_ready, .arg = vp, .fd = -1};
 	ret = rw_loop_add(vp->loop, &vp->wake_watch, vp->wake_fd, EPOLLIN);
 	if (ret) {
@@ -210,12 +259,11 @@ void vhost_miss_end(struct vhost_port *vp)
 {
 	if (vp->wake_fd < 0)
 		return;
+	rw_turn_cancel(vp->loop, &vp->rings_turn);
 	rw_loop_del(vp->loop, &vp->wake_watch);
 	close(vp->wake_fd);
 	vp->wake_fd = -1;
 }
-
-/* ---- control's side: rings that wait ---- */
 
 void vhost_miss_ring_wait(struct vhost_port *vp, unsigned i, uint64_t missing)
 {
@@ -225,6 +273,8 @@ void vhost_miss_ring_wait(struct vhost_port *vp, unsigned i, uint64_t missing)
 	if (!wait->waiting)
 		wait->asked_ms = 0;
 	wait->waiting = true;
+	wait->lacking = true;
+	wait->missing = missing;
 	if (wait->asked_ms && wait->iova == missing && now_ms - wait->asked_ms < WAIT_MS)
 		return;
 	/* Without a channel, or with too many open questions, the next tick asks. */
@@ -232,16 +282,6 @@ void vhost_miss_ring_wait(struct vhost_port *vp, unsigned i, uint64_t missing)
 		return;
 	wait->iova = missing;
 	wait->asked_ms = now_ms;
-}
-
-/* Try to start the rings that wait. */
-static void rings_go_on(struct vhost_port *vp)
-{
-	for (unsigned i = 0; i < vu_nrings(vp->session); i++) {
-		/* A failure was logged, and nothing will make the ring start. */
-		if (vp->waits[i].waiting && vhost_rings_resume(vp, i, 1))
-			vp->waits[i].waiting = false;
-	}
 }
 
 void vhost_miss_tick(struct vhost_port *vp)
@@ -292,6 +332,7 @@ static bool ring_in(const struct vhost_port *vp, unsigned i, uint64_t iova, uint
 
 bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size)
 {
+	struct rw_slice slice = rw_slice_begin();
 	struct vhost_port *vp = dev;
 
 	if (rw_range_wraps(iova, size))
@@ -303,6 +344,13 @@ bool vhost_iotlb_invalidated(void *dev, uint64_t iova, uint64_t size)
 		if (!vhost_rings_pause(vp, i, 1))
 			return false;
 		vp->waits[i].waiting = true;
+		vp->waits[i].lacking = false;
+		if (rw_slice_done(&slice)) {
+			/* The message is carried out again, and finds the rest. */
+			vp->retry_due = true;
+			rw_turn_queue(vp->loop, &vp->rings_turn);
+			return false;
+		}
 	}
 	if (!vhost_quiesce(vp))
 		return false;

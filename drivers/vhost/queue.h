@@ -67,6 +67,7 @@ struct vhost_queue {
 	/* Slow-path features. */
 	bool log_buffers; /* tx: mark what is written to buffers */
 	uint32_t log_hint;
+	uint32_t nunlogged; /* buffers that are missing in the log */
 	struct dl_batch batch;
 	struct vhost_miss miss;    /* iotlb_miss.c */
 	struct vhost_relay *relay; /* NULL but in a postcopy migration */

@@ -57,6 +57,7 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		if ((*q)->ready)
 			vu_ring_rested(vp->session, i, vq_base(&(*q)->vq, (*q)->packed));
 		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
+		vp->nunlogged += (*q)->nunlogged;
 		if (!(*q)->rx)
 			port_txq_clear(&(*q)->txq);
 		vhost_queue_rest(*q);

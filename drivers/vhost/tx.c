@@ -351,8 +351,11 @@ static RW_NOINLINE void log_slot(struct vhost_queue *q, const struct slot *slot)
 		/* What the chain's look-up found is in the map, in one region or more. */
 		for (; len; at += piece, len -= piece) {
 			piece = len;
-			if (gm_host_to_gpa(q->vq.mem, at, &piece, &gpa, &q->log_hint))
+			if (gm_host_to_gpa(q->vq.mem, at, &piece, &gpa, &q->log_hint)) {
+				/* A page that was written may not migrate: control says so. */
+				__atomic_store_n(&q->nunlogged, q->nunlogged + 1, __ATOMIC_RELAXED);
 				return;
+			}
 			dl_mark(&q->batch, gpa, piece);
 		}
 	}

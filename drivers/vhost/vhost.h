@@ -11,6 +11,7 @@
  */
 #include "queue.h"
 #include "rw_log.h"
+#include "rw_sock.h"
 #include "vhost_port.h"
 #include "vu_session.h"
 
@@ -47,7 +48,8 @@ struct vhost_port {
 	bool any_file;     /* they may share files of any file system */
 	char down[128];    /* why there is none; "" when nothing was wrong */
 
-	int listen_fd; /* -1: none */
+	int listen_fd;          /* -1: none */
+	struct rw_sock_id file; /* of VHOST_SERVER */
 	struct rw_watch listen_watch;
 	struct rw_timer retry;
 	struct rw_timer watch;           /* every 100 ms while there is a session */

@@ -98,6 +98,20 @@ def test_budgets_are_shown_and_can_be_set(daemon, place):
     assert daemon.cli('port', 'set', 'vm1', 'max-fds=0').returncode == 1
 
 
+def test_a_limit_below_what_is_used_holds_for_what_comes_next(daemon, connect):
+    one = connect()
+    one.negotiate(front_end.VERSION_1)
+    one.share_memory(3)
+    assert show(daemon)['budgets']['slots']['used'] == 3
+    assert show(daemon)['budgets']['fds']['used'] >= 4
+    done = daemon.cli('port', 'set', 'vm1', 'max-slots=1')
+    assert done.stdout == ('port vm1 has changed\nnote: 3 slots are used and stay, the limit of 1 '
+                           'holds for what comes next\n')
+    assert len(show(daemon)['memory']) == 3
+    one.socket.close()
+    assert wait_for(daemon, lambda port: not port['budgets']['fds']['used'])
+
+
 def test_a_port_without_a_front_end(daemon, place):
     port = show(daemon)
     del port['budgets']

@@ -309,3 +309,24 @@ def test_the_worker_runs_on_the_highest_allowed_cpu_unless_told_otherwise(launch
     daemon = launch(f'--socket-path={place}/a',
                     preexec_fn=lambda: os.sched_setaffinity(0, cpus[:1]))
     assert worker_cpus(daemon) == [cpus[0]]
+
+
+def threads_on(daemon, cpu):
+    """The threads of `daemon` that may run on `cpu`."""
+    names = []
+    for thread in os.listdir(f'/proc/{daemon.process.pid}/task'):
+        if cpu in os.sched_getaffinity(int(thread)):
+            with open(f'/proc/{daemon.process.pid}/task/{thread}/comm', encoding='ascii') as comm:
+                names.append(comm.read().strip())
+    return names
+
+
+def test_only_the_worker_runs_on_its_cpu_unless_there_is_no_other(launch, place):
+    cpus = sorted(os.sched_getaffinity(0))
+    daemon = launch(f'--socket-path={place}/vm1.sock', f'--cpus={cpus[-1]}')
+    names = threads_on(daemon, cpus[-1])
+    if len(cpus) > 1:
+        assert len(names) == 1, names
+    else:
+        assert len(names) > 1, names
+    assert daemon.stop() == 0

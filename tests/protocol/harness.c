@@ -162,8 +162,8 @@ int rig_start(struct rig *r, const char *ports, const char *const *more)
 
 bool rig_is_alarming(const struct rig *r)
 {
-	static const char *const alarms[] = {
-		"Sanitizer", "runtime error", "Assertion", "assert", "stack smashing"};
+	static const char *const alarms[] = {"Sanitizer", "runtime error", "Assertion", "assert",
+		"stack smashing", "missing in the dirty log"};
 	FILE *f = fopen(rig_path(r, "log"), "re");
 	bool found = false;
 	char line[512];
