@@ -168,6 +168,22 @@ void rw_budget_give(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n)
 	}
 }
 
+int rw_budget_map(struct rw_budgets *b, uint64_t n, uint64_t bytes)
+{
+	if (rw_budget_take(b, RW_BUDGET_MAPPINGS, n))
+		return -EDQUOT;
+	if (!rw_budget_take(b, RW_BUDGET_MAPPED, bytes))
+		return 0;
+	rw_budget_give(b, RW_BUDGET_MAPPINGS, n);
+	return -EDQUOT;
+}
+
+void rw_budget_unmap(struct rw_budgets *b, uint64_t n, uint64_t bytes)
+{
+	rw_budget_give(b, RW_BUDGET_MAPPINGS, n);
+	rw_budget_give(b, RW_BUDGET_MAPPED, bytes);
+}
+
 void rw_budget_note(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t used)
 {
 	if (!b)

@@ -53,14 +53,18 @@ int gm_file_map(struct gm_owner *owner, enum gm_loss kind, int fd, uint64_t offs
 	first = offset & ~(file.page_size - 1);
 	file.len = rw_align_up(offset + size - first, file.page_size);
 	/* Without MAP_NORESERVE: huge pages are reserved, or missing ones show here. */
-	file.base = mmap(NULL, file.len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)first);
-	if (file.base == MAP_FAILED)
-		return -errno;
-	ret = gm_guard_add(owner, kind, file.base, file.len, &file.slot);
-	if (ret) {
-		munmap(file.base, file.len);
+	file.budgets = owner ? owner->budgets : NULL;
+	ret = rw_budget_map(file.budgets, 1, file.len);
+	if (ret)
 		return ret;
+	file.base = mmap(NULL, file.len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)first);
+	if (file.base == MAP_FAILED) {
+		ret = -errno;
+		goto err_budget;
 	}
+	ret = gm_guard_add(owner, kind, file.base, file.len, &file.slot);
+	if (ret)
+		goto err_unmap;
 	/* Keep a guest's memory out of core dumps and of children. */
 	madvise(file.base, file.len, MADV_DONTDUMP);
 	madvise(file.base, file.len, MADV_DONTFORK);
@@ -68,6 +72,11 @@ int gm_file_map(struct gm_owner *owner, enum gm_loss kind, int fd, uint64_t offs
 	file.host = file.base + (offset - first);
 	*out = file;
 	return 0;
+err_unmap:
+	munmap(file.base, file.len);
+err_budget:
+	rw_budget_unmap(file.budgets, 1, file.len);
+	return ret;
 }
 
 void gm_file_unmap(struct gm_file *file)
@@ -76,5 +85,6 @@ void gm_file_unmap(struct gm_file *file)
 		return;
 	gm_guard_del(file->slot);
 	rw_helper_unmap(file->helper, file->base, file->len);
+	rw_budget_unmap(file->budgets, 1, file->len);
 	*file = (struct gm_file){0};
 }

@@ -123,10 +123,12 @@ static int extent_at(const struct gm_space *space, uint64_t addr, uint64_t len, 
 	return 0;
 }
 
-/* The largest page size among the files of the range; 0 or -EFAULT. */
-static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t len, uint64_t *out)
+/* The largest page size among the files of the range, and its extents; 0 or -EFAULT. */
+static int range_measure(const struct gm_space *space, uint64_t addr, uint64_t len,
+	uint64_t *page_size, uint32_t *nextents)
 {
 	uint64_t size = 0;
+	uint32_t n = 0;
 
 	for (uint64_t done = 0; done < len;) {
 		struct extent extent;
@@ -136,8 +138,10 @@ static int range_page_size(const struct gm_space *space, uint64_t addr, uint64_t
 			return ret;
 		size = RW_MAX(size, extent.backing->file.page_size);
 		done += extent.len;
+		n++;
 	}
-	*out = size;
+	*page_size = size;
+	*nextents = n;
 	return 0;
 }
 
@@ -164,40 +168,53 @@ static int extent_map(const struct extent *extent, uint8_t *at, bool first, bool
 static int map_contiguous(
 	const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out)
 {
-	uint64_t page, lead;
+	struct gm_owner *owner = space->map->owner;
+	struct rw_budgets *budgets = owner ? owner->budgets : NULL;
 	struct extent extent;
+	uint64_t page, lead;
 	uint8_t *base, *at;
-	uint32_t slot;
+	uint32_t slot, n;
 	size_t total;
-	int ret = range_page_size(space, addr, len, &page);
+	int ret = range_measure(space, addr, len, &page, &n);
 
-	if (ret)
-		return ret;
-	ret = extent_at(space, addr, len, &extent);
+	if (!ret)
+		ret = extent_at(space, addr, len, &extent);
 	if (ret)
 		return ret;
 	lead = extent.offset & (page - 1);
 	total = rw_align_up(lead + len, page) + page; /* one page more, to align the start */
+	n += 2;                                       /* what is left of it at both ends */
+	ret = rw_budget_map(budgets, n, total);
+	if (ret)
+		return ret;
 	base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		return -errno;
+	if (base == MAP_FAILED) {
+		ret = -errno;
+		goto err_budget;
+	}
 	at = (uint8_t *)rw_align_up((uintptr_t)base, page) + lead;
 	for (uint64_t done = 0; done < len; done += extent.len) {
 		ret = extent_at(space, addr + done, len - done, &extent);
 		if (!ret)
 			ret = extent_map(&extent, at + done, !done, done + extent.len == len);
-		if (ret) {
-			munmap(base, total);
-			return ret;
-		}
+		if (ret)
+			goto err_unmap;
 	}
-	ret = gm_guard_add(space->map->owner, GM_LOSS_MEMORY, base, total, &slot);
-	if (ret) {
-		munmap(base, total);
-		return ret;
-	}
-	*out = (struct gm_linear){.host = at, .map_base = base, .map_len = total, .slot = slot};
+	ret = gm_guard_add(owner, GM_LOSS_MEMORY, base, total, &slot);
+	if (ret)
+		goto err_unmap;
+	*out = (struct gm_linear){.host = at,
+		.map_base = base,
+		.map_len = total,
+		.slot = slot,
+		.mappings = n,
+		.budgets = budgets};
 	return 0;
+err_unmap:
+	munmap(base, total);
+err_budget:
+	rw_budget_unmap(budgets, n, total);
+	return ret;
 }
 
 int gm_linear_get(const struct gm_space *space, uint64_t addr, uint64_t len, struct gm_linear *out,
@@ -221,6 +238,7 @@ void gm_linear_put(struct gm_linear *lin)
 	if (lin->map_base) {
 		gm_guard_del(lin->slot);
 		munmap(lin->map_base, lin->map_len);
+		rw_budget_unmap(lin->budgets, lin->mappings, lin->map_len);
 	}
 	*lin = (struct gm_linear){0};
 }

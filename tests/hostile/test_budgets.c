@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -50,7 +51,8 @@ static bool log_has(const struct rig *r, const char *one, const char *two)
 /* The front-end leaves, and nothing is charged to its port any more. */
 static void leave(struct rig *r, struct peer *p)
 {
-	static const char *const kinds[] = {"fds", "slots", "iotlb", "scratch"};
+	static const char *const kinds[] = {
+		"fds", "mappings", "mapped", "slots", "iotlb", "scratch"};
 
 	peer_down(r, p);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++)
@@ -234,6 +236,63 @@ static void s14_memory_has_no_more_slots_than_the_budget(struct rig *r, uint64_t
 	port_set(r, "a", "max-slots", "509");
 }
 
+/* Regions of 1.5 TiB: 81 of them would fill the address space of an x86 process. */
+static void s14_regions_of_a_sparse_file_leave_address_space_to_others(
+	struct rig *r, uint64_t format)
+{
+	const uint64_t size = 3ull << 39, limit = 8ull << 40;
+	struct fe_guest_config c = guest_of_all(format);
+	struct vu_mem_slot slot = {.region.size = size};
+	uint64_t refused = budget(r, "a", "mapped", "refused");
+	int fd = memfd_create("sparse", MFD_CLOEXEC);
+	struct peer *a = peer_up(r, "a", &c), *x, *y;
+	unsigned taken = 0;
+
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	for (uint64_t i = 0; i < 81; i++) {
+		slot.region.gpa = slot.region.uva = (1ull << 50) + (i << 41);
+		taken += say_with(a, VU_ADD_MEM_REG, &slot, sizeof(slot), fd, 1) == SAID_YES;
+	}
+	assert_in_range(taken, 1, limit / size);
+	assert_int_equal(budget(r, "a", "mapped", "refused"), refused + 81 - taken);
+	assert_in_range(budget(r, "a", "mapped", "used"), taken * size, limit);
+	x = peer_up(r, "c", &c);
+	y = peer_up(r, "d", &c);
+	duplex_check(r, x, y);
+	duplex_check(r, a, x);
+	close(fd);
+	leave(r, a);
+	leave(r, x);
+}
+
+static void s15_mappings_are_limited(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = guest_of_all(format);
+	struct vu_mem_slot slot = {.region.size = 1 << 20};
+	struct peer *x, *b = peer_up(r, "b", &c);
+	uint64_t before;
+	unsigned taken = 0;
+
+	x = peer_up(r, "c", &c);
+	before = budget(r, "c", "mappings", "used");
+	assert_true(before >= 1);
+	port_set(r, "c", "max-mappings", "20");
+	for (uint64_t i = 0; i < 30; i++) {
+		int fd = fd_of(FD_MEMORY);
+
+		slot.region.gpa = slot.region.uva = (1ull << 40) + i * (1 << 20);
+		taken += say_with(x, VU_ADD_MEM_REG, &slot, sizeof(slot), fd, 1) == SAID_YES;
+		close(fd);
+	}
+	assert_int_equal(taken, 20 - before);
+	assert_int_equal(budget(r, "c", "mappings", "used"), 20);
+	assert_true(budget(r, "c", "mappings", "refused") >= 30 - taken);
+	rig_wait(r, log_has(r, "port c", "ringway port set c max-mappings="));
+	duplex_check(r, x, b);
+	leave(r, x);
+	port_set(r, "c", "max-mappings", "4096");
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
@@ -243,6 +302,8 @@ int main(void)
 		ATTACK(s17_rings_beyond_the_scratch_budget_do_not_run),
 		ATTACK(r82_accept_without_descriptors_waits_and_goes_on),
 		ATTACK(s14_memory_has_no_more_slots_than_the_budget),
+		ATTACK(s14_regions_of_a_sparse_file_leave_address_space_to_others),
+		ATTACK(s15_mappings_are_limited),
 	};
 	const struct rlimit few = {FDS, FDS};
 

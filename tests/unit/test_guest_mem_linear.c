@@ -110,6 +110,52 @@ static void regions_that_continue_in_one_file_may_meet_inside_a_page(void **stat
 	close(fd);
 }
 
+/* Pages of two files side by side: a mapping of each, and what is left of the reservation. */
+static void mappings_are_charged_to_the_owner(void **state)
+{
+	int fds[2] = {file_new(1, 1), file_new(1, 2)};
+	struct gm_region_desc d[2] = {
+		{.gpa = 0, .size = PAGE, .uva = UVA},
+		{.gpa = 8 * PAGE, .size = PAGE, .uva = UVA + PAGE},
+	};
+	struct rw_budgets b;
+	struct gm_owner owner = {.budgets = &b};
+	const struct rw_budget *maps = &b.of[RW_BUDGET_MAPPINGS];
+	const struct rw_budget *bytes = &b.of[RW_BUDGET_MAPPED];
+	struct gm_linear lin = {0};
+	struct gm_map *map = NULL;
+	unsigned before;
+
+	(void)state;
+	rw_budgets_init(&b, "a");
+	rw_budget_limit(&b, RW_BUDGET_MAPPED, PAGE);
+	before = mapping_count();
+	assert_int_equal(gm_map_new(&owner, d, fds, 2, NULL, &map), -EDQUOT);
+	assert_int_equal(mapping_count(), before);
+	assert_int_equal(maps->used, 0);
+	assert_int_equal(bytes->used, 0);
+	rw_budget_limit(&b, RW_BUDGET_MAPPED, 1 << 20);
+	assert_int_equal(gm_map_new(&owner, d, fds, 2, NULL, &map), 0);
+	assert_int_equal(maps->used, 2);
+	assert_int_equal(bytes->used, 2 * PAGE);
+	before = mapping_count();
+	rw_budget_limit(&b, RW_BUDGET_MAPPINGS, 5);
+	assert_int_equal(linear_get(map, UVA + PAGE - 50, 100, &lin), -EDQUOT);
+	assert_int_equal(mapping_count(), before);
+	rw_budget_limit(&b, RW_BUDGET_MAPPINGS, 6);
+	assert_int_equal(linear_get(map, UVA + PAGE - 50, 100, &lin), 0);
+	assert_int_equal(maps->used, 6);
+	assert_in_range(mapping_count() - before, 2, 4);
+	assert_true(bytes->used >= 4 * PAGE);
+	gm_linear_put(&lin);
+	assert_int_equal(maps->used, 2);
+	gm_map_free(map);
+	assert_int_equal(maps->used, 0);
+	assert_int_equal(bytes->used, 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void files_that_meet_inside_a_page_cannot_be_contiguous(void **state)
 {
 	int fds[2] = {file_new(1, 1), file_new(1, 2)};
@@ -421,6 +467,7 @@ int main(void)
 		cmocka_unit_test(a_range_across_two_files_becomes_contiguous),
 		cmocka_unit_test(a_range_with_a_hole_is_refused),
 		cmocka_unit_test(regions_that_continue_in_one_file_may_meet_inside_a_page),
+		cmocka_unit_test(mappings_are_charged_to_the_owner),
 		cmocka_unit_test(files_that_meet_inside_a_page_cannot_be_contiguous),
 		cmocka_unit_test(guest_physical_ranges_go_by_guest_physical_addresses),
 		cmocka_unit_test(scattered_pages_become_contiguous),

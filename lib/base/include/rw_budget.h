@@ -84,6 +84,9 @@ void rw_budget_pool_set(struct rw_budget_pools *pools, enum rw_budget_kind kind,
 int rw_budget_take(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n);
 /* Give back `n` of what was taken. NULL is fine. */
 void rw_budget_give(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n);
+/* The same for `n` mappings of `bytes` together. */
+int rw_budget_map(struct rw_budgets *b, uint64_t n, uint64_t bytes);
+void rw_budget_unmap(struct rw_budgets *b, uint64_t n, uint64_t bytes);
 /* For what limits itself: how much of it there is now. No pool. NULL is fine. */
 void rw_budget_note(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t used);
 /* From now on. What is used already stays. */

@@ -20,6 +20,7 @@
  */
 #include <sys/types.h>
 
+#include "rw_budget.h"
 #include "rw_helper.h"
 
 /* Mappings that the table has room for, of all owners together: what Linux allows a process. */
@@ -42,7 +43,8 @@ struct gm_owner {
 	 * system in user space can keep whoever touches a page waiting for ever.
 	 */
 	bool any_file;
-	struct rw_helper *helper; /* unmaps and closes; NULL: whoever calls does */
+	struct rw_helper *helper;   /* unmaps and closes; NULL: whoever calls does */
+	struct rw_budgets *budgets; /* what its mappings are charged to; NULL: nothing */
 };
 
 static inline enum gm_loss gm_owner_loss(const struct gm_owner *owner)
@@ -59,15 +61,17 @@ struct gm_file {
 	uint8_t *base;
 	size_t len; /* bytes at `base`, a multiple of page_size */
 	uint64_t page_size;
-	uint32_t slot;            /* in the table */
-	struct rw_helper *helper; /* the owner's */
+	struct rw_helper *helper;   /* the owner's */
+	uint32_t slot;              /* in the table */
+	struct rw_budgets *budgets; /* the owner's */
 };
 
 /*
  * Map [offset, offset + size) of `fd`, which stays the caller's. The caller has checked that the
  * sum does not wrap. `owner` may be NULL: then nobody is told of a loss, and any file is taken.
  * -EMEDIUMTYPE: the owner may not send files of that kind; -ENXIO: it reaches past the end of the
- * file; -ENOSPC: the table is full; or what fstat or mmap said: -ENOMEM if huge pages are missing.
+ * file; -EDQUOT: the owner's budget is used up; -ENOSPC: the table is full; or what fstat or mmap
+ * said: -ENOMEM if huge pages are missing.
  */
 int gm_file_map(struct gm_owner *owner, enum gm_loss kind, int fd, uint64_t offset, uint64_t size,
 	struct gm_file *out);

@@ -205,14 +205,16 @@ struct gm_linear {
 	uint8_t *host;  /* the range's first byte */
 	void *map_base; /* NULL: `host` points into a region's own mapping */
 	size_t map_len;
-	uint32_t slot; /* gm_guard.h */
+	uint32_t slot;              /* gm_guard.h */
+	uint32_t mappings;          /* charged, and `map_len` bytes, ... */
+	struct rw_budgets *budgets; /* ... to these */
 };
 
 /*
  * Resolve [addr, addr + len). `out` stays valid until gm_linear_put, which must come before the map
  * is freed. -EFAULT: part of the range is in no region; -EAGAIN: GM_IOVA, and `*missing` is not in
  * the IOTLB with permission to read and write; -ENOTSUP: two pieces meet inside a page of different
- * files, or inside a huge page; or what mmap said.
+ * files, or inside a huge page; -EDQUOT: the map owner's budget is used up; or what mmap said.
  *
  * Pages that are mapped once more are not registered with a userfaultfd there: an access to a
  * missing one would fill it with zeros. While the map is watched, touch them through the first
