@@ -109,6 +109,17 @@ class Switch:
         return found
 
 
+def remove_folder(path):
+    """Remove a folder in which files may vanish by themselves meanwhile."""
+    for _ in range(10):
+        try:
+            return shutil.rmtree(path)
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                return None
+    return shutil.rmtree(path)
+
+
 @pytest.fixture
 def folder(request):
     """An empty folder with a path short enough for sockets. Its logs are kept in the build."""
@@ -120,7 +131,8 @@ def folder(request):
     for name in os.listdir(path):
         if name.endswith('.log'):
             shutil.copy(os.path.join(path, name), kept)
-    shutil.rmtree(path)
+    # A helper whose daemon was killed may still be removing what it made.
+    remove_folder(path)
 
 
 @pytest.fixture

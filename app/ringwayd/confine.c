@@ -1,31 +1,98 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* When the process and its threads give up what they do not need; sandbox.h has how. */
 #include <errno.h>
-#include <linux/capability.h>
+#include <jansson.h>
+#include <pwd.h>
 #include <semaphore.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_alarm.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
 #include "daemon.h"
+#include "helper.h"
 #include "rw_log.h"
 #include "sandbox.h"
 
+/* Whom root's daemon runs as, if there is such a user. */
+#define DEFAULT_USER "ringway"
+
+static bool stays_root;
+
+/* Allow the helper what the options name, and start it. 0 or -errno. */
+static int helper_start(const struct options *opt)
+{
+	static struct helper_dirs dirs;
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < opt->nports; i++) {
+		if (opt->ports[i].path[0])
+			ret = helper_allow_beside(
+				&dirs, opt->ports[i].path, opt->ports[i].mode == OPTIONS_CLIENT);
+	}
+	for (unsigned i = 0; !ret && i < opt->nsocket_dirs; i++)
+		ret = helper_allow_dir(&dirs, opt->socket_dirs[i]);
+	if (!ret && opt->control[0])
+		ret = helper_allow_socket(&dirs, opt->control);
+	if (!ret && opt->pidfile[0])
+		ret = helper_allow_pidfile(&dirs, opt->pidfile);
+	if (!ret)
+		ret = helper_begin(&dirs);
+	helper_dirs_free(&dirs);
+	return ret;
+}
+
+/* Whom to be. NULL: who we are. */
+static const struct sandbox_user *user_choose(const struct options *opt, struct sandbox_user *user)
+{
+	const struct passwd *pw;
+
+	if (opt->user_name[0]) {
+		*user = opt->user;
+		user->name = opt->user_name;
+		return geteuid() ? NULL : user;
+	}
+	pw = geteuid() ? NULL : getpwnam(DEFAULT_USER);
+	stays_root = !geteuid() && !pw;
+	if (!pw)
+		return NULL;
+	*user = (struct sandbox_user){DEFAULT_USER, pw->pw_uid, pw->pw_gid};
+	return user;
+}
+
 int confine_begin(const struct options *opt)
 {
+	struct sandbox_user user;
 	int ret = sandbox_prepare(opt->seccomp);
 
 	if (ret)
 		return ret;
-	/* The sockets of front-ends belong to other users. */
-	ret = sandbox_capabilities(1ull << CAP_DAC_OVERRIDE);
+	ret = helper_start(opt);
+	if (ret) {
+		rw_error("cannot start the helper process: %s", strerror(-ret));
+		return ret;
+	}
+	if (!sandbox_landlock_abi())
+		rw_warning("this %s has no Landlock: files are not out of reach",
+			SANDBOX_SANITIZED ? "build, which has a sanitizer," : "kernel");
+	ret = sandbox_capabilities(user_choose(opt, &user), 0);
+	if (!ret)
+		ret = sandbox_files(SANDBOX_START);
 	if (!ret)
 		ret = sandbox_filter(SANDBOX_START);
 	if (ret)
 		rw_error("cannot give up privileges: %s", strerror(-ret));
 	return ret;
+}
+
+/* What the calling thread needs from now on. */
+static int thread_confine(enum sandbox_kind kind)
+{
+	int ret = sandbox_files(kind);
+
+	return ret ? ret : sandbox_filter(kind);
 }
 
 /* The result of a thread that gave up what it does not need. */
@@ -37,14 +104,14 @@ struct confined {
 static int worker_confine(void *arg)
 {
 	(void)arg;
-	return sandbox_filter(SANDBOX_WORKER);
+	return thread_confine(SANDBOX_WORKER);
 }
 
 static void service_confine(void *arg)
 {
 	struct confined *service = arg;
 
-	service->ret = sandbox_filter(SANDBOX_SERVICE);
+	service->ret = thread_confine(SANDBOX_SERVICE);
 	sem_post(&service->done);
 }
 
@@ -77,16 +144,22 @@ static int eal_confine(void)
 
 int confine_threads(void)
 {
-	int ret = eal_confine();
+	int ret;
 
+	json_object_seed(0); /* else the first object that is made opens /dev/urandom */
+	ret = eal_confine();
 	if (!ret)
-		ret = sandbox_filter(SANDBOX_CONTROL);
+		ret = thread_confine(SANDBOX_CONTROL);
 	if (ret)
 		rw_error("cannot confine the threads: %s", strerror(-ret));
+	else if (stays_root)
+		rw_warning("there is no user " DEFAULT_USER
+			   ": ringwayd stays root, without capabilities; --user=NAME chooses one");
 	return ret;
 }
 
 void confine_end(void)
 {
+	helper_end();
 	sandbox_end();
 }

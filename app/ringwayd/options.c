@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "control.h"
 #include "options_internal.h"
@@ -135,6 +138,42 @@ static int set_no_huge(struct parse *p, const char *value)
 	return 0;
 }
 
+static int set_socket_dir(struct parse *p, const char *value)
+{
+	struct stat st;
+
+	if (p->opt->nsocket_dirs == OPTIONS_DIRS_MAX)
+		return options_mistake(p, "--socket-dir: there are more than %d", OPTIONS_DIRS_MAX);
+	if (strlen(value) > RW_SOCK_PATH_MAX || stat(value, &st) || !S_ISDIR(st.st_mode))
+		return options_mistake(p, "--socket-dir=%s: there is no such directory", value);
+	strcpy(p->opt->socket_dirs[p->opt->nsocket_dirs++], value);
+	return 0;
+}
+
+/* NAME[:GROUP] */
+static int set_user(struct parse *p, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	const struct passwd *pw;
+	const struct group *gr;
+	char *name = colon ? strndup(value, (size_t)(colon - value)) : strdup(value);
+
+	pw = name ? getpwnam(name) : NULL;
+	free(name);
+	if (!pw)
+		return options_mistake(p, "--user=%s: there is no such user", value);
+	if (geteuid() && pw->pw_uid != geteuid())
+		return options_mistake(p, "--user=%s: only root can become another user", value);
+	p->opt->user = (struct sandbox_user){.uid = pw->pw_uid, .gid = pw->pw_gid};
+	snprintf(p->opt->user_name, sizeof(p->opt->user_name), "%s", pw->pw_name);
+	gr = colon ? getgrnam(colon + 1) : NULL;
+	if (colon && !gr)
+		return options_mistake(p, "--user=%s: there is no such group", value);
+	if (gr)
+		p->opt->user.gid = gr->gr_gid;
+	return 0;
+}
+
 static int set_seccomp(struct parse *p, const char *value)
 {
 	int mode = sandbox_mode_by_name(value);
@@ -238,6 +277,8 @@ static const struct row {
 	{"control", "PATH|none", false, false, set_control},
 	{"pidfile", "PATH", false, false, set_pidfile},
 	{"no-huge", NULL, true, false, set_no_huge},
+	{"socket-dir", "DIR", true, false, set_socket_dir},
+	{"user", "NAME[:GROUP]", false, false, set_user},
 	{"seccomp", "errno|kill|off", false, false, set_seccomp},
 	{"log-level", "LEVEL", false, false, set_log_level},
 	{"fdb-size", "N", false, false, set_fdb_size},
@@ -533,6 +574,11 @@ void options_print_help(FILE *to)
 	      "                      none: without one\n"
 	      "  --pidfile=PATH      write the process id to PATH, and keep that file locked\n"
 	      "  --no-huge           do not use huge pages for ringwayd's own memory\n"
+	      "  --socket-dir=DIR    allow ports that are added later to have their sockets in\n"
+	      "                      DIR, too, besides where those given here have theirs\n"
+	      "  --user=NAME[:GROUP]\n"
+	      "                      run as that user (default when root starts it: ringway,\n"
+	      "                      if there is one)\n"
 	      "  --seccomp=MODE      what meets a system call that ringwayd has no use for:\n"
 	      "                      errno, it fails and a line says so (the default); kill,\n"
 	      "                      ringwayd ends; off, nothing, there are no filters\n"

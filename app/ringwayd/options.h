@@ -26,6 +26,8 @@
 #define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
 #define OPTIONS_PAIRS_MAX 32   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
+#define OPTIONS_USER_MAX  32   /* bytes of a user's name */
+#define OPTIONS_DIRS_MAX  16   /* --socket-dir */
 #define OPTIONS_VLAN_MAX  4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
@@ -84,7 +86,11 @@ struct options {
 	char pidfile[OPTIONS_FILE_MAX + 1];           /* "": none */
 	char config[OPTIONS_FILE_MAX + 1];            /* the configuration; "": none */
 	bool no_huge;                                 /* no huge pages */
-	enum sandbox_mode seccomp;                    /* what meets a call that no filter names */
+	char socket_dirs[OPTIONS_DIRS_MAX][RW_SOCK_PATH_MAX + 1]; /* for ports to come */
+	unsigned nsocket_dirs;
+	struct sandbox_user user;             /* to be, if one was given */
+	char user_name[OPTIONS_USER_MAX + 1]; /* "": none was given */
+	enum sandbox_mode seccomp;            /* what meets a call that no filter names */
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "helper.h"
+
 /* Longest line, with its newline and the terminating zero. */
 #define LINE_MAX_LEN 16
 
@@ -50,10 +52,10 @@ static int refuse(char *err, size_t errlen, int ret, const char *why)
 }
 
 /* Open the file, or create it. The descriptor; or -errno, and `err` holds the reason. */
-static int file_open(const char *path, char *err, size_t errlen)
+static int file_open(int dir, const char *name, char *err, size_t errlen)
 {
 	/* O_NONBLOCK: a named pipe must not hold us up. */
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
 	const char *why;
 
 	if (fd < 0)
@@ -66,13 +68,32 @@ static int file_open(const char *path, char *err, size_t errlen)
 	return refuse(err, errlen, -EEXIST, why);
 }
 
-/* Whether `path` names the open file. */
-static bool is_at(int fd, const char *path)
+/* Whether `name` is the open file. */
+static bool is_at(int fd, int dir, const char *name)
 {
 	struct stat here, there;
 
-	return !fstat(fd, &here) && !lstat(path, &there) && here.st_dev == there.st_dev &&
-		here.st_ino == there.st_ino;
+	return !fstat(fd, &here) && !fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) &&
+		here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+int pidfile_open_at(int dir, const char *name, char *err, size_t errlen)
+{
+	int fd;
+
+	do {
+		fd = file_open(dir, name, err, errlen);
+		if (fd < 0)
+			return fd;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			snprintf(err, errlen, "process %ld, which is running, owns it",
+				pid_read(fd));
+			close(fd);
+			return -EADDRINUSE;
+		}
+		/* Its owner may have removed it just before it let go of the lock. */
+	} while (!is_at(fd, dir, name) && !close(fd));
+	return fd;
 }
 
 static int line_write(int fd)
@@ -91,24 +112,11 @@ static int line_write(int fd)
 
 int pidfile_write(struct pidfile *f, const char *path, char *err, size_t errlen)
 {
-	int ret;
+	int ret = helper_pidfile_open(path, err, errlen);
 
-	do {
-		f->fd = file_open(path, err, errlen);
-		if (f->fd < 0) {
-			ret = f->fd;
-			f->fd = -1;
-			return ret;
-		}
-		if (flock(f->fd, LOCK_EX | LOCK_NB)) {
-			snprintf(err, errlen, "process %ld, which is running, owns it",
-				pid_read(f->fd));
-			close(f->fd);
-			f->fd = -1;
-			return -EADDRINUSE;
-		}
-		/* Its owner may have removed it just before it let go of the lock. */
-	} while (!is_at(f->fd, path) && !close(f->fd));
+	if (ret < 0)
+		return ret;
+	f->fd = ret;
 	f->path = path;
 	ret = line_write(f->fd);
 	if (!ret)
@@ -121,8 +129,8 @@ void pidfile_remove(struct pidfile *f)
 {
 	if (f->fd < 0)
 		return;
-	if (is_at(f->fd, f->path))
-		unlink(f->path);
+	/* The helper has it open, too, and so keeps the lock until the file is gone. */
+	helper_pidfile_unlink(f->path);
 	close(f->fd);
 	f->fd = -1;
 }

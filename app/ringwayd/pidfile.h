@@ -15,6 +15,12 @@ struct pidfile {
 	const char *path;
 };
 
+/*
+ * In the helper: open or create the file `name` in the directory `dir`, and lock it. The
+ * descriptor; or -errno, and `err` holds the reason.
+ */
+int pidfile_open_at(int dir, const char *name, char *err, size_t errlen);
+
 /* Write it; `path` must live on. 0; or -errno, and `err` holds the reason. */
 int pidfile_write(struct pidfile *f, const char *path, char *err, size_t errlen);
 /* Remove it if `path` still names this file, and unlock it. Harmless when none is held. */

@@ -2,6 +2,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -32,7 +33,19 @@ static int bounding_set_empty(void)
 	return 0;
 }
 
-int sandbox_capabilities(uint64_t keep)
+static int user_become(const struct sandbox_user *user)
+{
+	if (initgroups(user->name, user->gid) || setresgid(user->gid, user->gid, user->gid) ||
+		setresuid(user->uid, user->uid, user->uid))
+		return -errno;
+	/*
+	 * As if that user had started the program: its files in /proc are its own, and the core of
+	 * a crash is written.
+	 */
+	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) ? -errno : 0;
+}
+
+int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
@@ -44,6 +57,8 @@ int sandbox_capabilities(uint64_t keep)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
 		return -errno;
 	ret = bounding_set_empty();
+	if (!ret && user)
+		ret = user_become(user);
 	if (ret)
 		return ret;
 	if (syscall(SYS_capget, &head, data))

@@ -5,11 +5,24 @@
  * before EAL starts, so that every thread inherits that; each thread narrows itself further when it
  * knows what it is going to do. Nothing of it can be taken back.
  *
- * Builds with a sanitizer have no system call filters: its runtime opens files, starts a symbolizer
- * and traces threads. The arm64 emulation of QEMU has none either.
+ * Builds with a sanitizer have neither system call filters nor Landlock: its runtime opens files,
+ * starts a symbolizer and traces threads. The arm64 emulation of QEMU has none either.
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define SANDBOX_SANITIZED 1
+#endif
+#endif
+#ifndef SANDBOX_SANITIZED
+#define SANDBOX_SANITIZED 0
+#endif
 
 /* The kinds of thread. */
 enum sandbox_kind {
@@ -49,9 +62,24 @@ void sandbox_end(void);
  */
 int sandbox_filter(enum sandbox_kind kind);
 
+/* The version of Landlock that this build and this kernel have; 0: none. */
+int sandbox_landlock_abi(void);
 /*
- * No program that the process starts gains privileges, and of its capabilities it keeps those in
- * `keep` (bit: CAP_*); the bounding and ambient sets are emptied as far as that is allowed. Thread:
- * the only one. 0, or -errno.
+ * From now on the calling thread, and threads that it creates, open no file: SANDBOX_START may
+ * still read them, and name threads. Before sandbox_filter(). Thread: any. 0, or -errno.
  */
-int sandbox_capabilities(uint64_t keep);
+int sandbox_files(enum sandbox_kind kind);
+
+/* Another user to be. */
+struct sandbox_user {
+	const char *name; /* its supplementary groups are taken, too */
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * No program that the process starts gains privileges, it becomes `user` (NULL: stays who it is),
+ * and of its capabilities it keeps those in `keep` (bit: CAP_*), with NULL alone; the bounding and
+ * ambient sets are emptied as far as that is allowed. Thread: the only one. 0, or -errno.
+ */
+int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -17,18 +19,6 @@
 #include "rw_base.h"
 #include "rw_log.h"
 #include "sandbox.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-	__has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 #define S   (1u << SANDBOX_START) /* only while it starts: every other bit implies it but H */
 #define C   (1u << SANDBOX_CONTROL)
@@ -54,8 +44,6 @@ static const struct call {
 	{"getpid", ALL},
 	{"gettid", ALL},
 	{"tgkill", ALL},
-	/* A SIGBUS that is not about a guest's memory gets its default action back. */
-	{"rt_sigaction", C | W | I},
 	/* A line of the log; wake-ups of workers; a kick or a call of a ring. */
 	{"write", ALL},
 	{"writev", ALL},
@@ -108,6 +96,7 @@ static const struct call {
 	{"set_robust_list", C},
 	{"rseq", C},
 	{"sigaltstack", C},
+	{"rt_sigaction", C},
 	{"rt_sigtimedwait", C},
 	/* Connections. */
 	{"accept4", C},
@@ -163,18 +152,17 @@ static const struct call {
 	{"wait4", C},
 	{"waitid", C},
 	{"close_range", C},
-	/* What control does itself as long as nobody does it for it. */
-	{"socket", C},
-	{"bind", C},
-	{"listen", C},
-	{"connect", C},
-	{"chmod", C},
-	{"fchmodat", C},
-	{"unlink", C},
-	{"unlinkat", C},
-	{"open", C},
-	{"openat", C},
+	/* What the helper does for all others. */
+	{"bind", H},
+	{"listen", H},
+	{"connect", S | H},
+	{"umask", H},
+	{"unlink", H},
+	{"unlinkat", H},
+	{"open", S | H},
+	{"openat", S | H},
 	/* EAL, and what comes after it in the start. */
+	{"socket", S},
 	{"access", S},
 	{"epoll_create", I},
 	{"faccessat", S},
@@ -297,6 +285,14 @@ static int allow_special(scmp_filter_ctx ctx, enum sandbox_kind kind)
 		ret = allow_masked(ctx, "mprotect", 2, start ? 0 : PROT_EXEC, 0);
 	if (!ret && threads)
 		ret = allow_masked(ctx, "clone", 0, CLONE_THREAD, CLONE_THREAD);
+	/* A SIGBUS that is not about a guest's memory gets its default action back. */
+	if (!ret && (kind == SANDBOX_WORKER || kind == SANDBOX_SERVICE))
+		ret = allow_masked(ctx, "rt_sigaction", 0, ~0ull, SIGBUS);
+	/* A thread names itself. */
+	if (!ret && kind == SANDBOX_CONTROL)
+		ret = allow_masked(ctx, "prctl", 0, ~0ull, PR_SET_NAME);
+	if (!ret && kind == SANDBOX_HELPER)
+		ret = allow_masked(ctx, "socket", 0, ~0ull, AF_UNIX);
 	/* Its flags are in memory, where no filter sees them: glibc then uses clone. */
 	if (!ret && threads)
 		ret = seccomp_rule_add(
@@ -357,7 +353,7 @@ bool sandbox_has_filters(void)
 {
 	uint32_t action = SECCOMP_RET_TRAP;
 
-	return !SANITIZED && !syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+	return !SANDBOX_SANITIZED && !syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
 }
 
 int sandbox_prepare(enum sandbox_mode wanted)
@@ -368,7 +364,7 @@ int sandbox_prepare(enum sandbox_mode wanted)
 		return 0;
 	if (!sandbox_has_filters()) {
 		rw_warning("this %s has no seccomp: system calls are not filtered",
-			SANITIZED ? "build, which has a sanitizer," : "kernel");
+			SANDBOX_SANITIZED ? "build, which has a sanitizer," : "kernel");
 		return 0;
 	}
 	mode = wanted;

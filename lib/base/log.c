@@ -132,6 +132,8 @@ static void *writer_run(void *arg)
 	bool stop = false;
 
 	(void)arg;
+	/* By itself: to name another thread is to open a file. */
+	pthread_setname_np(pthread_self(), "rw-log");
 	while (!stop) {
 		if (sem_wait(&writer.ready))
 			continue; /* a debugger interrupted it */
@@ -169,7 +171,6 @@ int rw_log_begin(void)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret)
 		return -ret;
-	pthread_setname_np(writer.thread, "rw-log");
 	atomic_store(&way, LOG_QUEUED);
 	return 0;
 }

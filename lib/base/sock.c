@@ -22,7 +22,7 @@ static int sock_new(const char *path, struct sockaddr_un *sa)
 	return fd < 0 ? -errno : fd;
 }
 
-int rw_sock_connect(const char *path)
+static int direct_connect(const char *path)
 {
 	struct sockaddr_un sa;
 	int fd = sock_new(path, &sa);
@@ -48,7 +48,7 @@ static int remove_stale(const char *path)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = rw_sock_connect(path);
+	fd = direct_connect(path);
 	if (fd >= 0)
 		close(fd);
 	if (fd != -ECONNREFUSED)
@@ -56,20 +56,31 @@ static int remove_stale(const char *path)
 	return unlink(path) ? -errno : 0;
 }
 
-int rw_sock_listen(const char *path, unsigned mode)
+/* Bind with that mode: there is no moment in which the file has another one. 0 or -errno. */
+static int bind_mode(int fd, const struct sockaddr_un *sa, unsigned mode)
+{
+	mode_t old = umask(~mode & 0777);
+	int ret = bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? -errno : 0;
+
+	umask(old);
+	return ret;
+}
+
+static int direct_listen(const char *path, unsigned mode, struct rw_sock_id *id)
 {
 	struct sockaddr_un sa;
+	struct stat st = {0};
 	int fd = sock_new(path, &sa), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ? -errno : 0;
+	ret = bind_mode(fd, &sa, mode);
 	if (ret == -EADDRINUSE) {
 		ret = remove_stale(path);
 		if (!ret)
-			ret = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ? -errno : 0;
+			ret = bind_mode(fd, &sa, mode);
 	}
-	if (!ret && (chmod(path, mode) || listen(fd, BACKLOG))) {
+	if (!ret && (lstat(path, &st) || listen(fd, BACKLOG))) {
 		ret = -errno;
 		unlink(path);
 	}
@@ -77,7 +88,44 @@ int rw_sock_listen(const char *path, unsigned mode)
 		close(fd);
 		return ret;
 	}
+	*id = (struct rw_sock_id){st.st_dev, st.st_ino};
 	return fd;
+}
+
+static void direct_unlink(const char *path, const struct rw_sock_id *id)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && st.st_dev == id->dev && st.st_ino == id->ino)
+		unlink(path);
+}
+
+const struct rw_sock_ops rw_sock_direct = {
+	.listen = direct_listen,
+	.connect = direct_connect,
+	.unlink = direct_unlink,
+};
+
+static const struct rw_sock_ops *in_use = &rw_sock_direct;
+
+void rw_sock_use(const struct rw_sock_ops *ops)
+{
+	in_use = ops;
+}
+
+int rw_sock_listen(const char *path, unsigned mode, struct rw_sock_id *id)
+{
+	return in_use->listen(path, mode, id);
+}
+
+int rw_sock_connect(const char *path)
+{
+	return in_use->connect(path);
+}
+
+void rw_sock_unlink(const char *path, const struct rw_sock_id *id)
+{
+	in_use->unlink(path, id);
 }
 
 const char *rw_sock_strerror(int err)
@@ -91,6 +139,10 @@ const char *rw_sock_strerror(int err)
 		return "a running process owns it";
 	case EEXIST:
 		return "the file exists and is not a socket";
+	case EXDEV:
+		return "ringwayd was not started with that directory: give it --socket-dir=DIR";
+	case EPIPE:
+		return "ringwayd's helper process has ended: start ringwayd again";
 	default:
 		return strerror(-err);
 	}

@@ -39,8 +39,7 @@ struct ctl_server {
 	struct ctl_table table;
 	uint64_t stall_ms;
 	char path[RW_SOCK_PATH_MAX + 1];
-	dev_t dev; /* the socket file, to remove no other one at the end */
-	ino_t ino;
+	struct rw_sock_id id; /* the socket file, to remove no other one at the end */
 	struct rw_log_limit log_limit;
 	struct client clients[CTL_CLIENTS_MAX];
 };
@@ -339,20 +338,15 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	const struct ctl_method *methods, size_t nmethods, void *ctx)
 {
 	struct ctl_server *srv = calloc(1, sizeof(*srv));
-	struct stat st;
 	int fd, ret;
 
 	if (!srv)
 		return NULL;
-	fd = rw_sock_listen(path, 0600);
+	fd = rw_sock_listen(path, 0600, &srv->id);
 	ret = fd;
 	if (ret < 0)
 		goto free_srv;
 	strcpy(srv->path, path); /* fits: rw_sock_listen refuses a longer one */
-	if (!lstat(path, &st)) {
-		srv->dev = st.st_dev;
-		srv->ino = st.st_ino;
-	}
 	srv->loop = loop;
 	srv->table = (struct ctl_table){methods, nmethods, ctx};
 	srv->stall_ms = CTL_STALL_MS;
@@ -366,8 +360,8 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	return srv;
 
 close_fd:
+	rw_sock_unlink(path, &srv->id);
 	close(fd);
-	unlink(path);
 free_srv:
 	free(srv);
 	errno = -ret;
@@ -381,7 +375,6 @@ void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms)
 
 void ctl_server_free(struct ctl_server *srv)
 {
-	struct stat st;
 	int fd;
 
 	if (!srv)
@@ -394,8 +387,7 @@ void ctl_server_free(struct ctl_server *srv)
 	rw_timer_stop(srv->loop, &srv->accept_again);
 	rw_loop_del(srv->loop, &srv->listener);
 	/* Removed while the socket still listens, so that nobody else can have replaced it. */
-	if (!lstat(srv->path, &st) && st.st_dev == srv->dev && st.st_ino == srv->ino)
-		unlink(srv->path);
+	rw_sock_unlink(srv->path, &srv->id);
 	close(fd);
 	free(srv);
 }

@@ -10,13 +10,25 @@ import pytest
 from programs import Daemon
 
 
+def remove_folder(path):
+    """Remove a folder in which files may vanish by themselves meanwhile."""
+    for _ in range(10):
+        try:
+            return shutil.rmtree(path)
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                return None
+    return shutil.rmtree(path)
+
+
 @pytest.fixture
 def place():
     """An empty folder with a path short enough for sockets, open to every user."""
     path = tempfile.mkdtemp(prefix='rw', dir='/tmp')
     os.chmod(path, 0o777)
     yield path
-    shutil.rmtree(path)
+    # A helper whose daemon was killed may still be removing what it made.
+    remove_folder(path)
 
 
 @pytest.fixture

@@ -318,7 +318,7 @@ def test_a_switch_with_an_empty_configuration_waits_for_its_first_port(launch, p
     conf = os.path.join(place, 'conf.yaml')
     with open(conf, 'w', encoding='utf-8') as file:
         file.write('# nothing yet\n')
-    daemon = launch('--config', conf)
+    daemon = launch('--config', conf, f'--socket-dir={place}')
     assert ask(daemon, 'port', 'list') == []
     assert ask(daemon, 'port', 'add', 'vm1', f'socket={place}/vm1.sock')['name'] == 'vm1'
 

@@ -218,6 +218,8 @@ static void an_option_is_compared_without_its_dashes_and_its_value(void **state)
 static char dir[] = "/tmp/rw-base-XXXXXX";
 static char path[64];
 
+static struct rw_sock_id id;
+
 static int sock_setup(void **state)
 {
 	(void)state;
@@ -236,7 +238,7 @@ static int sock_teardown(void **state)
 
 static void a_listener_is_found_by_its_path(void **state)
 {
-	int fd = rw_sock_listen(path, 0600), client;
+	int fd = rw_sock_listen(path, 0600, &id), client;
 	struct stat st;
 
 	(void)state;
@@ -253,14 +255,14 @@ static void a_listener_is_found_by_its_path(void **state)
 
 static void a_stale_socket_file_is_replaced_a_live_one_is_not(void **state)
 {
-	int fd = rw_sock_listen(path, 0600);
+	int fd = rw_sock_listen(path, 0600, &id);
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(rw_sock_listen(path, 0600), -EADDRINUSE);
+	assert_int_equal(rw_sock_listen(path, 0600, &id), -EADDRINUSE);
 	close(fd); /* the file stays, nobody listens */
 	assert_int_equal(rw_sock_connect(path), -ECONNREFUSED);
-	fd = rw_sock_listen(path, 0600);
+	fd = rw_sock_listen(path, 0600, &id);
 	assert_true(fd >= 0);
 	close(fd);
 	unlink(path);
@@ -273,7 +275,7 @@ static void a_file_that_is_no_socket_is_left_alone(void **state)
 
 	(void)state;
 	close(fd);
-	assert_int_equal(rw_sock_listen(path, 0600), -EEXIST);
+	assert_int_equal(rw_sock_listen(path, 0600, &id), -EEXIST);
 	assert_int_equal(stat(path, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 	unlink(path);
@@ -286,8 +288,8 @@ static void bad_paths_have_their_own_errors(void **state)
 	(void)state;
 	memset(longest, 'x', sizeof(longest));
 	longest[RW_SOCK_PATH_MAX + 1] = '\0';
-	assert_int_equal(rw_sock_listen(longest, 0600), -ENAMETOOLONG);
-	assert_int_equal(rw_sock_listen("/nonexistent-directory/s", 0600), -ENOENT);
+	assert_int_equal(rw_sock_listen(longest, 0600, &id), -ENAMETOOLONG);
+	assert_int_equal(rw_sock_listen("/nonexistent-directory/s", 0600, &id), -ENOENT);
 	assert_int_equal(rw_sock_connect("/nonexistent-directory/s"), -ENOENT);
 	assert_string_equal(rw_sock_strerror(-EADDRINUSE), "a running process owns it");
 	assert_string_equal(rw_sock_strerror(-EPERM), strerror(EPERM));

@@ -191,6 +191,7 @@ static void the_socket_is_for_its_owner_alone_and_goes_with_the_server(void **st
 static void a_live_socket_is_refused_and_a_stale_one_replaced(void **state)
 {
 	struct place *p = *state;
+	struct rw_sock_id id;
 	int fd;
 
 	errno = 0;
@@ -202,7 +203,7 @@ static void a_live_socket_is_refused_and_a_stale_one_replaced(void **state)
 	close(fd);
 	ctl_server_free(p->srv);
 
-	fd = rw_sock_listen(p->path, 0600);
+	fd = rw_sock_listen(p->path, 0600, &id);
 	assert_true(fd >= 0);
 	close(fd); /* as a process does that is killed: the file stays */
 	p->srv = serve(p);

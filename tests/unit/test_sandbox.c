@@ -165,7 +165,7 @@ static int status_of(enum sandbox_mode mode, enum sandbox_kind kind, int (*attem
 
 		/* The first refusal of a call is said. */
 		if (dup2(null, STDERR_FILENO) < 0 || sandbox_prepare(mode) ||
-			sandbox_capabilities(0) || sandbox_filter(SANDBOX_START) ||
+			sandbox_capabilities(NULL, 0) || sandbox_filter(SANDBOX_START) ||
 			(kind != SANDBOX_START && sandbox_filter(kind)))
 			_exit(NOT_SET);
 		_exit(attempt());
@@ -298,7 +298,7 @@ static void test_capabilities(void **state)
 		fflush(NULL);
 		pid = fork();
 		if (!pid) {
-			if (sandbox_capabilities(keep ? 1ull << CAP_FOWNER : 0))
+			if (sandbox_capabilities(NULL, keep ? 1ull << CAP_FOWNER : 0))
 				_exit(NOT_SET);
 			_exit(keep ? one_capability_is_kept() : capabilities_are_gone());
 		}
@@ -322,6 +322,47 @@ static void test_modes(void **state)
 	}
 }
 
+/* Whether a child whose files are those of `kind` opens `path`. */
+static bool opens(enum sandbox_kind kind, const char *path, int flags)
+{
+	int status = -1;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		if (sandbox_capabilities(NULL, 0) || sandbox_files(SANDBOX_START) ||
+			(kind != SANDBOX_START && sandbox_files(kind)))
+			_exit(NOT_SET);
+		if (open(path, flags | O_CLOEXEC, 0600) >= 0)
+			_exit(DONE);
+		_exit(errno == EACCES ? REFUSED : NOT_SET);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_not_equal(WEXITSTATUS(status), NOT_SET);
+	return WEXITSTATUS(status) == DONE;
+}
+
+/* Also for root: Landlock asks for no user. */
+static void test_files_are_out_of_reach(void **state)
+{
+	static const enum sandbox_kind kinds[] = {SANDBOX_CONTROL, SANDBOX_WORKER, SANDBOX_SERVICE};
+
+	(void)state;
+	if (!sandbox_landlock_abi())
+		return;
+	assert_true(opens(SANDBOX_START, "/proc/self/status", O_RDONLY));
+	assert_true(opens(SANDBOX_START, "/proc/self/comm", O_RDWR));
+	assert_false(opens(SANDBOX_START, "/dev/null", O_WRONLY));
+	assert_false(opens(SANDBOX_START, "/tmp/ringway-sandbox", O_WRONLY | O_CREAT));
+	for (size_t k = 0; k < RW_ARRAY_SIZE(kinds); k++) {
+		assert_false(opens(kinds[k], "/proc/self/status", O_RDONLY));
+		assert_false(opens(kinds[k], "/etc/passwd", O_RDONLY));
+		assert_false(opens(kinds[k], "/", O_RDONLY | O_DIRECTORY));
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -338,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_what_each_kind_needs_is_there),
 		cmocka_unit_test(test_the_start_is_filtered),
 		cmocka_unit_test(test_capabilities),
+		cmocka_unit_test(test_files_are_out_of_reach),
 		cmocka_unit_test(test_modes),
 	};
 

@@ -6,23 +6,46 @@
  *
  * Thread: control.
  */
+#include <sys/types.h>
+
 #include "rw_base.h"
 
 /* Bytes of a socket path, without the terminating zero (sockaddr_un). */
 #define RW_SOCK_PATH_MAX 107
 
+/* Which file a socket was bound to; it may be another one by now. */
+struct rw_sock_id {
+	dev_t dev;
+	ino_t ino;
+};
+
 /*
  * Listen on `path`. A socket file that no process listens on any more is replaced; mode is that of
  * the new file. The descriptor, or -errno: -ENAMETOOLONG, -ENOENT or -EACCES for the directory,
- * -EADDRINUSE when a live process owns the socket, -EEXIST when the path is not a socket.
+ * -EADDRINUSE when a live process owns the socket, -EEXIST when the path is not a socket. The umask
+ * of the process changes meanwhile.
  */
-int rw_sock_listen(const char *path, unsigned mode);
+int rw_sock_listen(const char *path, unsigned mode, struct rw_sock_id *id);
 
 /*
  * Connect to `path` without waiting. The descriptor, or -errno; -EAGAIN when the listener's queue
  * is full, -ECONNREFUSED and -ENOENT when nobody listens: try again later.
  */
 int rw_sock_connect(const char *path);
+
+/* Remove the file of a socket that rw_sock_listen made, unless another one took its place. */
+void rw_sock_unlink(const char *path, const struct rw_sock_id *id);
+
+/* Who does it: a process may have another one open and bind for it. */
+struct rw_sock_ops {
+	int (*listen)(const char *path, unsigned mode, struct rw_sock_id *id);
+	int (*connect)(const char *path);
+	void (*unlink)(const char *path, const struct rw_sock_id *id);
+};
+
+/* The calling process itself: so it is until rw_sock_use() says otherwise. */
+extern const struct rw_sock_ops rw_sock_direct;
+void rw_sock_use(const struct rw_sock_ops *ops);
 
 /* The reason for a negative return of the above, as an end of a sentence about `path`. */
 const char *rw_sock_strerror(int err);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The helper: a process with the rights that ringwayd was started with, that opens, binds and
+ * removes sockets and the pid file for it, in directories that are named before it starts, and
+ * hands over the descriptors. It knows nothing else, and believes nothing that it is asked: each
+ * request names a file directly inside one of its directories.
+ *
+ * It ends when the daemon does, however that ends, and removes what it made. A daemon that lost its
+ * helper goes on with the sockets that it has.
+ *
+ * Thread: control.
+ */
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "rw_sock.h"
+
+/* As many as there are ports, with a control socket, a pid file and directories for more ports. */
+#define HELPER_DIRS_MAX  1280
+#define HELPER_FILES_MAX 1280
+
+/* A directory, and what may be asked in it. */
+struct helper_dir {
+	char *path;
+	char *only;   /* the one file that may be asked for; NULL: any */
+	unsigned ops; /* bit: enum helper_op; what was made can be removed in any case */
+};
+
+/* They are named before the helper starts. */
+struct helper_dirs {
+	struct helper_dir dirs[HELPER_DIRS_MAX];
+	unsigned n;
+};
+
+/*
+ * Allow sockets of any name in `dir`: to listen, and to connect to. Or in the directory of a
+ * socket, there to connect only if that one does. 0, or -ENOMEM, -ENOSPC.
+ */
+int helper_allow_dir(struct helper_dirs *dirs, const char *dir);
+int helper_allow_beside(struct helper_dirs *dirs, const char *path, bool connects);
+/* Allow a socket that listens, or the pid file, at `path` alone. As above. */
+int helper_allow_socket(struct helper_dirs *dirs, const char *path);
+int helper_allow_pidfile(struct helper_dirs *dirs, const char *path);
+void helper_dirs_free(struct helper_dirs *dirs);
+
+/* Start it; from then on rw_sock_listen and its like are its work. 0 or -errno. */
+int helper_begin(const struct helper_dirs *dirs);
+/* What it made is gone when this returns. */
+void helper_end(void);
+
+/* Open, create and lock a pid file. The descriptor; or -errno, and `err` holds the reason. */
+int helper_pidfile_open(const char *path, char *err, size_t errlen);
+/* Remove what helper_pidfile_open made. */
+void helper_pidfile_unlink(const char *path);
+
+/* ---- between the two processes ---- */
+
+#define HELPER_MAGIC    0x52574850u /* "RWHP" */
+#define HELPER_PATH_MAX 4096u       /* with the terminating zero */
+#define HELPER_TEXT_MAX 160u
+
+enum helper_op {
+	HELPER_LISTEN = 1, /* bind and listen: a descriptor */
+	HELPER_CONNECT,    /* a descriptor */
+	HELPER_PIDFILE,    /* open, create and lock: a descriptor */
+	HELPER_UNLINK,     /* what LISTEN or PIDFILE made */
+};
+
+/* One packet each way, of exactly this size. Both sides are one program. */
+struct helper_request {
+	uint32_t magic;
+	uint32_t seq; /* the reply has it, too */
+	uint32_t op;
+	uint32_t mode; /* of a new socket: permission bits */
+	char path[HELPER_PATH_MAX];
+};
+
+struct helper_reply {
+	uint32_t magic;
+	uint32_t seq;
+	int32_t ret; /* 0; or -errno, and there is no descriptor */
+	uint32_t reserved;
+	uint64_t dev, ino;          /* of the file of a new socket */
+	char text[HELPER_TEXT_MAX]; /* why, if -errno does not say it all */
+};
+
+/* Whether a packet of `len` bytes with `nfds` descriptors can be believed as far as its form. */
+bool helper_request_valid(const struct helper_request *req, size_t len, unsigned nfds);
+bool helper_reply_valid(const struct helper_reply *reply, size_t len, unsigned nfds,
+	const struct helper_request *to);
+
+/* The life of the helper process: serve `fd` until its other end is closed. */
+void helper_serve(int fd, const struct helper_dirs *dirs);
+
+/* Send or receive a packet with up to one descriptor (-1: none). Bytes, or -errno. */
+ssize_t helper_send(int fd, const void *packet, size_t len, int pass);
+/* `nfds`: how many descriptors came; all but a single one are closed, and `pass` is -1 then. */
+ssize_t helper_receive(int fd, void *packet, size_t len, int *pass, unsigned *nfds);

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The helper process. What it is asked comes from a process that guests may have taken over: a
+ * request is a file's name inside a directory that was named before, and a socket or the pid file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "pidfile.h"
+
+/* A socket that listens, or the pid file. */
+struct made {
+	const struct dir *dir;
+	char name[NAME_MAX + 1];
+	struct rw_sock_id id;
+	int fd; /* held until the file is removed: nobody else takes it over in between */
+};
+
+struct dir {
+	const struct helper_dir *named;
+	int fd; /* O_PATH; -1: there is none at its path now */
+};
+
+static struct {
+	struct dir dirs[HELPER_DIRS_MAX];
+	unsigned ndirs;
+	struct made made[HELPER_FILES_MAX];
+	unsigned nmade;
+} own;
+
+/* Where a request's path leads. */
+struct place {
+	const struct dir *dir;
+	const char *name;
+	char path[HELPER_PATH_MAX + NAME_MAX + 2]; /* of the directory, as it was named, and name */
+};
+
+/* A directory may have been replaced, or made, since. */
+static void dir_refresh(struct dir *dir)
+{
+	struct stat now, then;
+
+	if (dir->fd >= 0 && !stat(dir->named->path, &now) && !fstat(dir->fd, &then) &&
+		now.st_dev == then.st_dev && now.st_ino == then.st_ino)
+		return;
+	if (dir->fd >= 0)
+		close(dir->fd);
+	dir->fd = open(dir->named->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Whether `path` is `dir`, whatever its spelling. */
+static bool dir_is(const struct dir *dir, const char *path)
+{
+	struct stat here, there;
+
+	if (!strcmp(dir->named->path, path))
+		return true;
+	return dir->fd >= 0 && !fstat(dir->fd, &here) && !stat(path, &there) &&
+		here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* The directory in which `op` may be asked for `name`. NULL: it is none. */
+static struct dir *dir_find(const char *path, const char *name, unsigned op)
+{
+	for (unsigned i = 0; i < own.ndirs; i++) {
+		const struct helper_dir *named = own.dirs[i].named;
+
+		if ((named->ops >> op & 1) && (!named->only || !strcmp(named->only, name)) &&
+			dir_is(&own.dirs[i], path))
+			return &own.dirs[i];
+	}
+	return NULL;
+}
+
+/* Cut a path into directory and name. False: it has no name of a file. */
+static bool path_cut(char *path, const char **parent, const char **name)
+{
+	char *slash = strrchr(path, '/');
+
+	*name = slash ? slash + 1 : path;
+	*parent = !slash ? "." : slash == path ? "/" : path;
+	if (slash && slash != path)
+		*slash = 0;
+	return **name && strcmp(*name, ".") && strcmp(*name, "..") && strlen(*name) <= NAME_MAX;
+}
+
+/* Where a file of that name leads, if `op` may be asked for it. 0 or -errno. */
+static int place_find(const char *parent, const char *name, unsigned op, struct place *out)
+{
+	struct dir *dir = dir_find(parent, name, op);
+	const char *path;
+
+	if (!dir)
+		return -EXDEV;
+	dir_refresh(dir);
+	if (dir->fd < 0)
+		return -ENOENT;
+	path = dir->named->path;
+	out->dir = dir;
+	out->name = name;
+	/* As the user wrote it: it is what tools show for the socket. */
+	if (!strcmp(path, "."))
+		snprintf(out->path, sizeof(out->path), "%s", name);
+	else
+		snprintf(
+			out->path, sizeof(out->path), "%s/%s", strcmp(path, "/") ? path : "", name);
+	return 0;
+}
+
+static struct made *made_find(const char *parent, const char *name)
+{
+	for (unsigned i = 0; i < own.nmade; i++) {
+		if (!strcmp(own.made[i].name, name) && dir_is(own.made[i].dir, parent))
+			return &own.made[i];
+	}
+	return NULL;
+}
+
+/* Remove the file, if it is still the one that was made, then let go of what holds it. */
+static void made_remove(struct made *m)
+{
+	struct stat st;
+
+	if (m->dir->fd >= 0 && !fstatat(m->dir->fd, m->name, &st, AT_SYMLINK_NOFOLLOW) &&
+		st.st_dev == m->id.dev && st.st_ino == m->id.ino)
+		unlinkat(m->dir->fd, m->name, 0);
+	close(m->fd);
+	*m = own.made[--own.nmade];
+}
+
+/* ---- the requests ---- */
+
+/* As rw_sock_listen. */
+static int listen_at(const struct place *at, const struct helper_request *req,
+	struct helper_reply *reply, int *pass)
+{
+	struct made *m = made_find(at->dir->named->path, at->name);
+	int fd;
+
+	if (m)
+		made_remove(m); /* bound again: somebody removed or replaced the file */
+	if (own.nmade == HELPER_FILES_MAX)
+		return -ENOSPC;
+	m = &own.made[own.nmade];
+	fd = rw_sock_direct.listen(at->path, req->mode, &m->id);
+	if (fd < 0)
+		return fd;
+	m->dir = at->dir;
+	strcpy(m->name, at->name);
+	m->fd = fd;
+	own.nmade++;
+	reply->dev = m->id.dev;
+	reply->ino = m->id.ino;
+	*pass = fd;
+	return 0;
+}
+
+/* Connect to the socket file itself: a symbolic link would lead elsewhere. */
+static int connect_at(const struct place *at, int *pass)
+{
+	int file = openat(at->dir->fd, at->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd;
+	char path[32];
+	struct stat st;
+
+	if (file < 0)
+		return -errno;
+	if (fstat(file, &st)) {
+		fd = -errno;
+	} else if (S_ISLNK(st.st_mode)) {
+		fd = -ELOOP;
+	} else {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+		fd = rw_sock_direct.connect(path);
+	}
+	close(file);
+	if (fd < 0)
+		return fd;
+	*pass = fd;
+	return 0;
+}
+
+static int pidfile_at(const struct place *at, struct helper_reply *reply, int *pass)
+{
+	struct made *m;
+	struct stat st;
+	int fd;
+
+	if (own.nmade == HELPER_FILES_MAX)
+		return -ENOSPC;
+	m = &own.made[own.nmade];
+	fd = pidfile_open_at(at->dir->fd, at->name, reply->text, sizeof(reply->text));
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st)) {
+		close(fd);
+		return -EIO;
+	}
+	*m = (struct made){.dir = at->dir, .id = {st.st_dev, st.st_ino}, .fd = fd};
+	strcpy(m->name, at->name);
+	own.nmade++;
+	*pass = fd;
+	return 0;
+}
+
+/* 0 or -errno; `pass` is what to hand over. */
+static int answer(struct helper_request *req, struct helper_reply *reply, int *pass)
+{
+	const char *parent, *name;
+	struct place at;
+	struct made *m;
+	int ret;
+
+	if (!path_cut(req->path, &parent, &name))
+		return -EINVAL;
+	if (req->op == HELPER_UNLINK) {
+		m = made_find(parent, name);
+		if (m)
+			made_remove(m);
+		return m ? 0 : -ENOENT;
+	}
+	ret = place_find(parent, name, req->op, &at);
+	if (ret)
+		return ret;
+	if (req->op == HELPER_LISTEN)
+		return listen_at(&at, req, reply, pass);
+	if (req->op == HELPER_CONNECT)
+		return connect_at(&at, pass);
+	return pidfile_at(&at, reply, pass);
+}
+
+/* Serve one request. False: the daemon is gone. */
+static bool serve_one(int fd)
+{
+	static struct helper_request req;
+	struct helper_reply reply = {.magic = HELPER_MAGIC};
+	int came, pass = -1;
+	unsigned nfds;
+	ssize_t n = helper_receive(fd, &req, sizeof(req), &came, &nfds);
+
+	if (came >= 0)
+		close(came);
+	if (!n || (n < 0 && n != -EMSGSIZE))
+		return false;
+	if (n < 0 || !helper_request_valid(&req, (size_t)n, nfds)) {
+		reply.ret = -EPROTO;
+	} else {
+		reply.seq = req.seq;
+		reply.ret = answer(&req, &reply, &pass);
+	}
+	n = helper_send(fd, &reply, sizeof(reply), pass);
+	/* What is made is held until it is removed. */
+	if (pass >= 0 && req.op == HELPER_CONNECT)
+		close(pass);
+	return n == (ssize_t)sizeof(reply);
+}
+
+void helper_serve(int fd, const struct helper_dirs *dirs)
+{
+	own.ndirs = dirs->n;
+	for (unsigned i = 0; i < dirs->n; i++) {
+		own.dirs[i] = (struct dir){.named = &dirs->dirs[i], .fd = -1};
+		dir_refresh(&own.dirs[i]);
+	}
+	while (serve_one(fd))
+		continue;
+	while (own.nmade)
+		made_remove(&own.made[0]);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The helper process: what it does for the daemon, and what it refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+/* Two directories: sockets may be in `in`, the pid file and nothing else in `out`. */
+struct rig {
+	char in[64], out[64], dir[32];
+	struct helper_dirs dirs;
+	int fd; /* to a helper that is served as another process would */
+	pid_t pid;
+	uint32_t seq;
+};
+
+static const char *at(const char *dir, const char *name)
+{
+	static char path[4][128];
+	static unsigned next;
+	char *p = path[next++ % 4];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", dir, name);
+	return p;
+}
+
+static bool exists(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st);
+}
+
+static int setup(void **state)
+{
+	static struct rig r;
+	int fds[2];
+
+	r = (struct rig){.dir = "/tmp/ringway-helper.XXXXXX"};
+	if (!mkdtemp(r.dir))
+		return -1;
+	snprintf(r.in, sizeof(r.in), "%s/in", r.dir);
+	snprintf(r.out, sizeof(r.out), "%s/out", r.dir);
+	if (mkdir(r.in, 0700) || mkdir(r.out, 0700) || helper_allow_dir(&r.dirs, r.in) ||
+		helper_allow_pidfile(&r.dirs, at(r.out, "pid")) ||
+		helper_allow_socket(&r.dirs, at(r.out, "ctl")) ||
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return -1;
+	fflush(NULL);
+	r.pid = fork();
+	if (!r.pid) {
+		close(fds[0]);
+		helper_serve(fds[1], &r.dirs);
+		_exit(0);
+	}
+	close(fds[1]);
+	r.fd = fds[0];
+	*state = &r;
+	return r.pid < 0;
+}
+
+/* The daemon's end is closed; the helper removes what it made and ends. */
+static void helper_leave(struct rig *r)
+{
+	int status = -1;
+
+	close(r->fd);
+	r->fd = -1;
+	if (r->pid > 0)
+		assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
+	r->pid = 0;
+	assert_int_equal(status, 0);
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+	char cmd[64];
+
+	if (r->fd >= 0)
+		helper_leave(r);
+	helper_dirs_free(&r->dirs);
+	snprintf(cmd, sizeof(cmd), "rm -r %s", r->dir);
+	return system(cmd);
+}
+
+/* Send `len` bytes of a request. The reply's result; `fd` is what came with it, or -1. */
+static int send_raw(struct rig *r, const struct helper_request *req, size_t len, int pass, int *fd)
+{
+	struct helper_reply reply;
+	unsigned nfds;
+
+	assert_int_equal(helper_send(r->fd, req, len, pass), len);
+	assert_int_equal(helper_receive(r->fd, &reply, sizeof(reply), fd, &nfds), sizeof(reply));
+	assert_int_equal(reply.magic, HELPER_MAGIC);
+	assert_int_equal(nfds, *fd >= 0);
+	return reply.ret;
+}
+
+static int ask(struct rig *r, enum helper_op op, const char *path, int *fd)
+{
+	struct helper_request req = {
+		.magic = HELPER_MAGIC, .seq = ++r->seq, .op = op, .mode = 0600};
+
+	snprintf(req.path, sizeof(req.path), "%s", path);
+	return send_raw(r, &req, sizeof(req), -1, fd);
+}
+
+/* The result of a request that hands over nothing. */
+static int ask_in_vain(struct rig *r, enum helper_op op, const char *path)
+{
+	int fd, ret = ask(r, op, path, &fd);
+
+	assert_int_equal(fd, -1);
+	return ret;
+}
+
+static void test_sockets_listen_connect_and_go(void **state)
+{
+	struct rig *r = *state;
+	int listener, client, server;
+	struct stat st;
+
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a.sock"), &listener), 0);
+	assert_true(listener >= 0);
+	assert_int_equal(lstat(at(r->in, "a.sock"), &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
+	assert_int_equal(ask(r, HELPER_CONNECT, at(r->in, "a.sock"), &client), 0);
+	server = accept(listener, NULL, NULL);
+	assert_true(server >= 0);
+	assert_int_equal(write(client, "x", 1), 1);
+	close(server);
+	close(client);
+	close(listener);
+	/* It still listens in the helper: nobody takes it for left over. */
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "a.sock")), 0);
+	assert_false(exists(at(r->in, "a.sock")));
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "a.sock")), -ENOENT);
+}
+
+static void test_no_path_leaves_its_directory(void **state)
+{
+	struct rig *r = *state;
+	char path[256];
+	int fd;
+
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->dir, "a.sock")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->out, "a.sock")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_CONNECT, at(r->out, "ctl")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->out, "pid")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_PIDFILE, at(r->in, "pid")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_PIDFILE, at(r->out, "ctl")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, "a.sock"), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, "/a.sock"), -EXDEV);
+	snprintf(path, sizeof(path), "%s/../a.sock", r->in);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, path), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "..")), -EINVAL);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, ".")), -EINVAL);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "")), -EINVAL);
+	assert_false(exists(at(r->dir, "a.sock")));
+	/* Another spelling of the same directory is not another directory. */
+	snprintf(path, sizeof(path), "%s/../in/b.sock", r->in);
+	assert_int_equal(ask(r, HELPER_LISTEN, path, &fd), 0);
+	close(fd);
+	assert_true(exists(at(r->in, "b.sock")));
+}
+
+static void test_links_lead_nowhere(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "real"), &fd), 0);
+	assert_int_equal(symlink("real", at(r->in, "link")), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_CONNECT, at(r->in, "link")), -ELOOP);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "link")), -EEXIST);
+	assert_int_equal(symlink("/dev/null", at(r->out, "pid")), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_PIDFILE, at(r->out, "pid")), -ELOOP);
+	close(fd);
+}
+
+/* What others put in the place of a socket stays. */
+static void test_only_what_was_made_is_removed(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	close(open(at(r->in, "file"), O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "file")), -ENOENT);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "file")), -EEXIST);
+	assert_int_equal(ask_in_vain(r, HELPER_CONNECT, at(r->in, "file")), -ECONNREFUSED);
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "s"), &fd), 0);
+	close(fd);
+	assert_int_equal(unlink(at(r->in, "s")), 0);
+	close(open(at(r->in, "s"), O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "s")), 0);
+	assert_true(exists(at(r->in, "s")));
+	assert_true(exists(at(r->in, "file")));
+}
+
+/* A daemon that is killed leaves nothing behind. */
+static void test_all_goes_with_the_daemon(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a"), &fd), 0);
+	close(fd);
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->out, "ctl"), &fd), 0);
+	close(fd);
+	assert_int_equal(ask(r, HELPER_PIDFILE, at(r->out, "pid"), &fd), 0);
+	close(fd);
+	assert_true(exists(at(r->out, "pid")));
+	helper_leave(r);
+	assert_false(exists(at(r->in, "a")));
+	assert_false(exists(at(r->out, "ctl")));
+	assert_false(exists(at(r->out, "pid")));
+}
+
+static void test_a_directory_that_was_replaced_is_found(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a"), &fd), 0);
+	close(fd);
+	assert_int_equal(rename(r->in, at(r->dir, "old")), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "a")), -ENOENT);
+	assert_int_equal(mkdir(r->in, 0700), 0);
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a"), &fd), 0);
+	close(fd);
+	assert_true(exists(at(r->in, "a")));
+}
+
+static void test_malformed_requests_are_refused(void **state)
+{
+	static struct helper_request good = {
+		.magic = HELPER_MAGIC, .op = HELPER_LISTEN, .mode = 0600, .path = "x"};
+	struct rig *r = *state;
+	struct {
+		struct helper_request req;
+		char more[8];
+	} bad = {.req = good};
+	int fd;
+
+	assert_int_equal(send_raw(r, &good, 1, -1, &fd), -EPROTO);
+	assert_int_equal(send_raw(r, &good, sizeof(good) - 1, -1, &fd), -EPROTO);
+	assert_int_equal(send_raw(r, &bad.req, sizeof(bad), -1, &fd), -EPROTO);
+	assert_int_equal(send_raw(r, &good, sizeof(good), STDERR_FILENO, &fd), -EPROTO);
+	bad.req.magic++;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	bad.req = good;
+	bad.req.op = 0;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	bad.req.op = HELPER_UNLINK + 1;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	bad.req = good;
+	bad.req.mode = 01000;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	bad.req = good;
+	bad.req.path[0] = 0;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	memset(bad.req.path, 'x', sizeof(bad.req.path));
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
+	bad.req.path[sizeof(bad.req.path) - 1] = 0;
+	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EINVAL);
+	/* And it goes on. */
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a"), &fd), 0);
+	close(fd);
+}
+
+/* The daemon believes the helper as little. */
+static void test_malformed_replies_are_refused(void **state)
+{
+	const struct helper_request to = {.op = HELPER_LISTEN, .seq = 7};
+	const struct helper_request unlinks = {.op = HELPER_UNLINK, .seq = 7};
+	const struct helper_reply good = {.magic = HELPER_MAGIC, .seq = 7};
+	struct helper_reply bad = good;
+
+	(void)state;
+	assert_true(helper_reply_valid(&good, sizeof(good), 1, &to));
+	assert_true(helper_reply_valid(&good, sizeof(good), 0, &unlinks));
+	assert_false(helper_reply_valid(&good, sizeof(good), 0, &to));
+	assert_false(helper_reply_valid(&good, sizeof(good), 2, &to));
+	assert_false(helper_reply_valid(&good, sizeof(good), 1, &unlinks));
+	assert_false(helper_reply_valid(&good, sizeof(good) - 1, 1, &to));
+	bad.magic = 0;
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 1, &to));
+	bad = good;
+	bad.seq++;
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 1, &to));
+	bad = good;
+	bad.ret = 1;
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 1, &to));
+	bad.ret = -4096;
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 0, &to));
+	bad.ret = -ENOENT;
+	assert_true(helper_reply_valid(&bad, sizeof(bad), 0, &to));
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 1, &to));
+	memset(bad.text, 'x', sizeof(bad.text));
+	assert_false(helper_reply_valid(&bad, sizeof(bad), 0, &to));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_sockets_listen_connect_and_go),
+		TEST(test_no_path_leaves_its_directory),
+		TEST(test_links_lead_nowhere),
+		TEST(test_only_what_was_made_is_removed),
+		TEST(test_all_goes_with_the_daemon),
+		TEST(test_a_directory_that_was_replaced_is_found),
+		TEST(test_malformed_requests_are_refused),
+		cmocka_unit_test(test_malformed_replies_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);
+}
