@@ -175,7 +175,23 @@ enum outcome say_with(
 		NULL);
 }
 
-void refused(
+void negotiated_anew(struct rig *r, struct peer *p)
+{
+	fe_guest_disconnect(p->g);
+	peer_connect(r, p);
+	assert_int_equal(fe_guest_negotiate(p->g), 0);
+}
+
+void run_rings(struct peer *p)
+{
+	assert_int_equal(fe_guest_reset_rings(p->g), 0);
+	assert_int_equal(fe_guest_share_memory(p->g), 0);
+	for (uint32_t i = 0; i < p->g->nqueues; i++)
+		assert_int_equal(fe_guest_start_ring(p->g, i), 0);
+	peer_sync(p);
+}
+
+bool refused(
 	struct rig *r, struct peer *p, uint32_t request, const void *payload, uint32_t len, int fd)
 {
 	enum outcome out = say_with(p, request, payload, len, fd, fd >= 0);
@@ -183,9 +199,28 @@ void refused(
 	if (out == SAID_YES)
 		fail_msg("request %u was not refused", request);
 	if (out == CLOSED)
-		peer_connect(r, p);
+		negotiated_anew(r, p);
 	else
 		peer_sync(p); /* and nothing else was said */
+	return out == CLOSED;
+}
+
+struct peer *negotiated(struct rig *r, const struct fe_guest_config *c)
+{
+	struct peer *p = peer_new(r, "a", c);
+
+	negotiated_anew(r, p);
+	return p;
+}
+
+struct peer *pair_up(struct rig *r, const struct fe_guest_config *c, struct peer **b)
+{
+	struct peer *a = peer_up(r, "a", c), *other = peer_up(r, "b", c);
+
+	peers_meet(r, a, other);
+	if (b)
+		*b = other;
+	return a;
 }
 
 struct fe_guest_config guest_of_all(uint64_t format)

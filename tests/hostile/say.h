@@ -43,9 +43,24 @@ enum outcome say(struct peer *p, const struct fe_raw *raw, uint64_t *value);
 enum outcome say_with(
 	struct peer *p, uint32_t request, const void *payload, uint32_t len, int fd, uint32_t nfds);
 
-/* The message is refused. If that closed the connection, p gets a new one, not negotiated. */
-void refused(
+/*
+ * The message is refused, with `fd` (-1: none). If that closed the connection, p has a new one,
+ * negotiated and without rings, and true is returned.
+ */
+bool refused(
 	struct rig *r, struct peer *p, uint32_t request, const void *payload, uint32_t len, int fd);
 
-/* An ordinary guest on port a that negotiated all that is offered but what needs a partner. */
+/* Connect anew and negotiate: no memory, no rings. */
+void negotiated_anew(struct rig *r, struct peer *p);
+
+/* From negotiated to running, as fe_guest_start. */
+void run_rings(struct peer *p);
+
+/* A guest on port a that negotiated, without memory and rings. */
+struct peer *negotiated(struct rig *r, const struct fe_guest_config *c);
+
+/* Guests on the ports a and b, made of `c`, that exchanged frames; `*b` may be NULL. */
+struct peer *pair_up(struct rig *r, const struct fe_guest_config *c, struct peer **b);
+
+/* An ordinary guest that negotiates all that is offered but what needs a partner. */
 struct fe_guest_config guest_of_all(uint64_t format);
