@@ -212,7 +212,7 @@ static void way_arrived(struct canary *c, struct way *w)
 	int64_t departed = w->departed[w->got % WINDOW];
 	int64_t limit = (int64_t)CANARY_FRAME_MS * 1000000 * c->r->slow;
 
-	if (c->watch.ns - departed > limit)
+	if (c->watch.ns - departed > SAMPLE_NS)
 		stopwatch_sample(&c->watch);
 	if (c->watch.ns - departed > limit)
 		say(c, 0, "a frame was held up for %" PRId64 " ms",
