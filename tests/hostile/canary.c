@@ -218,7 +218,7 @@ static void way_arrived(struct canary *c, struct way *w)
 		say(c, 0, "a frame was held up for %" PRId64 " ms",
 			(c->watch.ns - departed) / 1000000);
 	tell(&c->longest_frame, c->watch.ns - departed);
-	w->got++;
+	__atomic_store_n(&w->got, w->got + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&c->frames, c->frames + 1, __ATOMIC_RELEASE);
 }
 
@@ -254,7 +254,8 @@ static void way_expect(struct canary *c, const struct way *w)
 	int64_t limit = (int64_t)LOST_MS * 1000000 * c->r->slow;
 
 	if (w->got != w->sent && c->watch.ns - w->departed[w->got % WINDOW] > limit)
-		say(c, 0, "frame %u of %u did not arrive", w->got, w->sent);
+		say(c, 0, "port %s: frame %u of %u did not arrive", w == c->ways ? "z" : "y",
+			w->got, w->sent);
 }
 
 static void *traffic_run(void *arg)
@@ -394,19 +395,54 @@ static const char *what_was_wrong(const struct canary *c)
 	return text;
 }
 
+/* What a check waits for. */
+struct progress {
+	uint32_t got[2];
+	uint64_t answers;
+};
+
+static struct progress progress_of(const struct canary *c)
+{
+	return (struct progress){
+		.got = {__atomic_load_n(&c->ways[0].got, __ATOMIC_ACQUIRE),
+			__atomic_load_n(&c->ways[1].got, __ATOMIC_ACQUIRE)},
+		.answers = __atomic_load_n(&c->answers, __ATOMIC_ACQUIRE),
+	};
+}
+
+/* All that was under way at `since` has arrived, and more. */
+static bool has_gone_on(const struct canary *c, const struct progress *since)
+{
+	const struct progress now = progress_of(c);
+
+	return now.got[0] - since->got[0] > WINDOW && now.got[1] - since->got[1] > WINDOW &&
+		now.answers > since->answers + 1;
+}
+
+/* Why frames of the canary's may have been dropped. */
+static void print_drops(const struct canary *c)
+{
+	struct ctl_failure fail;
+	json_t *rows = ctl_call(c->r->ctl.fd, "port.stats", NULL, rig_patience(c->r), &fail);
+	char *text = rows ? json_dumps(rows, JSON_COMPACT) : NULL;
+
+	print_error("%s\n", text ? text : fail.message);
+	free(text);
+	json_decref(rows);
+}
+
 struct canary_report canary_check(struct canary *c)
 {
-	uint64_t frames = __atomic_load_n(&c->frames, __ATOMIC_ACQUIRE);
-	uint64_t answers = __atomic_load_n(&c->answers, __ATOMIC_ACQUIRE);
+	const struct progress since = progress_of(c);
 	uint64_t until = rw_now_ms() + 3 * (uint64_t)rig_patience(c->r);
 
-	/* More than both windows: so each way had some. */
 	while (!__atomic_load_n(&c->failed, __ATOMIC_ACQUIRE) && rw_now_ms() < until &&
-		(__atomic_load_n(&c->frames, __ATOMIC_ACQUIRE) <= frames + 2 * WINDOW ||
-			__atomic_load_n(&c->answers, __ATOMIC_ACQUIRE) <= answers + 1))
+		!has_gone_on(c, &since))
 		rig_nap();
-	if (__atomic_load_n(&c->failed, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&c->failed, __ATOMIC_ACQUIRE)) {
+		print_drops(c);
 		fail_msg("%s", what_was_wrong(c));
+	}
 	if (rw_now_ms() >= until)
 		fail_msg("the canary makes no progress");
 	return (struct canary_report){

@@ -180,7 +180,7 @@ bool rig_is_alarming(const struct rig *r)
 /* Ask the daemon to end, and wait. Its wait status, or -1 when it had to be killed. */
 static int daemon_end(const struct rig *r)
 {
-	uint64_t until = rw_now_ms() + 1000u * (unsigned)r->slow;
+	uint64_t until = rw_now_ms() + (uint64_t)rig_patience(r);
 	int status = -1;
 
 	kill(r->pid, SIGTERM);
