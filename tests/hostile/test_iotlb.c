@@ -47,8 +47,6 @@ static void r36_entries_that_make_no_sense_are_refused(struct rig *r, uint64_t f
 		{.iova = MIB, .size = PAGE, .uaddr = uva, .perm = 3, .type = 0},
 		{.iova = MIB, .size = PAGE, .uaddr = uva, .perm = 3, .type = VU_IOTLB_MISS},
 		{.iova = MIB, .size = PAGE, .uaddr = uva, .perm = 3, .type = 0xff},
-		{.iova = UINT64_MAX, .size = PAGE, .type = VU_IOTLB_INVALIDATE},
-		{.iova = MIB, .size = 0, .type = VU_IOTLB_INVALIDATE},
 	};
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(bad); i++)
