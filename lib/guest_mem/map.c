@@ -215,6 +215,30 @@ static void map_sort(struct gm_map *map)
 	qsort_r(map->by_host, n, sizeof(map->by_host[0]), cmp_host, map->regions);
 }
 
+static bool is_described(const struct gm_region *r, const struct gm_region_desc *desc)
+{
+	return r->gpa == desc->gpa && r->uva == desc->uva && r->size == desc->size;
+}
+
+bool gm_map_is(
+	const struct gm_map *map, const struct gm_region_desc *descs, const int *fds, uint32_t n)
+{
+	struct stat st;
+
+	/* Regions that overlap are refused, so each of `n` is another one of the map's. */
+	if (!map || map->nregions != n || descs_check(descs, n))
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gm_region *r = gm_region_find(map, descs[i].gpa);
+
+		if (!r || r->readds || !is_described(r, &descs[i]) ||
+			gm_file_check(map->owner, fds[i]) || fstat(fds[i], &st) ||
+			!region_matches(r, &descs[i], &st))
+			return false;
+	}
+	return true;
+}
+
 int gm_map_new(struct gm_owner *owner, const struct gm_region_desc *descs, const int *fds,
 	uint32_t n, const struct gm_map *prev, struct gm_map **out)
 {
@@ -236,11 +260,6 @@ int gm_map_new(struct gm_owner *owner, const struct gm_region_desc *descs, const
 	map_sort(map);
 	*out = map;
 	return 0;
-}
-
-static bool is_described(const struct gm_region *r, const struct gm_region_desc *desc)
-{
-	return r->gpa == desc->gpa && r->uva == desc->uva && r->size == desc->size;
 }
 
 /* `prev` with `more` users of its region `r` than before. */

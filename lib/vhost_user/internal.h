@@ -319,6 +319,7 @@ vu_handler vu_on_set_vring_enable;
 vu_handler vu_on_set_vring_endian;
 vu_handler vu_on_vring_kick;
 /* memory.c */
+bool vu_mem_table_is_known(const struct vu_session *s, const struct vu_msg *m);
 vu_handler vu_on_set_mem_table;
 vu_handler vu_on_get_max_mem_slots;
 vu_handler vu_on_add_mem_reg;

@@ -63,6 +63,24 @@ static void answer_bases(
 	vu_answer(m, m->hdr.size, -1);
 }
 
+static void table_descs(const struct vu_session *s, const struct vu_mem_table *t,
+	struct gm_region_desc descs[VU_MAX_TABLE_REGIONS])
+{
+	for (uint32_t i = 0; i < t->nregions; i++)
+		descs[i] = region_desc(s, &t->regions[i]);
+}
+
+/* In postcopy the front-end waits for our addresses. */
+bool vu_mem_table_is_known(const struct vu_session *s, const struct vu_msg *m)
+{
+	struct gm_region_desc descs[VU_MAX_TABLE_REGIONS];
+
+	if (s->postcopy == VU_POSTCOPY_LISTENING)
+		return false;
+	table_descs(s, &m->payload.mem, descs);
+	return gm_map_is(s->mem, descs, m->fds, m->payload.mem.nregions);
+}
+
 int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
 {
 	struct vu_mem_table *t = &m->payload.mem;
@@ -72,8 +90,7 @@ int vu_on_set_mem_table(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return ret;
-	for (uint32_t i = 0; i < t->nregions; i++)
-		descs[i] = region_desc(s, &t->regions[i]);
+	table_descs(s, t, descs);
 	ret = gm_map_new(&s->owner, descs, m->fds, t->nregions, s->mem, &map);
 	if (ret)
 		return vu_refuse_file(m, ret);

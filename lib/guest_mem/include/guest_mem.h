@@ -66,6 +66,13 @@ struct gm_map {
 };
 
 /*
+ * Whether `map` (may be NULL) is what gm_map_new would make of these regions: the same addresses,
+ * backed by the same parts of the same files.
+ */
+bool gm_map_is(
+	const struct gm_map *map, const struct gm_region_desc *descs, const int *fds, uint32_t n);
+
+/*
  * Map `n` regions, each from its own file in `fds`; mappings that `prev` (may be NULL) has already
  * are shared with it. The map keeps duplicates of what it needs: `fds` stay the caller's. `owner`:
  * gm_guard.h, the same as that of `prev`.
