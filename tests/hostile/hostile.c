@@ -9,6 +9,7 @@
 
 #define ARGS_MAX    64
 #define ATTACKS_MAX 128
+#define ROUNDS_MAX  4
 
 static struct rig rig;
 static struct canary *canary;
@@ -65,14 +66,18 @@ static void run(void **state)
 	const struct variant *v = *state;
 	struct canary_report report;
 	struct holdings before;
+	bool grew = true;
 
 	canary_reset(canary);
 	once(v);
-	if (!v->attack->once) {
+	/* The allocator may keep what a round needed; a leak grows with each. */
+	for (int i = 0; i < ROUNDS_MAX && grew; i++) {
 		before = holdings(&rig);
 		once(v);
-		holdings_are_flat(&rig, &before);
+		grew = holdings_have_grown(&rig, &before);
 	}
+	if (grew)
+		fail_msg("what the daemon holds grows with each round");
 	report = canary_check(canary);
 	assert_false(rig_is_alarming(&rig));
 	print_message("# %s: at most %.1f ms for a frame, %.1f ms for an answer\n", v->name,
@@ -102,8 +107,8 @@ int hostile_main(
 	more_args = more;
 	for (size_t i = 0; i < n; i++) {
 		for (int packed = 0; packed <= attacks[i].both && ntests < ATTACKS_MAX; packed++) {
-			tests[ntests] = test_make(
-				&variants[ntests], &attacks[i], packed ? PACKED : 0);
+			tests[ntests] = test_make(&variants[ntests], &attacks[i],
+				packed || attacks[i].packed ? PACKED : 0);
 			ntests++;
 		}
 	}

@@ -22,8 +22,8 @@ typedef void attack_fn(struct rig *r, uint64_t format);
 struct attack {
 	const char *name;
 	attack_fn *run;
-	bool both; /* with split rings, then with packed ones */
-	bool once; /* too long to be run twice: nothing is compared */
+	bool both;   /* with split rings, then with packed ones */
+	bool packed; /* with packed rings alone */
 };
 
 #define ATTACK(f)                      \
@@ -34,9 +34,9 @@ struct attack {
 	{                                            \
 		.name = #f, .run = (f), .both = true \
 	}
-#define ATTACK_ONCE(f)                               \
-	{                                            \
-		.name = #f, .run = (f), .once = true \
+#define ATTACK_PACKED(f)                               \
+	{                                              \
+		.name = #f, .run = (f), .packed = true \
 	}
 
 /*

@@ -304,7 +304,7 @@ static void r69_a_stopped_ring_stays_so_until_it_is_kicked(struct rig *r, uint64
 	duplex_check(r, a, b);
 }
 
-/* Also OVS daf22bf7a and passt 6fae899: frames for a port that goes at that moment. */
+/* Also OVS daf22bf7a and 6fae899: frames for a port that goes at that moment. */
 static void r72_a_front_end_leaves_in_the_middle_of_a_burst(struct rig *r, uint64_t format)
 {
 	const struct fe_guest_config c = guest_of_all(format);

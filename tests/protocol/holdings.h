@@ -15,8 +15,9 @@ struct holdings {
 struct holdings holdings(const struct rig *r);
 
 /*
- * Wait until the daemon has as many descriptors as `before` says, then compare the rest. Mappings
- * may differ by some that the allocator keeps; the heap may grow by a piece that serves all that
- * comes. What the heap holds is not compared under a sanitizer.
+ * Wait until the daemon has as few descriptors as `before` says, then tell whether it holds more
+ * than that of something. Mappings may differ by some that the allocator keeps; the heap may grow
+ * by a piece that serves all that comes, and is not compared under a sanitizer.
  */
+bool holdings_have_grown(struct rig *r, const struct holdings *before);
 void holdings_are_flat(struct rig *r, const struct holdings *before);
