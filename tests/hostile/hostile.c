@@ -24,7 +24,8 @@ struct variant {
 
 static int start(void **state)
 {
-	const char *args[ARGS_MAX] = {"--socket-path=%s/y.sock", "--socket-path=%s/z.sock"};
+	const char *args[ARGS_MAX] = {
+		"--port=y,socket=%s/y.sock,vlan=99", "--port=z,socket=%s/z.sock,vlan=99"};
 	int n = 2;
 
 	for (const char *const *m = more_args; m && *m && n < ARGS_MAX - 1; m++)
