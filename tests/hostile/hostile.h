@@ -3,11 +3,11 @@
 /*
  * Attacks on a running daemon, with a canary (canary.h) that must not notice them.
  *
- * A program starts one daemon with the ports a, b, c and d for the attack, and in VLAN 99 the ports
- * y and z for the canary, and runs a list of attacks. Each attack runs twice: what the daemon holds after the
- * second time (descriptors, mappings, heap) is compared with what it held after the first. Then its
- * guests are gone, the canary lost nothing and was not held up, the control socket answers, and the
- * daemon is alive and wrote no sanitizer report.
+ * A program starts one daemon with the ports a, b, c and d for the attack, and in VLAN 99 the
+ * ports y and z for the canary, and runs a list of attacks. Each attack runs twice: what the
+ * daemon holds after the second time (descriptors, mappings, heap) is compared with what it held
+ * after the first. Then its guests are gone, the canary lost nothing and was not held up, the
+ * control socket answers, and the daemon is alive and wrote no sanitizer report.
  *
  * An attack that the catalogue of known faults has carries its id in its name, in lower case and
  * with underscores: README.md in this folder lists them.

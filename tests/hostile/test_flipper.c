@@ -140,7 +140,7 @@ static void flip_indices(struct flipper *f, struct fe_ring *r)
 		POKE(&r->avail->idx, r->avail->idx + 1 + draw(f, 3));
 		break;
 	case 1:
-		POKE(&r->avail->idx, draw(f, 64) ? r->avail->idx - 1u : draw(f, 0x10000));
+		POKE(&r->avail->idx, draw(f, 64) ? (uint32_t)r->avail->idx - 1 : draw(f, 0x10000));
 		break;
 	case 2:
 		POKE(&r->avail->ring[draw(f, r->num + 1u)],
@@ -369,8 +369,8 @@ static void r45_contents_change_between_check_and_copy(struct rig *r, uint64_t f
 }
 
 /*
- * Also CVE-2020-14375, CVE-2026-86562 and CVE-2026-93683: fields that are read twice; CVE-2024-11614
- * and DPDK 285e6b8b18: headers; R58: flags.
+ * Also CVE-2020-14375, CVE-2026-86562 and CVE-2026-93683: fields that are read twice;
+ * CVE-2024-11614 and DPDK 285e6b8b18: headers; R58: flags.
  */
 static void r45_everything_changes_while_it_is_read(struct rig *r, uint64_t format)
 {

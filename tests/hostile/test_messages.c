@@ -171,11 +171,16 @@ static void g05_a_front_end_that_stalls_in_mid_message_delays_nobody(struct rig 
 
 static void g06_a_message_that_lost_descriptors_is_refused(struct rig *r, uint64_t format)
 {
-	const struct vu_mem_table t = {.nregions = 8};
 	const struct fe_guest_config c = guest_of_all(format);
 	struct peer *a = negotiated(r, &c);
+	struct vu_mem_table t = {.nregions = 8};
 	int fd = fd_of(FD_MEMORY);
 
+	for (uint64_t i = 0; i < 8; i++) {
+		t.regions[i] = (struct vu_mem_region){
+			.gpa = i << 20, .size = 4096, .uva = i << 20, .mmap_offset = i << 12};
+	}
+	assert_int_equal(say_with(a, VU_SET_MEM_TABLE, &t, sizeof(t), fd, 8), SAID_YES);
 	/* More than eight cannot be taken: the kernel cuts them off. */
 	for (uint32_t n = 9; n < 16; n++) {
 		assert_int_not_equal(say_with(a, VU_SET_MEM_TABLE, &t, sizeof(t), fd, n), SAID_YES);
