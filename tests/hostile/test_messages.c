@@ -247,10 +247,9 @@ static void r04_wrong_versions_replies_and_unknown_requests_are_refused(
 	static const struct {
 		uint32_t request, flags;
 	} odd[] = {
-		{VU_GET_FEATURES, VU_FLAG_NEED_REPLY},
-		{VU_GET_FEATURES, VU_FLAG_NEED_REPLY | 2},
-		{VU_GET_FEATURES, VU_FLAG_NEED_REPLY | 3},
-		{VU_GET_FEATURES, VU_VERSION | VU_FLAG_NEED_REPLY | VU_FLAG_REPLY},
+		{VU_SET_OWNER, VU_FLAG_NEED_REPLY},
+		{VU_SET_OWNER, VU_FLAG_NEED_REPLY | 2},
+		{VU_SET_OWNER, VU_FLAG_NEED_REPLY | 3},
 		{VU_SET_OWNER, VU_VERSION | VU_FLAG_NEED_REPLY | VU_FLAG_REPLY},
 		{0, VU_VERSION | VU_FLAG_NEED_REPLY},
 		{45, VU_VERSION | VU_FLAG_NEED_REPLY},

@@ -233,7 +233,16 @@ static void r71_features_change_at_rest_only(struct rig *r, uint64_t format)
 	const uint64_t bad[] = {ok ^ FE_BIT(VIRTIO_NET_F_MRG_RXBUF), ok ^ PACKED,
 		ok & ~FE_BIT(VIRTIO_F_VERSION_1), ok | FE_BIT(63), ok | FE_BIT(50), 0, UINT64_MAX};
 	const uint64_t log = ok | FE_BIT(VU_F_LOG_ALL);
+	struct peer *c_at_rest = peer_new(r, "c", &c);
 
+	/* What is not offered is refused at rest, too. */
+	negotiated_anew(r, c_at_rest);
+	for (unsigned bit = 0; bit < 64; bit++) {
+		const uint64_t more = ok | FE_BIT(bit);
+
+		if (!(c_at_rest->g->offered >> bit & 1))
+			refused(r, c_at_rest, VU_SET_FEATURES, &more, 8, -1);
+	}
 	for (size_t i = 0; i < RW_ARRAY_SIZE(bad); i++) {
 		if (refused(r, a, VU_SET_FEATURES, &bad[i], 8, -1))
 			run_rings(a);
