@@ -62,6 +62,26 @@ static void a_negotiation_may_arrive_byte_by_byte(void **state)
 	close(fd);
 }
 
+/* Longer than any, and in two parts, so that each byte is once the first of a read. */
+static void a_payload_may_be_split_anywhere(void **state)
+{
+	struct front *f = front_of(state);
+	struct request r = msg_of(VU_SET_VRING_NUM, VU_MAX_PAYLOAD + 8);
+	struct bytes b;
+
+	set_protocol_features(f, ALL_PF);
+	r.flags = NEED;
+	b = bytes_of(&r);
+	for (size_t at = 1; at < b.len; at++) {
+		assert_true(send_raw(f, b.data, at, NULL, 0));
+		assert_int_equal(rw_loop_once(f->loop, 0), 0);
+		assert_true(send_raw(f, b.data + at, b.len - at, NULL, 0));
+		assert_int_equal(rw_loop_once(f->loop, 0), 0);
+		assert_int_equal(receive(f, VU_SET_VRING_NUM), REPLY);
+		assert_int_equal(f->reply, 1);
+	}
+}
+
 static void messages_in_one_write_are_told_apart(void **state)
 {
 	struct front *f = front_of(state);
@@ -576,6 +596,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		spec(a_negotiation_may_arrive_byte_by_byte),
+		spec(a_payload_may_be_split_anywhere),
 		spec(messages_in_one_write_are_told_apart),
 		spec(descriptors_may_come_with_any_byte_of_their_message),
 		spec(a_header_that_ends_early_ends_the_session),

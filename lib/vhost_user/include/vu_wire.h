@@ -237,7 +237,8 @@ union vu_payload {
 	struct vu_config config;
 	struct vu_inflight_desc inflight;
 	struct vu_state_fd state_fd;
-	uint8_t bytes[sizeof(struct vu_config)];
+	/* All of it: the longest member, rounded up to the alignment. */
+	uint8_t bytes[(sizeof(struct vu_config) + 7) / 8 * 8];
 };
 
 #define VU_HEADER_SIZE 12
@@ -251,4 +252,5 @@ static_assert(sizeof(struct vu_vring_addr) == 40, "vhost-user vring address");
 static_assert(sizeof(struct vu_mem_slot) == 40, "vhost-user single memory region");
 static_assert(sizeof(struct vu_iotlb) == 32, "vhost-user IOTLB message");
 static_assert(sizeof(struct vu_config) == 12 + VU_CONFIG_MAX, "vhost-user configuration space");
+static_assert(sizeof(union vu_payload) == sizeof((union vu_payload){0}.bytes), "all bytes");
 static_assert(sizeof(struct vu_inflight_desc) == 24, "vhost-user in-flight description");
