@@ -314,6 +314,28 @@ static void an_available_index_that_jumps_breaks_the_ring(void **state)
 	assert_int_equal(peek(f, 32), 0);
 }
 
+/* The driver adds a ring's worth behind one that was fetched, which is then put back. */
+static void chains_put_back_in_front_of_a_full_ring_break_it(void **state)
+{
+	struct fixture *f = *state;
+	struct vq_cursor at = f->vq.next;
+	struct vq_chain c;
+
+	for (unsigned i = 0; i < f->num; i++) {
+		set_desc(f, i, BUFFERS, 64, 0, 0);
+		offer(f, (uint16_t)i);
+	}
+	for (unsigned i = 0; i < f->num; i++)
+		assert_int_equal(fetch(f, &c, false), VQ_CHAIN);
+	for (unsigned i = 0; i < f->num; i++)
+		offer(f, (uint16_t)i);
+	assert_int_equal(peek(f, 32), f->num);
+	rewind_to(f, at);
+	assert_int_equal(peek(f, (uint16_t)(2 * f->num)), 0);
+	assert_true(f->vq.broken);
+	assert_int_equal(fetch(f, &c, false), VQ_BROKEN);
+}
+
 static void a_head_that_leaves_the_table_breaks_the_ring(void **state)
 {
 	struct fixture *f = *state;
@@ -500,6 +522,8 @@ int main(void)
 		T(a_chain_that_leaves_the_table, split_slow),
 		T(an_available_index_that_jumps_breaks_the_ring, split),
 		T(an_available_index_that_jumps_breaks_the_ring, split_slow),
+		T(chains_put_back_in_front_of_a_full_ring_break_it, split),
+		T(chains_put_back_in_front_of_a_full_ring_break_it, split_slow),
 		T(a_head_that_leaves_the_table_breaks_the_ring, split),
 		T(a_head_that_leaves_the_table_breaks_the_ring, split_slow),
 		T(a_head_offered_twice_is_returned_twice, split),

@@ -69,7 +69,10 @@ RW_ALWAYS_INLINE enum vq_status vq_fetch(struct vq *vq, struct rw_seg *segs, str
 	return status;
 }
 
-/* Put back what was fetched since `at` was read from vq->next. Nothing of it may be completed. */
+/*
+ * Put back what was fetched since `at` was read from vq->next. Nothing of it may be completed. A
+ * driver that has made more available meanwhile than its ring has room for breaks the ring.
+ */
 RW_ALWAYS_INLINE void vq_rewind(struct vq *vq, struct vq_cursor at, const unsigned mode)
 {
 	if ((mode & VQ_SLOW) && vq->inflight) {
@@ -79,6 +82,10 @@ RW_ALWAYS_INLINE void vq_rewind(struct vq *vq, struct vq_cursor at, const unsign
 			vq_inflight_rewind_split(vq, at);
 	}
 	vq->next = at;
+	if (!(mode & VQ_PACKED) && rw_unlikely((uint16_t)(vq->avail_seen - at.idx) > vq->num)) {
+		vq->broken = true;
+		vq->avail_seen = at.idx;
+	}
 }
 
 /* Return a chain of which `len` bytes were written. The driver sees it after vq_flush. */
