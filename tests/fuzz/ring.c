@@ -250,7 +250,7 @@ static void driver_reuse(struct ring *r)
 			r->busy[r->taken[i].id] = false;
 	}
 	r->ntaken -= r->ndone;
-	memmove(r->taken, r->taken + r->ndone, r->ntaken * sizeof(r->taken[0]));
+	memmove(r->taken, r->taken + r->ndone, (r->ntaken + r->resumed) * sizeof(r->taken[0]));
 	r->ndone = 0;
 }
 
@@ -452,7 +452,7 @@ static bool op_restart(struct ring *r, struct fuzz_in *in)
 		r->cfg.base &= 0xffff;
 	vq_fini(&r->vq);
 	/* Completed and not flushed: the driver cannot see it, it is fetched again. */
-	r->resumed = kept ? r->ntaken : 0;
+	r->resumed = kept ? r->ntaken + r->resumed : 0;
 	r->ntaken = r->ndone = 0;
 	if (!queue_init(r))
 		return queue_reset(r);

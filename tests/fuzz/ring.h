@@ -54,7 +54,7 @@ struct ring {
 	bool honest;
 	bool busy[MAX_NUM]; /* split: heads that it may not use again yet */
 	uint32_t room;      /* packed: entries that it may use */
-	unsigned resumed;   /* chains of `taken` that a record must return first */
+	unsigned resumed;   /* chains behind those in `taken` that a record must return first */
 };
 
 /* ring_check.c */
