@@ -132,7 +132,10 @@ static bool port_begin(struct fuzz_port *p, struct fuzz_in *in)
 		VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_HOST_ECN,
 		VIRTIO_NET_F_GUEST_ECN, VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO4,
 		VIRTIO_NET_F_GUEST_USO6, VIRTIO_RING_F_INDIRECT_DESC};
-	struct vu_offer offer = {UINT64_MAX, UINT64_MAX, 4, 1024};
+	struct vu_offer offer = {.features = UINT64_MAX,
+		.protocol_features = UINT64_MAX,
+		.max_pairs = 4,
+		.max_ring_size = 1024};
 	struct vhost_queue_config cfg = {.port = &p->port, .wake_fd = wake_fd};
 	uint16_t chosen = fuzz_u16(in);
 	uint64_t missing;

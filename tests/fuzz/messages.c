@@ -56,7 +56,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static const struct vu_offer offer = {OFFERED, OFFERED_PF, MAX_PAIRS, MAX_RING_SIZE};
+static const struct vu_offer offer = {.features = OFFERED,
+	.protocol_features = OFFERED_PF,
+	.max_pairs = MAX_PAIRS,
+	.max_ring_size = MAX_RING_SIZE};
 
 static void run_begin(struct run *r)
 {
