@@ -334,7 +334,8 @@ struct doc *doc_parse(const char *name, const char *text, size_t len, char *err,
 		doc_free(r.doc);
 		return NULL;
 	}
-	qsort(r.doc->places, r.doc->nplaces, sizeof(*r.doc->places), place_compare);
+	if (r.doc->nplaces)
+		qsort(r.doc->places, r.doc->nplaces, sizeof(*r.doc->places), place_compare);
 	return r.doc;
 }
 
