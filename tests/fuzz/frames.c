@@ -457,10 +457,11 @@ static bool used_next(struct fuzz_port *p, uint32_t *len)
 /* Gather one frame from the buffers that came back; those returned unused are skipped. */
 static bool frame_arrives(struct fuzz_port *p, struct wanted *got)
 {
+	bool counted = p->tx->hdr_len == NET_HDR_LONG; /* by the header, once it is there */
 	unsigned buffers = 0, more = 1;
 
 	got->len = 0;
-	while (buffers < more) {
+	while (buffers < more || (counted && got->len < NET_HDR_LONG)) {
 		uint32_t len, at;
 
 		if (!used_next(p, &len))
@@ -474,7 +475,8 @@ static bool frame_arrives(struct fuzz_port *p, struct wanted *got)
 		memcpy(got->bytes + got->len, guest + at, len);
 		memcpy(before + at, guest + at, len); /* it may be written */
 		got->len += len;
-		if (!buffers++ && p->tx->hdr_len == NET_HDR_LONG && got->len >= NET_HDR_LONG)
+		buffers++;
+		if (counted && got->len >= NET_HDR_LONG)
 			more = got->bytes[10] | (unsigned)got->bytes[11] << 8;
 	}
 	return true;
