@@ -25,12 +25,12 @@ void mem_init(struct fuzz_mem *m)
 
 	for (int i = 0; i < NREGIONS; i++)
 		fds[i] = mem_file(layout[i].mmap_offset + layout[i].size);
-	fuzz_check(!gm_map_new(layout, fds, NREGIONS, NULL, &m->map));
+	fuzz_check(!gm_map_new(NULL, layout, fds, NREGIONS, NULL, &m->map));
 	for (int i = 0; i < NREGIONS; i++)
 		close(fds[i]);
 	m->log_bits = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	fuzz_check(m->log_bits != MAP_FAILED);
-	fuzz_check(!dl_open(fd, LOG_BYTES, 0, &m->log));
+	fuzz_check(!dl_open(NULL, fd, LOG_BYTES, 0, &m->log));
 	close(fd);
 }
 
