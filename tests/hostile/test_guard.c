@@ -187,12 +187,32 @@ static void r24_dirty_log_truncated(struct rig *r, uint64_t format)
 	next_front_end_works(r, format, b);
 }
 
+/* Control reads the used index of a split ring, and writes the event suppression of both kinds. */
+static void r24_memory_gone_before_a_ring_starts(struct rig *r, uint64_t format)
+{
+	struct fe_guest_config c = attacker(format);
+	struct peer *a = peer_new(r, "a", &c), *b = peer_up(r, "b", NULL);
+
+	peer_connect(r, a);
+	assert_int_equal(fe_guest_negotiate(a->g), 0);
+	assert_int_equal(fe_guest_reset_rings(a->g), 0);
+	assert_int_equal(fe_guest_share_memory(a->g), 0);
+	memory_cut(a, 0);
+	/* The back-end closes the connection in the middle of it. */
+	if (!fe_guest_start_ring(a->g, 0))
+		fe_guest_start_ring(a->g, 1);
+	rig_wait(r, !rig_port_info(r, "a", "connected"));
+	assert_true(down_because(r, "guest memory vanished"));
+	next_front_end_works(r, format, b);
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
 		ATTACK_BOTH(r24_memory_truncated_to_nothing),
 		ATTACK_BOTH(r24_memory_truncated_to_half),
 		ATTACK_BOTH(r24_dirty_log_truncated),
+		ATTACK_BOTH(r24_memory_gone_before_a_ring_starts),
 	};
 
 	return hostile_main("hostile_guard", attacks, RW_ARRAY_SIZE(attacks), NULL);

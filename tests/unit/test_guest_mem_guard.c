@@ -396,6 +396,87 @@ static void only_files_that_cannot_block_are_mapped(void **state)
 	close(fd);
 }
 
+/* ---- huge pages ---- */
+
+static void huge_pages_may_vanish(void **state)
+{
+	struct gm_owner owner = {0};
+	int fd = huge_file_new(2);
+	struct gm_file m;
+
+	(void)state;
+	/* huge_file_new has said why. */
+	if (fd < 0)
+		return;
+	assert_int_equal(gm_guard_install(), 0);
+	/* The dirty log and the in-flight buffer begin anywhere. */
+	assert_int_equal(gm_file_map(&owner, GM_LOSS_LOG, fd, HUGE - 100, HUGE, &m), 0);
+	assert_int_equal(m.page_size, HUGE);
+	assert_int_equal(m.len, 2 * HUGE);
+	m.host[0] = 1;
+	assert_int_equal(ftruncate(fd, HUGE), 0);
+	assert_int_equal(read_byte(m.host + HUGE - 1), 0);
+	assert_int_equal(gm_owner_loss(&owner), GM_LOSS_LOG);
+	assert_int_equal(read_byte(m.host), 0);
+	m.host[HUGE - 1] = 2;
+	gm_file_unmap(&m);
+	close(fd);
+}
+
+/* A file on a hugetlbfs of `pages` huge pages, which others cannot take; -1 after saying why. */
+static int small_pool(char *folder, unsigned pages)
+{
+	char options[64], path[128];
+	int fd;
+
+	snprintf(options, sizeof(options), "pagesize=2M,size=%uM", 2 * pages);
+	if (!mkdtemp(folder))
+		return -1;
+	if (mount("none", folder, "hugetlbfs", 0, options)) {
+		print_message("cannot mount a hugetlbfs: %s\n", strerror(errno));
+		rmdir(folder);
+		return -1;
+	}
+	snprintf(path, sizeof(path), "%s/file", folder);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void an_empty_pool_refuses_and_a_hole_is_a_loss(void **state)
+{
+	char folder[] = "/tmp/guard.XXXXXX";
+	struct gm_owner owner = {0}, other = {0};
+	struct gm_file m, rest;
+	int fd = huge_file_new(2), refused;
+
+	(void)state;
+	if (fd < 0)
+		return;
+	close(fd);
+	fd = small_pool(folder, 2);
+	if (fd < 0)
+		return;
+	assert_int_equal(gm_guard_install(), 0);
+	assert_int_equal(ftruncate(fd, 4 * HUGE), 0);
+	assert_int_equal(gm_file_map(&owner, GM_LOSS_MEMORY, fd, 0, 3 * HUGE, &m), -ENOMEM);
+	assert_int_equal(gm_file_map(&owner, GM_LOSS_MEMORY, fd, 0, HUGE, &m), 0);
+	m.host[0] = 1;
+	/* The hole's page goes back into the pool, and the other mapping takes both. */
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE), 0);
+	refused = gm_file_map(&other, GM_LOSS_MEMORY, fd, 2 * HUGE, 2 * HUGE, &rest);
+	assert_int_equal(refused, 0);
+	rest.host[0] = rest.host[HUGE] = 1;
+	assert_int_equal(read_byte(m.host), 0);
+	assert_int_equal(gm_owner_loss(&owner), GM_LOSS_MEMORY);
+	assert_int_equal(gm_owner_loss(&other), GM_LOSS_NONE);
+	gm_file_unmap(&m);
+	gm_file_unmap(&rest);
+	close(fd);
+	assert_int_equal(umount(folder), 0);
+	rmdir(folder);
+}
+
 static void the_table_has_an_end(void **state)
 {
 	static uint32_t slots[GM_GUARD_MAX];
@@ -443,6 +524,8 @@ int main(void)
 		cmocka_unit_test(any_other_sigbus_ends_the_process),
 		cmocka_unit_test(a_replacement_that_fails_ends_the_process_with_one_line),
 		cmocka_unit_test(only_files_that_cannot_block_are_mapped),
+		cmocka_unit_test(huge_pages_may_vanish),
+		cmocka_unit_test(an_empty_pool_refuses_and_a_hole_is_a_loss),
 		cmocka_unit_test(the_table_has_an_end),
 	};
 
