@@ -393,6 +393,7 @@ static json_t *show(void *handle)
 
 	vhost_port_describe(handle, &info);
 	port = basics_json(&info);
+	json_object_set_new(port, "unlogged", json_integer((json_int_t)info.unlogged));
 	json_object_set_new(port, "helper",
 		json_pack("{s:i, s:b, s:I, s:I}", "jobs", (int)info.helper.jobs, "signals",
 			info.helper.signals, "signalled", (json_int_t)info.helper.signalled,

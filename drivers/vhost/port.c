@@ -64,6 +64,30 @@ static void watch_helper(struct vhost_port *vp)
 	vp->helped_told = info.signals;
 }
 
+uint64_t vhost_port_unlogged(const struct vhost_port *vp)
+{
+	uint64_t n = vp->nunlogged;
+
+	for (unsigned i = 0; i < PORT_MAX_PAIRS; i++) {
+		if (vp->pairs[i].tx)
+			n += __atomic_load_n(&vp->pairs[i].tx->nunlogged, __ATOMIC_RELAXED);
+	}
+	return n;
+}
+
+/* A migration may leave stale pages behind: nobody else finds out. */
+static void watch_log(struct vhost_port *vp)
+{
+	uint64_t n = vhost_port_unlogged(vp);
+
+	if (n == vp->unlogged_told)
+		return;
+	rw_log_limited(&vp->limit, RW_LOG_ERROR,
+		"port %s: %ju buffer(s) written are missing in the dirty log", vp->port.name,
+		(uintmax_t)(n - vp->unlogged_told));
+	vp->unlogged_told = n;
+}
+
 static void watch_due(void *arg)
 {
 	struct vhost_port *vp = arg;
@@ -74,6 +98,7 @@ static void watch_due(void *arg)
 	watch_rings(vp);
 	watch_work(vp);
 	watch_helper(vp);
+	watch_log(vp);
 	/* The moment does not matter, so no worker spends time on it. */
 	vu_log_signal(vp->session);
 	vhost_miss_tick(vp);
@@ -233,13 +258,21 @@ static int session_begin(struct vhost_port *vp, int fd)
 	return 0;
 }
 
+/* In a turn, so that a front-end that left before this one came is seen to have left. */
 static void listen_ready(void *arg, uint32_t events)
+{
+	struct vhost_port *vp = arg;
+
+	(void)events;
+	rw_turn_queue(vp->loop, &vp->accept_turn);
+}
+
+static void accept_due(void *arg)
 {
 	struct vhost_port *vp = arg;
 	int fd, ret = helper_begin(vp);
 	char why[192];
 
-	(void)events;
 	if (ret || rw_helper_is_full(vp->helper)) {
 		listen_later(vp,
 			ret ? strerror(-ret)
@@ -341,6 +374,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->arg = cfg->arg;
 	vp->listen_fd = -1;
 	vp->listen_watch = (struct rw_watch){.fn = listen_ready, .arg = vp, .fd = -1};
+	vp->accept_turn = (struct rw_turn){.fn = accept_due, .arg = vp};
 	vp->retry = (struct rw_timer){.fn = retry_due, .arg = vp};
 	vp->watch = (struct rw_timer){.fn = watch_due, .arg = vp};
 	vp->announcer = (struct rw_timer){.fn = vhost_announce_due, .arg = vp};
@@ -383,6 +417,7 @@ void vhost_port_free(struct vhost_port *vp)
 
 	if (!vp)
 		return;
+	rw_turn_cancel(vp->loop, &vp->accept_turn);
 	rw_timer_stop(vp->loop, &vp->retry);
 	rw_timer_stop(vp->loop, &vp->watch);
 	rw_loop_del(vp->loop, &vp->listen_watch);
@@ -436,6 +471,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.packed = s && vu_has_feature(s, VIRTIO_F_RING_PACKED),
 		.features = s ? vu_features(s) : 0,
 		.mtu = s ? vu_mtu(s) : 0,
+		.unlogged = vhost_port_unlogged(vp),
 		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
 		.postcopy = vp->may_postcopy,
 		.any_file = vp->any_file,

@@ -32,6 +32,8 @@ struct vhost_host {
 /* A ring that is ready, but may not start before its own areas are in the IOTLB. */
 struct vhost_ring_wait {
 	bool waiting;
+	bool lacking;      /* the last attempt to start it found that it lacks */
+	uint64_t missing;  /* this address: nothing is tried before it is known */
 	uint64_t iova;     /* the address that was asked for last */
 	uint64_t asked_ms; /* when it was; 0: not yet */
 };
@@ -51,6 +53,7 @@ struct vhost_port {
 	int listen_fd;          /* -1: none */
 	struct rw_sock_id file; /* of VHOST_SERVER */
 	struct rw_watch listen_watch;
+	struct rw_turn accept_turn; /* queued while a front-end may wait for accept */
 	struct rw_timer retry;
 	struct rw_timer watch;           /* every 100 ms while there is a session */
 	struct rw_log_limit limit;       /* warnings that its front-ends cause */
@@ -60,6 +63,8 @@ struct vhost_port {
 	bool helped_told;           /* that the helper signals was logged */
 	struct vu_session *session; /* NULL: no front-end */
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
+	uint64_t nunlogged; /* of queues that have ended, see struct vhost_queue */
+	uint64_t unlogged_told;
 	struct vhost_queue *kept[VU_MAX_RINGS]; /* that rest: memory for the ring's next queue */
 	bool broken_told[VU_MAX_RINGS];         /* the ring's present trouble was logged */
 	bool rested[VU_MAX_RINGS]; /* nothing was in flight when the ring was paused last */
@@ -71,6 +76,8 @@ struct vhost_port {
 	struct rw_watch wake_watch;
 	uint64_t questions; /* asked so far; the number of each is its cookie */
 	struct vhost_ring_wait waits[VU_MAX_RINGS];
+	struct rw_turn rings_turn; /* queued while rings that wait may be started */
+	bool retry_due;            /* an invalidation goes on in that turn */
 
 	/* config.c */
 	uint8_t mac[6]; /* of the configuration space, valid when mac_set */
@@ -108,6 +115,9 @@ const char *vhost_why(const struct vhost_port *vp, int err, char *text, size_t l
  * ends a session for a reason of its own calls this after vu_ops.closed.
  */
 void vhost_port_down(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
+
+/* port.c: buffers of the port that were written and are missing in the dirty log. */
+uint64_t vhost_port_unlogged(const struct vhost_port *vp);
 
 /* rings.c: see struct vu_ops. */
 bool vhost_quiesce(void *dev);

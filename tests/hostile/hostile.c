@@ -72,12 +72,12 @@ static void run(void **state)
 	canary_reset(canary);
 	once(v);
 	/* The allocator may keep what a round needed; a leak grows with each. */
-	for (int i = 0; i < ROUNDS_MAX && grew; i++) {
+	for (int i = 0; i < ROUNDS_MAX && grew && !v->attack->once; i++) {
 		before = holdings(&rig);
 		once(v);
 		grew = holdings_have_grown(&rig, &before);
 	}
-	if (grew)
+	if (grew && !v->attack->once)
 		fail_msg("what the daemon holds grows with each round");
 	report = canary_check(canary);
 	assert_false(rig_is_alarming(&rig));

@@ -24,6 +24,7 @@ struct attack {
 	attack_fn *run;
 	bool both;   /* with split rings, then with packed ones */
 	bool packed; /* with packed rings alone */
+	bool once;   /* too long to be run twice: nothing is compared */
 };
 
 #define ATTACK(f)                      \
@@ -33,6 +34,10 @@ struct attack {
 #define ATTACK_BOTH(f)                               \
 	{                                            \
 		.name = #f, .run = (f), .both = true \
+	}
+#define ATTACK_ONCE(f)                               \
+	{                                            \
+		.name = #f, .run = (f), .once = true \
 	}
 #define ATTACK_PACKED(f)                               \
 	{                                              \

@@ -19,6 +19,7 @@ static int begin(void **state)
 	rw_log_set_level(RW_LOG_ERROR);
 	signal(SIGPIPE, SIG_IGN);
 	rw_budgets_init(&budgets, "front");
+	rw_foreign_signal_prepare(); /* opens a descriptor once */
 	u->fds_before = count_fds();
 	u->loop = rw_loop_new();
 	front_open_with(&u->front, u->loop, &offer);

@@ -347,3 +347,38 @@ static inline void assert_refusal(const struct front *f, const struct scenario *
 		assert_int_equal(f->reply, 1);
 	}
 }
+
+/* One message, as bytes. */
+struct bytes {
+	uint8_t data[VU_HEADER_SIZE + 8192];
+	size_t len;
+};
+
+static inline struct bytes bytes_of(const struct request *r)
+{
+	struct bytes b;
+
+	b.len = put_message(b.data, r->request, r->flags ^ VU_VERSION, &r->payload, r->size);
+	return b;
+}
+
+/* The messages by which a ring comes to life; fds of those that want one are made on the way. */
+static inline unsigned whole_negotiation(struct front *f, struct request *r, int *eventfd_out)
+{
+	struct request table = one_region(f);
+	unsigned n = 0;
+
+	*eventfd_out = eventfd(0, EFD_CLOEXEC);
+	r[n++] = msg_u64(VU_SET_PROTOCOL_FEATURES, ALL_PF);
+	r[n++] = msg(VU_SET_OWNER);
+	r[n++] = msg_u64(VU_SET_FEATURES, FEATURES & ~PACKED);
+	r[n++] = table;
+	r[n++] = msg_state(VU_SET_VRING_NUM, 0, 256);
+	r[n++] = msg_state(VU_SET_VRING_BASE, 0, 0);
+	r[n++] = msg_addr(addr_at(0, 0));
+	r[n++] = with_fds(msg_u64(VU_SET_VRING_KICK, 0), eventfd_out, 1);
+	r[n++] = with_fds(msg_u64(VU_SET_VRING_CALL, 0), eventfd_out, 1);
+	r[n] = msg_state(VU_SET_VRING_ENABLE, 0, 1);
+	r[n++].flags = NEED;
+	return n;
+}

@@ -84,6 +84,7 @@ struct vhost_port_info {
 	uint16_t mtu;                 /* 0: not said */
 	unsigned broken;              /* rings that lied about their indices and wait for a reset */
 	struct rw_helper_info helper; /* all zero before the first front-end */
+	uint64_t unlogged;            /* buffers written that are missing in the dirty log */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 	bool postcopy;           /* allowed for the next front-end */
 	bool any_file;           /* the same */
