@@ -265,6 +265,8 @@ static void *helper_main(void *arg)
 	struct rw_helper *h = arg;
 	bool ended = false;
 
+	/* By itself: to name another thread opens a file. */
+	pthread_setname_np(pthread_self(), "rw-helper");
 	while (!ended) {
 		struct job *j;
 		uint64_t n;
@@ -312,8 +314,6 @@ static int thread_start(struct rw_helper *h)
 	ret = pthread_create(&thread, &attr, helper_main, h);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (!ret)
-		pthread_setname_np(thread, "rw-helper");
 	return -ret;
 }
 
