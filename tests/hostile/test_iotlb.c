@@ -272,6 +272,7 @@ static void r40_a_page_without_permission_is_not_written(struct rig *r, uint64_t
 		assert_non_null(page);
 		assert_int_equal(fe_iommu_map(io, at, page->gpa, VU_IOTLB_READ), 0);
 		assert_int_equal(fe_guest_invalidate(a->g, at, 1), 0);
+		assert_int_equal(fe_guest_push(a->g, at), 0);
 		memset(fe_mem_at(&a->g->mem, at - region->iova + region->c.gpa, PAGE), 0x5a, PAGE);
 	}
 	for (uint32_t i = 0; i < 300; i++)
