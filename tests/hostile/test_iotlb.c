@@ -162,7 +162,7 @@ static void r37_a_full_channel_blocks_nobody(struct rig *r, uint64_t format)
 		/* An answer to nothing wakes what waits. */
 		assert_int_equal(fe_guest_push(a->g, region->iova), 0);
 	}
-	rig_call(r, "port.list", NULL);
+	json_decref(rig_call(r, "port.list", NULL));
 }
 
 /* Also R10: the channel's other end closes, or was never there. */
