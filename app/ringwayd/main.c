@@ -5,6 +5,7 @@
  * mistake on the command line.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #define EXIT_MISTAKE 2
 
 #define AGEING_MS 1000
+#define ARENAS    4 /* of malloc: threads other than control allocate little */
 
 static void signal_ready(void *arg, uint32_t events)
 {
@@ -217,6 +219,16 @@ static int daemon_run(struct daemon *d)
 	bool huge;
 	int ret;
 
+	/*
+	 * With a fixed limit, malloc does not count the CPUs when a thread wants an arena: they
+	 * stand in files that nobody may open later.
+	 */
+	mallopt(M_ARENA_MAX, ARENAS);
+	ret = rw_log_hold();
+	if (ret) {
+		rw_error("cannot set up the log: %s", strerror(-ret));
+		return EXIT_CANNOT;
+	}
 	raise_fd_limit();
 	daemon_fd_check(d->opt.nports);
 	d->loop = rw_loop_new();

@@ -43,6 +43,7 @@ static struct {
 	atomic_bool stop;
 	sem_t ready; /* posted after each line, and after `stop` */
 	sem_t ended;
+	bool runs; /* `thread`; otherwise lines wait for it */
 	pthread_t thread;
 } writer;
 
@@ -150,11 +151,9 @@ static void child_begins(void)
 	atomic_store(&way, LOG_DIRECT);
 }
 
-int rw_log_begin(void)
+int rw_log_hold(void)
 {
 	static bool watches_fork;
-	sigset_t all, before;
-	int ret;
 
 	log_queue_init(&writer.queue);
 	atomic_store(&writer.stop, false);
@@ -163,16 +162,26 @@ int rw_log_begin(void)
 	if (!watches_fork && pthread_atfork(NULL, NULL, child_begins))
 		return -ENOMEM;
 	watches_fork = true;
+	writer.runs = false;
+	atomic_store(&way, LOG_QUEUED);
+	return 0;
+}
+
+int rw_log_begin(void)
+{
+	sigset_t all, before;
+	int ret = atomic_load(&way) == LOG_QUEUED ? 0 : rw_log_hold();
+
+	if (ret)
+		return ret;
 	sigfillset(&all);
 	ret = pthread_sigmask(SIG_BLOCK, &all, &before);
 	if (ret)
 		return -ret;
 	ret = pthread_create(&writer.thread, NULL, writer_run, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret)
-		return -ret;
-	atomic_store(&way, LOG_QUEUED);
-	return 0;
+	writer.runs = !ret;
+	return -ret;
 }
 
 void rw_log_end(void)
@@ -182,6 +191,11 @@ void rw_log_end(void)
 
 	if (atomic_load(&way) != LOG_QUEUED)
 		return;
+	if (!writer.runs) {
+		atomic_store(&way, LOG_DIRECT);
+		lines_write();
+		return;
+	}
 	atomic_store(&writer.stop, true);
 	sem_post(&writer.ready);
 	clock_gettime(CLOCK_REALTIME, &until);

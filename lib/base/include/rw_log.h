@@ -4,7 +4,7 @@
  * One log, to standard error, a line at a time: "LEVEL: message".
  *
  * Standard error may be a full pipe or a stopped terminal, and its status flags are shared with
- * others, so every write to it can block. Until rw_log_begin, lines are written by the caller. From
+ * others, so every write to it can block. Until rw_log_hold, lines are written by the caller. From
  * rw_log_begin to rw_log_end, a thread of the log writes them: the caller puts a line into a queue
  * without a lock and never waits. Lines that find the queue full are counted, and the count is
  * logged as soon as there is room.
@@ -39,9 +39,14 @@ int rw_log_level_by_name(const char *name);
 void rw_log(enum rw_log_level level, const char *fmt, ...) RW_PRINTF(2, 3);
 
 /*
+ * From now on lines wait for the thread of the log, which does not run yet. 0 or -errno: lines are
+ * written by the caller as before. Thread: as rw_log_begin.
+ */
+int rw_log_hold(void);
+/*
  * Start the thread of the log. It inherits the CPUs of the caller, and no signal interrupts it. A
- * child of fork(2) has no such thread and writes its lines itself. 0 or -errno: lines are written
- * by the caller as before. Thread: one, which also calls rw_log_end.
+ * child of fork(2) has no such thread and writes its lines itself. 0 or -errno: lines go where they
+ * went before. Thread: one, which also calls rw_log_end.
  */
 int rw_log_begin(void);
 /*
