@@ -213,10 +213,9 @@ static void helpers_place(const struct options *opt)
 		rw_helper_set_cpus(&cpus);
 }
 
-/* Everything that runs, in order. The exit status. */
-static int daemon_run(struct daemon *d)
+/* What all that follows stands on. 0, or -errno after an error line. */
+static int ground_begin(void)
 {
-	bool huge;
 	int ret;
 
 	/*
@@ -225,11 +224,33 @@ static int daemon_run(struct daemon *d)
 	 */
 	mallopt(M_ARENA_MAX, ARENAS);
 	ret = rw_log_hold();
-	if (ret) {
+	if (ret)
 		rw_error("cannot set up the log: %s", strerror(-ret));
+	else
+		raise_fd_limit();
+	return ret;
+}
+
+/* The switch has all that it wants from EAL's heap. 0, or -errno after an error line. */
+static int guard_begin(void)
+{
+	int ret = eal_fix_heap();
+
+	if (!ret)
+		ret = gm_guard_install();
+	if (ret)
+		rw_error("cannot guard against guest memory that vanishes: %s", strerror(-ret));
+	return ret;
+}
+
+/* Everything that runs, in order. The exit status. */
+static int daemon_run(struct daemon *d)
+{
+	bool huge;
+	int ret;
+
+	if (ground_begin())
 		return EXIT_CANNOT;
-	}
-	raise_fd_limit();
 	daemon_fd_check(d->opt.nports);
 	d->loop = rw_loop_new();
 	if (!d->loop || signals_begin(d)) {
@@ -244,16 +265,8 @@ static int daemon_run(struct daemon *d)
 	}
 	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
-	if (switch_begin(d))
+	if (switch_begin(d) || guard_begin())
 		return EXIT_CANNOT;
-	/* The switch has all that it wants from EAL's heap. */
-	ret = eal_fix_heap();
-	if (!ret)
-		ret = gm_guard_install();
-	if (ret) {
-		rw_error("cannot guard against guest memory that vanishes: %s", strerror(-ret));
-		return EXIT_CANNOT;
-	}
 	daemon_pools_begin(d);
 	helpers_place(&d->opt);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))

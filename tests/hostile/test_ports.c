@@ -218,10 +218,13 @@ static void r70_without_protocol_features_rings_start_enabled(struct rig *r, uin
 	c.features = (c.features | format) & ~FE_BIT(VU_F_PROTOCOL_FEATURES);
 	a = peer_up(r, "a", &c);
 	b = peer_up(r, "b", NULL);
+	/* Nothing that a says is acknowledged. */
+	peer_sync(a);
 	peers_meet(r, a, b);
 	/* Another kick descriptor does not disable it. */
 	assert_int_equal(fe_guest_ring_step(a->g, 0, FE_KICK), 0);
 	assert_int_equal(fe_guest_ring_step(a->g, 1, FE_KICK), 0);
+	peer_sync(a);
 	duplex_check(r, a, b);
 }
 
