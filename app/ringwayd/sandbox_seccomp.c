@@ -197,10 +197,8 @@ static const char *const kind_names[SANDBOX_KINDS] = {
 
 #if defined(__x86_64__)
 #define RESULT(uc) ((uc)->uc_mcontext.gregs[REG_RAX])
-#elif defined(__aarch64__)
+#else /* arm64 */
 #define RESULT(uc) ((uc)->uc_mcontext.regs[0])
-#else
-#error "where is the result of a system call?"
 #endif
 
 /* Append a text or a number; no function of the C library that could be interrupted. */

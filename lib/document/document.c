@@ -104,7 +104,8 @@ static bool place_add(struct reader *r, struct doc_position at)
 	path = strdup(r->path);
 	if (!path)
 		return no_memory(r);
-	doc->places[doc->nplaces++] = (struct place){path, at};
+	doc->places[doc->nplaces].path = path;
+	doc->places[doc->nplaces++].at = at;
 	return true;
 }
 

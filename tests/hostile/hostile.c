@@ -107,7 +107,7 @@ int hostile_main(
 
 	more_args = more;
 	for (size_t i = 0; i < n; i++) {
-		for (int packed = 0; packed <= attacks[i].both && ntests < ATTACKS_MAX; packed++) {
+		for (int packed = 0; packed < 1 + attacks[i].both && ntests < ATTACKS_MAX; packed++) {
 			tests[ntests] = test_make(&variants[ntests], &attacks[i],
 				packed || attacks[i].packed ? PACKED : 0);
 			ntests++;
