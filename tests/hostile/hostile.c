@@ -107,7 +107,9 @@ int hostile_main(
 
 	more_args = more;
 	for (size_t i = 0; i < n; i++) {
-		for (int packed = 0; packed < 1 + attacks[i].both && ntests < ATTACKS_MAX; packed++) {
+		const int end = attacks[i].both ? 2 : 1;
+
+		for (int packed = 0; packed < end && ntests < ATTACKS_MAX; packed++) {
 			tests[ntests] = test_make(&variants[ntests], &attacks[i],
 				packed || attacks[i].packed ? PACKED : 0);
 			ntests++;

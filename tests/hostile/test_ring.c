@@ -307,7 +307,7 @@ static void rust_vmm_27740a5_a_chain_of_4_gib_is_too_long(struct rig *r, uint64_
 		segs[i] = (struct fe_seg){regions[0].gpa, 1u << 30};
 	for (uint16_t n = 1; n < 4; n++)
 		chain_drops(&s, &(struct fe_chain){.segs = segs, .n_out = n}, "drops.too_long");
-	for (uint16_t n = 4; n <= RW_ARRAY_SIZE(segs); n++)
+	for (uint16_t n = 4; n <= (uint16_t)RW_ARRAY_SIZE(segs); n++)
 		chain_drops(&s, &(struct fe_chain){.segs = segs, .n_out = n}, "drops.bad_chain");
 	/* Just over 4 GiB: modulo 2^32 it is a short frame. */
 	segs[4].len = 100;
