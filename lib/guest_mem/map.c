@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ static int region_map(
 		ret = backing_new(map->owner, d, fd, &st, &b);
 	if (ret)
 		return ret;
+	assert(b);
 	map->regions[map->nregions++] = (struct gm_region){
 		.gpa = d->gpa,
 		.size = d->size,
