@@ -33,7 +33,8 @@ int buf_add(struct buf *b, const char *data, size_t len)
 {
 	int ret = buf_reserve(b, len);
 
-	if (ret)
+	/* Of an empty buffer there may be no memory yet. */
+	if (ret || !len)
 		return ret;
 	memcpy(b->data + b->start + b->len, data, len);
 	b->len += len;

@@ -119,6 +119,9 @@ struct doc_position doc_where(const struct doc *doc, const char *path)
 	char key[PATH_MAX_BYTES];
 	struct place want = {.path = key}, *found;
 
+	/* An empty text has no array to search. */
+	if (!doc->nplaces)
+		return (struct doc_position){1, 1};
 	snprintf(key, sizeof(key), "%s", path);
 	for (;;) {
 		char *cut = strrchr(key, '/');

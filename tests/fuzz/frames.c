@@ -136,7 +136,8 @@ static bool port_begin(struct fuzz_port *p, struct fuzz_in *in)
 		.protocol_features = UINT64_MAX,
 		.max_pairs = 4,
 		.max_ring_size = 1024};
-	struct vhost_queue_config cfg = {.port = &p->port, .wake_fd = wake_fd};
+	struct vhost_queue *kept = NULL;
+	struct vhost_queue_config cfg = {.port = &p->port, .wake_fd = wake_fd, .kept = &kept};
 	uint16_t chosen = fuzz_u16(in);
 	uint64_t missing;
 

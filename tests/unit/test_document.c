@@ -130,6 +130,10 @@ static void each_value_knows_where_it_stands(void **state)
 	where_is(doc, "ports/vm3/mode", 2, 1);
 	where_is(doc, "workers", 2, 1);
 	doc_free(doc);
+	doc = doc_parse("x", "", 0, err, sizeof(err));
+	assert_non_null(doc);
+	where_is(doc, "ports", 1, 1);
+	doc_free(doc);
 }
 
 static void what_is_no_document_is_refused_with_its_place(void **state)
