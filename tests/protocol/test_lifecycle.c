@@ -258,8 +258,8 @@ static void footprint_is_still(const struct rig *r, const struct footprint *befo
 {
 	struct footprint now;
 
-	footprint_read(r, &now);
-	assert_int_equal(now.fds, before->fds);
+	/* A helper closes them. */
+	rig_wait((struct rig *)(uintptr_t)r, (footprint_read(r, &now), now.fds <= before->fds));
 	if (r->slow > 1) {
 		/* A sanitizer keeps freed memory, and looks for leaks itself. */
 		assert_in_range(now.maps, 0, before->maps + 20);

@@ -188,7 +188,7 @@ static int lingering_socket(int *peer)
 static void a_close_that_lingers_delays_its_own_port_alone(void **state)
 {
 	struct rw_helper *a = rw_helper_new(loop, 4), *b = rw_helper_new(loop, 4);
-	int peer, fd = lingering_socket(&peer), p[2];
+	int peer, fd = lingering_socket(&peer), p[2], copy;
 	char c;
 
 	(void)state;
@@ -196,10 +196,11 @@ static void a_close_that_lingers_delays_its_own_port_alone(void **state)
 	assert_non_null(b);
 	rw_helper_close(a, fd);
 	assert_int_equal(pipe(p), 0);
+	copy = dup(p[1]);
 	rw_helper_close(a, p[1]);
 	assert_int_equal(jobs_of(a), 2);
 	/* The other port's closes go on. */
-	rw_helper_close(b, dup(p[1]));
+	rw_helper_close(b, copy);
 	wait_for(!jobs_of(b));
 	assert_int_equal(jobs_of(a), 2);
 	/* The peer gives up: the jobs go on in their order. */
