@@ -200,19 +200,6 @@ static void daemon_end(struct daemon *d)
 	rw_loop_free(d->loop);
 }
 
-/* Helpers of ports run on the CPUs that no worker has, if there are any. */
-static void helpers_place(const struct options *opt)
-{
-	cpu_set_t cpus;
-
-	if (sched_getaffinity(0, sizeof(cpus), &cpus))
-		return;
-	for (unsigned i = 0; i < opt->ncpus; i++)
-		CPU_CLR(opt->cpus[i], &cpus);
-	if (CPU_COUNT(&cpus))
-		rw_helper_set_cpus(&cpus);
-}
-
 /* What all that follows stands on. 0, or -errno after an error line. */
 static int ground_begin(void)
 {
@@ -268,7 +255,6 @@ static int daemon_run(struct daemon *d)
 	if (switch_begin(d) || guard_begin())
 		return EXIT_CANNOT;
 	daemon_pools_begin(d);
-	helpers_place(&d->opt);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
 		return EXIT_MISTAKE;
 	if (confine_threads())

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@
 #define HELPED_MS 10000
 
 /*
- * rw_ticks() that make a signal suspicious: 1 ms of a counter of 1 GHz, less of a faster one. On
+ * ticks() that make a signal suspicious: 1 ms of a counter of 1 GHz, less of a faster one. On
  * arm64 the counter's frequency is known.
  */
 #define SUSPICIOUS_TICKS 1000000u
@@ -81,15 +82,6 @@ struct rw_helper {
 	struct rw_loop *loop;
 	struct rw_watch watch; /* of done_fd */
 };
-
-static cpu_set_t cpus;
-static bool cpus_set;
-
-void rw_helper_set_cpus(const cpu_set_t *set)
-{
-	cpus = *set;
-	cpus_set = true;
-}
 
 static uint64_t ticks(void)
 {
@@ -301,8 +293,6 @@ static int thread_start(struct rw_helper *h)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (cpus_set)
-		pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
 	sigfillset(&all);
 	/* Not those that a thread causes itself: blocked, they end the process. */
 	sigdelset(&all, SIGBUS);

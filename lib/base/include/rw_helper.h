@@ -20,7 +20,6 @@
  *
  * Threads: control calls all of it but rw_helper_signal, which any thread may call.
  */
-#include <sched.h>
 #include <sys/types.h>
 
 #include "rw_base.h"
@@ -32,13 +31,13 @@ struct rw_helper;
 #define RW_HELPER_SLOW_US 1000
 
 /*
- * Jobs that may wait; when there are more, the port takes no further descriptors: rw_helper_full.
+ * Jobs that may wait; when there are more, the port takes no further descriptors: rw_helper_is_full.
  */
 #define RW_HELPER_MAX_JOBS 2048
 
 /*
  * A helper without jobs whose `nslots` eventfds may be signalled. `loop` runs what its jobs have to
- * say to control. NULL with errno set.
+ * say to control. It inherits the caller's CPUs, which are not the workers'. NULL with errno set.
  */
 struct rw_helper *rw_helper_new(struct rw_loop *loop, unsigned nslots);
 /*
@@ -46,9 +45,6 @@ struct rw_helper *rw_helper_new(struct rw_loop *loop, unsigned nslots);
  * Does not wait. NULL is fine.
  */
 void rw_helper_free(struct rw_helper *h);
-
-/* The CPUs of helpers that are made from now on: not those of workers. */
-void rw_helper_set_cpus(const cpu_set_t *cpus);
 
 /* Close `fd`; -1 is fine. With `h` NULL, in this thread: for descriptors of our own, and tests. */
 void rw_helper_close(struct rw_helper *h, int fd);
