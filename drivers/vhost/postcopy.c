@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
+#include "rw_sys.h"
 #include "vq_ops.h"
 
 /* The thread rests this long when it found nothing to do. */
@@ -232,22 +232,6 @@ static void again_due(void *arg)
 	vu_session_retry(pc->vp->session);
 }
 
-static int thread_start(struct vhost_postcopy *pc)
-{
-	sigset_t all, old;
-	int ret;
-
-	sigfillset(&all);
-	/* But what is about an access of its own is its own affair. */
-	sigdelset(&all, SIGBUS);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGSYS);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&pc->thread, NULL, thread_main, pc);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -ret;
-}
-
 static int postcopy_begin(struct vhost_port *vp)
 {
 	struct vhost_postcopy *pc;
@@ -260,7 +244,7 @@ static int postcopy_begin(struct vhost_port *vp)
 		return -ENOMEM;
 	pc->vp = vp;
 	pc->again = (struct rw_timer){.fn = again_due, .arg = pc};
-	ret = thread_start(pc);
+	ret = rw_thread_start(&pc->thread, NULL, thread_main, pc);
 	if (ret) {
 		rw_free(pc);
 		return ret;

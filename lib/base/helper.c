@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -286,23 +285,15 @@ static void *helper_main(void *arg)
 static int thread_start(struct rw_helper *h)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
 	pthread_t thread;
 	int ret;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	/* Not those that a thread causes itself: blocked, they end the process. */
-	sigdelset(&all, SIGBUS);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGSYS);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&thread, &attr, helper_main, h);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = rw_thread_start(&thread, &attr, helper_main, h);
 	pthread_attr_destroy(&attr);
-	return -ret;
+	return ret;
 }
 
 /* ---- control ---- */

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "log_queue.h"
 #include "rw_loop.h"
+#include "rw_sys.h"
 
 #define LIMIT_BURST   10
 #define LIMIT_STEP_MS 1000
@@ -169,19 +169,13 @@ int rw_log_hold(void)
 
 int rw_log_begin(void)
 {
-	sigset_t all, before;
 	int ret = atomic_load(&way) == LOG_QUEUED ? 0 : rw_log_hold();
 
 	if (ret)
 		return ret;
-	sigfillset(&all);
-	ret = pthread_sigmask(SIG_BLOCK, &all, &before);
-	if (ret)
-		return -ret;
-	ret = pthread_create(&writer.thread, NULL, writer_run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	ret = rw_thread_start(&writer.thread, NULL, writer_run, NULL);
 	writer.runs = !ret;
-	return -ret;
+	return ret;
 }
 
 void rw_log_end(void)

@@ -2,6 +2,7 @@
 #include "rw_sys.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,4 +41,21 @@ int rw_eventfd_signal(int fd)
 	const uint64_t one = 1;
 
 	return write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+int rw_thread_start(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *arg), void *arg)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGSYS);
+	/* It inherits the mask. */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(thread, attr, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -ret;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -376,9 +377,36 @@ static void a_spinlock_has_one_holder(void **state)
 	rw_spin_unlock(&shared.lock);
 }
 
+static void *mask_read(void *mask)
+{
+	pthread_sigmask(SIG_SETMASK, NULL, mask);
+	return NULL;
+}
+
+static void a_thread_is_interrupted_by_its_own_faults_alone(void **state)
+{
+	static const int faults[] = {SIGBUS, SIGSEGV, SIGSYS};
+	sigset_t before, after, inside;
+	pthread_t thread;
+
+	(void)state;
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	assert_int_equal(rw_thread_start(&thread, NULL, mask_read, &inside), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(faults); i++)
+		assert_int_equal(sigismember(&inside, faults[i]), 0);
+	assert_int_equal(sigismember(&inside, SIGTERM), 1);
+	assert_int_equal(sigismember(&inside, SIGHUP), 1);
+	/* The caller's mask is as it was. */
+	for (int sig = 1; sig < NSIG; sig++)
+		assert_int_equal(sigismember(&after, sig), sigismember(&before, sig));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_thread_is_interrupted_by_its_own_faults_alone),
 		cmocka_unit_test(allocations_are_zeroed_and_share_no_cache_line),
 		cmocka_unit_test(every_way_of_copying_copies_these_bytes_and_no_others),
 		cmocka_unit_test(a_line_is_copied_whole_wherever_it_begins),

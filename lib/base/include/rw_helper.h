@@ -31,7 +31,7 @@ struct rw_helper;
 #define RW_HELPER_SLOW_US 1000
 
 /*
- * Jobs that may wait; when there are more, the port takes no further descriptors: rw_helper_is_full.
+ * Jobs that may wait; when there are more, the port takes no descriptors: rw_helper_is_full.
  */
 #define RW_HELPER_MAX_JOBS 2048
 

@@ -44,9 +44,9 @@ void rw_log(enum rw_log_level level, const char *fmt, ...) RW_PRINTF(2, 3);
  */
 int rw_log_hold(void);
 /*
- * Start the thread of the log. It inherits the CPUs of the caller, and no signal interrupts it. A
- * child of fork(2) has no such thread and writes its lines itself. 0 or -errno: lines go where they
- * went before. Thread: one, which also calls rw_log_end.
+ * Start the thread of the log (rw_thread_start). It inherits the CPUs of the caller. A child of
+ * fork(2) has no such thread and writes its lines itself. 0 or -errno: lines go where they went
+ * before. Thread: one, which also calls rw_log_end.
  */
 int rw_log_begin(void);
 /*
