@@ -121,9 +121,18 @@ def remove_folder(path):
 
 
 @pytest.fixture
-def folder(request):
-    """An empty folder with a path short enough for sockets. Its logs are kept in the build."""
+def short_folder():
+    """An empty folder with a path short enough for sockets."""
     path = tempfile.mkdtemp(prefix='rw', dir='/tmp')
+    yield path
+    # A helper whose daemon was killed may still be removing what it made.
+    remove_folder(path)
+
+
+@pytest.fixture
+def folder(short_folder, request):
+    """Such a folder whose logs are kept in the build."""
+    path = short_folder
     yield path
     kept = os.path.join(LOGS, re.sub(r'[^\w.-]+', '_', request.node.nodeid))
     shutil.rmtree(kept, ignore_errors=True)
@@ -131,8 +140,6 @@ def folder(request):
     for name in os.listdir(path):
         if name.endswith('.log'):
             shutil.copy(os.path.join(path, name), kept)
-    # A helper whose daemon was killed may still be removing what it made.
-    remove_folder(path)
 
 
 @pytest.fixture

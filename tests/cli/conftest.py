@@ -2,33 +2,17 @@
 """Fixtures for the black-box tests of ringwayd's and ringway's command lines."""
 
 import os
-import shutil
-import tempfile
 
 import pytest
 
 from programs import Daemon
 
 
-def remove_folder(path):
-    """Remove a folder in which files may vanish by themselves meanwhile."""
-    for _ in range(10):
-        try:
-            return shutil.rmtree(path)
-        except FileNotFoundError:
-            if not os.path.lexists(path):
-                return None
-    return shutil.rmtree(path)
-
-
 @pytest.fixture
-def place():
+def place(short_folder):
     """An empty folder with a path short enough for sockets, open to every user."""
-    path = tempfile.mkdtemp(prefix='rw', dir='/tmp')
-    os.chmod(path, 0o777)
-    yield path
-    # A helper whose daemon was killed may still be removing what it made.
-    remove_folder(path)
+    os.chmod(short_folder, 0o777)
+    return short_folder
 
 
 @pytest.fixture
