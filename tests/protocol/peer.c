@@ -152,9 +152,18 @@ void peer_expect(struct rig *r, struct peer *p, const uint8_t *dst, const uint8_
 		peer_recv(r, p, 0, got, &in);
 	while (memcmp(got, dst, 6));
 	frame_make(want, len, dst, src, seed);
-	if (in.len != len || memcmp(got, want, len))
-		fail_msg("port %s, frame %u: %u bytes, expected %u%s", p->port, seed, in.len, len,
-			in.len == len ? ", other content" : "");
+	if (in.len != len)
+		fail_msg("port %s, frame %u: %u bytes, expected %u", p->port, seed, in.len, len);
+	if (memcmp(got, want, len)) {
+		uint32_t first = 0, n = 0;
+
+		while (got[first] == want[first])
+			first++;
+		while (first + n < len && got[first + n] != want[first + n])
+			n++;
+		fail_msg("port %s, frame %u: byte %u and the %u behind it differ: %02x, not %02x",
+			p->port, seed, first, n - 1, got[first], want[first]);
+	}
 }
 
 void stream_check(struct rig *r, struct peer *from, struct peer *to, const struct stream *s)
