@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -200,6 +201,7 @@ static void s7_a_descriptor_that_lingers_stops_no_control(struct rig *r, uint64_
 
 		for (size_t k = 0; k < RW_ARRAY_SIZE(counts); k++) {
 			int peer, fd = lingering_socket(&peer);
+			struct pollfd answer = {.events = POLLIN};
 			struct fe_msg reply;
 
 			if (!a->g->conn.protocol_features) {
@@ -207,13 +209,16 @@ static void s7_a_descriptor_that_lingers_stops_no_control(struct rig *r, uint64_
 				assert_int_equal(fe_guest_negotiate(a->g), 0);
 			}
 			send_last(a, &requests[m], fd, counts[k]);
+			/* An answer, or the end, comes at once or after the close. */
+			answer.fd = a->g->conn.fd;
+			poll(&answer, 1, 100);
+			control_answers(r);
+			/* As long as this is open the close goes on. */
+			close(peer);
 			if (fe_conn_recv(&a->g->conn, &reply))
 				fe_guest_disconnect(a->g);
 			else
 				fe_msg_drop_fds(&reply);
-			control_answers(r);
-			/* As long as this is open the close goes on. */
-			close(peer);
 		}
 	}
 }
