@@ -6,6 +6,7 @@ RINGWAY_BUILD names the build directory, <repository>/build by default.
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import time
@@ -30,7 +31,11 @@ def run(*command, **options):
 
 
 def the_line(text):
-    """`text`, which must be one line, without its newline."""
+    """`text`, which must be one line, without its newline.
+
+    A kernel, or an emulator of one, without seccomp or Landlock is worth a line of its own.
+    """
+    text = re.sub('^warning: this kernel has no (seccomp|Landlock): .*\n', '', text, flags=re.M)
     assert text.endswith('\n') and text.count('\n') == 1, f'not one line:\n{text}'
     return text[:-1]
 
@@ -60,6 +65,14 @@ class Daemon:
     def said(self):
         with open(self.log, encoding='utf-8') as log:
             return log.read()
+
+    def wait_until_said(self, text):
+        """What was said, when `text` is in it: a thread of its own writes the log."""
+        deadline = time.monotonic() + START_S
+        while text not in self.said():
+            assert time.monotonic() < deadline, f'no "{text}" in:\n{self.said()}'
+            time.sleep(0.01)
+        return self.said()
 
     def cli(self, *words, prefix=()):
         return run(*prefix, RINGWAY, '-s', self.control, *words)

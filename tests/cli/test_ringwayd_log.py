@@ -97,9 +97,8 @@ def test_who_connects_in_a_loop_leaves_few_lines(launch, place, data):
     # The other port has its own share.
     leave(f'{place}/vm2.sock', b'\xff' * 12)
     assert port_shown(daemon, 'vm2')['log_suppressed'] == 0
-    said = daemon.said()
-    assert 'port vm2: front-end connected' in said
-    assert 'port vm2: front-end disconnected' in said
+    daemon.wait_until_said('port vm2: front-end connected')
+    daemon.wait_until_said('port vm2: front-end disconnected')
     assert daemon.stop() == 0
 
 
