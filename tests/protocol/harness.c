@@ -31,6 +31,12 @@ int rig_patience(const struct rig *r)
 	return 5000 * r->slow;
 }
 
+void rig_drain_interrupts(struct rig *r, struct fe_queue *q)
+{
+	while (fe_queue_wait_interrupt(q, r->slow - 1))
+		;
+}
+
 bool rig_is_long(void)
 {
 	return getenv("RINGWAY_TEST_LONG") != NULL;

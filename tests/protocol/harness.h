@@ -83,6 +83,11 @@ bool rig_is_long(void);
 
 /* Milliseconds to wait at most for what should happen at once. */
 int rig_patience(const struct rig *r);
+/*
+ * Take what was signalled on `q`. Where the kernel has no AIO, as under an emulator, a thread of
+ * the port signals after the worker's turn: it gets some time.
+ */
+void rig_drain_interrupts(struct rig *r, struct fe_queue *q);
 
 /* Poll until an expression is true; fails the test after the rig's patience. */
 #define rig_wait(r, expr)                                                  \

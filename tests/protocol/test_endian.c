@@ -169,7 +169,7 @@ static void interrupts_follow_the_index(void **state)
 	uint32_t i;
 
 	peers_meet(*state, a, b);
-	fe_queue_interrupts(rx);
+	rig_drain_interrupts(*state, rx);
 	for (i = 0; i < 300; i++) {
 		assert_int_equal(fe_ring_interrupt_after(&rx->ring, 2), 0);
 		stream_check(*state, b, a, &(struct stream){.n = 1, .len = 60});

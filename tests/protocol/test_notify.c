@@ -77,7 +77,7 @@ static void the_first_frame_after_a_restart_interrupts_whatever_the_index(void *
 		worker_turns(*state, b, a);
 		assert_int_equal(fe_ring_interrupt_after(&rx->ring, 100), 0);
 		assert_int_equal(fe_guest_stop_ring(b->g, 0, NULL), 0);
-		fe_queue_interrupts(rx);
+		rig_drain_interrupts(*state, rx);
 		assert_int_equal(fe_guest_start_ring(b->g, 0), 0);
 		frames_pass(*state, a, b, 1);
 		assert_true(fe_queue_wait_interrupt(rx, rig_patience(*state)) > 0);
@@ -102,8 +102,8 @@ static void no_interrupt_comes_when_none_is_wanted(void **state)
 		fe_ring_want_interrupt(&tx->ring, false);
 		frames_pass(*state, a, b, 1); /* with EVENT_IDX the first interrupts all the same */
 		worker_turns(*state, b, a);
-		fe_queue_interrupts(rx);
-		fe_queue_interrupts(tx);
+		rig_drain_interrupts(*state, rx);
+		rig_drain_interrupts(*state, tx);
 		frames_pass(*state, a, b, 1000);
 		worker_turns(*state, b, a);
 		assert_int_equal(fe_queue_interrupts(rx), 0);
@@ -139,7 +139,7 @@ static void an_event_index_interrupts_at_that_buffer(void **state)
 			uint32_t k;
 
 			worker_turns(*state, b, a);
-			fe_queue_interrupts(rx);
+			rig_drain_interrupts(*state, rx);
 			assert_int_equal(fe_ring_interrupt_after(&rx->ring, n), 0);
 			for (k = 1; k < n; k++)
 				frames_pass(*state, a, b, 1);
@@ -167,8 +167,8 @@ static void a_burst_interrupts_once(void **state)
 		b = peer_up(*state, "b", &c);
 		worker_turns(*state, a, b);
 		worker_turns(*state, b, a);
-		fe_queue_interrupts(fe_guest_rx(b->g, 0));
-		fe_queue_interrupts(fe_guest_tx(a->g, 0));
+		rig_drain_interrupts(*state, fe_guest_rx(b->g, 0));
+		rig_drain_interrupts(*state, fe_guest_tx(a->g, 0));
 		/* Published at once: the worker finds 32 frames, one burst. */
 		for (k = 0; k < 32; k++) {
 			frame_make(data, sizeof(data), b->mac, a->mac, k);
@@ -196,7 +196,7 @@ static void an_emptied_ring_interrupts_with_notify_on_empty(void **state)
 	tx = fe_guest_tx(a->g, 0);
 	fe_ring_want_interrupt(&tx->ring, false);
 	worker_turns(*state, a, b);
-	fe_queue_interrupts(tx);
+	rig_drain_interrupts(*state, tx);
 	frames_pass(*state, a, b, 1);
 	assert_true(fe_queue_wait_interrupt(tx, rig_patience(*state)) > 0);
 }
