@@ -18,7 +18,7 @@ struct parse {
 	char *err;
 	size_t errlen;
 	bool running;  /* a request of a running switch, no command line */
-	unsigned seen; /* bit: row of the table of options */
+	uint64_t seen; /* bit: row of the table of options */
 	bool fd_given;
 	const char *port_given; /* the option other than --fd that gave a port, or NULL */
 	bool check;             /* --check-config: read all, then stop */

@@ -123,7 +123,7 @@ static int kind_read(struct parse *p, const char *what, struct options_port *por
 
 /* Read one pair; `*seen` has a bit for each option that was given. 0 or a mistake. */
 static int pair_read(struct parse *p, const char *what, struct options_port *port,
-	const struct options_pair *pair, unsigned *seen)
+	const struct options_pair *pair, uint64_t *seen)
 {
 	const struct port_option *option;
 	unsigned i = 0;
@@ -136,7 +136,7 @@ static int pair_read(struct parse *p, const char *what, struct options_port *por
 		return key_refuse(p, what, port->kind, pair->key);
 	if (*seen >> i & 1)
 		return options_mistake(p, "%s: %s is given twice", what, option->key);
-	*seen |= 1u << i;
+	*seen |= 1ull << i;
 	return option->set(p, what, port, pair->value);
 }
 
@@ -145,7 +145,7 @@ static int pairs_read(struct parse *p, const char *what, struct options_port *po
 	const struct options_pair *pairs, unsigned npairs)
 {
 	const struct port_option *option;
-	unsigned seen = 0;
+	uint64_t seen = 0;
 	int ret;
 
 	ret = kind_read(p, what, port, pairs, npairs);
@@ -323,7 +323,7 @@ int options_port_set(struct options *opt, unsigned index, const struct options_p
 	struct options_port port = opt->ports[index];
 	char what[sizeof("port ") + OPTIONS_NAME_MAX];
 	const struct port_option *option;
-	unsigned seen = 0;
+	uint64_t seen = 0;
 	int ret = 0;
 
 	snprintf(what, sizeof(what), "port %s", port.name);
