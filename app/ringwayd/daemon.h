@@ -37,6 +37,13 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
  */
 void daemon_port_end(struct daemon *d, unsigned index);
 /*
+ * Give the port at `index` the options of `to`, which differs in changeable ones. 0, and `note` is
+ * empty or one line that the user has to know; or -errno, nothing has changed and `note` is the
+ * reason.
+ */
+int daemon_port_change(struct daemon *d, unsigned index, const struct options_port *to, char *note,
+	size_t notelen);
+/*
  * Bring a port's memberships in VLANs from `from` to `to`. 0; or -errno (-ENOSPC: the switch has no
  * broadcast domain left), and they are as before.
  */

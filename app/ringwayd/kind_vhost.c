@@ -23,6 +23,11 @@ static int set_socket(
 	return options_path(p, option, value, port->path);
 }
 
+static json_t *get_socket(const struct options_port *port)
+{
+	return port->path[0] ? json_string(port->path) : NULL;
+}
+
 static int set_mode(struct parse *p, const char *what, struct options_port *port, const char *value)
 {
 	if (!strcmp(value, "client"))
@@ -35,6 +40,13 @@ static int set_mode(struct parse *p, const char *what, struct options_port *port
 	return 0;
 }
 
+static json_t *get_mode(const struct options_port *port)
+{
+	return port->mode == OPTIONS_FD
+		? NULL
+		: json_string(port->mode == OPTIONS_CLIENT ? "client" : "server");
+}
+
 static int set_postcopy(
 	struct parse *p, const char *what, struct options_port *port, const char *value)
 {
@@ -43,6 +55,11 @@ static int set_postcopy(
 			p, "%s: postcopy is \"%s\", but must be on or off", what, value);
 	port->postcopy = !strcmp(value, "on");
 	return 0;
+}
+
+static json_t *get_postcopy(const struct options_port *port)
+{
+	return json_boolean(port->postcopy);
 }
 
 static int set_memory(
@@ -55,11 +72,20 @@ static int set_memory(
 	return 0;
 }
 
+static json_t *get_memory(const struct options_port *port)
+{
+	return json_string(port->any_file ? "any" : "shared");
+}
+
 #define LIMIT(kind, id)                                                                      \
 	static int set_max_##kind(                                                           \
 		struct parse *p, const char *what, struct options_port *port, const char *v) \
 	{                                                                                    \
 		return options_set_limit(p, what, port, id, v);                              \
+	}                                                                                    \
+	static json_t *get_max_##kind(const struct options_port *port)                       \
+	{                                                                                    \
+		return options_get_limit(port, id);                                          \
 	}
 
 LIMIT(fds, RW_BUDGET_FDS)
@@ -71,17 +97,17 @@ LIMIT(scratch, RW_BUDGET_SCRATCH)
 LIMIT(addresses, RW_BUDGET_ADDRESSES)
 
 static const struct port_option options[] = {
-	{"socket", "PATH", true, false, set_socket},
-	{"mode", "server|client", false, false, set_mode},
-	{"postcopy", "on|off", false, true, set_postcopy},
-	{"memory", "shared|any", false, true, set_memory},
-	{"max-fds", "N", false, true, set_max_fds},
-	{"max-mappings", "N", false, true, set_max_mappings},
-	{"max-mapped", "SIZE", false, true, set_max_mapped},
-	{"max-slots", "N", false, true, set_max_slots},
-	{"max-iotlb", "N", false, true, set_max_iotlb},
-	{"max-scratch", "SIZE", false, true, set_max_scratch},
-	{"max-addresses", "N|none", false, true, set_max_addresses},
+	{"socket", "PATH", true, false, set_socket, get_socket},
+	{"mode", "server|client", false, false, set_mode, get_mode},
+	{"postcopy", "on|off", false, true, set_postcopy, get_postcopy},
+	{"memory", "shared|any", false, true, set_memory, get_memory},
+	{"max-fds", "N", false, true, set_max_fds, get_max_fds},
+	{"max-mappings", "N", false, true, set_max_mappings, get_max_mappings},
+	{"max-mapped", "SIZE", false, true, set_max_mapped, get_max_mapped},
+	{"max-slots", "N", false, true, set_max_slots, get_max_slots},
+	{"max-iotlb", "N", false, true, set_max_iotlb, get_max_iotlb},
+	{"max-scratch", "SIZE", false, true, set_max_scratch, get_max_scratch},
+	{"max-addresses", "N|none", false, true, set_max_addresses, get_max_addresses},
 };
 
 /* Whether `fd` is a Unix stream socket that listens or is connected. */

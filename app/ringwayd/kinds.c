@@ -8,6 +8,8 @@ static const struct port_kind *const kinds[] = {
 	&kind_vhost,
 };
 
+const struct port_kind *const kind_default = &kind_vhost;
+
 const struct port_kind *kind_by_name(const char *name)
 {
 	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++) {

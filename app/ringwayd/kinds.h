@@ -21,6 +21,11 @@ struct port_option {
 	bool changeable; /* while the port exists */
 	/* Note it in `port`. `what` names the port to the user. 0 or a mistake. */
 	int (*set)(struct parse *p, const char *what, struct options_port *port, const char *value);
+	/*
+	 * What holds, as `set` takes it from a document: a new text, number, boolean, or a list of
+	 * these. NULL: nothing does. A port's document leaves out what a new port has anyway.
+	 */
+	json_t *(*get)(const struct options_port *port);
 };
 
 /* What a port is made in. */
@@ -68,3 +73,5 @@ extern const struct port_kind kind_vhost;
 const struct port_kind *kind_by_name(const char *name);
 /* All names, for messages: "vhost". */
 const char *kind_names(void);
+/* Of ports that name none. */
+extern const struct port_kind *const kind_default;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -99,6 +98,13 @@ static int set_control(struct parse *p, const char *value)
 	return options_path(p, "--control", value, p->opt->control);
 }
 
+static json_t *get_control(const struct options *opt)
+{
+	if (opt->control_is_default)
+		return NULL;
+	return json_string(opt->no_control ? "none" : opt->control);
+}
+
 static int set_pidfile(struct parse *p, const char *value)
 {
 	if (strlen(value) > OPTIONS_FILE_MAX)
@@ -106,6 +112,17 @@ static int set_pidfile(struct parse *p, const char *value)
 			p, "--pidfile: the path is longer than %d bytes", OPTIONS_FILE_MAX);
 	strcpy(p->opt->pidfile, value);
 	return 0;
+}
+
+/* A new text; NULL for an empty one. */
+static json_t *text_json(const char *text)
+{
+	return *text ? json_string(text) : NULL;
+}
+
+static json_t *get_pidfile(const struct options *opt)
+{
+	return text_json(opt->pidfile);
 }
 
 static int config_path(struct parse *p, const char *option, const char *value)
@@ -138,6 +155,11 @@ static int set_no_huge(struct parse *p, const char *value)
 	return 0;
 }
 
+static json_t *get_no_huge(const struct options *opt)
+{
+	return json_boolean(opt->no_huge);
+}
+
 static int set_socket_dir(struct parse *p, const char *value)
 {
 	struct stat st;
@@ -148,6 +170,15 @@ static int set_socket_dir(struct parse *p, const char *value)
 		return options_mistake(p, "--socket-dir=%s: there is no such directory", value);
 	strcpy(p->opt->socket_dirs[p->opt->nsocket_dirs++], value);
 	return 0;
+}
+
+static json_t *get_socket_dirs(const struct options *opt)
+{
+	json_t *list = opt->nsocket_dirs ? json_array() : NULL;
+
+	for (unsigned i = 0; i < opt->nsocket_dirs; i++)
+		json_array_append_new(list, json_string(opt->socket_dirs[i]));
+	return list;
 }
 
 /* NAME[:GROUP] */
@@ -164,6 +195,10 @@ static int set_user(struct parse *p, const char *value)
 		return options_mistake(p, "--user=%s: there is no such user", value);
 	if (geteuid() && pw->pw_uid != geteuid())
 		return options_mistake(p, "--user=%s: only root can become another user", value);
+	if (strlen(value) > OPTIONS_USERS_MAX)
+		return options_mistake(
+			p, "--user=%s: it has more than %d bytes", value, OPTIONS_USERS_MAX);
+	strcpy(p->opt->user_said, value);
 	p->opt->user = (struct sandbox_user){.uid = pw->pw_uid, .gid = pw->pw_gid};
 	snprintf(p->opt->user_name, sizeof(p->opt->user_name), "%s", pw->pw_name);
 	gr = colon ? getgrnam(colon + 1) : NULL;
@@ -174,6 +209,11 @@ static int set_user(struct parse *p, const char *value)
 	return 0;
 }
 
+static json_t *get_user(const struct options *opt)
+{
+	return text_json(opt->user_said);
+}
+
 static int set_seccomp(struct parse *p, const char *value)
 {
 	int mode = sandbox_mode_by_name(value);
@@ -182,6 +222,11 @@ static int set_seccomp(struct parse *p, const char *value)
 		return options_mistake(p, "--seccomp=%s: choose " SANDBOX_MODE_NAMES, value);
 	p->opt->seccomp = (enum sandbox_mode)mode;
 	return 0;
+}
+
+static json_t *get_seccomp(const struct options *opt)
+{
+	return json_string(sandbox_mode_name(opt->seccomp));
 }
 
 static int set_log_level(struct parse *p, const char *value)
@@ -195,12 +240,22 @@ static int set_log_level(struct parse *p, const char *value)
 	return 0;
 }
 
+static json_t *get_log_level(const struct options *opt)
+{
+	return json_string(rw_log_level_name(opt->log_level));
+}
+
 static int set_fdb_size(struct parse *p, const char *value)
 {
 	if (!rw_text_number(value, 1, FDB_SIZE_MAX, &p->opt->fdb_size))
 		return options_mistake(
 			p, "--fdb-size=%s: give 1 to %u entries", value, FDB_SIZE_MAX);
 	return 0;
+}
+
+static json_t *get_fdb_size(const struct options *opt)
+{
+	return json_integer(opt->fdb_size);
 }
 
 static int set_fdb_age(struct parse *p, const char *value)
@@ -210,6 +265,11 @@ static int set_fdb_age(struct parse *p, const char *value)
 			value, FDB_AGE_MAX_S);
 	}
 	return 0;
+}
+
+static json_t *get_fdb_age(const struct options *opt)
+{
+	return json_integer(opt->fdb_age_s);
 }
 
 static int set_forward(struct parse *p, const char *value)
@@ -222,6 +282,11 @@ static int set_forward(struct parse *p, const char *value)
 	return 0;
 }
 
+static json_t *get_forward(const struct options *opt)
+{
+	return json_string(sw_forward_name(opt->forward));
+}
+
 static int set_idle(struct parse *p, const char *value)
 {
 	int mode = sw_idle_by_name(value);
@@ -230,6 +295,11 @@ static int set_idle(struct parse *p, const char *value)
 		return options_mistake(p, "--idle=%s: choose " SW_IDLE_NAMES, value);
 	p->opt->idle = (enum sw_idle_mode)mode;
 	return 0;
+}
+
+static json_t *get_idle(const struct options *opt)
+{
+	return json_string(sw_idle_name(opt->idle));
 }
 
 static int set_balance(struct parse *p, const char *value)
@@ -246,6 +316,11 @@ static int set_balance(struct parse *p, const char *value)
 	return 0;
 }
 
+static json_t *get_balance(const struct options *opt)
+{
+	return opt->balance_s ? json_sprintf("auto,%u", opt->balance_s) : json_string("off");
+}
+
 static int set_help(struct parse *p, const char *value)
 {
 	(void)p;
@@ -260,48 +335,43 @@ static int set_version(struct parse *p, const char *value)
 	return OPTIONS_VERSION;
 }
 
-static const struct row {
-	const char *name;
-	const char *value; /* what it wants; NULL: nothing */
-	bool many;         /* may be given more than once */
-	bool words_only;   /* it is no key of a configuration */
-	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
-	int (*set)(struct parse *p, const char *value);
-} rows[] = {
-	{"socket-path", "PATH", true, true, options_set_socket_path},
-	{"port", "NAME,socket=PATH[,KEY=VALUE]...", true, true, options_set_port},
-	{"fd", "FDNUM", false, true, options_set_fd},
-	{"config", "FILE", false, true, set_config},
-	{"check-config", "FILE", false, true, set_check_config},
-	{"cpus", "LIST", false, false, options_set_cpus},
-	{"control", "PATH|none", false, false, set_control},
-	{"pidfile", "PATH", false, false, set_pidfile},
-	{"no-huge", NULL, true, false, set_no_huge},
-	{"socket-dir", "DIR", true, false, set_socket_dir},
-	{"user", "NAME[:GROUP]", false, false, set_user},
-	{"seccomp", "errno|kill|off", false, false, set_seccomp},
-	{"log-level", "LEVEL", false, false, set_log_level},
-	{"fdb-size", "N", false, false, set_fdb_size},
-	{"fdb-age", "SECONDS", false, false, set_fdb_age},
-	{"forward", "MODE", false, false, set_forward},
-	{"idle", "MODE", false, false, set_idle},
-	{"balance", "off|auto[,SECONDS]", false, false, set_balance},
-	{"help", NULL, true, true, set_help},
-	{"version", NULL, true, true, set_version},
+const struct options_row options_rows[] = {
+	{"socket-path", "PATH", true, true, options_set_socket_path, NULL},
+	{"port", "NAME,socket=PATH[,KEY=VALUE]...", true, true, options_set_port, NULL},
+	{"fd", "FDNUM", false, true, options_set_fd, NULL},
+	{"config", "FILE", false, true, set_config, NULL},
+	{"check-config", "FILE", false, true, set_check_config, NULL},
+	{"cpus", "LIST", false, false, options_set_cpus, options_get_cpus},
+	{"control", "PATH|none", false, false, set_control, get_control},
+	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},
+	{"no-huge", NULL, true, false, set_no_huge, get_no_huge},
+	{"socket-dir", "DIR", true, false, set_socket_dir, get_socket_dirs},
+	{"user", "NAME[:GROUP]", false, false, set_user, get_user},
+	{"seccomp", "errno|kill|off", false, false, set_seccomp, get_seccomp},
+	{"log-level", "LEVEL", false, false, set_log_level, get_log_level},
+	{"fdb-size", "N", false, false, set_fdb_size, get_fdb_size},
+	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
+	{"forward", "MODE", false, false, set_forward, get_forward},
+	{"idle", "MODE", false, false, set_idle, get_idle},
+	{"balance", "off|auto[,SECONDS]", false, false, set_balance, get_balance},
+	{"help", NULL, true, true, set_help, NULL},
+	{"version", NULL, true, true, set_version, NULL},
 };
 
+const size_t options_nrows = RW_ARRAY_SIZE(options_rows);
+
 /* The row of a document's key. NULL: a mistake is noted. */
-static const struct row *key_row(struct parse *p, const char *key)
+static const struct options_row *key_row(struct parse *p, const char *key)
 {
-	const char *names[RW_ARRAY_SIZE(rows) + 1] = {"ports"}, *nearest;
+	const char *names[RW_ARRAY_SIZE(options_rows) + 1] = {"ports"}, *nearest;
 	size_t n = 1;
 
-	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++) {
-		if (rows[i].words_only)
+	for (size_t i = 0; i < RW_ARRAY_SIZE(options_rows); i++) {
+		if (options_rows[i].words_only)
 			continue;
-		if (!strcmp(rows[i].name, key))
-			return &rows[i];
-		names[n++] = rows[i].name;
+		if (!strcmp(options_rows[i].name, key))
+			return &options_rows[i];
+		names[n++] = options_rows[i].name;
 	}
 	nearest = rw_text_nearest(key, names, n);
 	if (nearest)
@@ -314,15 +384,24 @@ static const struct row *key_row(struct parse *p, const char *key)
 	return NULL;
 }
 
+bool options_key_repeats(const char *key)
+{
+	for (size_t i = 0; i < options_nrows; i++) {
+		if (!strcmp(options_rows[i].name, key))
+			return options_rows[i].many && options_rows[i].value;
+	}
+	return false;
+}
+
 int options_key_read(struct parse *p, const char *key, const char *value)
 {
-	const struct row *row = key_row(p, key);
+	const struct options_row *row = key_row(p, key);
 
 	if (!row)
 		return -EINVAL;
 	if (!value)
 		return options_mistake(p, "\"%s\" wants a word, a number or a list of them", key);
-	if (p->seen & 1ull << (row - rows))
+	if (p->seen & 1ull << (row - options_rows))
 		return 0;
 	if (row->value)
 		return *value ? row->set(p, value)
@@ -330,98 +409,6 @@ int options_key_read(struct parse *p, const char *key, const char *value)
 	if (strcmp(value, "on") && strcmp(value, "off"))
 		return options_mistake(p, "%s is either true or false", key);
 	return !strcmp(value, "on") ? row->set(p, NULL) : 0;
-}
-
-/* What getopt_long returns for the first row; above all letters. */
-#define ROW_FIRST 256
-
-/*
- * The row of an option, as getopt_long found it, if `word` has its name in full. NULL: it is
- * unknown.
- */
-static const struct row *row_of(int found, const char *word)
-{
-	const char *end = strchrnul(word, '=');
-	const struct row *row;
-
-	if (found < ROW_FIRST)
-		return NULL;
-	row = &rows[found - ROW_FIRST];
-	return strlen(row->name) == (size_t)(end - word) - 2 ? row : NULL;
-}
-
-/* There is no such option. */
-static int option_refuse(struct parse *p, const char *word)
-{
-	const char *names[RW_ARRAY_SIZE(rows)], *nearest;
-
-	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
-		names[i] = rows[i].name;
-	nearest = rw_text_nearest_option(word, names, RW_ARRAY_SIZE(names));
-	if (nearest)
-		return options_mistake(
-			p, "unknown option %s: did you mean --%s? (see --help)", word, nearest);
-	return options_mistake(p, "unknown option %s (see --help)", word);
-}
-
-/* Whether the value of an option that wants one is missing. `next`: the word behind it, or NULL. */
-static bool value_missing(int opt, const char *next)
-{
-	/* A word that looks like an option is one. */
-	return opt == ':' || !*optarg || (optarg == next && !strncmp(next, "--", 2));
-}
-
-/*
- * Act on what getopt_long returned for `word`; `next` is the word behind it, or NULL. As row.set.
- */
-static int option_read(struct parse *p, int opt, const char *word, const char *next)
-{
-	const struct row *row = row_of(opt == '?' || opt == ':' ? optopt : opt, word);
-	unsigned bit;
-
-	if (opt == 1)
-		return options_mistake(
-			p, "unexpected word \"%s\": options begin with -- (see --help)", word);
-	if (opt == 'h')
-		return OPTIONS_HELP;
-	if (!row)
-		return option_refuse(p, word);
-	bit = 1u << (row - rows);
-	if (!row->many && (p->seen & bit))
-		return options_mistake(p, "--%s is given twice", row->name);
-	p->seen |= bit;
-	if (!row->value)
-		return opt == '?' ? options_mistake(p, "--%s takes no value", row->name)
-				  : row->set(p, NULL);
-	if (value_missing(opt, next))
-		return options_mistake(
-			p, "--%s wants a value: --%s %s", row->name, row->name, row->value);
-	return row->set(p, optarg);
-}
-
-/* Read all words. As row.set. */
-static int words_read(struct parse *p, int argc, char **argv)
-{
-	struct option longs[RW_ARRAY_SIZE(rows) + 1] = {{0}};
-	int opt, at, ret = 0;
-
-	for (size_t i = 0; i < RW_ARRAY_SIZE(rows); i++)
-		longs[i] = (struct option){rows[i].name,
-			rows[i].value ? required_argument : no_argument, NULL, ROW_FIRST + (int)i};
-	optind = 0; /* begin afresh */
-	opterr = 0;
-	while (!ret) {
-		at = RW_MAX(optind, 1);
-		/* "-": a word that is no option comes as option 1, wherever it stands. */
-		opt = getopt_long(argc, argv, "-:h", longs, NULL);
-		if (opt >= 0)
-			ret = option_read(p, opt, argv[at], at + 1 < argc ? argv[at + 1] : NULL);
-		else if (optind > at) /* "--" */
-			ret = options_mistake(p, "unknown option %s (see --help)", argv[at]);
-		else
-			break;
-	}
-	return ret;
 }
 
 /*
@@ -478,7 +465,7 @@ static int files_check(struct parse *p)
 
 static int parse_all(struct parse *p, int argc, char **argv)
 {
-	int ret = words_read(p, argc, argv);
+	int ret = options_words_read(p, argc, argv);
 
 	if (!ret && p->opt->config[0])
 		ret = options_config_file(p, p->opt->config);
@@ -491,6 +478,15 @@ static int parse_all(struct parse *p, int argc, char **argv)
 	return !ret && p->check ? OPTIONS_CHECKED : ret;
 }
 
+void options_init(struct options *opt)
+{
+	memset(opt, 0, sizeof(*opt));
+	opt->log_level = RW_LOG_INFO;
+	opt->fdb_size = DEFAULT_FDB_SIZE;
+	opt->fdb_age_s = DEFAULT_FDB_AGE_S;
+	opt->idle = SW_IDLE_ADAPTIVE;
+}
+
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen)
 {
 	struct parse p = {.err = err, .errlen = errlen};
@@ -501,13 +497,10 @@ int options_parse(int argc, char **argv, struct options *out, char *err, size_t 
 		return OPTIONS_CAPABILITIES;
 	if (is_asked(argc, argv, "--help", "-h"))
 		return OPTIONS_HELP;
-	p.opt = calloc(1, sizeof(*p.opt));
+	p.opt = malloc(sizeof(*p.opt));
 	if (!p.opt)
 		return options_mistake(&p, "no memory");
-	p.opt->log_level = RW_LOG_INFO;
-	p.opt->fdb_size = DEFAULT_FDB_SIZE;
-	p.opt->fdb_age_s = DEFAULT_FDB_AGE_S;
-	p.opt->idle = SW_IDLE_ADAPTIVE;
+	options_init(p.opt);
 	ret = parse_all(&p, argc, argv);
 	if (!ret)
 		*out = *p.opt;

@@ -9,6 +9,7 @@
  *
  * Nothing here knows EAL. Thread: the one that starts the program.
  */
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #define OPTIONS_PAIRS_MAX 32   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
 #define OPTIONS_USER_MAX  32   /* bytes of a user's name */
+#define OPTIONS_USERS_MAX 65   /* bytes of NAME:GROUP */
 #define OPTIONS_DIRS_MAX  16   /* --socket-dir */
 #define OPTIONS_VLAN_MAX  4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
@@ -80,6 +82,7 @@ struct options {
 	unsigned nports;                              /* at least one at the start, or a `config` */
 	unsigned cpus[OPTIONS_CPUS_MAX];              /* worker CPUs in the order given */
 	unsigned ncpus;                               /* at least one */
+	bool cpus_are_default;                        /* the user did not say */
 	char control[RW_SOCK_PATH_MAX + 1];           /* control socket; "": none */
 	bool no_control;                              /* the user wants none */
 	bool control_is_default;                      /* the user did not say */
@@ -88,9 +91,10 @@ struct options {
 	bool no_huge;                                 /* no huge pages */
 	char socket_dirs[OPTIONS_DIRS_MAX][RW_SOCK_PATH_MAX + 1]; /* for ports to come */
 	unsigned nsocket_dirs;
-	struct sandbox_user user;             /* to be, if one was given */
-	char user_name[OPTIONS_USER_MAX + 1]; /* "": none was given */
-	enum sandbox_mode seccomp;            /* what meets a call that no filter names */
+	struct sandbox_user user;              /* to be, if one was given */
+	char user_name[OPTIONS_USER_MAX + 1];  /* "": none was given */
+	char user_said[OPTIONS_USERS_MAX + 1]; /* with the group, as it was given */
+	enum sandbox_mode seccomp;             /* what meets a call that no filter names */
 	enum rw_log_level log_level;
 	uint32_t fdb_size;  /* entries */
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */
@@ -126,6 +130,14 @@ bool options_vlan_has(const struct options_vlans *v, unsigned vlan);
 /* The VLANs that a trunk allows, as "10+20-30". */
 #define OPTIONS_VLANS_TEXT 12288
 void options_vlans_text(const struct options_vlans *v, char *out, size_t len);
+
+/*
+ * A document from which these options can be read again; ports that no document can describe
+ * (--fd) are left out. A new reference.
+ */
+json_t *options_document(const struct options *opt);
+/* The entry of one port; NULL: no document can describe it. */
+json_t *options_port_document(const struct options_port *port);
 
 void options_print_help(FILE *to);
 /* As @VHostUserBackendCapabilities of QEMU's vhost-user.json. */

@@ -146,9 +146,23 @@ static int ports_read(struct source *s, const json_t *ports)
 
 /* ---- all of it ---- */
 
-static int root_read(struct source *s)
+static int key_read(struct source *s, const char *key, const json_t *value)
 {
 	char text[OPTIONS_FILE_MAX + 1];
+	const json_t *item;
+	int ret = 0;
+
+	if (!options_key_repeats(key) || !json_array_size(value))
+		return options_key_read(
+			s->p, key, value_text(value, ',', text, sizeof(text)) ? text : NULL);
+	for (size_t i = 0; !ret && (item = json_array_get(value, i)); i++)
+		ret = options_key_read(
+			s->p, key, word_text(item, text, sizeof(text)) ? text : NULL);
+	return ret;
+}
+
+static int root_read(struct source *s)
+{
 	const char *key;
 	json_t *value;
 	int ret = 0;
@@ -164,8 +178,7 @@ static int root_read(struct source *s)
 		if (!strcmp(key, "ports"))
 			ret = ports_read(s, value);
 		else
-			ret = options_key_read(s->p, key,
-				value_text(value, ',', text, sizeof(text)) ? text : NULL);
+			ret = key_read(s, key, value);
 		if (ret)
 			return ret;
 	}

@@ -110,12 +110,22 @@ syntax:
 		p, "--cpus=%s: write a list of CPU numbers, such as 1 or 1,3-5", value);
 }
 
+json_t *options_get_cpus(const struct options *opt)
+{
+	json_t *list = opt->cpus_are_default ? NULL : json_array();
+
+	for (unsigned i = 0; list && i < opt->ncpus; i++)
+		json_array_append_new(list, json_integer(opt->cpus[i]));
+	return list;
+}
+
 /* Where the user named no CPU: the last one, as interrupts and daemons crowd the first ones. */
 int options_default_cpus(struct parse *p)
 {
 	cpu_set_t allowed;
 	int cpu = CPU_SETSIZE - 1, ret;
 
+	p->opt->cpus_are_default = !p->opt->ncpus;
 	if (p->opt->ncpus)
 		return 0;
 	ret = cpus_allowed(p, &allowed);

@@ -33,6 +33,27 @@ struct parse {
 /* Note a mistake as one line, whatever bytes the user's words hold. Returns -EINVAL. */
 int options_mistake(struct parse *p, const char *fmt, ...) RW_PRINTF(2, 3);
 
+/* A switch-wide option. */
+struct options_row {
+	const char *name;
+	const char *value; /* what it wants; NULL: nothing */
+	bool many;         /* may be given more than once */
+	bool words_only;   /* it is no key of a configuration */
+	/* 0: go on; > 0: OPTIONS_HELP, OPTIONS_VERSION; < 0: a mistake is noted */
+	int (*set)(struct parse *p, const char *value);
+	/*
+	 * What holds, as `set` takes it from a document: a new text, number, boolean, or a list of
+	 * these. NULL: nothing does.
+	 */
+	json_t *(*get)(const struct options *opt);
+};
+
+extern const struct options_row options_rows[];
+extern const size_t options_nrows;
+
+/* options_words.c: read all words. As struct options_row.set. */
+int options_words_read(struct parse *p, int argc, char **argv);
+
 /* Copy the path of a socket; `option` names it to the user. 0 or a mistake. */
 int options_path(struct parse *p, const char *option, const char *path, char *out);
 /* That a file can be created at `path` as far as its directory goes. 0 or a mistake. */
@@ -56,8 +77,16 @@ int options_set_trunk(
 	struct parse *p, const char *what, struct options_port *port, const char *value);
 int options_set_native(
 	struct parse *p, const char *what, struct options_port *port, const char *value);
+json_t *options_get_vlan(const struct options_port *port);
+json_t *options_get_trunk(const struct options_port *port);
+json_t *options_get_native(const struct options_port *port);
 /* That they agree with each other. 0 or a mistake. */
 int options_vlans_check(struct parse *p, const char *what, const struct options_vlans *v);
+
+/* A port of `kind` that nobody has said anything about. */
+void options_port_init(struct options_port *port, const struct port_kind *kind);
+/* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
+const struct port_option *options_port_option(const struct port_kind *kind, unsigned i);
 
 /* Add a port. 0 or a mistake. */
 int options_port_read(
@@ -67,6 +96,10 @@ int options_port_read(
  * command line says prevails. 0 or a mistake.
  */
 int options_key_read(struct parse *p, const char *key, const char *value);
+/* Whether a list of values is that key several times. */
+bool options_key_repeats(const char *key);
+/* What holds when nobody says anything: no port, no CPU yet. */
+void options_init(struct options *opt);
 
 /* options_config.c: read a file, or a tree from elsewhere. 0 or a mistake. */
 int options_config_file(struct parse *p, const char *path);
@@ -77,7 +110,9 @@ void options_limits_init(uint64_t limits[RW_BUDGET_KINDS]);
 /* max-KIND=VALUE. 0 or a mistake. */
 int options_set_limit(struct parse *p, const char *what, struct options_port *port,
 	enum rw_budget_kind kind, const char *value);
+json_t *options_get_limit(const struct options_port *port, enum rw_budget_kind kind);
 
 int options_set_cpus(struct parse *p, const char *value);
+json_t *options_get_cpus(const struct options *opt);
 /* Choose a CPU unless the user did. 0 or a mistake. */
 int options_default_cpus(struct parse *p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* max-KIND=VALUE of a port: what its front-ends may take. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,4 +73,19 @@ int options_set_limit(struct parse *p, const char *what, struct options_port *po
 			what, rw_budget_name(kind), value);
 	return options_mistake(p, "%s: max-%s is \"%s\", but must be a number from 1 to %s", what,
 		rw_budget_name(kind), value, rw_budget_text(kind, limit_max(kind), max));
+}
+
+json_t *options_get_limit(const struct options_port *port, enum rw_budget_kind kind)
+{
+	static const char units[] = "KMGT";
+	uint64_t n = port->limits[kind];
+	size_t unit = 0;
+
+	if (n == RW_BUDGET_NO_LIMIT)
+		return json_string("none");
+	if (!rw_budget_is_bytes(kind) || n % 1024)
+		return json_integer((json_int_t)n);
+	for (n /= 1024; !(n % 1024) && units[unit + 1]; n /= 1024)
+		unit++;
+	return json_sprintf("%" PRIu64 "%c", n, units[unit]);
 }

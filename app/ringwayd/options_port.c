@@ -6,8 +6,7 @@
 
 #include "kinds.h"
 
-#define NAME_RULE    "1 to 32 characters of A-Z a-z 0-9 . _ : -"
-#define DEFAULT_KIND (&kind_vhost)
+#define NAME_RULE "1 to 32 characters of A-Z a-z 0-9 . _ : -"
 
 static bool name_valid(const char *name)
 {
@@ -34,6 +33,14 @@ static int name_check(struct parse *p, const char *name)
 	return 0;
 }
 
+void options_port_init(struct options_port *port, const struct port_kind *kind)
+{
+	memset(port, 0, sizeof(*port));
+	port->kind = kind;
+	port->fd = -1;
+	options_limits_init(port->limits);
+}
+
 /* Add a port whose other members the caller fills in; NULL with the mistake noted. */
 static struct options_port *port_add(struct parse *p, const char *name)
 {
@@ -42,8 +49,7 @@ static struct options_port *port_add(struct parse *p, const char *name)
 	if (name_check(p, name))
 		return NULL;
 	port = &p->opt->ports[p->opt->nports++];
-	*port = (struct options_port){.kind = DEFAULT_KIND, .fd = -1};
-	options_limits_init(port->limits);
+	options_port_init(port, kind_default);
 	strcpy(port->name, name); /* fits: checked by name_valid */
 	return port;
 }
@@ -70,16 +76,20 @@ static int set_description(
 	return 0;
 }
 
+static json_t *get_description(const struct options_port *port)
+{
+	return port->description[0] ? json_string(port->description) : NULL;
+}
+
 /* What every kind of port has. */
 static const struct port_option common[] = {
-	{"description", "TEXT", false, true, set_description},
-	{"vlan", "VID", false, true, options_set_vlan},
-	{"trunk", "VIDS", false, true, options_set_trunk},
-	{"native", "VID", false, true, options_set_native},
+	{"description", "TEXT", false, true, set_description, get_description},
+	{"vlan", "VID", false, true, options_set_vlan, options_get_vlan},
+	{"trunk", "VIDS", false, true, options_set_trunk, options_get_trunk},
+	{"native", "VID", false, true, options_set_native, options_get_native},
 };
 
-/* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
-static const struct port_option *option_at(const struct port_kind *kind, unsigned i)
+const struct port_option *options_port_option(const struct port_kind *kind, unsigned i)
 {
 	if (i < kind->noptions)
 		return &kind->options[i];
@@ -95,7 +105,7 @@ static int key_refuse(
 	char list[384];
 	size_t len = 0;
 
-	for (unsigned i = 0; (option = option_at(kind, i)) && len < sizeof(list); i++)
+	for (unsigned i = 0; (option = options_port_option(kind, i)) && len < sizeof(list); i++)
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s, ", option->key);
 	return options_mistake(
 		p, "%s: unknown key \"%s\" (there are %s%s)", what, key, list, kind_key);
@@ -130,7 +140,7 @@ static int pair_read(struct parse *p, const char *what, struct options_port *por
 
 	if (p->key_at)
 		p->key_at(p, pair->key);
-	while ((option = option_at(port->kind, i)) && strcmp(option->key, pair->key))
+	while ((option = options_port_option(port->kind, i)) && strcmp(option->key, pair->key))
 		i++;
 	if (!option)
 		return key_refuse(p, what, port->kind, pair->key);
@@ -155,7 +165,7 @@ static int pairs_read(struct parse *p, const char *what, struct options_port *po
 	}
 	if (!ret && p->key_at)
 		p->key_at(p, NULL);
-	for (unsigned i = 0; !ret && (option = option_at(port->kind, i)); i++) {
+	for (unsigned i = 0; !ret && (option = options_port_option(port->kind, i)); i++) {
 		if (option->needed && !(seen >> i & 1))
 			ret = options_mistake(p, "%s: the %s is missing: give %s=%s", what,
 				option->key, option->key, option->value);
@@ -332,7 +342,8 @@ int options_port_set(struct options *opt, unsigned index, const struct options_p
 	for (unsigned i = 0; !ret && i < npairs; i++) {
 		unsigned k = 0;
 
-		while ((option = option_at(port.kind, k)) && strcmp(option->key, pairs[i].key))
+		while ((option = options_port_option(port.kind, k)) &&
+			strcmp(option->key, pairs[i].key))
 			k++;
 		if (option ? !option->changeable : !strcmp(pairs[i].key, kind_key))
 			return options_mistake(&p,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which VLANs a port is in: vlan=, trunk= and native=. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "options_internal.h"
@@ -77,6 +78,33 @@ int options_set_trunk(
 			what, value, OPTIONS_VLAN_MAX);
 	port->vlans = v;
 	return 0;
+}
+
+json_t *options_get_vlan(const struct options_port *port)
+{
+	return port->vlans.access ? json_integer(port->vlans.access) : NULL;
+}
+
+json_t *options_get_native(const struct options_port *port)
+{
+	return port->vlans.native ? json_integer(port->vlans.native) : NULL;
+}
+
+json_t *options_get_trunk(const struct options_port *port)
+{
+	char text[OPTIONS_VLANS_TEXT], *rest = text, *item;
+	json_t *list;
+
+	if (!port->vlans.trunk)
+		return NULL;
+	options_vlans_text(&port->vlans, text, sizeof(text));
+	if (!strcmp(text, "1-4094"))
+		return json_string("all");
+	list = json_array();
+	while ((item = strsep(&rest, "+")))
+		json_array_append_new(
+			list, strchr(item, '-') ? json_string(item) : json_integer(atoi(item)));
+	return list;
 }
 
 int options_vlans_check(struct parse *p, const char *what, const struct options_vlans *v)

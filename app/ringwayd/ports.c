@@ -40,6 +40,21 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 	return 0;
 }
 
+int daemon_port_change(
+	struct daemon *d, unsigned index, const struct options_port *to, char *note, size_t notelen)
+{
+	struct options_port *from = &d->opt.ports[index];
+	int ret = daemon_vlans_set(d, d->ports[index].port, &from->vlans, &to->vlans);
+
+	if (ret) {
+		snprintf(note, notelen, "port %s: its VLANs: %s", from->name, strerror(-ret));
+		return ret;
+	}
+	*from = *to;
+	from->kind->change(d->ports[index].handle, from, note, notelen);
+	return 0;
+}
+
 void daemon_port_end(struct daemon *d, unsigned index)
 {
 	d->opt.ports[index].kind->free(d->ports[index].handle);

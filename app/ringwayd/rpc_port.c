@@ -127,8 +127,8 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	struct options_pair pairs[OPTIONS_PAIRS_MAX];
 	struct daemon *d = ctx;
-	int index = param_port(d, params, fail), n, ret;
-	struct options_port before;
+	int index = param_port(d, params, fail), n;
+	struct options_port before, after;
 	char err[512], note[512];
 	json_t *row;
 
@@ -140,14 +140,10 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 	before = d->opt.ports[index];
 	if (options_port_set(&d->opt, (unsigned)index, pairs, (unsigned)n, err, sizeof(err)))
 		return ctl_fail(fail, CTL_ERR_PARAMS, "%s", err);
-	ret = daemon_vlans_set(d, d->ports[index].port, &before.vlans, &d->opt.ports[index].vlans);
-	if (ret) {
-		d->opt.ports[index] = before;
-		return ctl_fail(fail, CTL_ERR_FAILED, "port %s: its VLANs: %s", before.name,
-			strerror(-ret));
-	}
-	d->opt.ports[index].kind->change(
-		d->ports[index].handle, &d->opt.ports[index], note, sizeof(note));
+	after = d->opt.ports[index];
+	d->opt.ports[index] = before;
+	if (daemon_port_change(d, (unsigned)index, &after, note, sizeof(note)))
+		return ctl_fail(fail, CTL_ERR_FAILED, "%s", note);
 	row = row_json(d, (unsigned)index);
 	if (*note)
 		json_object_set_new(row, "note", json_string(note));

@@ -11,13 +11,18 @@
 
 #include "rw_base.h"
 
+static const char *const mode_names[] = {
+	[SANDBOX_ERRNO] = "errno", [SANDBOX_KILL] = "kill", [SANDBOX_OFF] = "off"};
+
+const char *sandbox_mode_name(enum sandbox_mode mode)
+{
+	return mode_names[mode];
+}
+
 int sandbox_mode_by_name(const char *name)
 {
-	static const char *const names[] = {
-		[SANDBOX_ERRNO] = "errno", [SANDBOX_KILL] = "kill", [SANDBOX_OFF] = "off"};
-
-	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++) {
-		if (!strcmp(name, names[i]))
+	for (size_t i = 0; i < RW_ARRAY_SIZE(mode_names); i++) {
+		if (!strcmp(name, mode_names[i]))
 			return (int)i;
 	}
 	return -EINVAL;

@@ -48,6 +48,7 @@ enum sandbox_mode {
 
 /* enum sandbox_mode, or -EINVAL. */
 int sandbox_mode_by_name(const char *name);
+const char *sandbox_mode_name(enum sandbox_mode mode);
 
 /* Whether this build and this kernel have filters at all. */
 bool sandbox_has_filters(void);

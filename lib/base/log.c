@@ -57,6 +57,11 @@ enum rw_log_level rw_log_get_level(void)
 	return (enum rw_log_level)atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
+const char *rw_log_level_name(enum rw_log_level level)
+{
+	return level_names[level];
+}
+
 int rw_log_level_by_name(const char *name)
 {
 	for (size_t i = 0; i < RW_ARRAY_SIZE(level_names); i++) {

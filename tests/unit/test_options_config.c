@@ -163,6 +163,97 @@ static void a_check_ends_with_what_it_found(void **state)
 	refuses("--check-config " FILE_NAME, "there is no directory /nowhere");
 }
 
+/* What the document of some options gives is what they were. */
+static void comes_back(const char *text, const char *more)
+{
+	static struct options before;
+	json_t *doc, *again;
+	FILE *f;
+
+	config_takes(text, more);
+	before = got;
+	doc = options_document(&got);
+	f = fopen(FILE_NAME, "w");
+	assert_non_null(f);
+	assert_int_equal(json_dumpf(doc, f, JSON_INDENT(2)), 0);
+	assert_int_equal(fclose(f), 0);
+	takes("--config " FILE_NAME);
+	again = options_document(&got);
+	if (!json_equal(doc, again))
+		fail_msg("%s\n  comes back as\n%s", json_dumps(doc, 0), json_dumps(again, 0));
+	assert_int_equal(got.nports, before.nports);
+	assert_memory_equal(got.ports, before.ports, got.nports * sizeof(got.ports[0]));
+	memset(before.config, 0, sizeof(before.config));
+	memset(got.config, 0, sizeof(got.config));
+	assert_memory_equal(&got, &before, offsetof(struct options, ports));
+	json_decref(doc);
+	json_decref(again);
+}
+
+/* The document of options, as JSON. */
+static void document_is(const char *text, const char *want)
+{
+	json_t *doc, *wanted = json_loads(want, 0, NULL);
+
+	config_takes(text, "");
+	doc = options_document(&got);
+	assert_non_null(wanted);
+	if (!json_equal(doc, wanted))
+		fail_msg("%s", json_dumps(doc, 0));
+	json_decref(doc);
+	json_decref(wanted);
+}
+
+static void options_become_a_document_and_come_back(void **state)
+{
+	(void)state;
+	comes_back("", "");
+	comes_back("cpus: 0\nno-huge: true\ncontrol: none\npidfile: /tmp/p\nseccomp: kill\n"
+		   "log-level: debug\nfdb-size: 5\nfdb-age: 0\nforward: io\nidle: spin\n"
+		   "balance: auto,7\nuser: root:root\nsocket-dir: [/tmp, /run]\n",
+		"");
+	comes_back("balance: auto\ncontrol: /tmp/c\nsocket-dir: /tmp\nuser: root\n", "");
+	comes_back("ports:\n"
+		   "  a: {socket: /tmp/a}\n"
+		   "  b: {socket: /tmp/b, mode: client, description: \"on\", postcopy: on}\n"
+		   "  c: {socket: /tmp/c, vlan: 10, memory: any}\n"
+		   "  d: {socket: /tmp/d, trunk: [10, 20-30], native: 7}\n"
+		   "  e: {socket: /tmp/e, trunk: all}\n"
+		   "  f: {socket: /tmp/f, max-mapped: 3G, max-addresses: none, max-fds: 9,\n"
+		   "      max-scratch: 1025, max-slots: 3, max-iotlb: 1, max-mappings: 6}\n"
+		   "  g: {socket: /tmp/g, max-mapped: 5T, max-scratch: 1K, max-addresses: 3}\n",
+		"");
+	comes_back("ports: {a: {socket: /tmp/a}}\n", " --port b,socket=/tmp/b,vlan=7 --fdb-age=9");
+}
+
+static void the_document_leaves_out_what_holds_anyway(void **state)
+{
+	(void)state;
+	document_is("", "{\"ports\": {}}");
+	document_is("fdb-age: 300\nno-huge: false\nidle: adaptive\n"
+		    "ports: {a: {socket: /tmp/a, mode: server, postcopy: off, vlan: none}}\n",
+		"{\"ports\": {\"a\": {\"socket\": \"/tmp/a\"}}}");
+	document_is("cpus: 0\nports: {a: {socket: /tmp/a, trunk: 3+5-6, postcopy: on}}\n",
+		"{\"cpus\": [0], \"ports\": {\"a\": {\"socket\": \"/tmp/a\", \"postcopy\": true, "
+		"\"trunk\": [3, \"5-6\"]}}}");
+	/* A descriptor is no document's. */
+	takes("--socket-path=/tmp/a");
+	got.ports[0].mode = OPTIONS_FD;
+	got.ports[0].path[0] = 0;
+	assert_null(options_port_document(&got.ports[0]));
+}
+
+static void every_key_can_be_read_back(void **state)
+{
+	const struct port_option *option;
+
+	(void)state;
+	for (size_t i = 0; i < options_nrows; i++)
+		assert_true(options_rows[i].words_only || options_rows[i].get);
+	for (unsigned i = 0; (option = options_port_option(kind_default, i)); i++)
+		assert_non_null(option->get);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +264,9 @@ int main(void)
 		cmocka_unit_test(a_mistake_has_file_line_column_and_key),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_named),
 		cmocka_unit_test(a_check_ends_with_what_it_found),
+		cmocka_unit_test(options_become_a_document_and_come_back),
+		cmocka_unit_test(the_document_leaves_out_what_holds_anyway),
+		cmocka_unit_test(every_key_can_be_read_back),
 	};
 
 	return cmocka_run_group_tests_name("options_config", tests, enter, leave);

@@ -35,6 +35,7 @@ enum rw_log_level rw_log_get_level(void);
 
 /* The level called `name` ("error", "warning", "info", "debug"), or -EINVAL. */
 int rw_log_level_by_name(const char *name);
+const char *rw_log_level_name(enum rw_log_level level);
 
 void rw_log(enum rw_log_level level, const char *fmt, ...) RW_PRINTF(2, 3);
 
