@@ -20,9 +20,9 @@
 /*
  * A front-end's socket and directory belong to another user: CAP_DAC_OVERRIDE. In a directory where
  * everybody may create files, such as /tmp, a socket that another user left behind is removed with
- * CAP_FOWNER.
+ * CAP_FOWNER, which also sets the mode of one that was given away; CAP_CHOWN gives it away.
  */
-#define CAPABILITIES (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER)
+#define CAPABILITIES (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_CHOWN)
 
 /* All that the helper does is done in microseconds, by a file system that may be slow. */
 #define PATIENCE_S 5
@@ -138,11 +138,10 @@ static int reply_wait(const struct helper_request *req, struct helper_reply *rep
 }
 
 /* 0 and what it handed over, or -errno. `reply` is filled in, whatever comes of it. */
-static int ask(
-	enum helper_op op, const char *path, unsigned mode, struct helper_reply *reply, int *pass)
+static int ask(enum helper_op op, const char *path, const struct rw_sock_access *access,
+	struct helper_reply *reply, int *pass)
 {
-	struct helper_request req = {
-		.magic = HELPER_MAGIC, .seq = ++own.seq, .op = op, .mode = mode};
+	struct helper_request req = {.magic = HELPER_MAGIC, .seq = ++own.seq, .op = op};
 	ssize_t n;
 
 	*reply = (struct helper_reply){.magic = 0};
@@ -152,20 +151,23 @@ static int ask(
 	if (strlen(path) >= sizeof(req.path))
 		return -ENAMETOOLONG;
 	strcpy(req.path, path);
+	if (access)
+		req.access = *access;
 	n = helper_send(own.fd, &req, sizeof(req), -1);
 	if (n < 0)
 		return n == -EAGAIN ? -ETIMEDOUT : gone();
 	return reply_wait(&req, reply, pass);
 }
 
-static int helper_listen(const char *path, unsigned mode, struct rw_sock_id *id)
+static int helper_listen(
+	const char *path, const struct rw_sock_access *access, struct rw_sock_id *id)
 {
 	struct helper_reply reply;
 	int fd, ret;
 
 	if (strlen(path) > RW_SOCK_PATH_MAX)
 		return -ENAMETOOLONG;
-	ret = ask(HELPER_LISTEN, path, mode, &reply, &fd);
+	ret = ask(HELPER_LISTEN, path, access, &reply, &fd);
 	if (ret)
 		return ret;
 	*id = (struct rw_sock_id){reply.dev, reply.ino};
@@ -175,7 +177,7 @@ static int helper_listen(const char *path, unsigned mode, struct rw_sock_id *id)
 static int helper_connect(const char *path)
 {
 	struct helper_reply reply;
-	int fd, ret = ask(HELPER_CONNECT, path, 0, &reply, &fd);
+	int fd, ret = ask(HELPER_CONNECT, path, NULL, &reply, &fd);
 
 	return ret ? ret : fd;
 }
@@ -187,19 +189,31 @@ static void helper_unlink(const char *path, const struct rw_sock_id *id)
 
 	/* The helper knows which file it made. */
 	(void)id;
-	ask(HELPER_UNLINK, path, 0, &reply, &none);
+	ask(HELPER_UNLINK, path, NULL, &reply, &none);
+}
+
+static int helper_number(enum rw_sock_who who, const char *name, uint32_t *out)
+{
+	struct helper_reply reply;
+	int none,
+		ret = ask(who == RW_SOCK_USER ? HELPER_USER : HELPER_GROUP, name, NULL, &reply,
+			&none);
+
+	*out = reply.number;
+	return ret;
 }
 
 static const struct rw_sock_ops ops = {
 	.listen = helper_listen,
 	.connect = helper_connect,
 	.unlink = helper_unlink,
+	.number = helper_number,
 };
 
 int helper_pidfile_open(const char *path, char *err, size_t errlen)
 {
 	struct helper_reply reply;
-	int fd, ret = ask(HELPER_PIDFILE, path, 0, &reply, &fd);
+	int fd, ret = ask(HELPER_PIDFILE, path, NULL, &reply, &fd);
 
 	if (!ret)
 		return fd;
@@ -212,7 +226,7 @@ void helper_pidfile_unlink(const char *path)
 	struct helper_reply reply;
 	int none;
 
-	ask(HELPER_UNLINK, path, 0, &reply, &none);
+	ask(HELPER_UNLINK, path, NULL, &reply, &none);
 }
 
 /* ---- life ---- */

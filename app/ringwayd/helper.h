@@ -68,6 +68,9 @@ enum helper_op {
 	HELPER_CONNECT,    /* a descriptor */
 	HELPER_PIDFILE,    /* open, create and lock: a descriptor */
 	HELPER_UNLINK,     /* what LISTEN or PIDFILE made */
+	HELPER_USER,       /* the number of the user whose name `path` is */
+	HELPER_GROUP,      /* of a group */
+	HELPER_OPS
 };
 
 /* One packet each way, of exactly this size. Both sides are one program. */
@@ -75,7 +78,8 @@ struct helper_request {
 	uint32_t magic;
 	uint32_t seq; /* the reply has it, too */
 	uint32_t op;
-	uint32_t mode; /* of a new socket: permission bits */
+	uint32_t reserved;
+	struct rw_sock_access access; /* of a new socket */
 	char path[HELPER_PATH_MAX];
 };
 
@@ -84,7 +88,9 @@ struct helper_reply {
 	uint32_t seq;
 	int32_t ret; /* 0; or -errno, and there is no descriptor */
 	uint32_t reserved;
-	uint64_t dev, ino;          /* of the file of a new socket */
+	uint64_t dev, ino; /* of the file of a new socket */
+	uint32_t number;   /* of a user or group */
+	uint32_t reserved2;
 	char text[HELPER_TEXT_MAX]; /* why, if -errno does not say it all */
 };
 

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -147,7 +149,7 @@ static int listen_at(const struct place *at, const struct helper_request *req,
 	if (own.nmade == HELPER_FILES_MAX)
 		return -ENOSPC;
 	m = &own.made[own.nmade];
-	fd = rw_sock_direct.listen(at->path, req->mode, &m->id);
+	fd = rw_sock_direct.listen(at->path, &req->access, &m->id);
 	if (fd < 0)
 		return fd;
 	m->dir = at->dir;
@@ -207,6 +209,31 @@ static int pidfile_at(const struct place *at, struct helper_reply *reply, int *p
 	return 0;
 }
 
+/*
+ * The number of a user or group in the files of this host: other sources of names need more system
+ * calls than the helper may make.
+ */
+static int number_of(const char *name, bool is_group, uint32_t *out)
+{
+	FILE *f = fopen(is_group ? "/etc/group" : "/etc/passwd", "re");
+	const struct passwd *pw;
+	const struct group *gr;
+	int ret = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (ret && !is_group && (pw = fgetpwent(f))) {
+		*out = pw->pw_uid;
+		ret = strcmp(pw->pw_name, name) ? ret : 0;
+	}
+	while (ret && is_group && (gr = fgetgrent(f))) {
+		*out = gr->gr_gid;
+		ret = strcmp(gr->gr_name, name) ? ret : 0;
+	}
+	fclose(f);
+	return ret;
+}
+
 /* 0 or -errno; `pass` is what to hand over. */
 static int answer(struct helper_request *req, struct helper_reply *reply, int *pass)
 {
@@ -215,6 +242,8 @@ static int answer(struct helper_request *req, struct helper_reply *reply, int *p
 	struct made *m;
 	int ret;
 
+	if (req->op >= HELPER_USER)
+		return number_of(req->path, req->op == HELPER_GROUP, &reply->number);
 	if (!path_cut(req->path, &parent, &name))
 		return -EINVAL;
 	if (req->op == HELPER_UNLINK) {

@@ -13,14 +13,14 @@
 bool helper_request_valid(const struct helper_request *req, size_t len, unsigned nfds)
 {
 	return len == sizeof(*req) && !nfds && req->magic == HELPER_MAGIC &&
-		req->op >= HELPER_LISTEN && req->op <= HELPER_UNLINK && !(req->mode & ~0777u) &&
+		req->op >= HELPER_LISTEN && req->op < HELPER_OPS && !(req->access.mode & ~0777u) &&
 		req->path[0] && memchr(req->path, 0, sizeof(req->path));
 }
 
 bool helper_reply_valid(const struct helper_reply *reply, size_t len, unsigned nfds,
 	const struct helper_request *to)
 {
-	bool fd_due = to->op != HELPER_UNLINK;
+	bool fd_due = to->op < HELPER_UNLINK;
 
 	return len == sizeof(*reply) && reply->magic == HELPER_MAGIC && reply->seq == to->seq &&
 		reply->ret <= 0 && reply->ret > -4096 && nfds == (fd_due && !reply->ret) &&

@@ -99,6 +99,9 @@ LIMIT(addresses, RW_BUDGET_ADDRESSES)
 static const struct port_option options[] = {
 	{"socket", "PATH", true, false, set_socket, get_socket},
 	{"mode", "server|client", false, false, set_mode, get_mode},
+	{"socket-mode", "OCTAL", false, false, options_set_port_mode, options_get_port_mode},
+	{"socket-owner", "USER", false, false, options_set_port_owner, options_get_port_owner},
+	{"socket-group", "GROUP", false, false, options_set_port_group, options_get_port_group},
 	{"postcopy", "on|off", false, true, set_postcopy, get_postcopy},
 	{"memory", "shared|any", false, true, set_memory, get_memory},
 	{"max-fds", "N", false, true, set_max_fds, get_max_fds},
@@ -151,7 +154,9 @@ static int check(struct parse *p, struct options_port *port)
 		}
 	}
 	snprintf(what, sizeof(what), "port %s", port->name);
-	return port->mode == OPTIONS_SERVER ? options_dir_check(p, what, port->path) : 0;
+	if (port->mode != OPTIONS_SERVER)
+		return options_access_refuse(p, what, port);
+	return options_dir_check(p, what, port->path);
 }
 
 /* ---- life ---- */
@@ -170,6 +175,7 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.name = port->name,
 		.mode = modes[port->mode],
 		.path = port->mode == OPTIONS_FD ? NULL : port->path,
+		.access = options_access(port, ctx->access),
 		.fd = port->fd,
 		.postcopy = port->postcopy,
 		.any_file = port->any_file,

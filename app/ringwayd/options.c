@@ -160,27 +160,6 @@ static json_t *get_no_huge(const struct options *opt)
 	return json_boolean(opt->no_huge);
 }
 
-static int set_socket_dir(struct parse *p, const char *value)
-{
-	struct stat st;
-
-	if (p->opt->nsocket_dirs == OPTIONS_DIRS_MAX)
-		return options_mistake(p, "--socket-dir: there are more than %d", OPTIONS_DIRS_MAX);
-	if (strlen(value) > RW_SOCK_PATH_MAX || stat(value, &st) || !S_ISDIR(st.st_mode))
-		return options_mistake(p, "--socket-dir=%s: there is no such directory", value);
-	strcpy(p->opt->socket_dirs[p->opt->nsocket_dirs++], value);
-	return 0;
-}
-
-static json_t *get_socket_dirs(const struct options *opt)
-{
-	json_t *list = opt->nsocket_dirs ? json_array() : NULL;
-
-	for (unsigned i = 0; i < opt->nsocket_dirs; i++)
-		json_array_append_new(list, json_string(opt->socket_dirs[i]));
-	return list;
-}
-
 /* NAME[:GROUP] */
 static int set_user(struct parse *p, const char *value)
 {
@@ -345,7 +324,10 @@ const struct options_row options_rows[] = {
 	{"control", "PATH|none", false, false, set_control, get_control},
 	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},
 	{"no-huge", NULL, true, false, set_no_huge, get_no_huge},
-	{"socket-dir", "DIR", true, false, set_socket_dir, get_socket_dirs},
+	{"socket-dir", "DIR", true, false, options_set_socket_dir, options_get_socket_dirs},
+	{"socket-mode", "OCTAL", false, false, options_set_socket_mode, options_get_socket_mode},
+	{"socket-owner", "USER", false, false, options_set_socket_owner, options_get_socket_owner},
+	{"socket-group", "GROUP", false, false, options_set_socket_group, options_get_socket_group},
 	{"user", "NAME[:GROUP]", false, false, set_user, get_user},
 	{"seccomp", "errno|kill|off", false, false, set_seccomp, get_seccomp},
 	{"log-level", "LEVEL", false, false, set_log_level, get_log_level},

@@ -58,6 +58,12 @@ enum options_mode {
 	OPTIONS_FD,     /* use the socket `fd` */
 };
 
+/* What a user said about the access to a socket. */
+struct options_access {
+	bool mode_given, owner_given, group_given;
+	struct rw_sock_access access;
+};
+
 /*
  * What the user said about a port. The same whether he said it at the start or to a running switch.
  */
@@ -70,6 +76,7 @@ struct options_port {
 	/* Kind vhost. */
 	enum options_mode mode;
 	char path[RW_SOCK_PATH_MAX + 1];  /* "" for OPTIONS_FD */
+	struct options_access access;     /* OPTIONS_SERVER: to the socket */
 	int fd;                           /* -1 but for OPTIONS_FD */
 	bool listening;                   /* `fd` is a listening socket, not a connection */
 	bool postcopy;                    /* front-ends may have a post-copy migration */
@@ -91,6 +98,7 @@ struct options {
 	bool no_huge;                                 /* no huge pages */
 	char socket_dirs[OPTIONS_DIRS_MAX][RW_SOCK_PATH_MAX + 1]; /* for ports to come */
 	unsigned nsocket_dirs;
+	struct rw_sock_access access;          /* to sockets of ports that say nothing */
 	struct sandbox_user user;              /* to be, if one was given */
 	char user_name[OPTIONS_USER_MAX + 1];  /* "": none was given */
 	char user_said[OPTIONS_USERS_MAX + 1]; /* with the group, as it was given */

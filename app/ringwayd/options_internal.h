@@ -112,6 +112,30 @@ int options_set_limit(struct parse *p, const char *what, struct options_port *po
 	enum rw_budget_kind kind, const char *value);
 json_t *options_get_limit(const struct options_port *port, enum rw_budget_kind kind);
 
+/* options_sockets.c: who may be a front-end. As struct row and struct port_option say. */
+int options_set_socket_mode(struct parse *p, const char *value);
+int options_set_socket_owner(struct parse *p, const char *value);
+int options_set_socket_group(struct parse *p, const char *value);
+int options_set_socket_dir(struct parse *p, const char *value);
+json_t *options_get_socket_dirs(const struct options *opt);
+json_t *options_get_socket_mode(const struct options *opt);
+json_t *options_get_socket_owner(const struct options *opt);
+json_t *options_get_socket_group(const struct options *opt);
+json_t *options_get_port_mode(const struct options_port *port);
+json_t *options_get_port_owner(const struct options_port *port);
+json_t *options_get_port_group(const struct options_port *port);
+int options_set_port_mode(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+int options_set_port_owner(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+int options_set_port_group(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+/* A port that makes no socket says nothing about its access. 0 or a mistake. */
+int options_access_refuse(struct parse *p, const char *what, const struct options_port *port);
+/* What holds for the port, where `rest` is for what it does not say. */
+struct rw_sock_access options_access(
+	const struct options_port *port, const struct rw_sock_access *rest);
+
 int options_set_cpus(struct parse *p, const char *value);
 json_t *options_get_cpus(const struct options *opt);
 /* Choose a CPU unless the user did. 0 or a mistake. */

@@ -102,7 +102,7 @@ static int key_refuse(
 	struct parse *p, const char *what, const struct port_kind *kind, const char *key)
 {
 	const struct port_option *option;
-	char list[384];
+	char list[768];
 	size_t len = 0;
 
 	for (unsigned i = 0; (option = options_port_option(kind, i)) && len < sizeof(list); i++)

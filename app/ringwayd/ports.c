@@ -17,8 +17,12 @@ static void inherited_gone(void *arg)
 
 int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 {
-	const struct port_context ctx = {
-		.sw = d->sw, .loop = d->loop, .pools = &d->pools, .gone = inherited_gone, .arg = d};
+	const struct port_context ctx = {.sw = d->sw,
+		.loop = d->loop,
+		.pools = &d->pools,
+		.access = &d->opt.access,
+		.gone = inherited_gone,
+		.arg = d};
 	static const struct options_vlans transparent;
 	const struct options_port *spec = &d->opt.ports[d->nports];
 	struct daemon_port *port = &d->ports[d->nports];

@@ -352,7 +352,7 @@ static int sockets_begin(struct vhost_port *vp, const struct vhost_port_config *
 	case VHOST_SERVER:
 		break;
 	}
-	vp->listen_fd = rw_sock_listen(vp->path, 0600, &vp->file);
+	vp->listen_fd = rw_sock_listen(vp->path, &cfg->access, &vp->file);
 	if (vp->listen_fd < 0)
 		return vp->listen_fd;
 	return listen_begin(vp);

@@ -2,6 +2,10 @@
 #include "rw_sock.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -66,29 +70,64 @@ static int bind_mode(int fd, const struct sockaddr_un *sa, unsigned mode)
 	return ret;
 }
 
-static int direct_listen(const char *path, unsigned mode, struct rw_sock_id *id)
+/*
+ * Give the socket's file, which has just been made, its owner, group and mode. Whoever may write to
+ * the directory may have put something else in its place: the file is opened, and looked at, once.
+ * It has no permissions until it has its owner. 0 or -errno.
+ */
+static int give(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), ret = 0;
+	char self[32];
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st))
+		ret = -errno;
+	else if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1)
+		ret = -EADDRINUSE;
+	else if ((access->owner != RW_SOCK_SAME || access->group != RW_SOCK_SAME) &&
+		(fchownat(fd, "", access->owner, access->group, AT_EMPTY_PATH) ||
+			chmod(self, access->mode & 0777)))
+		ret = -errno;
+	close(fd);
+	*id = (struct rw_sock_id){st.st_dev, st.st_ino};
+	return ret;
+}
+
+/* The mode of a file whose owner or group is not the final one. */
+static unsigned first_mode(const struct rw_sock_access *access)
+{
+	return access->owner == RW_SOCK_SAME && access->group == RW_SOCK_SAME ? access->mode : 0;
+}
+
+static int direct_listen(
+	const char *path, const struct rw_sock_access *access, struct rw_sock_id *id)
 {
 	struct sockaddr_un sa;
-	struct stat st = {0};
 	int fd = sock_new(path, &sa), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = bind_mode(fd, &sa, mode);
+	ret = bind_mode(fd, &sa, first_mode(access));
 	if (ret == -EADDRINUSE) {
 		ret = remove_stale(path);
 		if (!ret)
-			ret = bind_mode(fd, &sa, mode);
+			ret = bind_mode(fd, &sa, first_mode(access));
 	}
-	if (!ret && (lstat(path, &st) || listen(fd, BACKLOG))) {
-		ret = -errno;
-		unlink(path);
+	if (!ret) {
+		ret = give(path, access, id);
+		if (!ret && listen(fd, BACKLOG))
+			ret = -errno;
+		if (ret)
+			unlink(path);
 	}
 	if (ret) {
 		close(fd);
 		return ret;
 	}
-	*id = (struct rw_sock_id){st.st_dev, st.st_ino};
 	return fd;
 }
 
@@ -100,10 +139,22 @@ static void direct_unlink(const char *path, const struct rw_sock_id *id)
 		unlink(path);
 }
 
+static int direct_number(enum rw_sock_who who, const char *name, uint32_t *out)
+{
+	const struct passwd *pw = who == RW_SOCK_USER ? getpwnam(name) : NULL;
+	const struct group *gr = who == RW_SOCK_GROUP ? getgrnam(name) : NULL;
+
+	if (!pw && !gr)
+		return -ENOENT;
+	*out = pw ? pw->pw_uid : gr->gr_gid;
+	return 0;
+}
+
 const struct rw_sock_ops rw_sock_direct = {
 	.listen = direct_listen,
 	.connect = direct_connect,
 	.unlink = direct_unlink,
+	.number = direct_number,
 };
 
 static const struct rw_sock_ops *in_use = &rw_sock_direct;
@@ -113,9 +164,9 @@ void rw_sock_use(const struct rw_sock_ops *ops)
 	in_use = ops;
 }
 
-int rw_sock_listen(const char *path, unsigned mode, struct rw_sock_id *id)
+int rw_sock_listen(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id)
 {
-	return in_use->listen(path, mode, id);
+	return in_use->listen(path, access, id);
 }
 
 int rw_sock_connect(const char *path)
@@ -126,6 +177,11 @@ int rw_sock_connect(const char *path)
 void rw_sock_unlink(const char *path, const struct rw_sock_id *id)
 {
 	in_use->unlink(path, id);
+}
+
+int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out)
+{
+	return in_use->number(who, name, out);
 }
 
 const char *rw_sock_strerror(int err)
@@ -139,6 +195,8 @@ const char *rw_sock_strerror(int err)
 		return "a running process owns it";
 	case EEXIST:
 		return "the file exists and is not a socket";
+	case EPERM:
+		return "ringwayd may not give it to that owner or group";
 	case EXDEV:
 		return "ringwayd was not started with that directory: give it --socket-dir=DIR";
 	case EPIPE:

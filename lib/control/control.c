@@ -342,7 +342,7 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 
 	if (!srv)
 		return NULL;
-	fd = rw_sock_listen(path, 0600, &srv->id);
+	fd = rw_sock_listen(path, &RW_SOCK_PRIVATE, &srv->id);
 	ret = fd;
 	if (ret < 0)
 		goto free_srv;

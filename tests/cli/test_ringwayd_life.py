@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How ringwayd starts, owns its files and ends."""
 
+import grp
 import json
 import os
 import resource
@@ -284,6 +285,37 @@ def test_it_runs_without_privileges(launch, place):
     assert daemon.cli('worker', 'list', prefix=AS_NOBODY).returncode == 0
     assert daemon.stop() == 0
     assert not os.path.lexists(f'{place}/vm.sock')
+
+
+def may_connect(path):
+    """Whether nobody, in the group of his, may connect to `path`."""
+    script = 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])'
+    return not run(*AS_NOBODY, sys.executable, '-c', script, path).returncode
+
+
+def test_sockets_belong_to_those_who_may_connect(launch, place):
+    if os.geteuid():
+        pytest.skip('only root can give a socket away')
+    os.chmod(place, 0o755)
+    group = grp.getgrgid(NOBODY.pw_gid).gr_name
+    daemon = launch(f'--port=a,socket={place}/a', f'--port=b,socket={place}/b,socket-group={group}',
+                    f'--port=c,socket={place}/c,socket-owner={NOBODY.pw_uid},socket-mode=0600',
+                    '--socket-mode=0660')
+    assert stat.S_IMODE(os.stat(f'{place}/a').st_mode) == 0o660
+    assert not may_connect(f'{place}/a')
+    assert os.stat(f'{place}/b').st_gid == NOBODY.pw_gid
+    assert may_connect(f'{place}/b')
+    assert os.stat(f'{place}/c').st_uid == NOBODY.pw_uid
+    assert may_connect(f'{place}/c')
+    # Names are known to a switch that runs, too.
+    added = daemon.cli('port', 'add', 'd', f'socket={place}/d', 'socket-owner=nobody')
+    assert added.returncode == 0, added.stderr
+    assert may_connect(f'{place}/d')
+    refused = daemon.cli('port', 'add', 'e', f'socket={place}/e', 'socket-group=no-such-group')
+    assert 'port e: socket-group=no-such-group: there is no such group' in refused.stderr
+    assert not may_connect(daemon.control)
+    assert daemon.stop() == 0
+    assert not os.path.lexists(f'{place}/c')
 
 
 def test_a_second_switch_of_the_same_user_needs_a_control_socket_of_its_own_or_none(place):

@@ -203,7 +203,7 @@ static void a_live_socket_is_refused_and_a_stale_one_replaced(void **state)
 	close(fd);
 	ctl_server_free(p->srv);
 
-	fd = rw_sock_listen(p->path, 0600, &id);
+	fd = rw_sock_listen(p->path, &RW_SOCK_PRIVATE, &id);
 	assert_true(fd >= 0);
 	close(fd); /* as a process does that is killed: the file stays */
 	p->srv = serve(p);

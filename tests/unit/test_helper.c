@@ -112,7 +112,7 @@ static int send_raw(struct rig *r, const struct helper_request *req, size_t len,
 static int ask(struct rig *r, enum helper_op op, const char *path, int *fd)
 {
 	struct helper_request req = {
-		.magic = HELPER_MAGIC, .seq = ++r->seq, .op = op, .mode = 0600};
+		.magic = HELPER_MAGIC, .seq = ++r->seq, .op = op, .access = RW_SOCK_PRIVATE};
 
 	snprintf(req.path, sizeof(req.path), "%s", path);
 	return send_raw(r, &req, sizeof(req), -1, fd);
@@ -148,6 +148,45 @@ static void test_sockets_listen_connect_and_go(void **state)
 	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "a.sock")), 0);
 	assert_false(exists(at(r->in, "a.sock")));
 	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "a.sock")), -ENOENT);
+}
+
+static void test_a_socket_is_given_to_whom_it_is_for(void **state)
+{
+	struct rig *r = *state;
+	struct helper_request req = {.magic = HELPER_MAGIC,
+		.seq = ++r->seq,
+		.op = HELPER_LISTEN,
+		.access = {0660, geteuid(), getegid()}};
+	struct stat st;
+	int fd;
+
+	snprintf(req.path, sizeof(req.path), "%s", at(r->in, "given.sock"));
+	assert_int_equal(send_raw(r, &req, sizeof(req), -1, &fd), 0);
+	close(fd);
+	assert_int_equal(lstat(at(r->in, "given.sock"), &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0660);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "given.sock")), 0);
+}
+
+static void test_users_and_groups_have_numbers(void **state)
+{
+	struct helper_request req = {.magic = HELPER_MAGIC, .path = "root"};
+	struct helper_reply reply;
+	struct rig *r = *state;
+	unsigned nfds;
+	int fd;
+
+	for (req.op = HELPER_USER; req.op <= HELPER_GROUP; req.op++) {
+		assert_int_equal(helper_send(r->fd, &req, sizeof(req), -1), sizeof(req));
+		assert_int_equal(
+			helper_receive(r->fd, &reply, sizeof(reply), &fd, &nfds), sizeof(reply));
+		assert_int_equal(reply.ret, 0);
+		assert_int_equal(reply.number, 0);
+		assert_int_equal(nfds, 0);
+		assert_int_equal(ask_in_vain(r, req.op, "no-such-name"), -ENOENT);
+		assert_int_equal(ask_in_vain(r, req.op, "root:x"), -ENOENT);
+	}
 }
 
 static void test_no_path_leaves_its_directory(void **state)
@@ -247,7 +286,7 @@ static void test_a_directory_that_was_replaced_is_found(void **state)
 static void test_malformed_requests_are_refused(void **state)
 {
 	static struct helper_request good = {
-		.magic = HELPER_MAGIC, .op = HELPER_LISTEN, .mode = 0600, .path = "x"};
+		.magic = HELPER_MAGIC, .op = HELPER_LISTEN, .access = RW_SOCK_PRIVATE, .path = "x"};
 	struct rig *r = *state;
 	struct {
 		struct helper_request req;
@@ -264,10 +303,10 @@ static void test_malformed_requests_are_refused(void **state)
 	bad.req = good;
 	bad.req.op = 0;
 	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
-	bad.req.op = HELPER_UNLINK + 1;
+	bad.req.op = HELPER_OPS;
 	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
 	bad.req = good;
-	bad.req.mode = 01000;
+	bad.req.access.mode = 01000;
 	assert_int_equal(send_raw(r, &bad.req, sizeof(good), -1, &fd), -EPROTO);
 	bad.req = good;
 	bad.req.path[0] = 0;
@@ -319,6 +358,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_sockets_listen_connect_and_go),
+		TEST(test_a_socket_is_given_to_whom_it_is_for),
+		TEST(test_users_and_groups_have_numbers),
 		TEST(test_no_path_leaves_its_directory),
 		TEST(test_links_lead_nowhere),
 		TEST(test_only_what_was_made_is_removed),

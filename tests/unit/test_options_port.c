@@ -85,7 +85,7 @@ static void a_port_has_a_kind_and_a_description(void **state)
 		"--port b: unknown kind \"tap\" (there is vhost)");
 	refuses("--port b,kind=vhost,kind=vhost,socket=/tmp/b", "kind is given twice");
 	refuses("--port b,colour=red,socket=/tmp/b",
-		"unknown key \"colour\" (there are socket, mode, postcopy, memory, ");
+		"unknown key \"colour\" (there are socket, mode, socket-mode, ");
 	refuses("--port b,socket=/tmp/b,description=a\tb", "not printable");
 	refuses("--port b,socket=/tmp/b,description="
 		"0123456789012345678901234567890123456789012345678901234567890123",
@@ -282,6 +282,44 @@ static void an_access_port_becomes_a_trunk_in_one_request(void **state)
 	assert_int_equal(got.ports[0].vlans.access, 0);
 }
 
+static void the_access_to_a_socket_is_the_ports_or_that_of_all(void **state)
+{
+	struct rw_sock_access a;
+
+	(void)state;
+	takes("--port a,socket=/tmp/a --port b,socket=/tmp/b,socket-mode=0666,socket-owner=7 "
+	      "--socket-mode 660 --socket-group root");
+	a = options_access(&got.ports[0], &got.access);
+	assert_int_equal(a.mode, 0660);
+	assert_int_equal(a.owner, RW_SOCK_SAME);
+	assert_int_equal(a.group, 0);
+	a = options_access(&got.ports[1], &got.access);
+	assert_int_equal(a.mode, 0666);
+	assert_int_equal(a.owner, 7);
+	assert_int_equal(a.group, 0);
+	takes("--port a,socket=/tmp/a");
+	a = options_access(&got.ports[0], &got.access);
+	assert_int_equal(a.mode, 0600);
+	assert_int_equal(a.group, RW_SOCK_SAME);
+}
+
+static void an_access_that_lets_nobody_in_is_refused(void **state)
+{
+	(void)state;
+	refuses("--port a,socket=/tmp/a,socket-mode=0060",
+		"port a: socket-mode=0060: the mode is an octal number such as 0660");
+	refuses("--port a,socket=/tmp/a,socket-mode=0770", "socket-mode=0770");
+	refuses("--port a,socket=/tmp/a,socket-mode=rw", "socket-mode=rw");
+	refuses("--port a,socket=/tmp/a,socket-mode=", "socket-mode");
+	refuses("--port a,socket=/tmp/a --socket-mode=1666", "--socket-mode=1666");
+	refuses("--port a,socket=/tmp/a,socket-group=no-such-group",
+		"port a: socket-group=no-such-group: there is no such group");
+	refuses("--port a,socket=/tmp/a --socket-owner=no-such-user",
+		"--socket-owner=no-such-user: there is no such user");
+	refuses("--port a,socket=/tmp/a,mode=client,socket-mode=0660",
+		"port a: socket-mode is for a port with mode=server");
+}
+
 /* Parse "--fd=N" for `fd`, and close it. */
 static void refuse_fd(int fd, const char *word)
 {
@@ -369,6 +407,8 @@ int main(void)
 		cmocka_unit_test(ports_are_added_to_a_switch_that_runs),
 		cmocka_unit_test(what_may_change_of_a_port_is_changed),
 		cmocka_unit_test(an_access_port_becomes_a_trunk_in_one_request),
+		cmocka_unit_test(the_access_to_a_socket_is_the_ports_or_that_of_all),
+		cmocka_unit_test(an_access_that_lets_nobody_in_is_refused),
 		cmocka_unit_test(an_fd_that_is_no_unix_stream_socket_is_refused),
 		cmocka_unit_test(an_fd_is_a_connection_or_listens),
 		cmocka_unit_test(as_many_ports_as_fit_are_taken),

@@ -15,6 +15,7 @@
 #include "port.h"
 #include "rw_helper.h"
 #include "rw_loop.h"
+#include "rw_sock.h"
 #include "sw.h"
 
 enum vhost_mode {
@@ -29,6 +30,7 @@ struct vhost_port_config {
 	const char *name; /* at most PORT_NAME_MAX bytes */
 	enum vhost_mode mode;
 	const char *path;              /* copied; NULL with VHOST_FD */
+	struct rw_sock_access access;  /* VHOST_SERVER: to the socket */
 	int fd;                        /* VHOST_FD: taken over on success */
 	bool postcopy;                 /* as vhost_port_allow_postcopy */
 	bool any_file;                 /* as vhost_port_allow_files */

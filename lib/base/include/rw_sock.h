@@ -19,13 +19,25 @@ struct rw_sock_id {
 	ino_t ino;
 };
 
+#define RW_SOCK_SAME UINT32_MAX /* an owner or a group: as the file system chooses */
+
+/* Who may connect to a socket: of its file. */
+struct rw_sock_access {
+	uint32_t mode;         /* permission bits */
+	uint32_t owner, group; /* numbers; RW_SOCK_SAME */
+};
+
+/* The process's user alone. */
+#define RW_SOCK_PRIVATE ((struct rw_sock_access){0600, RW_SOCK_SAME, RW_SOCK_SAME})
+
 /*
- * Listen on `path`. A socket file that no process listens on any more is replaced; mode is that of
- * the new file. The descriptor, or -errno: -ENAMETOOLONG, -ENOENT or -EACCES for the directory,
- * -EADDRINUSE when a live process owns the socket, -EEXIST when the path is not a socket. The umask
- * of the process changes meanwhile.
+ * Listen on `path`. A socket file that no process listens on any more is replaced; nobody whom
+ * `access` does not name can connect to the new one at any time. The descriptor, or -errno:
+ * -ENAMETOOLONG, -ENOENT or -EACCES for the directory, -EADDRINUSE when a live process owns the
+ * socket, -EEXIST when the path is not a socket, -EPERM when the file cannot be given to that owner
+ * or group. The umask of the process changes meanwhile.
  */
-int rw_sock_listen(const char *path, unsigned mode, struct rw_sock_id *id);
+int rw_sock_listen(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id);
 
 /*
  * Connect to `path` without waiting. The descriptor, or -errno; -EAGAIN when the listener's queue
@@ -36,11 +48,20 @@ int rw_sock_connect(const char *path);
 /* Remove the file of a socket that rw_sock_listen made, unless another one took its place. */
 void rw_sock_unlink(const char *path, const struct rw_sock_id *id);
 
+enum rw_sock_who {
+	RW_SOCK_USER,
+	RW_SOCK_GROUP,
+};
+
+/* The number of the user or group called `name`. 0, or -ENOENT. */
+int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out);
+
 /* Who does it: a process may have another one open and bind for it. */
 struct rw_sock_ops {
-	int (*listen)(const char *path, unsigned mode, struct rw_sock_id *id);
+	int (*listen)(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id);
 	int (*connect)(const char *path);
 	void (*unlink)(const char *path, const struct rw_sock_id *id);
+	int (*number)(enum rw_sock_who who, const char *name, uint32_t *out);
 };
 
 /* The calling process itself: so it is until rw_sock_use() says otherwise. */
