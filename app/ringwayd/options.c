@@ -464,6 +464,7 @@ void options_init(struct options *opt)
 {
 	memset(opt, 0, sizeof(*opt));
 	opt->log_level = RW_LOG_INFO;
+	opt->access = RW_SOCK_PRIVATE;
 	opt->fdb_size = DEFAULT_FDB_SIZE;
 	opt->fdb_age_s = DEFAULT_FDB_AGE_S;
 	opt->idle = SW_IDLE_ADAPTIVE;

@@ -210,7 +210,8 @@ static void options_become_a_document_and_come_back(void **state)
 	comes_back("", "");
 	comes_back("cpus: 0\nno-huge: true\ncontrol: none\npidfile: /tmp/p\nseccomp: kill\n"
 		   "log-level: debug\nfdb-size: 5\nfdb-age: 0\nforward: io\nidle: spin\n"
-		   "balance: auto,7\nuser: root:root\nsocket-dir: [/tmp, /run]\n",
+		   "balance: auto,7\nuser: root:root\nsocket-dir: [/tmp, /run]\n"
+		   "socket-mode: 0660\nsocket-owner: 7\nsocket-group: 0\n",
 		"");
 	comes_back("balance: auto\ncontrol: /tmp/c\nsocket-dir: /tmp\nuser: root\n", "");
 	comes_back("ports:\n"
@@ -221,6 +222,7 @@ static void options_become_a_document_and_come_back(void **state)
 		   "  e: {socket: /tmp/e, trunk: all}\n"
 		   "  f: {socket: /tmp/f, max-mapped: 3G, max-addresses: none, max-fds: 9,\n"
 		   "      max-scratch: 1025, max-slots: 3, max-iotlb: 1, max-mappings: 6}\n"
+		   "  h: {socket: /tmp/h, socket-mode: 0606, socket-owner: 3, socket-group: 4}\n"
 		   "  g: {socket: /tmp/g, max-mapped: 5T, max-scratch: 1K, max-addresses: 3}\n",
 		"");
 	comes_back("ports: {a: {socket: /tmp/a}}\n", " --port b,socket=/tmp/b,vlan=7 --fdb-age=9");
