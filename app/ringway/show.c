@@ -107,6 +107,35 @@ static void vlans_print(const json_t *vlans)
 		fact("VLANs", "%s", text_of(vlans, "trunk"));
 }
 
+/* What `port set` said of the port's frames, a line for each key. */
+static void policy_print(const json_t *policy)
+{
+	const char *key, *name = "policy";
+	json_t *value, *item;
+
+	json_object_foreach((json_t *)(uintptr_t)policy, key, value)
+	{
+		char list[384];
+		size_t at = 0, i;
+
+		list[0] = 0;
+		json_array_foreach(value, i, item)
+		{
+			if (at < sizeof(list) && json_is_string(item))
+				at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
+					i ? "+" : "", json_string_value(item));
+		}
+		if (json_is_integer(value))
+			snprintf(list, sizeof(list), "%" JSON_INTEGER_FORMAT,
+				json_integer_value(value));
+		fact(name, "%s=%s", key,
+			json_is_boolean(value)          ? json_is_true(value) ? "on" : "off"
+				: json_is_string(value) ? json_string_value(value)
+							: list);
+		name = "";
+	}
+}
+
 static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
@@ -114,6 +143,7 @@ static void facts_print(const json_t *port)
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
 	vlans_print(json_object_get(port, "vlans"));
+	policy_print(json_object_get(port, "policy"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");
 	if (json_is_string(json_object_get(port, "down")))

@@ -70,6 +70,9 @@ struct port_kind {
 
 extern const struct port_kind kind_vhost;
 
+/* The port's policy by the keys of its options; what is as without a policy is left out. */
+json_t *options_policy_json(const struct options_port *port);
+
 /* The kind of that name, or NULL. */
 const struct port_kind *kind_by_name(const char *name);
 /* All names, for messages: "vhost". */

@@ -20,12 +20,13 @@
 #include "sandbox.h"
 #include "sw_forward.h"
 #include "sw_idle.h"
+#include "sw_policy.h"
 
 #define OPTIONS_PORTS_MAX 1024 /* as many as the switch has */
 #define OPTIONS_CPUS_MAX  64   /* workers */
 #define OPTIONS_NAME_MAX  32   /* bytes of a port's name */
 #define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
-#define OPTIONS_PAIRS_MAX 32   /* KEY=VALUE of a port */
+#define OPTIONS_PAIRS_MAX 64   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX  4095
 #define OPTIONS_USER_MAX  32   /* bytes of a user's name */
 #define OPTIONS_USERS_MAX 65   /* bytes of NAME:GROUP */
@@ -72,6 +73,7 @@ struct options_port {
 	const struct port_kind *kind;
 	char description[OPTIONS_TEXT_MAX + 1]; /* "": none */
 	struct options_vlans vlans;
+	struct sw_policy policy;
 
 	/* Kind vhost. */
 	enum options_mode mode;

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * What the files of options share: options.c has the table and the rest, options_port.c the ports
- * of any kind, options_vlan.c their VLANs, options_cpus.c the worker CPUs; kind_*.c has the options
- * of a kind of port.
+ * of any kind, options_vlan.c their VLANs, options_policy.c their policies, options_cpus.c the
+ * worker CPUs; kind_*.c has the options of a kind of port.
  */
 #include <jansson.h>
 
@@ -87,6 +87,11 @@ int options_vlans_check(struct parse *p, const char *what, const struct options_
 void options_port_init(struct options_port *port, const struct port_kind *kind);
 /* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
 const struct port_option *options_port_option(const struct port_kind *kind, unsigned i);
+
+/* options_policy.c: option `i` of those that make a port's policy; NULL behind the last. */
+const struct port_option *options_policy_at(unsigned i);
+/* That they agree with each other. 0 or a mistake. */
+int options_policy_check(struct parse *p, const char *what, const struct options_port *port);
 
 /* Add a port. 0 or a mistake. */
 int options_port_read(

@@ -94,7 +94,9 @@ const struct port_option *options_port_option(const struct port_kind *kind, unsi
 	if (i < kind->noptions)
 		return &kind->options[i];
 	i -= kind->noptions;
-	return i < RW_ARRAY_SIZE(common) ? &common[i] : NULL;
+	if (i < RW_ARRAY_SIZE(common))
+		return &common[i];
+	return options_policy_at(i - (unsigned)RW_ARRAY_SIZE(common));
 }
 
 /* There is no such key. */
@@ -150,6 +152,14 @@ static int pair_read(struct parse *p, const char *what, struct options_port *por
 	return option->set(p, what, port, pair->value);
 }
 
+/* That the settings of every kind of port agree with each other. 0 or a mistake. */
+static int settings_check(struct parse *p, const char *what, const struct options_port *port)
+{
+	int ret = options_vlans_check(p, what, &port->vlans);
+
+	return ret ? ret : options_policy_check(p, what, port);
+}
+
 /* Read all that is said about a new port. 0 or a mistake. */
 static int pairs_read(struct parse *p, const char *what, struct options_port *port,
 	const struct options_pair *pairs, unsigned npairs)
@@ -170,7 +180,7 @@ static int pairs_read(struct parse *p, const char *what, struct options_port *po
 			ret = options_mistake(p, "%s: the %s is missing: give %s=%s", what,
 				option->key, option->key, option->value);
 	}
-	return ret ? ret : options_vlans_check(p, what, &port->vlans);
+	return ret ? ret : settings_check(p, what, port);
 }
 
 /* ---- the command line ---- */
@@ -353,7 +363,7 @@ int options_port_set(struct options *opt, unsigned index, const struct options_p
 		ret = pair_read(&p, what, &port, &pairs[i], &seen);
 	}
 	if (!ret)
-		ret = options_vlans_check(&p, what, &port.vlans);
+		ret = settings_check(&p, what, &port);
 	if (!ret)
 		opt->ports[index] = port;
 	return ret;

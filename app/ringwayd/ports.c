@@ -35,8 +35,11 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 	}
 	port->port = sw_port_by_name(d->sw, spec->name);
 	ret = daemon_vlans_set(d, port->port, &transparent, &spec->vlans);
+	if (!ret)
+		ret = sw_policy_set(d->sw, port->port, &spec->policy);
 	if (ret) {
-		snprintf(err, errlen, "port %s: its VLANs: %s", spec->name, strerror(-ret));
+		snprintf(err, errlen, "port %s: its VLANs and its policy: %s", spec->name,
+			strerror(-ret));
 		spec->kind->free(port->handle);
 		return ret;
 	}
@@ -52,6 +55,12 @@ int daemon_port_change(
 
 	if (ret) {
 		snprintf(note, notelen, "port %s: its VLANs: %s", from->name, strerror(-ret));
+		return ret;
+	}
+	ret = sw_policy_set(d->sw, d->ports[index].port, &to->policy);
+	if (ret) {
+		snprintf(note, notelen, "port %s: its policy: %s", from->name, strerror(-ret));
+		daemon_vlans_set(d, d->ports[index].port, &to->vlans, &from->vlans);
 		return ret;
 	}
 	*from = *to;

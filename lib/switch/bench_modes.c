@@ -62,7 +62,7 @@ RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
 	unsigned n = tally->frames;
 
 	if (rw_unlikely(!t->ntxqs)) {
-		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_LINK_DOWN], n);
+		port_count(&t->port->unqueued[w->index].drops[sw_down_reason(t)], n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {

@@ -4,6 +4,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "domain.h"
+#include "policy.h"
 #include "rw_log.h"
 #include "sw.h"
 
@@ -11,10 +12,14 @@
 
 /* Where frames for a port may go. */
 struct sw_target {
-	struct port *port;        /* NULL: no such port */
-	const uint16_t *vlans;    /* VLAN to domain; NULL: transparent, see sw_domain.h */
-	struct port_steer *steer; /* NULL: the port has one queue pair only */
-	uint16_t ntxqs;           /* number of running tx queues; 0: link down */
+	struct port *port;            /* NULL: no such port */
+	const uint16_t *vlans;        /* VLAN to domain; NULL: transparent, see sw_domain.h */
+	const struct sw_rules *guard; /* of frames from the port; NULL: none is checked */
+	struct port_steer *steer;     /* NULL: the port has one queue pair only */
+	uint16_t ntxqs;               /* number of running tx queues; 0: link down */
+	bool direct;   /* one tx queue runs, and nothing is checked of frames to the port */
+	bool closed;   /* administratively down */
+	uint8_t reach; /* enum sw_reach */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
 };
@@ -42,6 +47,8 @@ struct sw_plan {
 	/* Broadcast domains (sw_domain.h). */
 	bool edits;     /* a port has memberships: a receiver may get another form of a frame */
 	bool had_edits; /* control only: `edits` when this plan was built the time before */
+	bool isolation; /* a port is isolated */
+	bool selective; /* `edits` or `isolation` */
 	unsigned nflood;
 	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up: members of every domain */
 	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: only those in `flood` */
@@ -149,6 +156,7 @@ struct sw_rxq_state {
 struct sw_port_state {
 	struct port *port;         /* NULL: the id is free */
 	struct sw_vlan_map *vlans; /* NULL: the port has had no membership */
+	struct sw_rules *rules;    /* NULL: the port has no policy */
 	bool far_told;             /* the warning that no worker is near its memory was logged */
 	/* The queues that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
@@ -204,12 +212,35 @@ static inline unsigned sw_txq_send(
 }
 
 /*
+ * worker.c: flood run `r`, which came from a port, to every member of its domain that is up and
+ * that the port may reach. Returns why nobody receives it; PORT_NUM_DROPS: somebody does.
+ */
+enum port_drop sw_flood(
+	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from);
+/* worker.c: the domain of frames of VLAN `vlan` that are received from `self`. */
+uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
+/* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */
+void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t head);
+
+/* Why a port without a running tx queue receives nothing. */
+static inline enum port_drop sw_down_reason(const struct sw_target *t)
+{
+	return t->closed ? PORT_DROP_ADMIN_DOWN : PORT_DROP_LINK_DOWN;
+}
+
+/*
  * domain.c: fill in the domains of a plan, in two steps. sw_plan_vlans runs before the targets are
  * filled in and says which ports are transparent. sw_plan_domains runs afterwards and lists the
  * members of each domain.
  */
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
+
+/*
+ * policy.c: fill in what the policy of port `id` says. Its number of tx queues is known; it becomes
+ * 0 for a port that is administratively down.
+ */
+void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id);
 
 /* bench_modes.c: fill in the forwarding mode of a plan. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);

@@ -178,6 +178,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 void sw_port_del(struct sw *sw, struct port *port)
 {
 	struct sw_vlan_map *vlans;
+	struct sw_rules *rules;
 	unsigned at = 0;
 
 	while (sw->order[at] != port->id)
@@ -190,10 +191,12 @@ void sw_port_del(struct sw *sw, struct port *port)
 	 */
 	sw_domains_forget_port(sw, port->id);
 	vlans = sw->ports[port->id].vlans;
+	rules = sw->ports[port->id].rules;
 	sw->ports[port->id] = (struct sw_port_state){0};
 	sw->changed = true;
 	sw_commit(sw);
 	free(vlans);
+	rw_free(rules);
 	fdb_forget_port(sw->fdb, port->id);
 }
 
@@ -245,12 +248,15 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 {
 	plan->nflood = 0;
 	plan->nup = 0;
+	plan->isolation = false;
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		const struct sw_port_state *state = &sw->ports[id];
 		struct sw_target *t = &plan->targets[id];
 
 		t->port = state->port;
 		t->ntxqs = 0;
+		t->direct = false;
+		t->reach = SW_REACH_NORMAL;
 		memset(t->by_index, 0, sizeof(t->by_index));
 		if (!t->port)
 			continue;
@@ -260,6 +266,7 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 			if (state->txqs[q])
 				t->txqs[t->ntxqs++] = state->txqs[q];
 		}
+		sw_plan_policy(sw, plan, id);
 		if (!t->ntxqs)
 			continue;
 		plan->up[plan->nup++] = (uint16_t)id;
@@ -348,6 +355,7 @@ void sw_commit(struct sw *sw)
 	next->serial = ++sw->serial;
 	sw_plan_vlans(sw, next);
 	plan_targets(sw, next);
+	next->selective = next->edits || next->isolation;
 	sw_plan_domains(sw, next);
 	plan_rxqs(sw, next);
 	plan_txqs(sw, next);

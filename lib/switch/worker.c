@@ -38,7 +38,7 @@ static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target
 	if (!t->ntxqs) {
 		/* After sw_port_del has removed a port, the FDB may still have its addresses. */
 		if (t->port)
-			port_count(&t->port->unqueued[w->index].drops[PORT_DROP_LINK_DOWN], n);
+			port_count(&t->port->unqueued[w->index].drops[sw_down_reason(t)], n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -52,7 +52,7 @@ static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target
 static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
 	unsigned n, uint64_t bytes, struct frame_edit edit)
 {
-	if (rw_unlikely(t->ntxqs != 1)) {
+	if (rw_unlikely(!t->direct)) {
 		deliver_each(w, t, frames, n, edit);
 		return;
 	}
@@ -65,47 +65,54 @@ static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t po
 	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
 }
 
-/* Flood run `r` to the members of its domain, some of which have their own forms. */
-static RW_NOINLINE void flood_members(struct sw_worker *w, const struct sw_plan *plan, unsigned r,
-	const struct sw_members *members, const struct port *from)
+/*
+ * Flood run `r` to those of `n` members `ids` that the sender may reach; `members` has their forms,
+ * or is NULL: they are transparent. Returns as sw_flood.
+ */
+static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
+	unsigned r, const struct sw_members *members, const struct port *from)
 {
+	const uint16_t *ids = members ? members->ids : plan->flood;
+	unsigned n = members ? members->n : plan->nflood;
 	struct frame *frames = &w->frames[w->run[r]];
-	unsigned n = (unsigned)(w->run[r + 1] - w->run[r]);
 	uint16_t vlan = sw_domain_vlan(w->sw, w->domain[r]);
+	enum port_drop ret = PORT_DROP_NO_PORT;
 
-	for (unsigned i = 0; i < members->n; i++) {
-		uint16_t id = members->ids[i];
+	for (unsigned i = 0; i < n; i++) {
+		const struct sw_target *t = &plan->targets[ids[i]];
 
-		if (id != from->id)
-			deliver_as(w, &plan->targets[id], frames, n,
-				w->run_bytes[r + 1] - w->run_bytes[r],
-				sw_edit_for(frames, vlan, members->form[id]));
+		if (ids[i] == from->id)
+			continue;
+		if (!sw_may_reach(plan->targets[from->id].reach, t->reach)) {
+			ret = ret == PORT_DROP_NO_PORT ? PORT_DROP_ISOLATED : ret;
+			continue;
+		}
+		ret = PORT_NUM_DROPS;
+		deliver_as(w, t, frames, (unsigned)(w->run[r + 1] - w->run[r]),
+			w->run_bytes[r + 1] - w->run_bytes[r],
+			sw_edit_for(frames, vlan, members ? members->form[ids[i]] : SW_FORM_AS_IS));
 	}
+	return ret;
 }
 
-/*
- * Flood run `r` to every member of its domain that is up, except the sender. False: there is none.
- */
-static bool flood(
+enum port_drop sw_flood(
 	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from)
 {
 	const struct sw_members *members = plan->edits ? plan->members[w->domain[r]] : NULL;
-	const uint16_t *ids = members ? members->ids : plan->flood;
-	unsigned n = members ? members->n : plan->nflood;
+	const uint16_t *ids = plan->flood;
+	unsigned n = plan->nflood;
 
+	if (rw_unlikely(members || plan->isolation))
+		return flood_selectively(w, plan, r, members, from);
 	if (!n || (n == 1 && ids[0] == from->id))
-		return false;
-	if (rw_unlikely(members)) {
-		flood_members(w, plan, r, members, from);
-		return true;
-	}
+		return PORT_DROP_NO_PORT;
 	for (unsigned i = 0; i < n; i++) {
 		if (ids[i] != from->id)
 			deliver(w, plan, ids[i], &w->frames[w->run[r]],
 				(unsigned)(w->run[r + 1] - w->run[r]),
 				w->run_bytes[r + 1] - w->run_bytes[r]);
 	}
-	return true;
+	return PORT_NUM_DROPS;
 }
 
 /* Identifies a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
@@ -162,7 +169,7 @@ static inline void count_received(
 	port_tally_commit(&tally, c);
 }
 
-/* The domain of untagged frames received from `self`; SW_DOMAIN_NONE: call domain_of. */
+/* The domain of untagged frames received from `self`; SW_DOMAIN_NONE: call sw_domain_from. */
 static inline uint16_t domain_untagged(const struct sw_worker *w, const struct sw_target *self)
 {
 	const uint16_t *vlans = self->vlans ? self->vlans : w->sw->domains->of_vlan;
@@ -171,8 +178,7 @@ static inline uint16_t domain_untagged(const struct sw_worker *w, const struct s
 	return __atomic_load_n(&vlans[0], __ATOMIC_ACQUIRE);
 }
 
-/* The domain of frames of VLAN `vlan` that are received from `self`. */
-static RW_NOINLINE uint16_t domain_of(
+RW_NOINLINE uint16_t sw_domain_from(
 	struct sw_worker *w, const struct sw_target *self, uint16_t vlan)
 {
 	uint16_t domain;
@@ -216,7 +222,7 @@ static unsigned runs_find(
 			any |= key.lo;
 			domain = untagged;
 			if (rw_unlikely(f->vlan || !untagged))
-				domain = domain_of(w, self, f->vlan);
+				domain = sw_domain_from(w, self, f->vlan);
 			w->domain[nruns] = domain;
 			w->dests[nruns] = fdb_locate(&hasher, run_key_dst(key, domain));
 			w->sources[nruns] = fdb_locate(&hasher, run_key_src(key, domain));
@@ -260,11 +266,22 @@ static RW_NOINLINE void forward_other(
 		why = PORT_DROP_HAIRPIN;
 	else if (is_reserved(&w->frames[w->run[r]]))
 		why = PORT_DROP_RESERVED;
-	else if (flood(w, plan, r, from->port))
-		return;
 	else
-		why = PORT_DROP_NO_PORT;
+		why = sw_flood(w, plan, r, from->port);
+	if (why == PORT_NUM_DROPS)
+		return;
 	port_count(&from->counters->drops[why], n);
+}
+
+/* Whether isolation forbids run `r` its destination; then it is dropped. */
+static bool drop_isolated(
+	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned r)
+{
+	if (sw_may_reach(plan->targets[from->port->id].reach, plan->targets[w->dst[r]].reach))
+		return false;
+	port_count(
+		&from->counters->drops[PORT_DROP_ISOLATED], (uint64_t)(w->run[r + 1] - w->run[r]));
+	return true;
 }
 
 /*
@@ -289,7 +306,10 @@ static RW_NOINLINE bool deliver_to_member(
 	return true;
 }
 
-/* As distribute, run by run, for a plan in which a receiver may get another form of a frame. */
+/*
+ * As distribute, run by run, for a plan in which a receiver may get another form of a frame, or
+ * must not get it.
+ */
 static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_plan *plan,
 	const struct port_rxq *from, unsigned nruns)
 {
@@ -297,6 +317,8 @@ static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_p
 		bool known = w->domain[r] && w->dst[r] < SW_MAX_PORTS &&
 			w->dst[r] != from->port->id;
 
+		if (known && plan->isolation && drop_isolated(w, plan, from, r))
+			continue;
 		if (!known || !deliver_to_member(w, plan, r))
 			forward_other(w, plan, from, r);
 	}
@@ -308,7 +330,7 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 {
 	unsigned next;
 
-	if (rw_unlikely(plan->edits)) {
+	if (rw_unlikely(plan->selective)) {
 		distribute_edited(w, plan, from, nruns);
 		return;
 	}
@@ -333,64 +355,19 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 static void forward(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
 {
-	unsigned nruns = runs_find(w, &plan->targets[from->port->id], from->counters, n);
+	const struct sw_target *self = &plan->targets[from->port->id];
+	unsigned nruns;
 
+	if (rw_unlikely(self->guard)) {
+		n = sw_guard(w, self->guard, from, n);
+		if (!n)
+			return;
+	}
+	nruns = runs_find(w, self, from->counters, n);
 	learn(w, plan, from, nruns, n);
 	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);
 	distribute(w, plan, from, nruns);
 	sw_out_flush(w);
-}
-
-/*
- * Flood a frame that control injected in the name of a port, as frame `i` of the round. If the port
- * has been deleted meanwhile, discard the frame. False: try again later. The FDB was busy and did
- * not learn the source, and there may be no other frame from which to learn it.
- */
-static bool flood_injected(
-	struct sw_worker *w, const struct sw_plan *plan, const struct sw_injected *slot, unsigned i)
-{
-	const struct sw_target *self = &plan->targets[slot->port_id];
-	struct frame *f = &w->frames[i];
-	uint16_t domain;
-
-	frame_init(f, slot->len);
-	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
-	f->vlan = frame_vlan(f);
-	if (!self->port)
-		return true;
-	domain = domain_of(w, self, f->vlan);
-	if (!domain)
-		return true;
-	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
-		FDB_BUSY)
-		return false;
-	/* Make it run `i` of the round, with one frame. */
-	w->run[i] = (uint8_t)i;
-	w->run[i + 1] = (uint8_t)(i + 1);
-	w->run_bytes[i] = 0;
-	w->run_bytes[i + 1] = f->len;
-	w->domain[i] = domain;
-	flood(w, plan, i, self->port);
-	return true;
-}
-
-/* Send injected frames, at most a burst at a time, so that guests do not wait for long. */
-static RW_NOINLINE void send_injected(
-	struct sw_worker *w, const struct sw_plan *plan, uint32_t head)
-{
-	struct sw_injection *in = w->sw->injection;
-	uint32_t n = RW_MIN(head - in->tail, (uint32_t)FRAME_BURST), i;
-
-	for (i = 0; i < n; i++) {
-		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
-
-		/* Other modes learn no addresses, so the frame is discarded. */
-		if (plan->mode == SW_FORWARD_SWITCH && !flood_injected(w, plan, slot, i))
-			break;
-	}
-	sw_out_flush(w);
-	/* Pairs with the acquire in sw_inject and sw_port_flush. */
-	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
 }
 
 /* Send injected frames, if there are any. Only worker 0 does, so that their order is kept. */
@@ -403,7 +380,7 @@ static inline void injection(struct sw_worker *w, const struct sw_plan *plan)
 	/* Pairs with the release in sw_inject. */
 	head = __atomic_load_n(&w->sw->injection->head, __ATOMIC_ACQUIRE);
 	if (rw_unlikely(head != w->sw->injection->tail))
-		send_injected(w, plan, head);
+		sw_inject_send(w, plan, head);
 }
 
 /*

@@ -14,7 +14,7 @@ from programs import the_line
 
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
-        'log', 'inflight', 'postcopy', 'vlans', 'log_suppressed', 'unlogged',
+        'log', 'inflight', 'postcopy', 'policy', 'vlans', 'log_suppressed', 'unlogged',
         'postcopy_allowed', 'budgets', 'down', 'memory_files', 'helper'}
 RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
     'avail', 'avail_wrap', 'used',
@@ -120,7 +120,7 @@ def test_a_port_without_a_front_end(daemon, place):
         'connected': False, 'link': False, 'features': [], 'features_hex': None,
         'protocol_features': [], 'mtu': None, 'mac': None, 'status': [], 'memory': [], 'rings': [],
         'backend_channel': False, 'iotlb': None, 'log': None, 'inflight': None,
-        'postcopy': 'none', 'vlans': None, 'log_suppressed': 0, 'unlogged': 0,
+        'postcopy': 'none', 'policy': {}, 'vlans': None, 'log_suppressed': 0, 'unlogged': 0,
         'postcopy_allowed': False,
         'down': None, 'memory_files': 'shared',
         'helper': {'jobs': 0, 'signals': False, 'signalled': 0, 'slow_signals': 0}}
@@ -349,3 +349,13 @@ def test_what_was_shown_is_gone_with_the_front_end(daemon, connect):
     one.socket.close()
     port = wait_for(daemon, lambda port: not port['connected'])
     assert (port['features'], port['memory'], port['features_hex']) == ([], [], None)
+
+
+def test_a_policy_is_shown_by_its_keys(daemon):
+    assert show(daemon)['policy'] == {}
+    assert daemon.cli('port', 'set', 'vm1', 'admin=down', 'isolated=on').returncode == 0
+    port = show(daemon)
+    assert port['policy'] == {'admin': 'down', 'isolated': True}
+    assert not port['link']
+    assert re.search(r'^policy +(admin=down\n +isolated=on|isolated=on\n +admin=down)$',
+                     daemon.cli('port', 'show', 'vm1').stdout, re.M)

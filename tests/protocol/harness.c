@@ -291,6 +291,17 @@ static uint64_t number(const json_t *v, const char *name)
 	return json_is_true(v);
 }
 
+void rig_port_set(struct rig *r, const char *port, const char *pairs)
+{
+	json_t *params = json_loads(pairs, 0, NULL), *row;
+
+	assert_non_null(params);
+	json_object_set_new(params, "name", json_string(port));
+	row = rig_call(r, "port.set", params);
+	assert_string_equal(json_string_value(json_object_get(row, "name")), port);
+	json_decref(row);
+}
+
 uint64_t rig_counter(struct rig *r, const char *port, const char *direction, const char *name)
 {
 	json_t *rows = rig_call(r, "port.stats", NULL);

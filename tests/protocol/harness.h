@@ -112,6 +112,9 @@ uint64_t rig_counter(struct rig *r, const char *port, const char *direction, con
 /* An integer or boolean of a port's row in port.list. */
 uint64_t rig_port_info(struct rig *r, const char *port, const char *key);
 
+/* port.set: `pairs` is a JSON object, {"vlan": "10"}. */
+void rig_port_set(struct rig *r, const char *port, const char *pairs);
+
 /* The ordinary guest: what FEATURES_USUAL and PROTOCOL_USUAL say. */
 struct fe_guest_config guest_usual(void);
 

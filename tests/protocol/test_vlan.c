@@ -17,25 +17,14 @@ static int start(void **state)
 	return rig_start(&rig, "abcd", NULL);
 }
 
-/* port.set: `pairs` is {"vlan": "10"}. */
-static void set(struct rig *r, const char *port, const char *pairs)
-{
-	json_t *params = json_loads(pairs, 0, NULL), *row;
-
-	assert_non_null(params);
-	json_object_set_new(params, "name", json_string(port));
-	row = rig_call(r, "port.set", params);
-	assert_string_equal(json_string_value(json_object_get(row, "name")), port);
-	json_decref(row);
-}
-
 /* Ports are transparent again, guests are disconnected. */
 static int clean(void **state)
 {
 	for (const char *c = "abcd"; *c; c++) {
 		const char name[2] = {*c, 0};
 
-		set(*state, name, "{\"vlan\":\"none\",\"native\":\"none\",\"trunk\":\"none\"}");
+		rig_port_set(
+			*state, name, "{\"vlan\":\"none\",\"native\":\"none\",\"trunk\":\"none\"}");
 	}
 	return rig_clean(state);
 }
@@ -96,10 +85,10 @@ static void access_ports_of_one_vlan_talk_without_tags_and_others_hear_nothing(v
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"vlan\":\"10\"}");
-	set(*state, "b", "{\"vlan\":\"10\"}");
-	set(*state, "c", "{\"vlan\":\"20\"}");
-	set(*state, "d", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "c", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "d", "{\"vlan\":\"20\"}");
 	send(*state, p.a, mac_broadcast, UNTAGGED);
 	next_is(*state, p.b, mac_broadcast, p.a, UNTAGGED);
 	send(*state, p.b, p.a->mac, UNTAGGED);
@@ -118,10 +107,10 @@ static void a_trunk_carries_its_vlans_tagged_and_no_other(void **state)
 	const struct four p = four_up(*state);
 	uint64_t before = drops(*state, "d", "vlan_not_member");
 
-	set(*state, "a", "{\"vlan\":\"10\"}");
-	set(*state, "b", "{\"vlan\":\"20\"}");
-	set(*state, "c", "{\"vlan\":\"30\"}");
-	set(*state, "d", "{\"trunk\":\"10+15-20\"}");
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "c", "{\"vlan\":\"30\"}");
+	rig_port_set(*state, "d", "{\"trunk\":\"10+15-20\"}");
 	send(*state, p.c, mac_broadcast, UNTAGGED);
 	send(*state, p.a, mac_broadcast, UNTAGGED);
 	send(*state, p.b, mac_broadcast, UNTAGGED);
@@ -141,9 +130,9 @@ static void the_native_vlan_of_a_trunk_has_no_tag(void **state)
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"vlan\":\"10\"}");
-	set(*state, "b", "{\"vlan\":\"20\"}");
-	set(*state, "d", "{\"trunk\":\"all\",\"native\":\"10\"}");
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "d", "{\"trunk\":\"all\",\"native\":\"10\"}");
 	send(*state, p.d, mac_broadcast, UNTAGGED);
 	next_is(*state, p.a, mac_broadcast, p.d, UNTAGGED);
 	send(*state, p.d, mac_broadcast, 20);
@@ -158,9 +147,9 @@ static void the_priority_of_a_tag_goes_with_the_frame(void **state)
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"trunk\":\"10\"}");
-	set(*state, "b", "{\"vlan\":\"10\"}");
-	set(*state, "c", "{\"trunk\":\"10\"}");
+	rig_port_set(*state, "a", "{\"trunk\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "c", "{\"trunk\":\"10\"}");
 	send(*state, p.a, mac_broadcast, PRIORITY | 10);
 	next_is(*state, p.c, mac_broadcast, p.a, PRIORITY | 10);
 	next_is(*state, p.b, mac_broadcast, p.a, UNTAGGED);
@@ -174,7 +163,7 @@ static void a_transparent_port_meets_an_access_port_by_the_tag(void **state)
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
 	send(*state, p.a, mac_broadcast, UNTAGGED);
 	next_is(*state, p.b, mac_broadcast, p.a, 10);
 	next_is(*state, p.c, mac_broadcast, p.a, 10);
@@ -188,16 +177,16 @@ static void a_port_that_changes_its_vlan_leaves_the_old_one_at_once(void **state
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"vlan\":\"10\"}");
-	set(*state, "b", "{\"vlan\":\"10\"}");
-	set(*state, "c", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "c", "{\"vlan\":\"20\"}");
 	peers_meet(*state, p.a, p.b);
-	set(*state, "b", "{\"vlan\":\"20\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"20\"}");
 	/* b's address is still known in VLAN 10: the frame does not reach it all the same. */
 	send(*state, p.a, p.b->mac, UNTAGGED);
 	send(*state, p.c, mac_broadcast, UNTAGGED);
 	next_is(*state, p.b, mac_broadcast, p.c, UNTAGGED);
-	set(*state, "b", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"vlan\":\"10\"}");
 	send(*state, p.a, p.b->mac, UNTAGGED);
 	next_is(*state, p.b, p.b->mac, p.a, UNTAGGED);
 }
@@ -209,8 +198,8 @@ static void ports_that_are_left_alone_lose_nothing_while_others_change(void **st
 
 	peers_meet(*state, a, b);
 	for (int round = 0; round < 10; round++) {
-		set(*state, "c", round % 2 ? "{\"vlan\":\"10\"}" : "{\"vlan\":\"20\"}");
-		set(*state, "d",
+		rig_port_set(*state, "c", round % 2 ? "{\"vlan\":\"10\"}" : "{\"vlan\":\"20\"}");
+		rig_port_set(*state, "d",
 			round % 2 ? "{\"trunk\":\"all\",\"native\":\"20\"}"
 				  : "{\"trunk\":\"none\",\"native\":\"none\"}");
 		stream_check(*state, a, b, &s);
@@ -221,7 +210,7 @@ static void a_frame_of_the_reserved_vlan_is_dropped_on_every_port(void **state)
 {
 	const struct four p = four_up(*state);
 
-	set(*state, "a", "{\"trunk\":\"all\"}");
+	rig_port_set(*state, "a", "{\"trunk\":\"all\"}");
 	for (const char *c = "ab"; *c; c++) {
 		const char name[2] = {*c, 0};
 		struct peer *from = *c == 'a' ? p.a : p.b;

@@ -28,6 +28,8 @@
 	X(TOO_SHORT, "too_short")         /* from: no Ethernet header */                         \
 	X(TOO_LONG, "too_long")           /* from: over FRAME_MAX_LEN; to: exceeds its buffer */ \
 	X(DISABLED, "queue_disabled")     /* from: the front-end disabled the queue */           \
+	X(ADMIN_DOWN, "admin_down")       /* from/to: the port is administratively down */       \
+	X(ISOLATED, "isolated")           /* from: the ports must not reach each other */        \
 	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */  \
 	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */    \
 	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */        \
@@ -161,6 +163,7 @@ struct port_steer;
 
 struct port {
 	uint16_t id; /* given by the switch */
+	bool uplink; /* it leads out of this host; its driver says so before sw_port_add */
 	char name[PORT_NAME_MAX + 1];
 	struct port_steer *steer; /* NULL until the port has a second queue pair */
 	/* Allocated at first use and kept when a queue is freed. */

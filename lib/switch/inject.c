@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Frames that control sends in the name of a port (sw_inject). */
+#include "out.h"
+
+/*
+ * Flood a frame that control injected in the name of a port, as frame `i` of the round. If the port
+ * has been deleted meanwhile, discard the frame. False: try again later. The FDB was busy and did
+ * not learn the source, and there may be no other frame from which to learn it.
+ */
+static bool flood_injected(
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_injected *slot, unsigned i)
+{
+	const struct sw_target *self = &plan->targets[slot->port_id];
+	struct frame *f = &w->frames[i];
+	uint16_t domain;
+
+	frame_init(f, slot->len);
+	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
+	f->vlan = frame_vlan(f);
+	if (!self->port || self->closed)
+		return true;
+	domain = sw_domain_from(w, self, f->vlan);
+	if (!domain)
+		return true;
+	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
+		FDB_BUSY)
+		return false;
+	/* Make it run `i` of the round, with one frame. */
+	w->run[i] = (uint8_t)i;
+	w->run[i + 1] = (uint8_t)(i + 1);
+	w->run_bytes[i] = 0;
+	w->run_bytes[i + 1] = f->len;
+	w->domain[i] = domain;
+	sw_flood(w, plan, i, self->port);
+	return true;
+}
+
+void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t head)
+{
+	struct sw_injection *in = w->sw->injection;
+	uint32_t n = RW_MIN(head - in->tail, (uint32_t)FRAME_BURST), i;
+
+	for (i = 0; i < n; i++) {
+		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
+
+		/* Other modes learn no addresses, so the frame is discarded. */
+		if (plan->mode == SW_FORWARD_SWITCH && !flood_injected(w, plan, slot, i))
+			break;
+	}
+	sw_out_flush(w);
+	/* Pairs with the acquire in sw_inject and sw_port_flush. */
+	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
+}
