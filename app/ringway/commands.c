@@ -290,6 +290,10 @@ const struct command commands[] = {
 		.help = "go on taking frames"},
 	{"forward", "stop", 0, forward_stop, forward_print, "forward stop",
 		.help = "leave frames where the guests have them"},
+	{"config", "show", 0, config_show, config_show_print, "config show",
+		.help = "all that is configured, as --config of ringwayd reads it"},
+	{"config", "save", NAME_, NULL, NULL, "config save FILE", .help = "the same into a file",
+		.run = config_save},
 	{"version", NULL, 0, version, version_print, "version",
 		.help = "the versions of ringway and of the switch"},
 };

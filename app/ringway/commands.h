@@ -106,6 +106,11 @@ json_t *forward_stop(struct cli *cli);
 json_t *forward_set(struct cli *cli);
 void forward_print(const struct cli *cli, const json_t *answer);
 
+/* config.c. */
+json_t *config_show(struct cli *cli);
+void config_show_print(const struct cli *cli, const json_t *config);
+int config_save(struct cli *cli);
+
 /* worker.c. */
 json_t *worker_move(struct cli *cli);
 void worker_move_print(const struct cli *cli, const json_t *answer);

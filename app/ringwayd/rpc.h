@@ -32,6 +32,9 @@ json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fai
 json_t *rpc_forward_start(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_forward_stop(void *ctx, const json_t *params, struct ctl_failure *fail);
 
+/* rpc_config.c */
+json_t *rpc_config_get(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_worker.c */
 json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_worker_balance(void *ctx, const json_t *params, struct ctl_failure *fail);

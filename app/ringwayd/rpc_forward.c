@@ -24,7 +24,7 @@ json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fa
 
 json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
-	const struct daemon *d = ctx;
+	struct daemon *d = ctx;
 	const char *name = json_string_value(json_object_get(params, "mode"));
 	int mode = name ? sw_forward_by_name(name) : -EINVAL;
 
@@ -32,7 +32,8 @@ json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fai
 		return ctl_fail(fail, CTL_ERR_PARAMS,
 			"forwarding cannot be set to %s%s%s: choose " SW_FORWARD_NAMES,
 			name ? "\"" : "", name ? name : "what is no string", name ? "\"" : "");
-	sw_forward_set(d->sw, (enum sw_forward)mode, sw_forward_runs(d->sw));
+	d->opt.forward = (enum sw_forward)mode;
+	sw_forward_set(d->sw, d->opt.forward, sw_forward_runs(d->sw));
 	return rpc_forward_show(ctx, NULL, fail);
 }
 

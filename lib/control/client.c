@@ -106,6 +106,7 @@ fail:
 static json_t *response_result(const json_t *response, struct ctl_failure *fail)
 {
 	json_t *id = json_object_get(response, "id"), *result, *error, *code, *message;
+	const char *at;
 
 	result = json_object_get(response, "result");
 	if (result && json_is_integer(id) && json_integer_value(id) == CALL_ID)
@@ -116,9 +117,12 @@ static json_t *response_result(const json_t *response, struct ctl_failure *fail)
 	if (!json_is_integer(code) || !json_is_string(message))
 		return ctl_fail(fail, CTL_ERR_INTERNAL, "the answer is no JSON-RPC 2.0 response");
 	/* Whatever its code, an error is none of "no error" (0). */
-	return ctl_fail(fail,
+	ctl_fail(fail,
 		(int)json_integer_value(code) ? (int)json_integer_value(code) : CTL_ERR_FAILED,
 		"%s", json_string_value(message));
+	at = json_string_value(json_object_get(json_object_get(error, "data"), "at"));
+	snprintf(fail->at, sizeof(fail->at), "%s", at ? at : "");
+	return NULL;
 }
 
 json_t *ctl_call(

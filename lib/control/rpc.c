@@ -15,6 +15,7 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 	va_list ap;
 
 	fail->code = code;
+	fail->at[0] = 0;
 	va_start(ap, fmt);
 	vsnprintf(fail->message, sizeof(fail->message), fmt, ap);
 	va_end(ap);
@@ -47,8 +48,10 @@ static int json_add(struct buf *out, json_t *v)
 /* `id` is borrowed; NULL stands for one that could not be read. */
 static json_t *error_response(const json_t *id, const struct ctl_failure *fail)
 {
-	return json_pack("{s:s, s:{s:i, s:s}, s:O}", "jsonrpc", "2.0", "error", "code", fail->code,
-		"message", fail->message, "id", id ? id : json_null());
+	json_t *at = fail->at[0] ? json_pack("{s:s}", "at", fail->at) : NULL;
+
+	return json_pack("{s:s, s:{s:i, s:s, s:o*}, s:O}", "jsonrpc", "2.0", "error", "code",
+		fail->code, "message", fail->message, "data", at, "id", id ? id : json_null());
 }
 
 int ctl_error_add(struct buf *out, const struct ctl_failure *fail)
@@ -130,8 +133,10 @@ static json_t *method_call(const struct ctl_table *t, const struct ctl_method *m
 	if (!result && !fail->code)
 		return ctl_fail(
 			fail, CTL_ERR_INTERNAL, "Internal error: %s gave no result", method->name);
-	if (!result)
+	if (!result) {
 		rw_printable(fail->message);
+		rw_printable(fail->at);
+	}
 	return result;
 }
 

@@ -59,7 +59,7 @@ struct life {
 	json_t *add, *del; /* parameters */
 	char path[64];
 	uint32_t cycles;
-	char why[256]; /* what went wrong, or "" */
+	char why[640]; /* what went wrong, or "" */
 	uint32_t done;
 };
 

@@ -40,7 +40,7 @@ static void an_endless_line_gets_an_error_and_the_end(void **state)
 	assert_true(sent > CTL_LINE_MAX);
 	expect_line(p, fd,
 		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":"
-		"\"Invalid Request: a line has at most 65536 bytes\"},\"id\":null}");
+		"\"Invalid Request: a line has at most 1048576 bytes\"},\"id\":null}");
 	expect_end(p, fd);
 	put(other, CALL(1) "\n");
 	expect_line(p, other, DONE(1));

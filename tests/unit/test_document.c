@@ -194,9 +194,69 @@ static void a_document_is_read_from_a_file(void **state)
 	assert_non_null(strstr(err, "File too large"));
 }
 
+/* What is written of the JSON text `json` is `yaml`, or anything (NULL), and reads as the same. */
+static void writes(const char *json, const char *yaml)
+{
+	json_t *root = json_loads(json, JSON_DECODE_ANY, NULL);
+	struct doc *doc;
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(root);
+	assert_non_null(f);
+	assert_true(doc_write(root, f));
+	assert_int_equal(fclose(f), 0);
+	if (yaml)
+		assert_string_equal(text, yaml);
+	doc = doc_parse("x", text, len, err, sizeof(err));
+	if (!doc)
+		fail_msg("%s\n  %s", text, err);
+	if (!json_equal(doc_root(doc), root))
+		fail_msg("%s\n  is read as something else:\n%s", json, text);
+	doc_free(doc);
+	json_decref(root);
+	free(text);
+}
+
+static void what_is_written_is_read_as_the_same(void **state)
+{
+	static const char *const strings[] = {"", " ", "a b", "true", "null", "~", "1", "-1.5e3",
+		"0x10", "- a", "a: b", "# a", "a #b", "[a", "{a}", "*a", "&a", "!a", "|", "> b",
+		"%a", "@a", "`a", "'a'", "\"", "a\\", "a\nb", " a", "a ", "\t", "\x01", "\xc3\xa4",
+		"---", "...", "yes", "?", "? a", ":", "a:", "<<", ".5", "0o7", "012", "=", "a,b",
+		"10+20-30"};
+	char long_text[300] = {0}, *json;
+
+	(void)state;
+	for (size_t i = 0; i < RW_ARRAY_SIZE(strings); i++) {
+		json_t *tree = json_pack("{s:s, s:[s, s], s:{s:i}}", "value", strings[i], "list",
+			strings[i], "b", "map", strings[i], 1);
+
+		json = json_dumps(tree, 0);
+		writes(json, NULL);
+		free(json);
+		json_decref(tree);
+	}
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	for (size_t i = 9; i < sizeof(long_text); i += 10)
+		long_text[i - 5] = ' ';
+	json = json_dumps(json_string(long_text), JSON_ENCODE_ANY);
+	writes(json, NULL);
+	free(json);
+	writes("null", NULL);
+	writes("{}", "{}\n");
+	writes("{\"a\": {}, \"b\": []}", "a: {}\nb: []\n");
+	writes("{\"fdb-age\": 20, \"no-huge\": true, \"ports\": {\"vm1\": {\"socket\": "
+	       "\"/run/vm1.sock\", \"trunk\": [10, \"20-30\"], \"description\": \"1\"}}}",
+		"fdb-age: 20\nno-huge: true\nports:\n  vm1:\n    socket: /run/vm1.sock\n"
+		"    trunk: [10, 20-30]\n    description: \"1\"\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(scalars_are_those_of_the_core_schema),
 		cmocka_unit_test(mappings_and_sequences_nest),
 		cmocka_unit_test(each_value_knows_where_it_stands),

@@ -19,7 +19,7 @@
 
 #include "rw_loop.h"
 
-#define CTL_LINE_MAX    (64u << 10)  /* bytes of one JSON text, without its newline */
+#define CTL_LINE_MAX    (1u << 20)   /* bytes of one JSON text, without its newline */
 #define CTL_DEPTH_MAX   32u          /* values inside values in it */
 #define CTL_OUTPUT_HIGH (256u << 10) /* bytes of answers that wait for one client */
 #define CTL_STALL_MS    30000        /* how long a client may take none of them */
@@ -40,7 +40,8 @@ enum ctl_error {
 /* What a method returns besides its result. */
 struct ctl_failure {
 	int code;          /* 0: none; enum ctl_error */
-	char message[200]; /* one line for a person; other than printable ASCII becomes '?' */
+	char message[512]; /* one line for a person; other than printable ASCII becomes '?' */
+	char at[128];      /* the value of `params` that is wrong: "config/ports/vm1"; "": unsaid */
 };
 
 struct ctl_method {

@@ -14,6 +14,7 @@
  * Thread: any.
  */
 #include <jansson.h>
+#include <stdio.h>
 
 #include "rw_base.h"
 
@@ -49,3 +50,9 @@ const json_t *doc_root(const struct doc *doc);
  * beginning gives the position of that: the mapping in which a key is missing.
  */
 struct doc_position doc_where(const struct doc *doc, const char *path);
+
+/*
+ * Write a tree as a text that doc_parse reads as the same tree. False: no memory, or `to` has an
+ * error. Strings hold no zero byte.
+ */
+bool doc_write(const json_t *root, FILE *to);
