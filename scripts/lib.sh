@@ -11,10 +11,11 @@ BUILD=${RINGWAY_BUILD:-$ROOT/build}
 CACHE=${RINGWAY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ringway}
 
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
-	libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev libcmocka-dev)
+	libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev libmnl-dev
+	libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
-	codespell universal-ctags dpdk-dev git python3-matplotlib python3-pytest valgrind)
+	codespell universal-ctags dpdk-dev git iproute2 python3-matplotlib python3-pytest valgrind)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu qemu-user)
 # Of arm64, unpacked and not installed.
 PACKAGES_SYSROOT=(libc6-dev libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev

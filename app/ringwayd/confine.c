@@ -65,8 +65,17 @@ static const struct sandbox_user *user_choose(const struct options *opt, struct 
 int confine_begin(const struct options *opt)
 {
 	struct sandbox_user user;
-	int ret = sandbox_prepare(opt->seccomp);
+	int ret = 0;
 
+	for (unsigned i = 0; !ret && i < opt->nports; i++) {
+		if (opt->ports[i].device[0])
+			ret = sandbox_uplink_add(opt->ports[i].device);
+	}
+	if (ret) {
+		rw_error("the devices of uplinks write more files than can be allowed");
+		return ret;
+	}
+	ret = sandbox_prepare(opt->seccomp);
 	if (ret)
 		return ret;
 	ret = helper_start(opt);
@@ -77,7 +86,7 @@ int confine_begin(const struct options *opt)
 	if (!sandbox_landlock_abi())
 		rw_warning("this %s has no Landlock: files are not out of reach",
 			SANDBOX_SANITIZED ? "build, which has a sanitizer," : "kernel");
-	ret = sandbox_capabilities(user_choose(opt, &user), 0);
+	ret = sandbox_capabilities(user_choose(opt, &user), sandbox_uplink_capabilities());
 	if (!ret)
 		ret = sandbox_files(SANDBOX_START);
 	if (!ret)
@@ -90,8 +99,10 @@ int confine_begin(const struct options *opt)
 /* What the calling thread needs from now on. */
 static int thread_confine(enum sandbox_kind kind)
 {
-	int ret = sandbox_files(kind);
+	int ret = sandbox_uplink_any() ? sandbox_capabilities_end() : 0;
 
+	if (!ret)
+		ret = sandbox_files(kind);
 	return ret ? ret : sandbox_filter(kind);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * DPDK's Environment Abstraction Layer, set up so that no user needs to know it: one unpinned main
- * logical core for control, one pinned logical core for each worker, no devices, no files left
- * behind.
+ * logical core for control, one pinned logical core for each worker, no devices but those that are
+ * named as uplinks, no files left behind.
  */
 #include <errno.h>
 #include <sched.h>
@@ -16,8 +16,10 @@
 #include <rte_memory.h>
 
 #include "daemon.h"
+#include "ethdev_port.h"
 
-#define ARGS_MAX   16
+#define ARGS_MAX   (32 + 2 * PCI_MAX)
+#define PCI_MAX    32 /* uplinks that are PCI devices */
 #define LCORES_LEN 4096
 
 /*
@@ -25,7 +27,7 @@
  */
 #define HUGE_PROBE (2u << 20)
 /* Without huge pages EAL reserves its memory at once, in MiB. It is touched only as it is used. */
-#define NO_HUGE_MIB "64"
+#define NO_HUGE_MIB 64
 
 /* Whether this process can have a huge page. EAL cannot be asked twice, so try first. */
 static bool huge_pages_available(void)
@@ -62,18 +64,55 @@ static int lcores_format(const struct options *opt, char *buf, size_t len)
 	return at < len ? 0 : -E2BIG;
 }
 
+/* What EAL reserves without huge pages, in MiB. */
+static size_t no_huge_mib(const struct options *opt)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < opt->nports; i++) {
+		if (opt->ports[i].kind->memory)
+			bytes += opt->ports[i].kind->memory(&opt->ports[i], opt->ncpus);
+	}
+	return NO_HUGE_MIB + (bytes >> 20) + (bytes > 0);
+}
+
+/* The PCI devices that are uplinks and no others. Behind argv[argc]; its new length, or -errno. */
+static int pci_allow(const struct options *opt, char *argv[], int argc)
+{
+	static char addresses[PCI_MAX][OPTIONS_DEVICE_MAX + 1];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < opt->nports; i++) {
+		if (!ethdev_is_pci(opt->ports[i].device))
+			continue;
+		if (n == PCI_MAX)
+			return -E2BIG;
+		strcpy(addresses[n], opt->ports[i].device);
+		argv[argc++] = "-a";
+		argv[argc++] = addresses[n++];
+	}
+	if (!n)
+		argv[argc++] = "--no-pci";
+	return argc;
+}
+
 static bool initialised;
 
 int eal_begin(const struct options *opt, bool *huge)
 {
-	char lcores[LCORES_LEN];
-	char *argv[ARGS_MAX] = {"ringwayd", "--no-pci", "--no-telemetry", "--iova-mode=va",
+	char lcores[LCORES_LEN], mib[24];
+	char *argv[ARGS_MAX] = {"ringwayd", "--no-telemetry", "--iova-mode=va",
 		"--log-level=*:error", "--main-lcore=0", "--lcores", lcores};
-	int argc = 8, ret = lcores_format(opt, lcores, sizeof(lcores));
+	int argc = 7, ret = lcores_format(opt, lcores, sizeof(lcores));
 
 	if (ret) {
 		rw_error("cannot describe the CPUs to EAL: %s", strerror(-ret));
 		return ret;
+	}
+	argc = pci_allow(opt, argv, argc);
+	if (argc < 0) {
+		rw_error("there are more than %d uplinks that are PCI devices", PCI_MAX);
+		return argc;
 	}
 	*huge = !opt->no_huge && huge_pages_available();
 	if (*huge) {
@@ -83,7 +122,8 @@ int eal_begin(const struct options *opt, bool *huge)
 		argv[argc++] = "--no-shconf";
 		argv[argc++] = "--no-huge";
 		argv[argc++] = "-m";
-		argv[argc++] = NO_HUGE_MIB;
+		snprintf(mib, sizeof(mib), "%zu", no_huge_mib(opt));
+		argv[argc++] = mib;
 	}
 	if (rte_eal_init(argc, argv) < 0) {
 		rw_error("DPDK's EAL does not start: %s", rte_strerror(rte_errno));

@@ -6,9 +6,21 @@
 
 static const struct port_kind *const kinds[] = {
 	&kind_vhost,
+	&kind_ethdev,
 };
 
 const struct port_kind *const kind_default = &kind_vhost;
+
+const struct port_kind *kind_by_key(const char *key)
+{
+	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++) {
+		for (unsigned k = 0; k < kinds[i]->noptions; k++) {
+			if (kinds[i]->options[k].needed && !strcmp(kinds[i]->options[k].key, key))
+				return kinds[i];
+		}
+	}
+	return NULL;
+}
 
 const struct port_kind *kind_by_name(const char *name)
 {

@@ -44,10 +44,27 @@ struct port_kind {
 	const struct port_option *options;
 	unsigned noptions;
 	/*
+	 * A key that is neither among them nor among those of all ports. 0 or a mistake. NULL:
+	 * there is no such key.
+	 */
+	int (*other)(struct parse *p, const char *what, struct options_port *port, const char *key,
+		const char *value);
+	/*
 	 * What one option alone does not show: `port` against its other options, and the ports
 	 * before it.
 	 */
 	int (*check)(struct parse *p, struct options_port *port);
+
+	/*
+	 * What a port needs before ringwayd gives up its privileges and fixes EAL's heap. All three
+	 * are NULL if that is nothing, and ports can be added later.
+	 */
+	/* Bytes that it takes of EAL's heap. */
+	size_t (*memory)(const struct options_port *port, unsigned nworkers);
+	/* Have it ready as port->prepared, which `new` takes over. 0; or -errno and `err`. */
+	int (*prepare)(struct options_port *port, unsigned nworkers, char *err, size_t errlen);
+	/* There will be no port. */
+	void (*discard)(struct options_port *port);
 
 	/*
 	 * A port, which is in the switch from then on under its name. 0; or -errno, and `err` holds
@@ -69,13 +86,16 @@ struct port_kind {
 };
 
 extern const struct port_kind kind_vhost;
+extern const struct port_kind kind_ethdev;
 
 /* The port's policy by the keys of its options; what is as without a policy is left out. */
 json_t *options_policy_json(const struct options_port *port);
 
 /* The kind of that name, or NULL. */
 const struct port_kind *kind_by_name(const char *name);
-/* All names, for messages: "vhost". */
+/* The kind whose ports only have that key, or NULL. */
+const struct port_kind *kind_by_key(const char *key);
+/* All names, for messages: "vhost, ethdev". */
 const char *kind_names(void);
 /* Of ports that name none. */
 extern const struct port_kind *const kind_default;

@@ -188,6 +188,13 @@ static void daemon_end(struct daemon *d)
 {
 	pidfile_remove(&d->pidfile);
 	ctl_server_free(d->control);
+	while (d->opt.nports > d->nports) {
+		struct options_port *port = &d->opt.ports[d->opt.nports - 1];
+
+		if (port->prepared)
+			port->kind->discard(port);
+		options_port_del(&d->opt, d->opt.nports - 1);
+	}
 	while (d->nports)
 		daemon_port_end(d, d->nports - 1);
 	if (d->sw) {
@@ -216,6 +223,25 @@ static int ground_begin(void)
 	else
 		raise_fd_limit();
 	return ret;
+}
+
+/* What ports need of EAL and the kernel while it can be had. 0, or -errno after an error line. */
+static int ports_prepare(struct daemon *d)
+{
+	char err[512];
+
+	for (unsigned i = 0; i < d->opt.nports; i++) {
+		struct options_port *port = &d->opt.ports[i];
+		int ret = port->kind->prepare
+			? port->kind->prepare(port, d->opt.ncpus, err, sizeof(err))
+			: 0;
+
+		if (ret) {
+			rw_error("port %s: %s", port->name, err);
+			return ret;
+		}
+	}
+	return 0;
 }
 
 /* The switch has all that it wants from EAL's heap. 0, or -errno after an error line. */
@@ -250,10 +276,13 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the log: %s", strerror(-ret));
 		return EXIT_CANNOT;
 	}
-	notify_begin();
 	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
-	if (switch_begin(d) || guard_begin())
+	if (switch_begin(d))
+		return EXIT_CANNOT;
+	if (ports_prepare(d))
+		return EXIT_MISTAKE;
+	if (guard_begin())
 		return EXIT_CANNOT;
 	daemon_pools_begin(d);
 	if (ports_begin(d) || control_begin(d) || pidfile_begin(d))
@@ -276,9 +305,7 @@ static int daemon_run(struct daemon *d)
 			   "echo 1024 > /proc/sys/vm/nr_hugepages");
 	rw_info("ringwayd %s: %u port(s), %u worker(s)", RINGWAY_VERSION, d->opt.nports,
 		d->opt.ncpus);
-	notify_ready(d);
 	ret = rw_loop_run(d->loop);
-	notify_stopping(d);
 	if (ret) {
 		rw_error("event loop: %s", strerror(-ret));
 		return EXIT_CANNOT;
@@ -320,7 +347,6 @@ int main(int argc, char **argv)
 		ret = EXIT_MISTAKE;
 	} else {
 		rw_log_set_level(d->opt.log_level);
-		rw_log_find_journal();
 		ret = daemon_run(d);
 		daemon_end(d);
 		eal_end();

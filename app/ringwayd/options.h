@@ -22,16 +22,17 @@
 #include "sw_idle.h"
 #include "sw_policy.h"
 
-#define OPTIONS_PORTS_MAX 1024 /* as many as the switch has */
-#define OPTIONS_CPUS_MAX  64   /* workers */
-#define OPTIONS_NAME_MAX  32   /* bytes of a port's name */
-#define OPTIONS_TEXT_MAX  63   /* bytes of a port's description */
-#define OPTIONS_PAIRS_MAX 64   /* KEY=VALUE of a port */
-#define OPTIONS_FILE_MAX  4095
-#define OPTIONS_USER_MAX  32   /* bytes of a user's name */
-#define OPTIONS_USERS_MAX 65   /* bytes of NAME:GROUP */
-#define OPTIONS_DIRS_MAX  16   /* --socket-dir */
-#define OPTIONS_VLAN_MAX  4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
+#define OPTIONS_PORTS_MAX  1024 /* as many as the switch has */
+#define OPTIONS_CPUS_MAX   64   /* workers */
+#define OPTIONS_NAME_MAX   32   /* bytes of a port's name */
+#define OPTIONS_TEXT_MAX   63   /* bytes of a port's description */
+#define OPTIONS_PAIRS_MAX  64   /* KEY=VALUE of a port */
+#define OPTIONS_FILE_MAX   4095
+#define OPTIONS_USER_MAX   32   /* bytes of a user's name */
+#define OPTIONS_USERS_MAX  65   /* bytes of NAME:GROUP */
+#define OPTIONS_DIRS_MAX   16   /* --socket-dir */
+#define OPTIONS_DEVICE_MAX 511  /* bytes of an uplink's device and its arguments */
+#define OPTIONS_VLAN_MAX   4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
 #define OPTIONS_HELP         1
@@ -84,6 +85,12 @@ struct options_port {
 	bool postcopy;                    /* front-ends may have a post-copy migration */
 	bool any_file;                    /* front-ends may share files of any file system */
 	uint64_t limits[RW_BUDGET_KINDS]; /* what they may take */
+
+	/* Kind ethdev. */
+	char device[OPTIONS_DEVICE_MAX + 1]; /* DRIVER or a PCI address, then ,KEY=VALUE... */
+	uint16_t mtu;                        /* bytes; 0: the usual one */
+	uint16_t queues;                     /* pairs; 0: as many as there are workers */
+	void *prepared;                      /* the device, until there is a port of it */
 };
 
 struct options {

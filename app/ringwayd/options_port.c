@@ -113,13 +113,21 @@ static int key_refuse(
 		p, "%s: unknown key \"%s\" (there are %s%s)", what, key, list, kind_key);
 }
 
-/* Read "kind" if it is among the pairs. 0 or a mistake. */
+/*
+ * Read "kind" if it is among the pairs; else the port is of the kind that needs one of the keys. 0
+ * or a mistake.
+ */
 static int kind_read(struct parse *p, const char *what, struct options_port *port,
 	const struct options_pair *pairs, unsigned npairs)
 {
 	bool given = false;
 
 	for (unsigned i = 0; i < npairs; i++) {
+		const struct port_kind *kind = kind_by_key(pairs[i].key);
+
+		/* A key of the usual kind may be an argument of another kind's port. */
+		if (kind && kind != kind_default && !given)
+			port->kind = kind;
 		if (strcmp(pairs[i].key, kind_key))
 			continue;
 		if (given)
@@ -127,7 +135,7 @@ static int kind_read(struct parse *p, const char *what, struct options_port *por
 		given = true;
 		port->kind = kind_by_name(pairs[i].value);
 		if (!port->kind)
-			return options_mistake(p, "%s: unknown kind \"%s\" (there is %s)", what,
+			return options_mistake(p, "%s: unknown kind \"%s\" (there are %s)", what,
 				pairs[i].value, kind_names());
 	}
 	return 0;
@@ -144,6 +152,8 @@ static int pair_read(struct parse *p, const char *what, struct options_port *por
 		p->key_at(p, pair->key);
 	while ((option = options_port_option(port->kind, i)) && strcmp(option->key, pair->key))
 		i++;
+	if (!option && port->kind->other)
+		return port->kind->other(p, what, port, pair->key, pair->value);
 	if (!option)
 		return key_refuse(p, what, port->kind, pair->key);
 	if (*seen >> i & 1)
@@ -355,7 +365,8 @@ int options_port_set(struct options *opt, unsigned index, const struct options_p
 		while ((option = options_port_option(port.kind, k)) &&
 			strcmp(option->key, pairs[i].key))
 			k++;
-		if (option ? !option->changeable : !strcmp(pairs[i].key, kind_key))
+		if (option ? !option->changeable
+			   : port.kind->other || !strcmp(pairs[i].key, kind_key))
 			return options_mistake(&p,
 				"%s: %s cannot be changed while the port exists: delete the port "
 				"and add it again",

@@ -24,7 +24,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		.gone = inherited_gone,
 		.arg = d};
 	static const struct options_vlans transparent;
-	const struct options_port *spec = &d->opt.ports[d->nports];
+	struct options_port *spec = &d->opt.ports[d->nports];
 	struct daemon_port *port = &d->ports[d->nports];
 	char why[256];
 	int ret = spec->kind->new (&ctx, spec, &port->handle, why, sizeof(why));
@@ -33,6 +33,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		snprintf(err, errlen, "port %s: %s", spec->name, why);
 		return ret;
 	}
+	spec->prepared = NULL;
 	port->port = sw_port_by_name(d->sw, spec->name);
 	ret = daemon_vlans_set(d, port->port, &transparent, &spec->vlans);
 	if (!ret)

@@ -50,22 +50,12 @@ static int user_become(const struct sandbox_user *user)
 	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) ? -errno : 0;
 }
 
-int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep)
+/* Of the thread's capabilities, keep those in `keep`. */
+static int capabilities_keep(uint64_t keep)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-	int ret;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	/* Kernels before 4.3 have no ambient set. */
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
-		return -errno;
-	ret = bounding_set_empty();
-	if (!ret && user)
-		ret = user_become(user);
-	if (ret)
-		return ret;
 	if (syscall(SYS_capget, &head, data))
 		return -errno;
 	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
@@ -74,4 +64,26 @@ int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep)
 		data[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
+int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep)
+{
+	int ret;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	/* Kernels before 4.3 have no ambient set. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) && errno != EINVAL)
+		return -errno;
+	ret = bounding_set_empty();
+	if (!ret && user && keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+		ret = -errno;
+	if (!ret && user)
+		ret = user_become(user);
+	return ret ? ret : capabilities_keep(keep);
+}
+
+int sandbox_capabilities_end(void)
+{
+	return capabilities_keep(0);
 }

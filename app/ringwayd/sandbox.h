@@ -53,6 +53,18 @@ const char *sandbox_mode_name(enum sandbox_mode mode);
 /* Whether this build and this kernel have filters at all. */
 bool sandbox_has_filters(void);
 
+/*
+ * sandbox_uplink.c. Note that there is an uplink with that device, before everything else here: 0,
+ * or -ENOSPC. Then: whether there is one; the capabilities that the process needs until its threads
+ * give them up; file or directory `i` that is written while it starts, or NULL; system call `i`
+ * that is made besides, and the kinds of threads that make it, or NULL. Thread: the only one.
+ */
+int sandbox_uplink_add(const char *device);
+bool sandbox_uplink_any(void);
+uint64_t sandbox_uplink_capabilities(void);
+const char *sandbox_uplink_file(unsigned i);
+const char *sandbox_uplink_call(unsigned i, unsigned *kinds);
+
 /* Make the filters of all kinds. Thread: the only one. 0, or -errno after an error line. */
 int sandbox_prepare(enum sandbox_mode mode);
 void sandbox_end(void);
@@ -80,7 +92,9 @@ struct sandbox_user {
 
 /*
  * No program that the process starts gains privileges, it becomes `user` (NULL: stays who it is),
- * and of its capabilities it keeps those in `keep` (bit: CAP_*), with NULL alone; the bounding and
- * ambient sets are emptied as far as that is allowed. Thread: the only one. 0, or -errno.
+ * and of its capabilities it keeps those in `keep` (bit: CAP_*); the bounding and ambient sets are
+ * emptied as far as that is allowed. Thread: the only one. 0, or -errno.
  */
 int sandbox_capabilities(const struct sandbox_user *user, uint64_t keep);
+/* The calling thread gives up the capabilities that it kept. Thread: any. 0, or -errno. */
+int sandbox_capabilities_end(void);

@@ -8,6 +8,7 @@
 #include <linux/landlock.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,17 +16,20 @@
 #include "sandbox.h"
 
 /* What the headers of older systems lack (linux/landlock.h, ABI 2 to 6). */
-#define FS_EXECUTE    (1ull << 0)
-#define FS_WRITE_FILE (1ull << 1)
-#define FS_READ_FILE  (1ull << 2)
-#define FS_READ_DIR   (1ull << 3)
-#define FS_MAKE_DIR   (1ull << 7)
-#define FS_ABI_1      ((1ull << 13) - 1)
-#define FS_REFER      (1ull << 13)
-#define FS_TRUNCATE   (1ull << 14)
-#define FS_IOCTL_DEV  (1ull << 15)
-#define NET_TCP       3ull /* bind, connect */
-#define SCOPES        3ull /* abstract Unix sockets, signals */
+#define FS_EXECUTE     (1ull << 0)
+#define FS_WRITE_FILE  (1ull << 1)
+#define FS_READ_FILE   (1ull << 2)
+#define FS_READ_DIR    (1ull << 3)
+#define FS_REMOVE_FILE (1ull << 5)
+#define FS_MAKE_DIR    (1ull << 7)
+#define FS_MAKE_REG    (1ull << 8)
+#define FS_MAKE_SOCK   (1ull << 9)
+#define FS_ABI_1       ((1ull << 13) - 1)
+#define FS_REFER       (1ull << 13)
+#define FS_TRUNCATE    (1ull << 14)
+#define FS_IOCTL_DEV   (1ull << 15)
+#define NET_TCP        3ull /* bind, connect */
+#define SCOPES         3ull /* abstract Unix sockets, signals */
 
 struct ruleset {
 	uint64_t fs;
@@ -67,6 +71,23 @@ static int allow_beneath(int ruleset, const char *path, uint64_t access)
 	return ret;
 }
 
+/* What the drivers of uplinks write and make. Of a file that is not there, they complain. */
+static int uplink_files_allow(int ruleset, uint64_t handled)
+{
+	const uint64_t file = FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV;
+	const uint64_t dir = file | FS_MAKE_REG | FS_MAKE_SOCK | FS_MAKE_DIR | FS_REMOVE_FILE;
+	const char *path;
+	struct stat st;
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && (path = sandbox_uplink_file(i)); i++) {
+		if (!stat(path, &st))
+			ret = allow_beneath(
+				ruleset, path, (S_ISDIR(st.st_mode) ? dir : file) & handled);
+	}
+	return ret;
+}
+
 int sandbox_files(enum sandbox_kind kind)
 {
 	bool start = kind == SANDBOX_START;
@@ -86,6 +107,8 @@ int sandbox_files(enum sandbox_kind kind)
 	/* The names of EAL's threads. */
 	if (start && !ret)
 		ret = allow_beneath(fd, "/proc", FS_WRITE_FILE);
+	if (start && !ret)
+		ret = uplink_files_allow(fd, rules.fs);
 	if (!ret && syscall(SYS_landlock_restrict_self, fd, 0))
 		ret = -errno;
 	close(fd);

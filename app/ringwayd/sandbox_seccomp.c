@@ -342,6 +342,15 @@ static int program_make(enum sandbox_kind kind)
 		if (calls[i].kinds & mask)
 			ret = allow(ctx, calls[i].name);
 	}
+	for (unsigned i = 0; !ret && kind != SANDBOX_HELPER; i++) {
+		unsigned kinds;
+		const char *name = sandbox_uplink_call(i, &kinds);
+
+		if (!name)
+			break;
+		if (kinds & mask)
+			ret = allow(ctx, name);
+	}
 	if (!ret)
 		ret = allow_special(ctx, kind);
 	if (!ret)

@@ -107,13 +107,16 @@ static void disarm(const struct sw_worker *w)
 	}
 }
 
-/* Sleep until an eventfd in the set is written. Offline for rte_rcu_qsbr meanwhile. */
-static void sleep_until_woken(const struct sw_worker *w, const struct sleeper *s)
+/*
+ * Sleep until an eventfd in the set is written, or a nap is over. Offline for rte_rcu_qsbr
+ * meanwhile.
+ */
+static void sleep_until_woken(struct sw_worker *w, const struct sleeper *s, bool nap)
 {
 	struct epoll_event events[MAX_EVENTS];
 
 	rte_rcu_qsbr_thread_offline(w->sw->qsbr, w->index);
-	epoll_wait(s->set, events, MAX_EVENTS, -1);
+	w->napped = !epoll_wait(s->set, events, MAX_EVENTS, nap ? SW_NAP_MS : -1);
 	rte_rcu_qsbr_thread_online(w->sw->qsbr, w->index);
 }
 
@@ -124,6 +127,7 @@ uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since)
 	uint64_t asleep = s->clock, now;
 	bool slept = false;
 
+	w->napped = false;
 	if (plan->sleepless[w->index])
 		return since;
 	drain(s);
@@ -133,7 +137,7 @@ uint64_t sw_idle_sleep(struct sw_worker *w, uint64_t since)
 	plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
 	if (is_free(w, plan) && arm(w, plan)) {
 		__atomic_store_n(&s->clock, (asleep - 2 * since) | 1, __ATOMIC_RELAXED);
-		sleep_until_woken(w, s);
+		sleep_until_woken(w, s, plan->naps[w->index]);
 		slept = true;
 	}
 	/* Pairs with the acquire in sw_idle_wake_and_wait: the worker is online. */
@@ -220,11 +224,12 @@ static void watch_end(const struct sw *sw, struct watch *x)
 }
 
 /* Let a kick of queue `q` wake worker `index`. False: nothing would wake it. */
-static bool watch_begin(struct sw *sw, unsigned index, struct port_rxq *q)
+static bool watch_begin(struct sw *sw, unsigned index, struct port_rxq *q, bool *naps)
 {
 	int fd = q->ops->kick ? q->ops->kick(q) : PORT_KICK_NONE;
 	struct watch *x = watch_of(sw, q);
 
+	*naps |= fd == PORT_KICK_NAP;
 	x->plan = sw->idle->plans;
 	if (x->fd != fd || x->worker != index)
 		watch_end(sw, x);
@@ -246,8 +251,9 @@ void sw_idle_watch(struct sw *sw, struct sw_plan *next)
 	next->takes = sw->forwarding && !makes;
 	for (unsigned w = 0; w < sw->nworkers; w++) {
 		next->sleepless[w] = makes;
+		next->naps[w] = false;
 		for (unsigned i = next->first_rxq[w]; i < next->first_rxq[w + 1]; i++) {
-			if (!watch_begin(sw, w, next->rxqs[i]))
+			if (!watch_begin(sw, w, next->rxqs[i], &next->naps[w]))
 				next->sleepless[w] = true;
 		}
 	}

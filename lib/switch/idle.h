@@ -17,8 +17,15 @@
  * Kick eventfds are watched edge-triggered and never read. So each write wakes the worker, whatever
  * the count is, and a front-end cannot block a worker. A kick eventfd is added to the set before a
  * worker can see the queue in a plan, and removed when no worker can see it any more.
+ *
+ * A queue that has no notification and need not be polled all the time (PORT_KICK_NAP) bounds each
+ * sleep of its worker to SW_NAP_MS. When that time is over, one round without a frame suffices for
+ * the next sleep.
  */
 #include "plan.h"
+
+/* The shortest time that epoll_wait can wait. */
+#define SW_NAP_MS 1
 
 /*
  * With SW_IDLE_SPIN, sw->idle stays NULL and all functions below do nothing. Returns 0 or -errno.

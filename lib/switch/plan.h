@@ -41,6 +41,7 @@ struct sw_plan {
 	/* For idle.c: whether workers take frames from guests, and which workers must not sleep. */
 	bool takes;
 	bool sleepless[SW_MAX_WORKERS];
+	bool naps[SW_MAX_WORKERS]; /* which workers sleep for SW_NAP_MS at most */
 	/* Worker w polls rxqs[first_rxq[w]] to rxqs[first_rxq[w + 1] - 1], and txqs likewise. */
 	unsigned first_rxq[SW_MAX_WORKERS + 1];
 	unsigned first_txq[SW_MAX_WORKERS + 1];
@@ -114,7 +115,8 @@ struct sw_worker {
 	struct port_rxq **rxqs;
 	uint32_t serial;
 	unsigned nrxqs, nactive, turn;
-	bool busy; /* the previous round found a frame */
+	bool busy;   /* the previous round found a frame */
+	bool napped; /* the latest sleep ended because its time was over */
 
 	/*
 	 * The tx queues that got frames last. They are demoted in a round without frames. The

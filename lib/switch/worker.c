@@ -564,10 +564,13 @@ int sw_worker_main(void *arg)
 		uint64_t busy = w->busy_polls;
 
 		start = round_run(w, start);
-		if (w->busy_polls != busy)
+		if (w->busy_polls != busy) {
 			last = start;
-		else if (rw_unlikely(start - last > sw->idle_after))
-			start = last = sw_idle_sleep(w, start);
+		} else if (rw_unlikely(start - last > sw->idle_after)) {
+			start = sw_idle_sleep(w, start);
+			if (!w->napped)
+				last = start;
+		}
 	}
 	rte_rcu_qsbr_thread_offline(sw->qsbr, w->index);
 	return 0;

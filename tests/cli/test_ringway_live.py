@@ -189,7 +189,7 @@ def test_a_port_comes_and_goes(daemon, place):
     (('add', 'a+b', 'socket={place}/new'), '"a+b" cannot name a port'),
     (('add', 'vm3'), 'port vm3: the socket is missing: give socket=PATH'),
     (('add', 'vm3', 'socket={place}/new', 'kind=tap'),
-     'port vm3: unknown kind "tap" (there is vhost)'),
+     'port vm3: unknown kind "tap" (there are vhost, ethdev)'),
     (('add', 'vm3', 'socket={place}/new', 'speed=9'), 'port vm3: unknown key "speed"'),
     (('add', 'vm3', 'socket={place}/new', 'mode=both'), 'port vm3: mode is "both"'),
     (('add', 'vm3', 'socket=/tmp/' + 103 * 'x'),

@@ -82,7 +82,7 @@ static void a_port_has_a_kind_and_a_description(void **state)
 	assert_ptr_equal(got.ports[1].kind, &kind_vhost);
 	assert_string_equal(got.ports[1].description, "tenant-7=x");
 	refuses("--port b,kind=tap,socket=/tmp/b",
-		"--port b: unknown kind \"tap\" (there is vhost)");
+		"--port b: unknown kind \"tap\" (there are vhost, ethdev)");
 	refuses("--port b,kind=vhost,kind=vhost,socket=/tmp/b", "kind is given twice");
 	refuses("--port b,colour=red,socket=/tmp/b",
 		"unknown key \"colour\" (there are socket, mode, socket-mode, ");
@@ -208,6 +208,37 @@ static void added_not(int ret, const char *word)
 	if (!strstr(err, word))
 		fail_msg("says     %s\n  without  %s", err, word);
 	assert_int_equal(got.nports, 2);
+}
+
+static void a_port_with_a_device_is_an_uplink(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	takes("--port u,iface=eth0,device=net_af_packet,qpairs=2,mtu=9000,queues=2,vlan=7");
+	assert_ptr_equal(got.ports[0].kind, &kind_ethdev);
+	assert_string_equal(got.ports[0].device, "net_af_packet,iface=eth0,qpairs=2");
+	assert_int_equal(got.ports[0].mtu, 9000);
+	assert_int_equal(got.ports[0].queues, 2);
+	assert_int_equal(got.ports[0].vlans.access, 7);
+	doc = options_port_document(&got.ports[0]);
+	assert_string_equal(json_string_value(json_object_get(doc, "device")),
+		"net_af_packet,iface=eth0,qpairs=2");
+	json_decref(doc);
+	/* What is a key of another kind is an argument here. */
+	takes("--port u,device=net_memif0,socket=/tmp/m,kind=ethdev,role=server");
+	assert_string_equal(got.ports[0].device, "net_memif0,socket=/tmp/m,role=server");
+	assert_string_equal(got.ports[0].path, "");
+	takes("--port u,device=net_pcap,rx_pcap=a,rx_pcap=b");
+	assert_string_equal(got.ports[0].device, "net_pcap,rx_pcap=a,rx_pcap=b");
+	refuses("--port u,kind=ethdev,mtu=1500", "the device is missing: give device=DRIVER");
+	refuses("--port u,device=", "device is \"\", but must be one of DPDK's");
+	refuses("--port u,device=net_tap,mtu=67", "mtu is \"67\", but must be 68 to");
+	refuses("--port u,device=net_tap,queues=0", "queues is \"0\", but must be 1 to");
+	refuses("--port u,device=net_tap,iface=\001", "not printable ASCII without blanks");
+	refuses("--port u,device=a,device=b", "device is given twice");
+	takes("--socket-path=/tmp/a --socket-path=/tmp/b");
+	added_not(add("u", "device", "net_tap", END), "restart ringwayd");
 }
 
 static void ports_are_added_to_a_switch_that_runs(void **state)
@@ -404,6 +435,7 @@ int main(void)
 		cmocka_unit_test(what_a_front_end_may_take_is_said),
 		cmocka_unit_test(a_port_is_in_all_vlans_in_one_or_a_trunk_of_some),
 		cmocka_unit_test(what_is_no_vlan_is_refused),
+		cmocka_unit_test(a_port_with_a_device_is_an_uplink),
 		cmocka_unit_test(ports_are_added_to_a_switch_that_runs),
 		cmocka_unit_test(what_may_change_of_a_port_is_changed),
 		cmocka_unit_test(an_access_port_becomes_a_trunk_in_one_request),

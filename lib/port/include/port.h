@@ -39,6 +39,7 @@
 	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */          \
 	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */             \
 	X(WORK, "work_limit")             /* to: finding buffers took too many descriptors */    \
+	X(TX_FULL, "tx_full")             /* to: the uplink's device takes no more now */        \
 	X(NO_CSUM, "csum_not_negotiated") /* to: partial checksum, receiver takes none */        \
 	X(NO_GSO, "gso_not_negotiated")   /* to: segmentation the receiver does not take */
 
@@ -76,6 +77,7 @@ struct port_fifo;
 /* Return values of `kick` that are not file descriptors. */
 #define PORT_KICK_NONE   (-1) /* there is no notification: the queue must be polled */
 #define PORT_KICK_DRIVER (-2) /* the port driver notifies, through sw_rxq_wake */
+#define PORT_KICK_NAP    (-3) /* there is none, and it suffices to look once in a millisecond */
 
 /* Operations of an rx queue that are not part of each poll. Each may be NULL. */
 struct port_rxq_ops {

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What uplinks need besides: nothing of it holds without one. While ringwayd starts, the drivers of
+ * DPDK make sockets and interfaces and open files; when it has started, a worker makes the system
+ * calls of the drivers' rx and tx functions.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <string.h>
+
+#include "rw_base.h"
+#include "sandbox.h"
+
+/* What the headers of older systems lack. */
+#ifndef CAP_BPF
+#define CAP_BPF 39
+#endif
+
+#define CAP(name) (1ull << CAP_##name)
+#define S         (1u << SANDBOX_START)
+#define W         (1u << SANDBOX_WORKER)
+#define I         (1u << SANDBOX_SERVICE)
+
+#define CALLS_MAX 24
+
+static const struct driver {
+	const char *name;      /* of a device, its beginning; "": of any other one */
+	uint64_t capabilities; /* while it starts */
+	const char *files[2];  /* that are written while it starts */
+	const char *file_key;  /* the argument that names another one */
+	/* What threads call, besides what they do without it. START makes every call of others. */
+	struct {
+		const char *name;
+		unsigned kinds;
+	} calls[CALLS_MAX];
+} drivers[] = {
+	{.name = "net_af_packet",
+		.capabilities = CAP(NET_RAW) | CAP(NET_ADMIN),
+		.calls = {{"sendto", W}}},
+	{.name = "net_af_xdp",
+		.capabilities = CAP(NET_RAW) | CAP(NET_ADMIN) | CAP(BPF) | CAP(IPC_LOCK) |
+			CAP(SYS_RESOURCE) | CAP(SYS_ADMIN),
+		.files = {"/run", "/sys/fs/bpf"},
+		.calls = {{"bpf", S}, {"sendto", W}, {"recvfrom", W}, {"flock", S}, {"unlink", S},
+			{"prlimit64", S}}},
+	{.name = "net_tap",
+		.capabilities = CAP(NET_ADMIN),
+		.files = {"/dev/net/tun"},
+		.calls = {{"readv", W}, {"recvmsg", I}}},
+	{.name = "net_pcap",
+		.file_key = "tx_pcap",
+		.calls = {{"fstat", W}, {"newfstatat", W}, {"lseek", W}, {"umask", S}}},
+	{.name = "net_memif",
+		.file_key = "socket",
+		.calls = {{"listen", S}, {"unlink", S}, {"accept", I}, {"accept4", I},
+			{"recvmsg", I}, {"sendmsg", I}, {"socket", I}, {"connect", I},
+			{"memfd_create", I}, {"ftruncate", I}, {"fcntl", I}, {"eventfd2", I},
+			{"fstat", I}, {"newfstatat", I}, {"setsockopt", I}}},
+	{.name = "net_null"},
+	{.name = "net_ring"},
+	{.name = "net_bonding"},
+	/* A PCI device, by VFIO. */
+	{.name = "",
+		.capabilities = CAP(IPC_LOCK) | CAP(SYS_RAWIO) | CAP(DAC_OVERRIDE),
+		.files = {"/dev/vfio", "/sys/bus/pci"}},
+};
+
+#define FILES_MAX 16
+
+static unsigned wanted; /* bit: index in `drivers` */
+static char files[FILES_MAX][PATH_MAX];
+static unsigned nfiles;
+
+static int file_add(const char *path, size_t len)
+{
+	if (nfiles == FILES_MAX || len >= sizeof(files[0]))
+		return -ENOSPC;
+	memcpy(files[nfiles], path, len);
+	files[nfiles++][len] = 0;
+	return 0;
+}
+
+/* The directories of the files that the device's arguments name by `key`. */
+static int key_files_add(const char *device, const char *key)
+{
+	size_t len = strlen(key);
+	int ret = 0;
+
+	for (const char *at = strchr(device, ','); at && !ret; at = strchr(at + 1, ',')) {
+		const char *path, *slash;
+
+		if (strncmp(at + 1, key, len) || at[1 + len] != '=')
+			continue;
+		path = at + len + 2;
+		slash = memrchr(path, '/', strcspn(path, ","));
+		ret = slash ? file_add(path, RW_MAX((size_t)(slash - path), 1u)) : file_add(".", 1);
+	}
+	return ret;
+}
+
+int sandbox_uplink_add(const char *device)
+{
+	const struct driver *d = drivers;
+	int ret = 0;
+
+	while (strncmp(device, d->name, strlen(d->name)))
+		d++;
+	if (!(wanted >> (d - drivers) & 1)) {
+		for (size_t i = 0; !ret && i < RW_ARRAY_SIZE(d->files) && d->files[i]; i++)
+			ret = file_add(d->files[i], strlen(d->files[i]));
+	}
+	wanted |= 1u << (d - drivers);
+	return ret || !d->file_key ? ret : key_files_add(device, d->file_key);
+}
+
+bool sandbox_uplink_any(void)
+{
+	return wanted;
+}
+
+uint64_t sandbox_uplink_capabilities(void)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(drivers); i++) {
+		if (wanted >> i & 1)
+			all |= drivers[i].capabilities;
+	}
+	return all;
+}
+
+const char *sandbox_uplink_file(unsigned i)
+{
+	return i < nfiles ? files[i] : NULL;
+}
+
+const char *sandbox_uplink_call(unsigned i, unsigned *kinds)
+{
+	for (size_t k = 0; k < RW_ARRAY_SIZE(drivers); k++) {
+		if (!(wanted >> k & 1))
+			continue;
+		for (size_t c = 0; c < CALLS_MAX && drivers[k].calls[c].name; c++) {
+			if (i--)
+				continue;
+			*kinds = drivers[k].calls[c].kinds;
+			return drivers[k].calls[c].name;
+		}
+	}
+	/* Any of them is bound to an interface, and its link is watched. */
+	if (!wanted || i)
+		return NULL;
+	*kinds = S;
+	return "bind";
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <ctype.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_pci.h>
+
+#include "ethdev.h"
+
+/* Descriptors of a queue, where the device lets us choose. */
+#define DESCS 512
+/* Frames that a queue of a device may hold besides: net_ring's have so many entries. */
+#define QUEUED 1024
+/* Mbufs that a thread's cache of the mempool keeps, and twice that while it gives some back. */
+#define CACHE 128
+
+#define DEFAULT_MTU 1500
+/* Bytes around the payload: an Ethernet header and two tags. */
+#define OVERHEAD 22
+/* Of data in an mbuf, at least: what net_af_packet and most NICs want. */
+#define DATA_LEAST 2048
+/* What a mempool takes for an mbuf besides its data. */
+#define MBUF_OVERHEAD (sizeof(struct rte_mbuf) + RTE_PKTMBUF_HEADROOM + 2 * RTE_CACHE_LINE_SIZE)
+
+#define ARGS_MAX 1024
+
+bool ethdev_is_pci(const char *device)
+{
+	struct rte_pci_addr addr;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(device, ","), device);
+	return !rte_pci_addr_parse(text, &addr);
+}
+
+static uint32_t mtu_of(const struct ethdev_device_config *cfg)
+{
+	return cfg->mtu ? cfg->mtu : DEFAULT_MTU;
+}
+
+/* Bytes of data in an mbuf: a power of two, as net_af_packet's frames are. */
+static uint32_t data_room(const struct ethdev_device_config *cfg)
+{
+	uint32_t room = DATA_LEAST;
+
+	while (room < mtu_of(cfg) + OVERHEAD)
+		room *= 2;
+	return RW_MIN(room, UINT16_MAX - RTE_PKTMBUF_HEADROOM - RTE_CACHE_LINE_SIZE);
+}
+
+static unsigned pool_entries(unsigned nqueues, unsigned nworkers)
+{
+	return nqueues * (2 * DESCS + QUEUED) + (nworkers + 1) * (2 * CACHE + 2 * FRAME_BURST);
+}
+
+size_t ethdev_device_memory(const struct ethdev_device_config *cfg)
+{
+	unsigned nqueues = cfg->queues ? cfg->queues : cfg->nworkers;
+	/* And what the device's driver takes. */
+	const size_t driver = 4u << 20;
+
+	return pool_entries(nqueues, cfg->nworkers) * (data_room(cfg) + MBUF_OVERHEAD) + driver;
+}
+
+/* ---- DPDK's arguments ---- */
+
+static bool has_driver(const char *device, const char *driver)
+{
+	return !strncmp(device, driver, strlen(driver));
+}
+
+/* Whether the arguments have a value of that key. */
+static bool has_key(const char *device, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *at = strchr(device, ','); at; at = strchr(at + 1, ',')) {
+		if (!strncmp(at + 1, key, len) && at[1 + len] == '=')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The name of the device: a virtual one's ends with a number, by which two of a driver differ.
+ * `args` gets what follows it.
+ */
+static void name_choose(const char *device, char *name, size_t len, const char **args)
+{
+	static unsigned next = 100; /* users count from 0 */
+	size_t n = strcspn(device, ",");
+
+	*args = device + n;
+	if (n && !isdigit((unsigned char)device[n - 1]) && !ethdev_is_pci(device))
+		snprintf(name, len, "%.*s%u", (int)n, device, next++);
+	else
+		snprintf(name, len, "%.*s", (int)n, device);
+}
+
+/* The arguments for DPDK, with those that the device's size of frames decides. */
+static int args_make(
+	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *out, size_t len)
+{
+	const char *args;
+	int n;
+
+	name_choose(cfg->device, dev->name, sizeof(dev->name), &args);
+	n = snprintf(out, len, "%s%s", dev->name, args);
+	if (n < 0 || (size_t)n >= len)
+		return -E2BIG;
+	if (data_room(cfg) > DATA_LEAST && has_driver(dev->name, "net_af_packet") &&
+		!has_key(args, "framesz"))
+		n += snprintf(out + n, len - (size_t)n, ",framesz=%u,blocksz=%u,framecnt=256",
+			data_room(cfg), data_room(cfg));
+	return (size_t)n < len ? 0 : -E2BIG;
+}
+
+/* That the interface that the arguments name exists: a driver says less about it. */
+static int iface_check(const char *device, char *err, size_t errlen)
+{
+	static const char key[] = ",iface=";
+	const char *at = strstr(device, key);
+	char name[IF_NAMESIZE];
+	size_t n;
+
+	if (!at || has_driver(device, "net_tap"))
+		return 0;
+	at += sizeof(key) - 1;
+	n = strcspn(at, ",");
+	snprintf(name, sizeof(name), "%.*s", (int)RW_MIN(n, sizeof(name) - 1), at);
+	if (n < sizeof(name) && if_nametoindex(name))
+		return 0;
+	snprintf(err, errlen, "there is no network interface %.*s", (int)n, at);
+	return -ENODEV;
+}
+
+/* ---- bringing it up ---- */
+
+static int device_probe(
+	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *err, size_t errlen)
+{
+	char args[ARGS_MAX];
+	int ret = iface_check(cfg->device, err, errlen);
+
+	if (ret)
+		return ret;
+	ret = args_make(cfg, dev, args, sizeof(args));
+	if (ret) {
+		snprintf(err, errlen, "its arguments are too long");
+		return ret;
+	}
+	/* EAL has probed a PCI device when it started. */
+	if (!ethdev_is_pci(cfg->device))
+		ret = rte_dev_probe(args);
+	if (ret) {
+		snprintf(err, errlen, "DPDK does not make the device %s: %s", args, strerror(-ret));
+		return ret;
+	}
+	ret = rte_eth_dev_get_port_by_name(dev->name, &dev->id);
+	if (ret)
+		snprintf(err, errlen,
+			"DPDK has no Ethernet device %s (there is no such driver, or "
+			"the device is not bound to one for user space)",
+			dev->name);
+	return ret;
+}
+
+static uint16_t queues_choose(uint16_t most, const struct ethdev_device_config *cfg)
+{
+	unsigned n = cfg->queues ? cfg->queues : cfg->nworkers;
+
+	return (uint16_t)RW_MIN(RW_MIN(n, (unsigned)most), (unsigned)PORT_MAX_PAIRS);
+}
+
+/* Queues, offloads and the distribution onto queues. 0 or -errno. */
+static int device_configure(const struct ethdev_device_config *cfg, struct ethdev_device *dev,
+	const struct rte_eth_dev_info *info)
+{
+	const uint64_t rss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+	struct rte_eth_conf conf = {.rxmode = {.mtu = 0}};
+
+	dev->nrx = queues_choose(info->max_rx_queues, cfg);
+	dev->ntx = queues_choose(info->max_tx_queues, cfg);
+	dev->mtu = (uint16_t)mtu_of(cfg);
+	dev->if_index = info->if_index;
+	/* In vain for a bond's and others that stand for none. */
+	if (dev->if_index && !if_indextoname(dev->if_index, dev->interface))
+		dev->if_index = 0;
+	dev->bond = info->driver_name && !strcmp(info->driver_name, "net_bonding");
+	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (dev->nrx > 1 && info->flow_type_rss_offloads & rss) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & rss;
+	}
+	return rte_eth_dev_configure(dev->id, dev->nrx, dev->ntx, &conf);
+}
+
+/* Set all queues up. 0 or -errno. */
+static int queues_begin(const struct ethdev_device_config *cfg, struct ethdev_device *dev)
+{
+	uint16_t nrxd = DESCS, ntxd = DESCS;
+	unsigned socket = (unsigned)RW_MAX(rte_eth_dev_socket_id(dev->id), 0);
+	char name[RTE_MEMPOOL_NAMESIZE];
+	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(dev->id, &nrxd, &ntxd);
+
+	if (ret)
+		return ret;
+	snprintf(name, sizeof(name), "uplink%u", dev->id);
+	dev->pool = rte_pktmbuf_pool_create(name,
+		pool_entries(RW_MAX(dev->nrx, dev->ntx), cfg->nworkers), CACHE, 0,
+		(uint16_t)(data_room(cfg) + RTE_PKTMBUF_HEADROOM), (int)socket);
+	if (!dev->pool)
+		return -rte_errno;
+	for (uint16_t i = 0; !ret && i < dev->nrx; i++)
+		ret = rte_eth_rx_queue_setup(dev->id, i, nrxd, socket, NULL, dev->pool);
+	for (uint16_t i = 0; !ret && i < dev->ntx; i++)
+		ret = rte_eth_tx_queue_setup(dev->id, i, ntxd, socket, NULL);
+	return ret;
+}
+
+/* Larger frames, all addresses. 0, or -errno and `err`. */
+static int device_start(
+	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *err, size_t errlen)
+{
+	int ret = cfg->mtu ? rte_eth_dev_set_mtu(dev->id, cfg->mtu) : 0;
+
+	/* The interface of net_af_packet has its user's MTU, and the PMD knows the usual one. */
+	if (ret && ret != -ENOTSUP && !has_driver(dev->name, "net_af_packet")) {
+		snprintf(err, errlen, "the device does not take mtu=%u: %s", cfg->mtu,
+			strerror(-ret));
+		return ret;
+	}
+	ret = rte_eth_dev_start(dev->id);
+	if (ret) {
+		snprintf(err, errlen, "the device does not start: %s", strerror(-ret));
+		return ret;
+	}
+	dev->started = true;
+	ret = rte_eth_promiscuous_enable(dev->id);
+	if (ret && ret != -ENOTSUP)
+		rw_warning("device %s: it takes no frames for the addresses of guests: %s",
+			dev->name, strerror(-ret));
+	ret = ethdev_link_open(dev);
+	if (ret)
+		snprintf(err, errlen, "cannot watch the device's link: %s", strerror(-ret));
+	return ret;
+}
+
+static int device_begin(
+	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *err, size_t errlen)
+{
+	struct rte_eth_dev_info info;
+	int ret = rte_eth_dev_info_get(dev->id, &info);
+
+	if (!ret && cfg->queues > RW_MIN(info.max_rx_queues, info.max_tx_queues)) {
+		snprintf(err, errlen, "the device has %u queue(s), and queues=%u",
+			RW_MIN(info.max_rx_queues, info.max_tx_queues), cfg->queues);
+		return -EINVAL;
+	}
+	if (!ret)
+		ret = device_configure(cfg, dev, &info);
+	if (!ret)
+		ret = queues_begin(cfg, dev);
+	if (ret) {
+		snprintf(err, errlen, "the device cannot be set up: %s", strerror(-ret));
+		return ret;
+	}
+	return device_start(cfg, dev, err, errlen);
+}
+
+int ethdev_device_open(const struct ethdev_device_config *cfg, struct ethdev_device **out,
+	char *err, size_t errlen)
+{
+	struct ethdev_device *dev = calloc(1, sizeof(*dev));
+	int ret;
+
+	if (!dev) {
+		snprintf(err, errlen, "no memory");
+		return -ENOMEM;
+	}
+	dev->id = RTE_MAX_ETHPORTS;
+	ret = device_probe(cfg, dev, err, errlen);
+	if (!ret)
+		ret = device_begin(cfg, dev, err, errlen);
+	if (ret)
+		ethdev_device_close(dev);
+	else
+		*out = dev;
+	return ret;
+}
+
+void ethdev_device_close(struct ethdev_device *dev)
+{
+	if (!dev)
+		return;
+	ethdev_link_close(dev);
+	if (dev->started)
+		rte_eth_dev_stop(dev->id);
+	if (dev->id != RTE_MAX_ETHPORTS)
+		rte_eth_dev_close(dev->id);
+	rte_mempool_free(dev->pool);
+	free(dev);
+}

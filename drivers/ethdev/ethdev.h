@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * An uplink from the inside, for the files of this driver: device.c opens a device; link.c watches
+ * its link; rx.c lends what it received; tx.c fills it; port.c makes a port of it.
+ *
+ * Thread: control, but for the queues, as in port.h.
+ */
+#include <rte_mbuf.h>
+
+#include "ethdev_port.h"
+#include "rw_log.h"
+
+/* Mbufs of a frame from the device, at most: with the smallest, 9 KiB are 5 of 2 KiB. */
+#define ETHDEV_SEGS 20
+
+/* A frame that is shorter is padded: no device sends a shorter one (IEEE 802.3, 4A.2.3.2). */
+#define ETHDEV_MIN_LEN 60
+
+struct ethdev_rxq {
+	struct port_rxq rxq;
+	uint16_t dev_port; /* DPDK's number of the device */
+	uint16_t dev_queue;
+	struct port_txq *pump; /* a bond: the queue whose transmit function must run; or NULL */
+	uint64_t pump_at;      /* TSC at which it is due */
+	unsigned nheld;        /* mbufs on loan */
+	struct rte_mbuf *held[FRAME_BURST];
+	struct rw_seg segs[FRAME_BURST * ETHDEV_SEGS];
+} RW_CACHE_ALIGNED;
+
+struct ethdev_txq {
+	struct port_txq txq;
+	uint16_t dev_port;
+	uint16_t dev_queue;
+	uint32_t max_len; /* bytes of a frame */
+	struct rte_mempool *pool;
+} RW_CACHE_ALIGNED;
+
+struct ethdev_device {
+	char name[RTE_DEV_NAME_MAX_LEN];
+	uint16_t id; /* DPDK's number of it */
+	uint16_t mtu;
+	uint16_t nrx, ntx; /* queues */
+	bool bond;         /* its rx and tx must be polled though there is no traffic */
+	unsigned if_index; /* of Linux' interface; 0: none */
+	char interface[ETHDEV_IF_NAME]; /* its name; \"\": none */
+	struct mnl_socket *nl;          /* link.c: reports of that interface; NULL: none */
+	struct rte_mempool *pool;
+	bool started;
+};
+
+struct ethdev_port {
+	struct port port;
+	struct sw *sw;
+	struct rw_loop *loop;
+	struct ethdev_device *device;
+	struct ethdev_rxq *rxqs; /* device->nrx of them */
+	struct ethdev_txq *txqs; /* device->ntx of them */
+	bool link;               /* tx queues run */
+	bool flush_due;          /* frames that came before the link went down may be learned yet */
+	struct rw_watch watch;   /* device->nl */
+	struct rw_timer timer;
+};
+
+/* rx.c, tx.c: the operations of a queue. */
+void ethdev_rx_init(struct ethdev_rxq *q);
+void ethdev_tx_init(struct ethdev_txq *q);
+
+/* port.c: the device's link is `up`. */
+void ethdev_port_link(struct ethdev_port *ep, bool up);
+
+/* link.c: open what reports the link of dev->if_index. 0 or -errno. Needs its privileges. */
+int ethdev_link_open(struct ethdev_device *dev);
+void ethdev_link_close(struct ethdev_device *dev);
+/* Follow the link from now on. 0 or -errno. */
+int ethdev_link_begin(struct ethdev_port *ep);
+void ethdev_link_end(struct ethdev_port *ep);
+
+static inline struct ethdev_rxq *ethdev_rxq_of(struct port_rxq *q)
+{
+	return rw_container_of(q, struct ethdev_rxq, rxq);
+}
+
+static inline struct ethdev_txq *ethdev_txq_of(struct port_txq *q)
+{
+	return rw_container_of(q, struct ethdev_txq, txq);
+}
