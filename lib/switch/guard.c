@@ -33,9 +33,22 @@ static unsigned refuse(struct sw_worker *w, const struct port_rxq *from, uint32_
 unsigned sw_guard(
 	struct sw_worker *w, const struct sw_rules *rules, const struct port_rxq *from, unsigned n)
 {
+	const uint32_t all = UINT32_MAX >> (32 - n);
+	uint32_t keep = all;
+
 	if (rules->set.down) {
 		port_count(&from->counters->drops[PORT_DROP_ADMIN_DOWN], n);
 		return refuse(w, from, 0, n);
 	}
-	return n;
+	for (unsigned i = 0; i < n; i++) {
+		enum port_drop why = PORT_NUM_DROPS;
+
+		if (rules->parsed)
+			why = sw_spoof_check(rules, &w->frames[i]);
+		if (rw_unlikely(why != PORT_NUM_DROPS)) {
+			port_count_drop(from->counters, why);
+			keep &= ~(UINT32_C(1) << i);
+		}
+	}
+	return keep == all ? n : refuse(w, from, keep, n);
 }

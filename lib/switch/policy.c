@@ -13,15 +13,39 @@ static bool is_none(const struct sw_policy *p)
 	return !memcmp(p, &none, sizeof(none));
 }
 
-/* Rules for a policy; NULL: no memory. */
-static struct sw_rules *rules_new(const struct sw_policy *policy)
+static void net_add(struct sw_rules *rules, const struct sw_prefix *prefix)
+{
+	uint8_t mask[16] = {0};
+
+	for (unsigned bit = 0; bit < prefix->len; bit++)
+		mask[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	if (prefix->ipv6) {
+		struct sw_net6 *net = &rules->nets6[rules->nnets6++];
+
+		memcpy(net->bits, prefix->bytes, sizeof(net->bits));
+		memcpy(net->mask, mask, sizeof(net->mask));
+	} else {
+		struct sw_net4 *net = &rules->nets4[rules->nnets4++];
+
+		memcpy(&net->bits, prefix->bytes, sizeof(net->bits));
+		memcpy(&net->mask, mask, sizeof(net->mask));
+	}
+}
+
+struct sw_rules *sw_rules_new(const struct sw_policy *policy)
 {
 	struct sw_rules *rules = rw_zalloc(sizeof(*rules));
 
 	if (!rules)
 		return NULL;
 	rules->set = *policy;
-	rules->guarded = policy->down;
+	rules->parsed = policy->nmacs || policy->naddresses || policy->no_dhcp_server ||
+		policy->no_router;
+	rules->guarded = policy->down || rules->parsed;
+	for (unsigned i = 0; i < policy->nmacs; i++)
+		memcpy(&rules->macs[i], policy->macs[i], sizeof(policy->macs[i]));
+	for (unsigned i = 0; i < policy->naddresses; i++)
+		net_add(rules, &policy->addresses[i]);
 	return rules;
 }
 
@@ -33,7 +57,7 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 	if (is_none(policy) ? !old : old && !memcmp(&old->set, policy, sizeof(*policy)))
 		return 0;
 	if (!is_none(policy)) {
-		next = rules_new(policy);
+		next = sw_rules_new(policy);
 		if (!next)
 			return -ENOMEM;
 	}

@@ -4,16 +4,29 @@
  * Port policies: internal to lib/switch. policy.c makes rules of what a user wants (control);
  * guard.c applies them to the frames that come from a port (workers).
  */
-#include "frame.h"
-#include "port.h"
-#include "sw_policy.h"
+#include "sw_rules.h"
 
 struct sw_worker;
+
+/* A prefix as words of the wire's byte order: an address `a` matches if (a & mask) == bits. */
+struct sw_net4 {
+	uint32_t bits, mask;
+};
+
+struct sw_net6 {
+	uint64_t bits[2], mask[2];
+};
 
 /* The rules of a port. Immutable while a plan names them. */
 struct sw_rules {
 	struct sw_policy set;
 	bool guarded; /* something is checked of the frames from the port */
+	bool parsed;  /* of their headers behind the addresses, too */
+	uint8_t nnets4, nnets6;
+	uint64_t macs
+		[SW_POLICY_MACS]; /* the address is in the lower 48 bits, as fdb_key_of has it */
+	struct sw_net4 nets4[SW_POLICY_ADDRESSES];
+	struct sw_net6 nets6[SW_POLICY_ADDRESSES];
 };
 
 /* With which ports a port exchanges frames. */

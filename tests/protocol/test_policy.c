@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 #include "hosts.h"
+#include "packets.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,14 +20,17 @@ static int start(void **state)
 	return rig_start(&rig, "abcd", NULL);
 }
 
+static const char no_policy[] = "{\"admin\":\"up\",\"isolated\":\"off\",\"promiscuous\":\"off\","
+				"\"macs\":\"none\",\"addresses\":\"none\","
+				"\"dhcp-server\":\"on\",\"router\":\"on\"}";
+
 /* Ports are without policies again, guests are disconnected. */
 static int clean(void **state)
 {
 	for (const char *c = "abcd"; *c; c++) {
 		const char name[2] = {*c, 0};
 
-		rig_port_set(*state, name,
-			"{\"admin\":\"up\",\"isolated\":\"off\",\"promiscuous\":\"off\"}");
+		rig_port_set(*state, name, no_policy);
 	}
 	return rig_clean(state);
 }
@@ -167,20 +171,157 @@ static void isolated_ports_obey_in_their_vlan_and_when_nobody_is_left(void **sta
 	peer_expect(*state, b, mac_broadcast, a->mac, LEN, 5);
 }
 
+/* ---- what a port may pretend to be ---- */
+
+static void packet_send(struct rig *r, struct peer *from, const struct packet *p)
+{
+	const struct fe_frame f = {.data = p->bytes, .len = p->len};
+
+	peer_send(r, from, 0, &f);
+}
+
+/* The next frame that arrives is that one. */
+static void packet_expect(struct rig *r, struct peer *to, const struct packet *p)
+{
+	static uint8_t got[FRAME_MAX];
+	struct fe_received in;
+
+	peer_recv(r, to, 0, got, &in);
+	assert_int_equal(in.len, p->len);
+	assert_memory_equal(got, p->bytes, p->len);
+}
+
+/*
+ * While `setting` holds, the port of `from` drops `bad` under `why` and learns nothing from it, and
+ * `good` arrives; before and afterwards both do.
+ */
+static void refuses_alone(struct peer *const peers[2], const char *setting,
+	const struct packet *bad, const struct packet *good, const char *why)
+{
+	struct peer *from = peers[0], *to = peers[1];
+	uint64_t before = drops(&rig, from->port, "rx", why);
+	uint64_t frames = rig_counter(&rig, from->port, "rx", "frames");
+	uint32_t behind;
+
+	for (unsigned i = 0; i < 3; i++) {
+		rig_port_set(&rig, from->port, i == 1 ? setting : no_policy);
+		json_decref(rig_call(&rig, "fdb.flush", NULL));
+		packet_send(&rig, from, bad);
+		if (i != 1)
+			packet_expect(&rig, to, bad);
+		rig_wait(&rig, rig_counter(&rig, from->port, "rx", "frames") == frames + 2 * i + 1);
+		behind = hosts_behind(&rig, from->port);
+		assert_int_equal(behind, i != 1);
+		packet_send(&rig, from, good);
+		packet_expect(&rig, to, good);
+		rig_wait(&rig, rig_counter(&rig, from->port, "rx", "frames") == frames + 2 * i + 2);
+		assert_int_equal(drops(&rig, from->port, "rx", why), before + (i > 0));
+	}
+}
+
+static void a_port_sends_from_its_addresses_alone(void **state)
+{
+	struct peer *const peers[2] = {peer_up(*state, "a", NULL), peer_up(*state, "b", NULL)};
+	const uint8_t *mac = peers[0]->mac, stranger[6] = {2, 9, 9, 9, 9, 9};
+	struct packet good = packet_of(mac_broadcast, mac);
+	struct packet bad = packet_of(mac_broadcast, stranger);
+	char macs[64];
+
+	snprintf(macs, sizeof(macs),
+		"{\"macs\":\"02:00:00:00:00:77+%02x:%02x:%02x:%02x:%02x:%02x\"}", mac[0], mac[1],
+		mac[2], mac[3], mac[4], mac[5]);
+	packet_arp(&good, mac, "10.0.0.5");
+	packet_pad(&good);
+	packet_arp(&bad, mac, "10.0.0.5");
+	packet_pad(&bad);
+	refuses_alone(peers, macs, &bad, &good, "spoofed_mac");
+	/* The sender that ARP names. */
+	bad = packet_of(mac_broadcast, mac);
+	packet_arp(&bad, stranger, "10.0.0.5");
+	packet_pad(&bad);
+	refuses_alone(peers, macs, &bad, &good, "spoofed_mac");
+	bad = packet_of(mac_broadcast, mac);
+	packet_arp(&bad, mac, "10.0.0.6");
+	packet_pad(&bad);
+	refuses_alone(peers, "{\"addresses\":\"10.0.0.5\"}", &bad, &good, "spoofed_ip");
+}
+
+/* The head holds 64 bytes; what is judged here lies behind them, and arrives unchanged. */
+static void headers_behind_the_first_bytes_are_judged(void **state)
+{
+	struct peer *const peers[2] = {peer_up(*state, "a", NULL), peer_up(*state, "b", NULL)};
+	struct packet good = packet_of(mac_broadcast, peers[0]->mac), bad = good;
+
+	packet_ipv6(&good, "fe80::5", 0);
+	bad = good;
+	packet_extension(&good, 58, 12);
+	packet_nd(&good, 133, NULL);
+	packet_zeros(&good, 200);
+	packet_extension(&bad, 58, 12);
+	packet_nd(&bad, 134, NULL);
+	refuses_alone(peers, "{\"router\":\"off\"}", &bad, &good, "router_advertisement");
+	bad = packet_of(mac_broadcast, peers[0]->mac);
+	packet_tag(&bad, 0x8100, 0);
+	packet_snap(&bad);
+	good = bad;
+	packet_ipv4(&bad, "10.0.0.1", 17, 0);
+	packet_udp(&bad, 67, 68);
+	packet_ipv4(&good, "10.0.0.1", 17, 0);
+	packet_udp(&good, 68, 67);
+	refuses_alone(peers, "{\"dhcp-server\":\"off\"}", &bad, &good, "dhcp_server");
+	bad = packet_of(mac_broadcast, peers[0]->mac);
+	good = bad;
+	packet_ipv6(&bad, "fd00::6", 17);
+	packet_udp(&bad, 1, 2);
+	packet_ipv6(&good, "fd00::5", 17);
+	packet_udp(&good, 1, 2);
+	refuses_alone(peers, "{\"addresses\":\"10.0.0.5+fd00::5\"}", &bad, &good, "spoofed_ip");
+}
+
+/* Some of a burst are refused: the others arrive in their order, long ones too. */
+static void the_rest_of_a_burst_keeps_its_order(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+	uint64_t before = drops(*state, "a", "rx", "spoofed_mac");
+	char macs[48];
+
+	peers_meet(*state, a, b);
+	snprintf(macs, sizeof(macs), "{\"macs\":\"%02x:%02x:%02x:%02x:%02x:%02x\"}", a->mac[0],
+		a->mac[1], a->mac[2], a->mac[3], a->mac[4], a->mac[5]);
+	rig_port_set(*state, "a", macs);
+	for (unsigned i = 0; i < 20; i++) {
+		for (uint32_t k = 0; k < 6; k++) {
+			uint8_t data[1500];
+			const struct fe_frame f = {.data = data, .len = 60 + 240 * k};
+
+			frame_make(data, f.len, b->mac, a->mac, k);
+			data[11] ^= k % 3 == 1;
+			peer_send(*state, a, 0, &f);
+		}
+		for (uint32_t k = 0; k < 6; k++) {
+			if (k % 3 != 1)
+				peer_expect(*state, b, b->mac, a->mac, 60 + 240 * k, k);
+		}
+	}
+	assert_int_equal(drops(*state, "a", "rx", "spoofed_mac"), before + 40);
+}
+
 /* ---- all ---- */
 
 static void ports_that_are_left_alone_lose_nothing_while_others_change(void **state)
 {
 	static const char *const settings[] = {"{\"admin\":\"down\"}", "{\"admin\":\"up\"}",
 		"{\"isolated\":\"on\"}", "{\"isolated\":\"off\",\"promiscuous\":\"on\"}",
-		"{\"promiscuous\":\"off\"}"};
+		"{\"promiscuous\":\"off\"}", "{\"macs\":\"02:00:00:00:00:01\"}",
+		"{\"addresses\":\"10.0.0.1\",\"router\":\"off\",\"dhcp-server\":\"off\"}",
+		no_policy};
 	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
 	const struct stream s = {.n = 200, .len = 100};
 
 	peer_up(*state, "c", NULL);
 	peers_meet(*state, a, b);
-	for (unsigned round = 0; round < 2 * RW_ARRAY_SIZE(settings); round++) {
-		rig_port_set(*state, "c", settings[round % RW_ARRAY_SIZE(settings)]);
+	for (unsigned round = 0; round < RW_ARRAY_SIZE(settings); round++) {
+		rig_port_set(*state, "c", settings[round]);
 		stream_check(*state, a, b, &s);
 	}
 }
@@ -194,6 +335,9 @@ int main(void)
 		policy_test(a_static_address_behind_a_port_that_is_down_is_dropped_there),
 		policy_test(isolated_ports_reach_promiscuous_ones_alone),
 		policy_test(isolated_ports_obey_in_their_vlan_and_when_nobody_is_left),
+		policy_test(a_port_sends_from_its_addresses_alone),
+		policy_test(headers_behind_the_first_bytes_are_judged),
+		policy_test(the_rest_of_a_burst_keeps_its_order),
 		policy_test(ports_that_are_left_alone_lose_nothing_while_others_change),
 	};
 

@@ -24,6 +24,12 @@ static void what_a_port_may_do_is_read_and_shown(void **state)
 		{"admin=down", "{\"admin\":\"down\"}"},
 		{"isolated=on", "{\"isolated\":true}"},
 		{"promiscuous=on,isolated=off,admin=up", "{\"promiscuous\":true}"},
+		{"macs=52:54:00:00:00:01+02:00:00:00:00:0A",
+			"{\"macs\":[\"52:54:00:00:00:01\",\"02:00:00:00:00:0a\"]}"},
+		{"macs=none,addresses=none,dhcp-server=on,router=on", "{}"},
+		{"addresses=10.0.0.5+fd00::/64+0.0.0.0/0+fe80:0::1",
+			"{\"addresses\":[\"10.0.0.5\",\"fd00::/64\",\"0.0.0.0/0\",\"fe80::1\"]}"},
+		{"dhcp-server=off,router=off", "{\"dhcp-server\":false,\"router\":false}"},
 	};
 
 	(void)state;
@@ -37,6 +43,20 @@ static void what_is_no_policy_is_refused(void **state)
 		{"admin=off", "admin is \"off\", but must be up or down"},
 		{"isolated=yes", "isolated is \"yes\", but must be on or off"},
 		{"promiscuous=", "promiscuous is \"\", but must be on or off"},
+		{"macs=", "macs is \"\", but must be up to 16 MAC addresses of hosts"},
+		{"macs=52:54:00:00:00", "macs is"},
+		{"macs=01:54:00:00:00:01", "macs is"},
+		{"macs=00:00:00:00:00:00", "macs is"},
+		{"macs=02:00:00:00:00:01+", "macs is"},
+		{"addresses=", "addresses is \"\", but must be up to 32 IP addresses or prefixes"},
+		{"addresses=10.0.0.5/24", "addresses is"},
+		{"addresses=10.0.0.0/33", "addresses is"},
+		{"addresses=fd00::/129", "addresses is"},
+		{"addresses=10.0.0", "addresses is"},
+		{"addresses=/8", "addresses is"},
+		{"addresses=fd00::1+vm1", "addresses is"},
+		{"router=no", "router is \"no\", but must be on or off"},
+		{"dhcp-server=no", "dhcp-server is \"no\", but must be on or off"},
 		{"isolated=on,promiscuous=on", "either isolated or promiscuous"},
 	};
 	char line[256];

@@ -30,6 +30,10 @@
 	X(DISABLED, "queue_disabled")     /* from: the front-end disabled the queue */           \
 	X(ADMIN_DOWN, "admin_down")       /* from/to: the port is administratively down */       \
 	X(ISOLATED, "isolated")           /* from: the ports must not reach each other */        \
+	X(SPOOFED_MAC, "spoofed_mac")     /* from: an address that the port may not have */      \
+	X(SPOOFED_IP, "spoofed_ip")       /* from: an IP address that the port may not have */   \
+	X(DHCP_SERVER, "dhcp_server")     /* from: the port is no DHCP server */                 \
+	X(ROUTER, "router_advertisement") /* from: the port is no router */                      \
 	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */  \
 	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */    \
 	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */        \

@@ -9,6 +9,16 @@
  */
 #include "rw_base.h"
 
+#define SW_POLICY_MACS      16
+#define SW_POLICY_ADDRESSES 32
+
+/* The IP addresses that begin with the first `len` bits of `bytes`; the other bits are 0. */
+struct sw_prefix {
+	uint8_t bytes[16]; /* IPv4: 4 */
+	uint8_t len;
+	bool ipv6;
+};
+
 /* What a port may do. All zero: a port without a policy. */
 struct sw_policy {
 	/*
@@ -22,6 +32,25 @@ struct sw_policy {
 	 */
 	bool isolated;
 	bool promiscuous;
+
+	/*
+	 * What the port may pretend to be; 0 of them: anything. Its frames must have one of these
+	 * source addresses (spoofed_mac), ARP and neighbour discovery included: there the sender's
+	 * hardware address and the link-layer address options.
+	 */
+	uint8_t nmacs;
+	uint8_t macs[SW_POLICY_MACS][6];
+	/*
+	 * IP packets must come from one of these addresses, and ARP and neighbour discovery must
+	 * claim no others (spoofed_ip). What asks for an address is allowed: DHCP from 0.0.0.0, ARP
+	 * probes, and from the unspecified IPv6 address solicitations and MLD reports.
+	 */
+	uint8_t naddresses;
+	struct sw_prefix addresses[SW_POLICY_ADDRESSES];
+	/* It is no DHCP server: from UDP port 67, of IPv6 547, comes nothing (dhcp_server). */
+	bool no_dhcp_server;
+	/* It is no router: it advertises none (ICMPv6 type 134; router_advertisement). */
+	bool no_router;
 };
 
 struct sw;

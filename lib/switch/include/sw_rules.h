@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * A policy made ready for workers, and the part of it that needs no switch: what a frame's headers
+ * may claim.
+ */
+#include "frame.h"
+#include "port.h"
+#include "sw_policy.h"
+
+struct sw_rules;
+
+/* The rules of a policy; rw_free ends them. NULL: no memory. Thread: control. */
+struct sw_rules *sw_rules_new(const struct sw_policy *policy);
+
+/*
+ * Why the rules refuse a frame because of what its headers claim; PORT_NUM_DROPS: they do not.
+ * Thread: worker.
+ */
+enum port_drop sw_spoof_check(const struct sw_rules *rules, struct frame *f);
