@@ -14,6 +14,8 @@ static int shared_fds[FD_NKINDS]; /* -1: made for each input */
 
 struct run {
 	struct front f;
+	struct rw_budgets budgets;
+	struct vu_offer offer;
 	int event;
 	int pipe[2];
 	int channel[2]; /* the second end goes to the back-end */
@@ -72,7 +74,10 @@ static void run_begin(struct run *r)
 	r->f.reply_fd = -1;
 	r->f.state_len = STATE_LEN;
 	r->f.memfd = file_of(MEM_SIZE);
-	r->f.s = vu_session_new(loop, sv[1], &offer, &fuzz_ops, &r->f, "front");
+	rw_budgets_init(&r->budgets, "front");
+	r->offer = offer;
+	r->offer.budgets = &r->budgets;
+	r->f.s = vu_session_new(loop, sv[1], &r->offer, &fuzz_ops, &r->f, "front");
 	fuzz_check(r->f.s);
 	r->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->pipe[0] = r->pipe[1] = -1;
@@ -94,6 +99,8 @@ static void run_end(struct run *r)
 	for (int i = 0; i < 4 && !r->f.closed; i++)
 		rw_loop_once(loop, 0);
 	vu_session_free(r->f.s);
+	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
+		fuzz_check(!r->budgets.of[k].used);
 	close(r->f.memfd);
 	if (r->f.reply_fd >= 0)
 		close(r->f.reply_fd);
@@ -275,6 +282,14 @@ static void op_pipe(struct run *r, struct fuzz_in *in)
 	turn();
 }
 
+/* The operator leaves the port so much more than what it uses. */
+static void limit(struct run *r, uint8_t kind, uint8_t more)
+{
+	struct rw_budget *b = &r->budgets.of[kind % RW_BUDGET_KINDS];
+
+	rw_budget_limit(&r->budgets, kind % RW_BUDGET_KINDS, b->used + more % 8);
+}
+
 /* What the owner does between messages. */
 static void op_owner(struct run *r, struct fuzz_in *in)
 {
@@ -283,6 +298,10 @@ static void op_owner(struct run *r, struct fuzz_in *in)
 	unsigned ring = value % (2 * MAX_PAIRS);
 	uint64_t one = 1;
 
+	if (what & 0x40) {
+		limit(r, what, value);
+		return;
+	}
 	switch (what & 7) {
 	case 0:
 		f->pause_later = value & 1;
@@ -330,7 +349,7 @@ static void op_takeover(struct run *r)
 		return;
 	}
 	vu_session_free(f->s);
-	f->s = vu_session_adopt(loop, e, &offer, &fuzz_ops, f, "front");
+	f->s = vu_session_adopt(loop, e, &r->offer, &fuzz_ops, f, "front");
 	fuzz_check(f->s);
 	vu_export_free(e);
 	free(e);
