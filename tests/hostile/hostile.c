@@ -98,6 +98,25 @@ static struct CMUnitTest test_make(struct variant *v, const struct attack *a, ui
 		.name = v->name, .test_func = run, .teardown_func = clean, .initial_state = v};
 }
 
+uint64_t port_budget(struct rig *r, const char *port, const char *kind, const char *member)
+{
+	json_t *answer = rig_call(r, "port.show", json_pack("{s:s}", "name", port));
+	json_t *all = json_object_get(answer, "budgets");
+	json_t *value = json_object_get(json_object_get(all, kind), member);
+	uint64_t n;
+
+	if (!json_is_integer(value))
+		fail_msg("port %s: there is no %s.%s", port, kind, member);
+	n = (uint64_t)json_integer_value(value);
+	json_decref(answer);
+	return n;
+}
+
+void port_set(struct rig *r, const char *port, const char *key, const char *value)
+{
+	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", port, key, value)));
+}
+
 int hostile_main(
 	const char *program, const struct attack *attacks, size_t n, const char *const *more)
 {

@@ -50,3 +50,9 @@ struct attack {
  */
 int hostile_main(
 	const char *program, const struct attack *attacks, size_t n, const char *const *more);
+
+/* A member of a budget of a port, as `ringway port show` has it. */
+uint64_t port_budget(struct rig *r, const char *port, const char *kind, const char *member);
+
+/* One KEY=VALUE of `ringway port set`. */
+void port_set(struct rig *r, const char *port, const char *key, const char *value);

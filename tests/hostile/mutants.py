@@ -54,6 +54,8 @@ MUTANTS = [
     ("lib/guest_mem/iotlb.c",
      "if (!size || iova + (size - 1) < iova || !perm || perm & ~(GM_READ | GM_WRITE))",
      "if (!size)", "iotlb", "r36_entries_that*"),
+    ("drivers/vhost/iotlb_miss.c", "if (!wait->lacking || is_known(vp, &miss))", "if (true)",
+     "iotlb", "s13*"),
     ("drivers/vhost/tx.c", "if (rw_unlikely(q->taken[0].len < need)) {", "if (false) {",
      "receive", "r51*"),
 ]

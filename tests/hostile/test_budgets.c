@@ -14,26 +14,6 @@
 /* Of the daemon, and of this program. */
 #define FDS 700
 
-/* A member of a budget of a port, as `ringway port show` has it. */
-static uint64_t budget(struct rig *r, const char *port, const char *kind, const char *member)
-{
-	json_t *answer = rig_call(r, "port.show", json_pack("{s:s}", "name", port));
-	json_t *all = json_object_get(answer, "budgets");
-	json_t *value = json_object_get(json_object_get(all, kind), member);
-	uint64_t n;
-
-	if (!json_is_integer(value))
-		fail_msg("port %s: there is no %s.%s", port, kind, member);
-	n = (uint64_t)json_integer_value(value);
-	json_decref(answer);
-	return n;
-}
-
-static void port_set(struct rig *r, const char *port, const char *key, const char *value)
-{
-	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", port, key, value)));
-}
-
 /* Whether the daemon's log has a line with all of these words. */
 static bool log_has(const struct rig *r, const char *one, const char *two)
 {
@@ -56,7 +36,7 @@ static void leave(struct rig *r, struct peer *p)
 
 	peer_down(r, p);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++)
-		rig_wait(r, !budget(r, p->port, kinds[i], "used"));
+		rig_wait(r, !port_budget(r, p->port, kinds[i], "used"));
 }
 
 static enum outcome eventfd_give(struct peer *p, uint32_t request, uint64_t ring)
@@ -88,12 +68,12 @@ static unsigned fill(struct peer *p)
 static void s16_a_front_end_that_sends_descriptors_shuts_nobody_out(struct rig *r, uint64_t format)
 {
 	struct fe_guest_config c = guest_of_all(format);
-	uint64_t refused = budget(r, "a", "fds", "refused");
+	uint64_t refused = port_budget(r, "a", "fds", "refused");
 	struct peer *a = peer_up(r, "a", &c), *b, *x, *y;
 
 	assert_true(fill(a) > 50);
-	assert_true(budget(r, "a", "fds", "refused") >= refused + 20);
-	assert_true(budget(r, "a", "fds", "used") <= budget(r, "a", "fds", "high"));
+	assert_true(port_budget(r, "a", "fds", "refused") >= refused + 20);
+	assert_true(port_budget(r, "a", "fds", "used") <= port_budget(r, "a", "fds", "high"));
 	rig_wait(r, log_has(r, "port a", "LimitNOFILE="));
 	/* A second one gets what it is guaranteed, and no more. */
 	b = peer_up(r, "b", &c);
@@ -121,7 +101,7 @@ static void s16_a_limit_of_descriptors_is_the_port_s_own(struct rig *r, uint64_t
 	d = peer_up(r, "d", &c);
 	taken = fill(d);
 	assert_in_range(taken, 10, 40);
-	assert_in_range(budget(r, "d", "fds", "used"), taken, 40);
+	assert_in_range(port_budget(r, "d", "fds", "used"), taken, 40);
 	rig_wait(r, log_has(r, "port d", "ringway port set d max-fds="));
 	/* Some more, for what comes next. */
 	port_set(r, "d", "max-fds", "50");
@@ -139,7 +119,7 @@ static void s16_descriptors_on_their_way_are_counted(struct rig *r, uint64_t for
 	const struct vu_header h = {VU_SET_VRING_CALL, VU_VERSION | VU_FLAG_NEED_REPLY, 8};
 	int many[200], fd = fd_of(FD_EVENT);
 	struct peer *a = peer_up(r, "a", &c);
-	uint64_t before = budget(r, "a", "fds", "used");
+	uint64_t before = port_budget(r, "a", "fds", "used");
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(many); i++)
 		many[i] = fd;
@@ -148,7 +128,7 @@ static void s16_descriptors_on_their_way_are_counted(struct rig *r, uint64_t for
 					 RW_ARRAY_SIZE(many)),
 			0);
 	rig_wait(r, rig_port_info(r, "a", "connected"));
-	assert_true(budget(r, "a", "fds", "used") <= before + VU_MAX_FDS);
+	assert_true(port_budget(r, "a", "fds", "used") <= before + VU_MAX_FDS);
 	close(fd);
 	leave(r, a);
 }
@@ -156,21 +136,21 @@ static void s16_descriptors_on_their_way_are_counted(struct rig *r, uint64_t for
 static void s17_rings_beyond_the_scratch_budget_do_not_run(struct rig *r, uint64_t format)
 {
 	struct fe_guest_config c = guest_of_all(format);
-	uint64_t refused = budget(r, "c", "scratch", "refused");
+	uint64_t refused = port_budget(r, "c", "scratch", "refused");
 	struct peer *x, *b = peer_up(r, "b", &c);
 
 	port_set(r, "c", "max-scratch", "16K");
 	x = peer_new(r, "c", &c);
 	peer_connect(r, x);
 	assert_int_not_equal(fe_guest_start(x->g), 0);
-	assert_true(budget(r, "c", "scratch", "refused") > refused);
-	assert_true(budget(r, "c", "scratch", "used") <= 16384);
+	assert_true(port_budget(r, "c", "scratch", "refused") > refused);
+	assert_true(port_budget(r, "c", "scratch", "used") <= 16384);
 	rig_wait(r, log_has(r, "port c", "max-scratch="));
 	port_set(r, "c", "max-scratch", "512M");
 	fe_guest_disconnect(x->g);
 	peer_start(r, x);
 	duplex_check(r, x, b);
-	assert_true(budget(r, "c", "scratch", "used") > 16384);
+	assert_true(port_budget(r, "c", "scratch", "used") > 16384);
 	leave(r, x);
 }
 
@@ -229,8 +209,8 @@ static void s14_memory_has_no_more_slots_than_the_budget(struct rig *r, uint64_t
 		close(fd);
 	}
 	assert_true(taken < 10);
-	assert_int_equal(budget(r, "a", "slots", "used"), 10);
-	assert_true(budget(r, "a", "slots", "refused") >= 10);
+	assert_int_equal(port_budget(r, "a", "slots", "used"), 10);
+	assert_true(port_budget(r, "a", "slots", "refused") >= 10);
 	duplex_check(r, a, b);
 	leave(r, a);
 	port_set(r, "a", "max-slots", "509");
@@ -243,7 +223,7 @@ static void s14_regions_of_a_sparse_file_leave_address_space_to_others(
 	const uint64_t size = 3ull << 39, limit = 8ull << 40;
 	struct fe_guest_config c = guest_of_all(format);
 	struct vu_mem_slot slot = {.region.size = size};
-	uint64_t refused = budget(r, "a", "mapped", "refused");
+	uint64_t refused = port_budget(r, "a", "mapped", "refused");
 	int fd = memfd_create("sparse", MFD_CLOEXEC);
 	struct peer *a = peer_up(r, "a", &c), *x, *y;
 	unsigned taken = 0;
@@ -254,8 +234,8 @@ static void s14_regions_of_a_sparse_file_leave_address_space_to_others(
 		taken += say_with(a, VU_ADD_MEM_REG, &slot, sizeof(slot), fd, 1) == SAID_YES;
 	}
 	assert_in_range(taken, 1, limit / size);
-	assert_int_equal(budget(r, "a", "mapped", "refused"), refused + 81 - taken);
-	assert_in_range(budget(r, "a", "mapped", "used"), taken * size, limit);
+	assert_int_equal(port_budget(r, "a", "mapped", "refused"), refused + 81 - taken);
+	assert_in_range(port_budget(r, "a", "mapped", "used"), taken * size, limit);
 	x = peer_up(r, "c", &c);
 	y = peer_up(r, "d", &c);
 	duplex_check(r, x, y);
@@ -274,7 +254,7 @@ static void s15_mappings_are_limited(struct rig *r, uint64_t format)
 	unsigned taken = 0;
 
 	x = peer_up(r, "c", &c);
-	before = budget(r, "c", "mappings", "used");
+	before = port_budget(r, "c", "mappings", "used");
 	assert_true(before >= 1);
 	port_set(r, "c", "max-mappings", "20");
 	for (uint64_t i = 0; i < 30; i++) {
@@ -285,8 +265,8 @@ static void s15_mappings_are_limited(struct rig *r, uint64_t format)
 		close(fd);
 	}
 	assert_int_equal(taken, 20 - before);
-	assert_int_equal(budget(r, "c", "mappings", "used"), 20);
-	assert_true(budget(r, "c", "mappings", "refused") >= 30 - taken);
+	assert_int_equal(port_budget(r, "c", "mappings", "used"), 20);
+	assert_true(port_budget(r, "c", "mappings", "refused") >= 30 - taken);
 	rig_wait(r, log_has(r, "port c", "ringway port set c max-mappings="));
 	duplex_check(r, x, b);
 	leave(r, x);

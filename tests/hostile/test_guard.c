@@ -301,11 +301,6 @@ static void r24_inflight_buffer_cannot_be_truncated(struct rig *r, uint64_t form
 
 /* ---- while something else happens ---- */
 
-static void allow_postcopy(struct rig *r, const char *how)
-{
-	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", "a", "postcopy", how)));
-}
-
 /* Port a's front-ends may migrate so; false, after saying why: nobody can here. */
 static bool postcopy_begins(struct rig *r)
 {
@@ -313,7 +308,7 @@ static bool postcopy_begins(struct rig *r)
 		print_message("# no userfaultfd here\n");
 		return false;
 	}
-	allow_postcopy(r, "on");
+	port_set(r, "a", "postcopy", "on");
 	return true;
 }
 
@@ -349,7 +344,7 @@ static void r24_memory_truncated_in_a_postcopy(struct rig *r, uint64_t format)
 	assert_true(is_down(r, "d", "guest memory vanished"));
 	drain(r, b);
 	next_front_end_works(r, format, b);
-	allow_postcopy(r, "off");
+	port_set(r, "a", "postcopy", "off");
 }
 
 /* The port's thread waits for a page of the memory that vanishes; then the front-end leaves. */
@@ -376,7 +371,7 @@ static void r24_memory_truncated_under_a_late_page(struct rig *r, uint64_t forma
 	rig_wait(r, !rig_port_info(r, "a", "connected"));
 	drain(r, b);
 	next_front_end_works(r, format, b);
-	allow_postcopy(r, "off");
+	port_set(r, "a", "postcopy", "off");
 }
 
 /* Rings and tables in one region, buffers in the next. */

@@ -2,6 +2,7 @@
 /* Guests behind an IOMMU: entries that lie, questions without answers, pages that go. */
 #include "say.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -287,6 +288,98 @@ static void r40_a_page_without_permission_is_not_written(struct rig *r, uint64_t
 	}
 }
 
+/* ---- rings that wait ---- */
+
+#define WAITING    256
+#define RING_ENTRY 256
+#define RING_UVA   0x7e0000000000ull
+/* Pages of a ring: two of its table, whose order in memory is the other one, and two more. */
+#define RING_IOVA(i) ((1ull << 40) + (i)*16 * PAGE)
+
+static bool page_map(struct peer *p, uint32_t ring, uint64_t page)
+{
+	static const uint64_t places[] = {1, 0, 2, 3};
+	const struct vu_iotlb e = {.iova = RING_IOVA(ring) + page * PAGE,
+		.size = PAGE,
+		.uaddr = RING_UVA + (ring % WAITING * 4 + places[page]) * PAGE,
+		.perm = 3,
+		.type = VU_IOTLB_UPDATE};
+
+	return !fe_conn_iotlb(&p->g->conn, &e);
+}
+
+/* All that a ring wants but its last page. */
+static void ring_waits(struct peer *p, uint32_t i)
+{
+	struct fe_conn *c = &p->g->conn;
+	const struct vu_vring_addr addr = {.index = i,
+		.desc = RING_IOVA(i) + PAGE / 2,
+		.avail = RING_IOVA(i) + 2 * PAGE,
+		.used = RING_IOVA(i) + 3 * PAGE};
+	int kick = fd_of(FD_EVENT);
+
+	for (uint64_t page = 0; page < 3; page++)
+		assert_true(page_map(p, i, page));
+	assert_int_equal(fe_conn_set_ring(c, VU_SET_VRING_NUM, i, RING_ENTRY), 0);
+	assert_int_equal(fe_conn_set_ring_addr(c, &addr), 0);
+	assert_int_equal(fe_conn_set_ring(c, VU_SET_VRING_BASE, i, 0), 0);
+	assert_int_equal(fe_conn_set_ring_fd(c, VU_SET_VRING_KICK, i, kick), 0);
+	assert_int_equal(fe_conn_set_ring(c, VU_SET_VRING_ENABLE, i, 1), 0);
+	close(kick);
+}
+
+/* How many rings of port a are in that state. */
+static unsigned rings_in(struct rig *r, const char *state)
+{
+	json_t *answer = rig_call(r, "port.show", json_pack("{s:s}", "name", "a"));
+	const json_t *ring;
+	unsigned n = 0;
+
+	for (size_t i = 0; (ring = json_array_get(json_object_get(answer, "rings"), i)); i++)
+		n += !strcmp(json_string_value(json_object_get(ring, "state")), state);
+	json_decref(answer);
+	return n;
+}
+
+/*
+ * To start a ring whose table lies in pieces takes mappings. When the port may have none any more,
+ * each attempt is a refusal, and so they can be counted.
+ */
+static void s13_an_update_tries_only_the_rings_that_lacked_it(struct rig *r, uint64_t format)
+{
+	static const struct fe_region_config memory = {.size = 4 * WAITING * PAGE, .uva = RING_UVA};
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a;
+	uint64_t refused;
+	char limit[24];
+
+	c.features |= FE_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	c.protocol_features &= ~FE_BIT(VU_PF_INFLIGHT_SHMFD);
+	c.regions = &memory;
+	c.nregions = 1;
+	a = negotiated(r, &c);
+	assert_int_equal(fe_guest_share_memory(a->g), 0);
+	for (uint32_t i = 0; i < WAITING; i++)
+		ring_waits(a, i);
+	assert_int_equal(rings_in(r, "waiting"), WAITING);
+	snprintf(limit, sizeof(limit), "%ju", (uintmax_t)port_budget(r, "a", "mappings", "used"));
+	port_set(r, "a", "max-mappings", limit);
+	refused = port_budget(r, "a", "mappings", "refused");
+	/* Pages that no ring lacks, and what they have already. */
+	for (uint32_t i = 0; i < 50; i++)
+		assert_true(page_map(a, WAITING + i, 3) && page_map(a, i, 0));
+	assert_int_equal(port_budget(r, "a", "mappings", "refused"), refused);
+	assert_true(page_map(a, 5, 3));
+	rig_wait(r, port_budget(r, "a", "mappings", "refused") > refused);
+	assert_int_equal(port_budget(r, "a", "mappings", "refused"), refused + 1);
+	/* With room again one starts, and the others wait. */
+	port_set(r, "a", "max-mappings", "4096");
+	assert_true(page_map(a, 6, 3));
+	rig_wait(r, rings_in(r, "enabled") == 1);
+	assert_in_range(rings_in(r, "waiting"), WAITING - 3, WAITING - 1);
+	peer_down(r, a);
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
@@ -301,6 +394,7 @@ int main(void)
 		ATTACK_BOTH(cve_2026_86567_nothing_is_used_behind_an_invalidation),
 		ATTACK_BOTH(r39_a_ring_that_starts_anew_has_no_old_translations),
 		ATTACK_BOTH(r40_a_page_without_permission_is_not_written),
+		ATTACK(s13_an_update_tries_only_the_rings_that_lacked_it),
 	};
 
 	return hostile_main("hostile_iotlb", attacks, RW_ARRAY_SIZE(attacks), NULL);

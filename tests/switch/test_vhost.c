@@ -17,10 +17,10 @@
 
 #include <rte_eal.h>
 
-#include "fe_guest.h"
+#include "fe_log.h"
 #include "rw_numa.h"
 #include "sw_balance.h"
-#include "vhost_port.h"
+#include "vhost.h"
 
 #define NWORKERS 2
 #define LEN      60
@@ -30,6 +30,8 @@ struct fixture {
 	struct sw *sw;
 	struct vhost_port *ports[2];
 	struct fe_guest *guests[2];
+	bool logged; /* what is written to their memory */
+	struct fe_log logs[2];
 	bool started; /* atomic: the rings of both guests run */
 };
 
@@ -70,7 +72,13 @@ static void *guests_start(void *arg)
 	struct fixture *f = arg;
 
 	for (int i = 0; i < 2; i++) {
-		if (fe_guest_start(f->guests[i]))
+		struct fe_guest *g = f->guests[i];
+
+		if (fe_guest_start(g))
+			abort();
+		if (f->logged &&
+			(fe_log_init(&f->logs[i], fe_log_size_for(&g->mem), 0) ||
+				fe_guest_log_start(g, &f->logs[i], FE_LOG_QEMU)))
 			abort();
 	}
 	__atomic_store_n(&f->started, true, __ATOMIC_RELEASE);
@@ -80,8 +88,9 @@ static void *guests_start(void *arg)
 static void attach(struct fixture *f, int i)
 {
 	const struct fe_guest_config guest = {
-		.features = FE_BIT(VIRTIO_F_VERSION_1) | FE_BIT(VU_F_PROTOCOL_FEATURES),
-		.protocol_features = FE_BIT(VU_PF_REPLY_ACK),
+		.features = FE_BIT(VIRTIO_F_VERSION_1) | FE_BIT(VU_F_PROTOCOL_FEATURES) |
+			FE_BIT(VU_F_LOG_ALL),
+		.protocol_features = FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_LOG_SHMFD),
 	};
 	const char name[2] = {(char)('a' + i), 0};
 	struct vhost_port_config port = {
@@ -241,6 +250,45 @@ static void an_unknown_node_is_no_reason_to_worry(void **state)
 	guests_down(f);
 }
 
+static uint64_t unlogged(const struct fixture *f, int port)
+{
+	struct vhost_port_info info;
+
+	vhost_port_describe(f->ports[port], &info);
+	return info.unlogged;
+}
+
+/* No guest can make the look-up fail: so the queue gets a map without the memory it writes to. */
+static void what_cannot_be_logged_is_counted(void **state)
+{
+	static const struct gm_map empty;
+	struct fixture *f = *state;
+	const struct gm_map *mem;
+	struct vhost_queue *tx;
+
+	f->logged = true;
+	guests_up(f, 0);
+	frames_pass(f, 0);
+	frames_pass(f, 1);
+	assert_int_equal(unlogged(f, 0) + unlogged(f, 1), 0);
+	assert_true(fe_log_count(&f->logs[1]) > 0);
+	/* The buffers' region is known from the frames before. */
+	tx = f->ports[1]->pairs[0].tx;
+	mem = tx->vq.mem;
+	tx->vq.mem = &empty;
+	frames_pass(f, 0);
+	tx->vq.mem = mem;
+	assert_int_equal(unlogged(f, 1), 8);
+	assert_int_equal(unlogged(f, 0), 0);
+	/* The sum outlives the ring. */
+	vhost_rings_pause(f->ports[1], 0, 1);
+	assert_int_equal(unlogged(f, 1), 8);
+	guests_down(f);
+	for (int i = 0; i < 2; i++)
+		fe_log_fini(&f->logs[i]);
+	f->logged = false;
+}
+
 int main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
@@ -250,6 +298,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_queue_takes_its_state_to_its_new_worker),
 		cmocka_unit_test(memory_without_a_worker_near_is_shown),
 		cmocka_unit_test(an_unknown_node_is_no_reason_to_worry),
+		cmocka_unit_test(what_cannot_be_logged_is_counted),
 	};
 
 	(void)argc;
