@@ -13,6 +13,9 @@
 #include "rw_log.h"
 #include "rw_numa.h"
 
+/* A poll round takes microseconds. A worker that takes so long does not run. */
+#define QUIESCE_LONG_S 2
+
 static int workers_new(struct sw *sw, const struct sw_config *cfg)
 {
 	for (unsigned i = 0; i < cfg->nworkers; i++) {
@@ -109,13 +112,41 @@ void sw_free(struct sw *sw)
 	rw_free(sw);
 }
 
+/* Say which workers have not passed the quiescent point of `token` for QUIESCE_LONG_S. */
+static void late_tell(const struct sw *sw, uint64_t token)
+{
+	for (unsigned i = 0; i < sw->nworkers; i++) {
+		/* 0: it is offline. */
+		uint64_t cnt = __atomic_load_n(&sw->qsbr->qsbr_cnt[i].cnt, __ATOMIC_RELAXED);
+
+		if (cnt && cnt < token)
+			rw_warning("the worker of CPU %u has not ended its poll round for %d s, "
+				   "and control waits for it: what keeps it from running?",
+				sw->workers[i]->cpu, QUIESCE_LONG_S);
+	}
+}
+
 /*
  * Wait until every worker has passed a quiescent point or is offline. The same as
- * rte_rcu_qsbr_synchronize, but inline, so that ThreadSanitizer sees it.
+ * rte_rcu_qsbr_synchronize, but inline, so that ThreadSanitizer sees it. There is no way to go on
+ * without a worker: it may still use what the caller wants to change or free. So a wait that is
+ * long is told, and goes on.
  */
 void sw_quiesce(struct sw *sw)
 {
-	rte_rcu_qsbr_check(sw->qsbr, rte_rcu_qsbr_start(sw->qsbr), true);
+	uint64_t token = rte_rcu_qsbr_start(sw->qsbr), begun = rte_rdtsc();
+	bool told = false;
+
+	while (!rte_rcu_qsbr_check(sw->qsbr, token, false)) {
+		rte_pause();
+		if (told || rte_rdtsc() - begun < QUIESCE_LONG_S * sw->tsc_hz)
+			continue;
+		told = true;
+		late_tell(sw, token);
+	}
+	if (told)
+		rw_warning("control goes on after %ju ms",
+			(uintmax_t)((rte_rdtsc() - begun) / (sw->tsc_hz / 1000)));
 }
 
 int sw_start(struct sw *sw)

@@ -10,8 +10,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 
@@ -469,6 +472,54 @@ static void one_queue_has_a_list_for_each_edit(void **state)
 	assert_int_equal(p->txq.counters->bytes, 4 * FRAME_HEAD + 3 * 4);
 }
 
+/* ---- a worker that does not run ---- */
+
+static int log_fd; /* what is written to standard error */
+
+static bool log_has(const char *text)
+{
+	char said[4096] = "";
+
+	return pread(log_fd, said, sizeof(said) - 1, 0) > 0 && strstr(said, text);
+}
+
+static void *worker_that_sleeps(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+
+	rte_rcu_qsbr_thread_register(sw->qsbr, 0);
+	rte_rcu_qsbr_thread_online(sw->qsbr, 0);
+	pthread_barrier_wait(barrier);
+	while (!log_has("the worker of CPU 0 has not ended its poll round"))
+		usleep(1000);
+	rte_rcu_qsbr_quiescent(sw->qsbr, 0);
+	rte_rcu_qsbr_thread_offline(sw->qsbr, 0);
+	rte_rcu_qsbr_thread_unregister(sw->qsbr, 0);
+	return NULL;
+}
+
+static void a_worker_that_does_not_run_is_named(void **state)
+{
+	int before = dup(STDERR_FILENO);
+	pthread_barrier_t barrier;
+	pthread_t thread;
+
+	(void)state;
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	assert_true(log_fd >= 0 && before >= 0);
+	dup2(log_fd, STDERR_FILENO);
+	pthread_barrier_init(&barrier, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, worker_that_sleeps, &barrier), 0);
+	pthread_barrier_wait(&barrier);
+	sw_quiesce(sw);
+	pthread_join(thread, NULL);
+	dup2(before, STDERR_FILENO);
+	assert_true(log_has("control goes on after"));
+	pthread_barrier_destroy(&barrier);
+	close(before);
+	close(log_fd);
+}
+
 int main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
@@ -487,6 +538,7 @@ int main(int argc, char **argv)
 		DOMAIN_TEST(a_member_keeps_its_domains_number),
 		DOMAIN_TEST(a_list_takes_any_number_of_frames),
 		DOMAIN_TEST(one_queue_has_a_list_for_each_edit),
+		DOMAIN_TEST(a_worker_that_does_not_run_is_named),
 	};
 
 	(void)argc;
