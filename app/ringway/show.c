@@ -136,6 +136,15 @@ static void policy_print(const json_t *policy)
 	}
 }
 
+/* Calls that wait, and what they hold of the port's budgets. */
+static void waiting_print(const json_t *helper)
+{
+	fact("waiting calls",
+		"%" JSON_INTEGER_FORMAT " (%" JSON_INTEGER_FORMAT
+		" descriptors to close, %" JSON_INTEGER_FORMAT " mappings to undo)",
+		number_of(helper, "jobs"), number_of(helper, "fds"), number_of(helper, "mappings"));
+}
+
 static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
@@ -153,7 +162,7 @@ static void facts_print(const json_t *port)
 	if (is_true(json_object_get(port, "helper"), "signals"))
 		fact("signals", "by the port's helper");
 	if (number_of(json_object_get(port, "helper"), "jobs"))
-		fact_number("waiting calls", json_object_get(port, "helper"), "jobs");
+		waiting_print(json_object_get(port, "helper"));
 	if (number_of(port, "log_suppressed"))
 		fact_number("log lines lost", port, "log_suppressed");
 	if (!is_true(port, "connected"))

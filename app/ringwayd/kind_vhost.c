@@ -427,9 +427,12 @@ static json_t *show(void *handle)
 	port = basics_json(&info);
 	json_object_set_new(port, "unlogged", json_integer((json_int_t)info.unlogged));
 	json_object_set_new(port, "helper",
-		json_pack("{s:i, s:b, s:I, s:I}", "jobs", (int)info.helper.jobs, "signals",
-			info.helper.signals, "signalled", (json_int_t)info.helper.signalled,
-			"slow_signals", (json_int_t)info.helper.slow));
+		json_pack("{s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "jobs", (int)info.helper.jobs,
+			"fds", (json_int_t)info.helper.held.fds, "mappings",
+			(json_int_t)info.helper.held.mappings, "mapped",
+			(json_int_t)info.helper.held.mapped, "signals", info.helper.signals,
+			"signalled", (json_int_t)info.helper.signalled, "slow_signals",
+			(json_int_t)info.helper.slow));
 	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
 	json_object_set_new(port, "postcopy_allowed", json_boolean(info.postcopy));
 	json_object_set_new(port, "memory_files", json_string(info.any_file ? "any" : "shared"));

@@ -42,6 +42,7 @@ void vhost_port_budgets(struct vhost_port *vp, struct rw_budget out[RW_BUDGET_KI
 	uint32_t learned;
 
 	sw_port_addresses(vp->sw, &vp->port, &learned, &excesses);
+	rw_helper_settle(vp->helper);
 	rw_budget_note(b, RW_BUDGET_ADDRESSES, learned);
 	b->of[RW_BUDGET_ADDRESSES].refused = excesses;
 	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)

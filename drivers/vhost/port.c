@@ -14,6 +14,11 @@
 
 /* How often a client tries to connect, and how soon a listener without descriptors tries again. */
 #define RETRY_MS 100
+/*
+ * Clients of all ports together try so often, one at a time: each time another process is asked,
+ * and waited for. 20 ports do not notice; 1024 of them try every five seconds.
+ */
+#define RETRY_APART_MS 5
 /* How often control checks whether a worker found a ring broken. */
 #define WATCH_MS 100
 
@@ -147,6 +152,16 @@ void vhost_port_down(struct vhost_port *vp, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Try to connect when it is this port's turn. */
+static void client_retry(struct vhost_port *vp)
+{
+	static uint64_t last_ms; /* of all clients; control's */
+	uint64_t now_ms = rw_now_ms();
+
+	last_ms = RW_MAX(last_ms + RETRY_APART_MS, now_ms + RETRY_MS);
+	rw_timer_start(vp->loop, &vp->retry, last_ms - now_ms, 0);
+}
+
 static void session_closed(void *dev, int reason)
 {
 	struct vhost_port *vp = dev;
@@ -168,7 +183,7 @@ static void session_closed(void *dev, int reason)
 	/* The hosts behind it are gone; a frame for them is unknown again. */
 	sw_port_flush(vp->sw, &vp->port);
 	if (vp->mode == VHOST_CLIENT)
-		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+		client_retry(vp);
 	else if (vp->mode == VHOST_FD && vp->listen_fd < 0 && vp->gone)
 		vp->gone(vp->arg);
 }
@@ -222,9 +237,13 @@ static const struct vu_offer offer = {
 /* The port's helper, which it has before a connection. 0 or -errno. */
 static int helper_begin(struct vhost_port *vp)
 {
+	if (vp->helper)
+		return 0;
+	vp->helper = rw_helper_new(vp->loop, VU_SLOTS);
 	if (!vp->helper)
-		vp->helper = rw_helper_new(vp->loop, VU_SLOTS);
-	return vp->helper ? 0 : -errno;
+		return -errno;
+	rw_helper_charge(vp->helper, &vp->port.budgets);
+	return 0;
 }
 
 /* Connections stay in the backlog for a moment. */
@@ -308,7 +327,7 @@ static void client_connect(struct vhost_port *vp)
 	int fd = rw_helper_is_full(vp->helper) ? -EBUSY : rw_sock_connect(vp->path);
 
 	if (fd < 0 || session_begin(vp, fd))
-		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
+		client_retry(vp);
 }
 
 static void retry_due(void *arg)

@@ -124,6 +124,21 @@ static bool pool_has(const struct rw_budget_pool *pool, const struct rw_budget *
 	return n == mine || n - mine <= left - RW_MIN(pool->owed, left);
 }
 
+void rw_budget_charge(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n)
+{
+	struct rw_budget *mine;
+
+	if (!b)
+		return;
+	mine = &b->of[kind];
+	if (b->pools) {
+		b->pools->of[kind].used += n;
+		b->pools->of[kind].owed -= RW_MIN(n, owed_to(mine));
+	}
+	mine->used += n;
+	mine->high = RW_MAX(mine->high, mine->used);
+}
+
 int rw_budget_take(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n)
 {
 	struct rw_budget_pool *pool;
@@ -142,12 +157,7 @@ int rw_budget_take(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n)
 		b->pool_empty = within;
 		return -EDQUOT;
 	}
-	if (pool) {
-		pool->used += n;
-		pool->owed -= RW_MIN(n, owed_to(mine));
-	}
-	mine->used += n;
-	mine->high = RW_MAX(mine->high, mine->used);
+	rw_budget_charge(b, kind, n);
 	return 0;
 }
 

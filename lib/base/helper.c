@@ -68,6 +68,8 @@ struct rw_helper {
 	bool released; /* and has done its last access */
 
 	unsigned jobs; /* atomic */
+	/* What jobs hold that wait or run: atomic; control adds, the thread takes away. */
+	struct rw_helper_held held;
 	uint64_t signalled;
 	uint64_t slow;
 
@@ -78,6 +80,8 @@ struct rw_helper {
 	uint64_t until_ms; /* HELPED: until then; 0: for good */
 
 	/* Control's. */
+	struct rw_budgets *budgets;    /* NULL: nobody pays for what jobs hold */
+	struct rw_helper_held charged; /* to them */
 	struct rw_loop *loop;
 	struct rw_watch watch; /* of done_fd */
 };
@@ -225,8 +229,11 @@ static void job_run(struct rw_helper *h, struct job *j, bool ended)
 		job_return(h, j->job);
 	} else if (j->base) {
 		munmap(j->base, j->len);
+		__atomic_sub_fetch(&h->held.mapped, j->len, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(&h->held.mappings, 1, __ATOMIC_RELEASE);
 	} else {
 		close(j->fd);
+		__atomic_sub_fetch(&h->held.fds, 1, __ATOMIC_RELEASE);
 	}
 	free(j);
 	__atomic_sub_fetch(&h->jobs, 1, __ATOMIC_RELEASE);
@@ -257,6 +264,7 @@ static void *helper_main(void *arg)
 	/* By itself: to name another thread opens a file. */
 	pthread_setname_np(pthread_self(), "rw-helper");
 	while (!ended) {
+		bool let_go = false;
 		struct job *j;
 		uint64_t n;
 
@@ -271,9 +279,13 @@ static void *helper_main(void *arg)
 		do {
 			signals_run(h);
 			j = job_next(h);
+			let_go |= j && !j->job;
 			if (j)
 				job_run(h, j, __atomic_load_n(&h->ended, __ATOMIC_RELAXED));
 		} while (j);
+		/* Control gives back what was charged for it. */
+		if (let_go)
+			rw_eventfd_signal(h->done_fd);
 	}
 	/* An earlier signal may have shown the end before rw_helper_free has sent its own. */
 	while (!__atomic_load_n(&h->released, __ATOMIC_ACQUIRE))
@@ -298,6 +310,47 @@ static int thread_start(struct rw_helper *h)
 
 /* ---- control ---- */
 
+/* What of `kind` jobs hold now is charged, and no more. */
+static void charge_move(
+	struct rw_budgets *b, enum rw_budget_kind kind, uint64_t *charged, uint64_t now)
+{
+	if (now > *charged)
+		rw_budget_charge(b, kind, now - *charged);
+	else
+		rw_budget_give(b, kind, *charged - now);
+	*charged = now;
+}
+
+static void mappings_settle(struct rw_helper *h)
+{
+	if (!h->budgets)
+		return;
+	charge_move(h->budgets, RW_BUDGET_MAPPINGS, &h->charged.mappings,
+		__atomic_load_n(&h->held.mappings, __ATOMIC_ACQUIRE));
+	charge_move(h->budgets, RW_BUDGET_MAPPED, &h->charged.mapped,
+		__atomic_load_n(&h->held.mapped, __ATOMIC_RELAXED));
+}
+
+void rw_helper_settle(struct rw_helper *h)
+{
+	if (!h || !h->budgets)
+		return;
+	charge_move(h->budgets, RW_BUDGET_FDS, &h->charged.fds,
+		__atomic_load_n(&h->held.fds, __ATOMIC_ACQUIRE));
+	mappings_settle(h);
+}
+
+void rw_helper_charge(struct rw_helper *h, struct rw_budgets *budgets)
+{
+	h->budgets = budgets;
+	rw_helper_settle(h);
+}
+
+uint64_t rw_helper_charged_fds(const struct rw_helper *h)
+{
+	return h ? h->charged.fds : 0;
+}
+
 /* Jobs are done: in the order in which they were. */
 static void on_done(void *arg, uint32_t events)
 {
@@ -308,6 +361,7 @@ static void on_done(void *arg, uint32_t events)
 	(void)events;
 	if (read(h->done_fd, &n, sizeof(n)) < 0)
 		return;
+	rw_helper_settle(h);
 	list = __atomic_exchange_n(&h->done, NULL, __ATOMIC_ACQUIRE);
 	while (list) {
 		struct rw_helper_job *next = list->next;
@@ -361,6 +415,7 @@ void rw_helper_free(struct rw_helper *h)
 	if (!h)
 		return;
 	rw_loop_del(h->loop, &h->watch);
+	h->budgets = NULL;
 	__atomic_store_n(&h->ended, true, __ATOMIC_RELEASE);
 	rw_eventfd_signal(h->wake_fd);
 	/* The last access of control. */
@@ -380,6 +435,14 @@ static void job_add(struct rw_helper *h, const struct job *what)
 	}
 	*j = *what;
 	__atomic_add_fetch(&h->jobs, 1, __ATOMIC_RELAXED);
+	if (j->base) {
+		__atomic_add_fetch(&h->held.mappings, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&h->held.mapped, j->len, __ATOMIC_RELAXED);
+	} else if (!j->job) {
+		__atomic_add_fetch(&h->held.fds, 1, __ATOMIC_RELAXED);
+	}
+	/* Descriptors: when their owner has counted that it has them no more. */
+	mappings_settle(h);
 	j->next = __atomic_load_n(&h->given, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(
 		&h->given, &j->next, j, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
@@ -429,6 +492,9 @@ void rw_helper_describe(const struct rw_helper *h, struct rw_helper_info *out)
 {
 	*out = (struct rw_helper_info){
 		.jobs = __atomic_load_n(&h->jobs, __ATOMIC_RELAXED),
+		.held = {__atomic_load_n(&h->held.fds, __ATOMIC_RELAXED),
+			__atomic_load_n(&h->held.mappings, __ATOMIC_RELAXED),
+			__atomic_load_n(&h->held.mapped, __ATOMIC_RELAXED)},
 		.signals = __atomic_load_n(&h->verdict, __ATOMIC_RELAXED) == HELPED,
 		.no_aio = __atomic_load_n(&h->no_aio, __ATOMIC_RELAXED),
 		.signalled = __atomic_load_n(&h->signalled, __ATOMIC_RELAXED),

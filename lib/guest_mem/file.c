@@ -54,6 +54,8 @@ int gm_file_map(struct gm_owner *owner, enum gm_loss kind, int fd, uint64_t offs
 	file.len = rw_align_up(offset + size - first, file.page_size);
 	/* Without MAP_NORESERVE: huge pages are reserved, or missing ones show here. */
 	file.budgets = owner ? owner->budgets : NULL;
+	if (owner)
+		rw_helper_settle(owner->helper);
 	ret = rw_budget_map(file.budgets, 1, file.len);
 	if (ret)
 		return ret;
@@ -84,7 +86,8 @@ void gm_file_unmap(struct gm_file *file)
 	if (!file->base)
 		return;
 	gm_guard_del(file->slot);
-	rw_helper_unmap(file->helper, file->base, file->len);
+	/* From here on the helper has it charged, until it is unmapped. */
 	rw_budget_unmap(file->budgets, 1, file->len);
+	rw_helper_unmap(file->helper, file->base, file->len);
 	*file = (struct gm_file){0};
 }

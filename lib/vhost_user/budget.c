@@ -43,11 +43,12 @@ int vu_budget_fds(struct vu_session *s)
 	if (!b)
 		return 0;
 	now = fds_count(s);
-	used = b->of[RW_BUDGET_FDS].used;
-	if (now > used)
-		return rw_budget_take(b, RW_BUDGET_FDS, now - used);
-	rw_budget_give(b, RW_BUDGET_FDS, used - now);
-	return 0;
+	/* Those that wait to be closed are charged by the helper. */
+	used = b->of[RW_BUDGET_FDS].used - rw_helper_charged_fds(s->offer.helper);
+	if (now < used)
+		rw_budget_give(b, RW_BUDGET_FDS, used - now);
+	rw_helper_settle(s->offer.helper);
+	return now > used ? rw_budget_take(b, RW_BUDGET_FDS, now - used) : 0;
 }
 
 int vu_budget_fd(const struct vu_session *s)

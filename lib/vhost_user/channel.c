@@ -290,8 +290,9 @@ static void receipt_done(struct rw_helper_job *job)
 		return;
 	if (ret > 0) {
 		ret = receipt_begin(ch);
+		/* Without a helper all was read in there. */
 		if (!ret)
-			return; /* without a helper ch may be gone */
+			return;
 	}
 	if (ret)
 		channel_break(ch, ret);

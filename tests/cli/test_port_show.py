@@ -123,7 +123,8 @@ def test_a_port_without_a_front_end(daemon, place):
         'postcopy': 'none', 'policy': {}, 'vlans': None, 'log_suppressed': 0, 'unlogged': 0,
         'postcopy_allowed': False,
         'down': None, 'memory_files': 'shared',
-        'helper': {'jobs': 0, 'signals': False, 'signalled': 0, 'slow_signals': 0}}
+        'helper': {'jobs': 0, 'fds': 0, 'mappings': 0, 'mapped': 0, 'signals': False,
+                   'signalled': 0, 'slow_signals': 0}}
     facts, tables = page(daemon, 'vm2')
     assert facts == {'port': f'vm2 (vhost client, {place}/x)', 'front-end': 'none, link down'}
     assert len(tables) == 1, 'budgets'

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -260,6 +261,48 @@ static void s7_a_descriptor_that_nobody_read_stops_no_control(struct rig *r, uin
 	}
 }
 
+/*
+ * What a stuck helper has still to close is charged to the port: to the front-end that sent it, and
+ * to the next one.
+ */
+static void s16_descriptors_that_wait_to_be_closed_are_charged(struct rig *r, uint64_t format)
+{
+	const uint64_t ring = 0;
+	struct fe_guest_config c = guest_of_all(format);
+	struct peer *a = peer_up(r, "a", &c);
+	uint64_t before = port_budget(r, "a", "fds", "used"), mapped;
+	int stuck, fd = lingering_socket(&stuck), other = fd_of(FD_SOCKET);
+	const struct request call = {.request = VU_SET_VRING_CALL, .len = sizeof(ring)};
+	struct fe_msg answer;
+	char limit[24];
+
+	send_last(a, &call, fd, 1);
+	assert_int_equal(fe_conn_recv(&a->g->conn, &answer), 0);
+	/* Refused, for they are no eventfds; and the last ones wait behind the first. */
+	for (int i = 0; i < 20; i++)
+		say_with(a, VU_SET_VRING_CALL, &ring, sizeof(ring), other, 1);
+	close(other);
+	rig_wait(r, port_budget(r, "a", "fds", "used") >= before + 20);
+	mapped = port_budget(r, "a", "mapped", "used");
+	peer_down(r, a);
+	rig_wait(r, port_budget(r, "a", "mapped", "used") >= mapped);
+	assert_true(port_budget(r, "a", "fds", "used") >= before + 20);
+	/* The next one has so much less, until it is closed. */
+	snprintf(limit, sizeof(limit), "%ju", (uintmax_t)port_budget(r, "a", "fds", "used") + 1);
+	port_set(r, "a", "max-fds", limit);
+	peer_connect(r, a);
+	assert_int_equal(fe_guest_negotiate(a->g), 0);
+	assert_int_equal(fe_guest_reset_rings(a->g), 0);
+	assert_int_equal(fe_guest_share_memory(a->g), -EREMOTEIO);
+	close(stuck);
+	rig_wait(r, port_budget(r, "a", "fds", "used") < 20);
+	assert_int_equal(fe_guest_share_memory(a->g), 0);
+	peer_down(r, a);
+	rig_wait(r, !port_budget(r, "a", "fds", "used"));
+	rig_wait(r, !port_budget(r, "a", "mapped", "used"));
+	port_set(r, "a", "max-fds", "2048");
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
@@ -269,6 +312,7 @@ int main(void)
 		ATTACK(s6_a_device_state_pipe_that_may_block_stops_no_control),
 		ATTACK_ONCE(s7_a_descriptor_that_lingers_stops_no_control),
 		ATTACK(s7_a_descriptor_that_nobody_read_stops_no_control),
+		ATTACK(s16_descriptors_that_wait_to_be_closed_are_charged),
 	};
 
 	return hostile_main("hostile_descriptors", attacks, RW_ARRAY_SIZE(attacks), NULL);

@@ -183,11 +183,6 @@ static void *flip(void *arg)
 
 /* ---- who listens ---- */
 
-static void port_set(struct rig *r, const char *port, const char *key, const char *value)
-{
-	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", port, key, value)));
-}
-
 static void address_set(
 	struct rig *r, const char *method, const char *mac, int vlan, const char *to)
 {

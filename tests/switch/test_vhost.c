@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +21,7 @@
 
 #include "fe_log.h"
 #include "rw_numa.h"
+#include "rw_sock.h"
 #include "sw_balance.h"
 #include "vhost.h"
 
@@ -289,6 +292,63 @@ static void what_cannot_be_logged_is_counted(void **state)
 	f->logged = false;
 }
 
+/* ---- clients ---- */
+
+#define CLIENTS 100
+#define ASKED   150 /* questions that are timed */
+
+static unsigned asked[CLIENTS], asked_by_all;
+
+static int nobody_listens(const char *path)
+{
+	asked[atoi(path)]++;
+	asked_by_all++;
+	return -ECONNREFUSED;
+}
+
+static bool all_asked(unsigned times)
+{
+	unsigned n = 0;
+
+	while (n < CLIENTS && asked[n] >= times)
+		n++;
+	return n == CLIENTS;
+}
+
+/* Alone, each would try ten times a second: a thousand questions. */
+static void clients_take_turns(void **state)
+{
+	static const struct rw_sock_ops ops = {.connect = nobody_listens};
+	struct vhost_port *ports[CLIENTS];
+	struct fixture *f = *state;
+	uint64_t begun;
+
+	rw_sock_use(&ops);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		char name[8];
+		const struct vhost_port_config cfg = {.sw = f->sw,
+			.loop = f->loop,
+			.name = name,
+			.path = name,
+			.mode = VHOST_CLIENT};
+
+		snprintf(name, sizeof(name), "%u", i);
+		assert_int_equal(vhost_port_new(&cfg, &ports[i]), 0);
+	}
+	assert_true(all_asked(1));
+	begun = rw_now_ms();
+	while (asked_by_all < CLIENTS + ASKED)
+		assert_int_equal(rw_loop_once(f->loop, 10), 0);
+	/* 5 ms apart, but for those that were due together as the first. */
+	assert_true(rw_now_ms() - begun >= (ASKED - 25) * 5);
+	/* Nobody is forgotten. */
+	while (!all_asked(3))
+		assert_int_equal(rw_loop_once(f->loop, 10), 0);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		vhost_port_free(ports[i]);
+	rw_sock_use(&rw_sock_direct);
+}
+
 int main(int argc, char **argv)
 {
 	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
@@ -299,6 +359,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_without_a_worker_near_is_shown),
 		cmocka_unit_test(an_unknown_node_is_no_reason_to_worry),
 		cmocka_unit_test(what_cannot_be_logged_is_counted),
+		cmocka_unit_test(clients_take_turns),
 	};
 
 	(void)argc;

@@ -247,6 +247,39 @@ static void a_helper_with_too_many_jobs_is_full(void **state)
 	rw_helper_free(h);
 }
 
+/* The port that sent it pays for it as long as it is there. */
+static void what_waits_is_charged(void **state)
+{
+	struct rw_helper *h = rw_helper_new(loop, 4);
+	int peer, fd = lingering_socket(&peer), p[2];
+	struct rw_budgets b;
+	const struct rw_budget *fds = &b.of[RW_BUDGET_FDS], *maps = &b.of[RW_BUDGET_MAPPINGS];
+
+	(void)state;
+	rw_budgets_init(&b, "a");
+	rw_budget_limit(&b, RW_BUDGET_FDS, 1);
+	rw_helper_charge(h, &b);
+	assert_int_equal(pipe(p), 0);
+	rw_helper_close(h, fd);
+	rw_helper_close(h, p[1]);
+	/* Mappings at once; descriptors when it is asked. */
+	rw_helper_unmap(h, mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
+	assert_int_equal(maps->used, 1);
+	assert_int_equal(b.of[RW_BUDGET_MAPPED].used, 4096);
+	assert_int_equal(fds->used, 0);
+	rw_helper_settle(h);
+	assert_int_equal(fds->used, 2); /* the limit is no reason to deny it */
+	assert_int_equal(rw_helper_charged_fds(h), 2);
+	assert_int_equal(rw_budget_take(&b, RW_BUDGET_FDS, 1), -EDQUOT);
+	assert_int_equal(fds->refused, 1);
+	/* They are closed: the loop gives it back by itself. */
+	close(peer);
+	wait_for((rw_loop_once(loop, 0), !fds->used && !maps->used));
+	assert_int_equal(b.of[RW_BUDGET_MAPPED].used, 0);
+	close(p[0]);
+	rw_helper_free(h);
+}
+
 struct counting_job {
 	struct rw_helper_job job;
 	pthread_t ran_by;
@@ -394,6 +427,7 @@ int main(void)
 		cmocka_unit_test(a_close_that_lingers_delays_its_own_port_alone),
 		cmocka_unit_test(a_port_ends_although_its_helper_is_stuck),
 		cmocka_unit_test(a_helper_with_too_many_jobs_is_full),
+		cmocka_unit_test(what_waits_is_charged),
 		cmocka_unit_test(jobs_run_in_the_helper_and_are_done_in_the_loop),
 		cmocka_unit_test(each_signal_through_a_helper_arrives),
 		cmocka_unit_test(a_port_whose_signals_are_slow_is_signalled_by_its_helper),

@@ -82,6 +82,8 @@ void rw_budget_pool_set(struct rw_budget_pools *pools, enum rw_budget_kind kind,
  * budgets (NULL) everything is allowed.
  */
 int rw_budget_take(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n);
+/* Take `n` that is held already, whatever the limits are. NULL is fine. */
+void rw_budget_charge(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n);
 /* Give back `n` of what was taken. NULL is fine. */
 void rw_budget_give(struct rw_budgets *b, enum rw_budget_kind kind, uint64_t n);
 /* The same for `n` mappings of `bytes` together. */

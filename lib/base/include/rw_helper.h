@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "rw_base.h"
+#include "rw_budget.h"
 #include "rw_loop.h"
 
 struct rw_helper;
@@ -72,8 +73,30 @@ int rw_helper_signal(struct rw_helper *h, unsigned slot, int fd);
 /* Too many jobs wait: a call is stuck. */
 bool rw_helper_is_full(const struct rw_helper *h);
 
+/* What jobs that wait or run hold: descriptors to close, mappings to unmap. */
+struct rw_helper_held {
+	uint64_t fds;
+	uint64_t mappings;
+	uint64_t mapped; /* bytes of these */
+};
+
+/*
+ * From now on charge what jobs hold to `budgets`, whatever their limits: it is there already.
+ * NULL: nobody pays. They outlive the helper, or rw_helper_free comes first.
+ */
+void rw_helper_charge(struct rw_helper *h, struct rw_budgets *budgets);
+/*
+ * Charge what jobs hold now, and give back what they have let go. The loop does so when they have;
+ * whoever wants to know what is used calls it before. Mappings are charged when they are given to
+ * the helper. NULL is fine.
+ */
+void rw_helper_settle(struct rw_helper *h);
+/* How many descriptors are charged. */
+uint64_t rw_helper_charged_fds(const struct rw_helper *h);
+
 struct rw_helper_info {
-	unsigned jobs;      /* that wait or run */
+	unsigned jobs; /* that wait or run */
+	struct rw_helper_held held;
 	bool signals;       /* the helper signals in the workers' place */
 	bool no_aio;        /* because the kernel has no AIO */
 	uint64_t signalled; /* signals by the helper */
