@@ -53,17 +53,25 @@ const char *sandbox_mode_name(enum sandbox_mode mode);
 /* Whether this build and this kernel have filters at all. */
 bool sandbox_has_filters(void);
 
+/* A system call, and who makes it. */
+struct sandbox_call {
+	const char *name;
+	unsigned kinds; /* bit: enum sandbox_kind */
+	unsigned arg;   /* its first argument; 0: any */
+	bool refused;   /* it fails with EPERM, and nobody needs to know */
+};
+
 /*
  * sandbox_uplink.c. Note that there is an uplink with that device, before everything else here: 0,
  * or -ENOSPC. Then: whether there is one; the capabilities that the process needs until its threads
  * give them up; file or directory `i` that is written while it starts, or NULL; system call `i`
- * that is made besides, and the kinds of threads that make it, or NULL. Thread: the only one.
+ * that is made besides, or NULL. Thread: the only one.
  */
 int sandbox_uplink_add(const char *device);
 bool sandbox_uplink_any(void);
 uint64_t sandbox_uplink_capabilities(void);
 const char *sandbox_uplink_file(unsigned i);
-const char *sandbox_uplink_call(unsigned i, unsigned *kinds);
+const struct sandbox_call *sandbox_uplink_call(unsigned i);
 
 /* Make the filters of all kinds. Thread: the only one. 0, or -errno after an error line. */
 int sandbox_prepare(enum sandbox_mode mode);

@@ -274,6 +274,27 @@ static int allow_masked(
 	return nr < 0 ? 0 : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
 }
 
+/* What uplinks need besides. In START a call is made before it is refused. */
+static int allow_uplinks(scmp_filter_ctx ctx, enum sandbox_kind kind, unsigned mask)
+{
+	const struct sandbox_call *call;
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && (call = sandbox_uplink_call(i)); i++) {
+		int nr = seccomp_syscall_resolve_name(call->name);
+
+		if (!(call->kinds & mask) || kind == SANDBOX_HELPER || nr < 0)
+			continue;
+		if (call->refused && kind != SANDBOX_START)
+			ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
+		else if (call->arg && kind != SANDBOX_START)
+			ret = allow_masked(ctx, call->name, 0, ~0ull, call->arg);
+		else
+			ret = allow(ctx, call->name);
+	}
+	return ret;
+}
+
 /* Calls that are allowed in part. */
 static int allow_special(scmp_filter_ctx ctx, enum sandbox_kind kind)
 {
@@ -342,15 +363,8 @@ static int program_make(enum sandbox_kind kind)
 		if (calls[i].kinds & mask)
 			ret = allow(ctx, calls[i].name);
 	}
-	for (unsigned i = 0; !ret && kind != SANDBOX_HELPER; i++) {
-		unsigned kinds;
-		const char *name = sandbox_uplink_call(i, &kinds);
-
-		if (!name)
-			break;
-		if (kinds & mask)
-			ret = allow(ctx, name);
-	}
+	if (!ret)
+		ret = allow_uplinks(ctx, kind, mask);
 	if (!ret)
 		ret = allow_special(ctx, kind);
 	if (!ret)

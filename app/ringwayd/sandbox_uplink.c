@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "rw_base.h"
 #include "sandbox.h"
@@ -19,6 +20,7 @@
 
 #define CAP(name) (1ull << CAP_##name)
 #define S         (1u << SANDBOX_START)
+#define C         (1u << SANDBOX_CONTROL)
 #define W         (1u << SANDBOX_WORKER)
 #define I         (1u << SANDBOX_SERVICE)
 
@@ -30,10 +32,7 @@ static const struct driver {
 	const char *files[2];  /* that are written while it starts */
 	const char *file_key;  /* the argument that names another one */
 	/* What threads call, besides what they do without it. START makes every call of others. */
-	struct {
-		const char *name;
-		unsigned kinds;
-	} calls[CALLS_MAX];
+	struct sandbox_call calls[CALLS_MAX];
 } drivers[] = {
 	{.name = "net_af_packet",
 		.capabilities = CAP(NET_RAW) | CAP(NET_ADMIN),
@@ -42,8 +41,9 @@ static const struct driver {
 		.capabilities = CAP(NET_RAW) | CAP(NET_ADMIN) | CAP(BPF) | CAP(IPC_LOCK) |
 			CAP(SYS_RESOURCE) | CAP(SYS_ADMIN),
 		.files = {"/run", "/sys/fs/bpf"},
+		/* Its program stays on the interface, and passes all when there is no socket. */
 		.calls = {{"bpf", S}, {"sendto", W}, {"recvfrom", W}, {"flock", S}, {"unlink", S},
-			{"prlimit64", S}}},
+			{"bpf", C, .refused = true}, {"socket", C, .refused = true}}},
 	{.name = "net_tap",
 		.capabilities = CAP(NET_ADMIN),
 		.files = {"/dev/net/tun"},
@@ -53,10 +53,12 @@ static const struct driver {
 		.calls = {{"fstat", W}, {"newfstatat", W}, {"lseek", W}, {"umask", S}}},
 	{.name = "net_memif",
 		.file_key = "socket",
-		.calls = {{"listen", S}, {"unlink", S}, {"accept", I}, {"accept4", I},
-			{"recvmsg", I}, {"sendmsg", I}, {"socket", I}, {"connect", I},
-			{"memfd_create", I}, {"ftruncate", I}, {"fcntl", I}, {"eventfd2", I},
-			{"fstat", I}, {"newfstatat", I}, {"setsockopt", I}}},
+		/* Its file stays, and is replaced by the next one. */
+		.calls = {{"listen", S}, {"unlink", S}, {"unlink", C | I, .refused = true},
+			{"socket", C | I, .arg = AF_UNIX}, {"connect", C | I}, {"accept", I},
+			{"accept4", I}, {"recvmsg", I}, {"sendmsg", I}, {"memfd_create", C | I},
+			{"ftruncate", I}, {"fcntl", I}, {"eventfd2", I}, {"fstat", I},
+			{"newfstatat", I}, {"setsockopt", I}}},
 	{.name = "net_null"},
 	{.name = "net_ring"},
 	{.name = "net_bonding"},
@@ -135,21 +137,18 @@ const char *sandbox_uplink_file(unsigned i)
 	return i < nfiles ? files[i] : NULL;
 }
 
-const char *sandbox_uplink_call(unsigned i, unsigned *kinds)
+const struct sandbox_call *sandbox_uplink_call(unsigned i)
 {
+	/* Any of them is bound to an interface, and its link is watched. */
+	static const struct sandbox_call bind = {.name = "bind", .kinds = S};
+
 	for (size_t k = 0; k < RW_ARRAY_SIZE(drivers); k++) {
 		if (!(wanted >> k & 1))
 			continue;
 		for (size_t c = 0; c < CALLS_MAX && drivers[k].calls[c].name; c++) {
-			if (i--)
-				continue;
-			*kinds = drivers[k].calls[c].kinds;
-			return drivers[k].calls[c].name;
+			if (!i--)
+				return &drivers[k].calls[c];
 		}
 	}
-	/* Any of them is bound to an interface, and its link is watched. */
-	if (!wanted || i)
-		return NULL;
-	*kinds = S;
-	return "bind";
+	return wanted && !i ? &bind : NULL;
 }

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -67,7 +70,8 @@ size_t ethdev_device_memory(const struct ethdev_device_config *cfg)
 	/* And what the device's driver takes. */
 	const size_t driver = 4u << 20;
 
-	return pool_entries(nqueues, cfg->nworkers) * (data_room(cfg) + MBUF_OVERHEAD) + driver;
+	/* Twice, so that the mempool finds a place for all of it in one piece. */
+	return 2 * pool_entries(nqueues, cfg->nworkers) * (data_room(cfg) + MBUF_OVERHEAD) + driver;
 }
 
 /* ---- DPDK's arguments ---- */
@@ -142,6 +146,29 @@ static int iface_check(const char *device, char *err, size_t errlen)
 	return -ENODEV;
 }
 
+/*
+ * net_memif does not replace the socket that a process before left behind: remove it if nobody
+ * listens there.
+ */
+static void memif_socket_clean(const char *device)
+{
+	static const char key[] = ",socket=";
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *at = strstr(device, key);
+	int fd;
+
+	if (!has_driver(device, "net_memif") || !at || !strstr(device, ",role=server"))
+		return;
+	at += sizeof(key) - 1;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.*s", (int)strcspn(at, ","), at);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) && errno == ECONNREFUSED)
+		unlink(addr.sun_path);
+	close(fd);
+}
+
 /* ---- bringing it up ---- */
 
 static int device_probe(
@@ -157,6 +184,7 @@ static int device_probe(
 		snprintf(err, errlen, "its arguments are too long");
 		return ret;
 	}
+	memif_socket_clean(args);
 	/* EAL has probed a PCI device when it started. */
 	if (!ethdev_is_pci(cfg->device))
 		ret = rte_dev_probe(args);
@@ -204,22 +232,45 @@ static int device_configure(const struct ethdev_device_config *cfg, struct ethde
 	return rte_eth_dev_configure(dev->id, dev->nrx, dev->ntx, &conf);
 }
 
+/*
+ * Mbufs for both directions. 0 or -errno. Those of a virtual device lie close together, whatever
+ * the pages: net_af_xdp shows the kernel as many bytes as they have in sum. A NIC's may cross no
+ * page whose neighbour is elsewhere.
+ */
+static int pool_begin(const struct ethdev_device_config *cfg, struct ethdev_device *dev)
+{
+	struct rte_pktmbuf_pool_private room = {
+		.mbuf_data_room_size = (uint16_t)(data_room(cfg) + RTE_PKTMBUF_HEADROOM)};
+	unsigned n = pool_entries(RW_MAX(dev->nrx, dev->ntx), cfg->nworkers);
+	const bool pci = ethdev_is_pci(cfg->device);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "uplink%u", dev->id);
+	dev->pool = rte_mempool_create_empty(name, n,
+		(unsigned)sizeof(struct rte_mbuf) + room.mbuf_data_room_size, CACHE, sizeof(room),
+		rte_eth_dev_socket_id(dev->id), pci ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (!dev->pool)
+		return -rte_errno;
+	rte_pktmbuf_pool_init(dev->pool, &room);
+	if (rte_mempool_populate_default(dev->pool) != (int)n ||
+		(dev->pool->nb_mem_chunks != 1 && !pci))
+		return -ENOMEM;
+	rte_mempool_obj_iter(dev->pool, rte_pktmbuf_init, NULL);
+	return 0;
+}
+
 /* Set all queues up. 0 or -errno. */
 static int queues_begin(const struct ethdev_device_config *cfg, struct ethdev_device *dev)
 {
 	uint16_t nrxd = DESCS, ntxd = DESCS;
 	unsigned socket = (unsigned)RW_MAX(rte_eth_dev_socket_id(dev->id), 0);
-	char name[RTE_MEMPOOL_NAMESIZE];
 	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(dev->id, &nrxd, &ntxd);
 
 	if (ret)
 		return ret;
-	snprintf(name, sizeof(name), "uplink%u", dev->id);
-	dev->pool = rte_pktmbuf_pool_create(name,
-		pool_entries(RW_MAX(dev->nrx, dev->ntx), cfg->nworkers), CACHE, 0,
-		(uint16_t)(data_room(cfg) + RTE_PKTMBUF_HEADROOM), (int)socket);
-	if (!dev->pool)
-		return -rte_errno;
+	ret = pool_begin(cfg, dev);
+	if (ret)
+		return ret;
 	for (uint16_t i = 0; !ret && i < dev->nrx; i++)
 		ret = rte_eth_rx_queue_setup(dev->id, i, nrxd, socket, NULL, dev->pool);
 	for (uint16_t i = 0; !ret && i < dev->ntx; i++)
