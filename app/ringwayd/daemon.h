@@ -57,6 +57,16 @@ int daemon_port_find(const struct daemon *d, const char *name);
 void daemon_pools_begin(struct daemon *d);
 /* Share it out anew: there are so many ports. */
 void daemon_pools_share(struct daemon *d, unsigned nports);
+/*
+ * The service manager, if there is one (notify.c): nothing happens otherwise.
+ * notify_begin comes before the process is confined, notify_ready when all runs.
+ */
+void notify_begin(void);
+void notify_ready(struct daemon *d);
+/* The configuration is being read again; notify_ready follows, whatever came of it. */
+void notify_reloading(struct daemon *d);
+void notify_stopping(struct daemon *d);
+
 /* Warn if the limit of open files does not suffice for so many ports. */
 void daemon_fd_check(unsigned nports);
 

@@ -276,6 +276,7 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the log: %s", strerror(-ret));
 		return EXIT_CANNOT;
 	}
+	notify_begin();
 	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
 	if (switch_begin(d))
@@ -305,7 +306,9 @@ static int daemon_run(struct daemon *d)
 			   "echo 1024 > /proc/sys/vm/nr_hugepages");
 	rw_info("ringwayd %s: %u port(s), %u worker(s)", RINGWAY_VERSION, d->opt.nports,
 		d->opt.ncpus);
+	notify_ready(d);
 	ret = rw_loop_run(d->loop);
+	notify_stopping(d);
 	if (ret) {
 		rw_error("event loop: %s", strerror(-ret));
 		return EXIT_CANNOT;
@@ -347,6 +350,7 @@ int main(int argc, char **argv)
 		ret = EXIT_MISTAKE;
 	} else {
 		rw_log_set_level(d->opt.log_level);
+		rw_log_find_journal();
 		ret = daemon_run(d);
 		daemon_end(d);
 		eal_end();

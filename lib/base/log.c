@@ -7,7 +7,9 @@
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +28,22 @@ static const char *const level_names[] = {
 	[RW_LOG_DEBUG] = "debug",
 };
 
+/* How a line begins: for people, and for the journal (sd-daemon(3), syslog(3)). */
+static const char *const heads[][4] = {
+	{
+		[RW_LOG_ERROR] = "error: ",
+		[RW_LOG_WARNING] = "warning: ",
+		[RW_LOG_INFO] = "info: ",
+		[RW_LOG_DEBUG] = "debug: ",
+	},
+	{
+		[RW_LOG_ERROR] = "<3>",
+		[RW_LOG_WARNING] = "<4>",
+		[RW_LOG_INFO] = "<6>",
+		[RW_LOG_DEBUG] = "<7>",
+	},
+};
+
 /* Who writes a line. */
 enum log_way {
 	LOG_DIRECT, /* whoever logs it */
@@ -35,6 +53,7 @@ enum log_way {
 
 static atomic_int max_level = RW_LOG_INFO;
 static atomic_int way = LOG_DIRECT;
+static bool to_journal;
 
 /* The thread and what it shares with those that log. */
 static struct {
@@ -69,6 +88,16 @@ int rw_log_level_by_name(const char *name)
 			return (int)i;
 	}
 	return -EINVAL;
+}
+
+void rw_log_find_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	uintmax_t dev, ino;
+	struct stat st;
+
+	to_journal = stream && sscanf(stream, "%ju:%ju", &dev, &ino) == 2 &&
+		!fstat(STDERR_FILENO, &st) && st.st_dev == dev && st.st_ino == ino;
 }
 
 /* ---- writing ---- */
@@ -118,8 +147,8 @@ static void lost_tell(void)
 	if (!n)
 		return;
 	len = snprintf(line, sizeof(line),
-		"warning: %ju line(s) of the log are lost: standard error was not read in time\n",
-		(uintmax_t)n);
+		"%s%ju line(s) of the log are lost: standard error was not read in time\n",
+		heads[to_journal][RW_LOG_WARNING], (uintmax_t)n);
 	line_write(line, (size_t)len);
 }
 
@@ -240,7 +269,7 @@ static void log_va(enum rw_log_level level, uint64_t dropped, const char *fmt, v
 		snprintf(tail, sizeof(tail), " (%ju line(s) suppressed before)\n",
 			(uintmax_t)dropped);
 	room = sizeof(line) - strlen(tail);
-	len = (size_t)snprintf(line, room, "%s: ", level_names[level]);
+	len = (size_t)snprintf(line, room, "%s", heads[to_journal][level]);
 	n = vsnprintf(line + len, room - len, fmt, ap);
 	if (n < 0)
 		return;

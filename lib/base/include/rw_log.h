@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * One log, to standard error, a line at a time: "LEVEL: message".
+ * One log, to standard error, a line at a time: "LEVEL: message", or "<N>message" with a priority
+ * of syslog(3) if that is systemd's journal.
  *
  * Standard error may be a full pipe or a stopped terminal, and its status flags are shared with
  * others, so every write to it can block. Until rw_log_hold, lines are written by the caller. From
@@ -32,6 +33,12 @@ enum rw_log_level {
 /* Lines above this level are dropped. Default: RW_LOG_INFO. */
 void rw_log_set_level(enum rw_log_level level);
 enum rw_log_level rw_log_get_level(void);
+
+/*
+ * Find out whether standard error is the journal (systemd.exec(5), $JOURNAL_STREAM). Until this is
+ * called it is not. Thread: one, before others log.
+ */
+void rw_log_find_journal(void);
 
 /* The level called `name` ("error", "warning", "info", "debug"), or -EINVAL. */
 int rw_log_level_by_name(const char *name);
