@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What systemd, or another service manager, wants to know: that the switch runs, that its control
- * thread still turns, and that it ends (sd_notify(3), systemd.service(5): Type=notify, WatchdogSec=).
+ * thread still turns, and that it ends (sd_notify(3); systemd.service(5), Type= and WatchdogSec=).
  *
  * sd_notify itself makes a socket for each message, and after the start no thread may make one. So
  * this one is made at the start.
