@@ -53,20 +53,29 @@ static int connect_to(struct cli *cli)
 		cli->socket, why);
 }
 
+json_t *call_failing(struct cli *cli, const char *method, json_t *params, struct ctl_failure *fail)
+{
+	json_t *result = NULL;
+
+	*fail = (struct ctl_failure){.code = CTL_ERR_INTERNAL};
+	if (cli->fd >= 0 || !connect_to(cli)) {
+		result = ctl_call(cli->fd, method, params,
+			cli->timeout_ms ? cli->timeout_ms : TIMEOUT_MS, fail);
+		if (!result && fail->code == CTL_ERR_INTERNAL)
+			complain("the switch at %s does not answer %s: %s", cli->socket, method,
+				fail->message);
+	}
+	json_decref(params);
+	return result;
+}
+
 json_t *call(struct cli *cli, const char *method, json_t *params)
 {
 	struct ctl_failure fail;
-	json_t *result = NULL;
+	json_t *result = call_failing(cli, method, params, &fail);
 
-	if (cli->fd >= 0 || !connect_to(cli)) {
-		result = ctl_call(cli->fd, method, params, TIMEOUT_MS, &fail);
-		if (!result && fail.code == CTL_ERR_INTERNAL)
-			complain("the switch at %s does not answer %s: %s", cli->socket, method,
-				fail.message);
-		else if (!result)
-			complain("%s", fail.message);
-	}
-	json_decref(params);
+	if (!result && fail.code != CTL_ERR_INTERNAL)
+		complain("%s", fail.message);
 	return result;
 }
 
@@ -290,6 +299,8 @@ const struct command commands[] = {
 		.help = "go on taking frames"},
 	{"forward", "stop", 0, forward_stop, forward_print, "forward stop",
 		.help = "leave frames where the guests have them"},
+	{"apply", NULL, NAME_ | COMMAND_DRY_RUN, config_apply, config_apply_print,
+		"apply FILE [--dry-run]", .help = "make the switch what a document says"},
 	{"config", "show", 0, config_show, config_show_print, "config show",
 		.help = "all that is configured, as --config of ringwayd reads it"},
 	{"config", "save", NAME_, NULL, NULL, "config save FILE", .help = "the same into a file",

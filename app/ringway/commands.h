@@ -7,6 +7,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "control.h"
+
 #define VLAN_MAX 4094 /* IEEE 802.1Q, 9.6 */
 
 /* One invocation. */
@@ -21,6 +23,8 @@ struct cli {
 	unsigned worker;
 	unsigned vlan;     /* --vlan ID, 0 without it */
 	bool replace;      /* --replace */
+	bool dry_run;      /* --dry-run */
+	int timeout_ms;    /* how long to wait for an answer; 0: as usual */
 	json_t *params;    /* an object: what struct command.read has read */
 	double interval_s; /* --interval S */
 	unsigned count;    /* --count N: answers to print; 0: no end */
@@ -35,6 +39,7 @@ struct cli {
 #define COMMAND_VLAN    8u   /* --vlan ID */
 #define COMMAND_RATE    64u  /* --interval S, --count N */
 #define COMMAND_REPLACE 256u /* --replace */
+#define COMMAND_DRY_RUN 512u /* --dry-run */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -74,6 +79,11 @@ int command_run(const struct command *command, struct cli *cli);
  * `params`.
  */
 json_t *call(struct cli *cli, const char *method, json_t *params);
+/*
+ * The same, but what the switch says is left in `fail`, with a code other than CTL_ERR_INTERNAL,
+ * and no complaint is made about it.
+ */
+json_t *call_failing(struct cli *cli, const char *method, json_t *params, struct ctl_failure *fail);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
@@ -110,6 +120,8 @@ void forward_print(const struct cli *cli, const json_t *answer);
 json_t *config_show(struct cli *cli);
 void config_show_print(const struct cli *cli, const json_t *config);
 int config_save(struct cli *cli);
+json_t *config_apply(struct cli *cli);
+void config_apply_print(const struct cli *cli, const json_t *answer);
 
 /* worker.c. */
 json_t *worker_move(struct cli *cli);

@@ -10,6 +10,9 @@
 #include "commands.h"
 #include "document.h"
 
+/* Hundreds of ports that come or go take the switch a while. */
+#define APPLY_TIMEOUT_MS 60000
+
 json_t *config_show(struct cli *cli)
 {
 	return call(cli, "config.get", NULL);
@@ -85,4 +88,110 @@ int config_save(struct cli *cli)
 		ret = file_replace(cli->name, config);
 	json_decref(config);
 	return ret;
+}
+
+/* ---- apply ---- */
+
+/* Say what the switch says of a document, with the place in the text that it is about. */
+static void place_complain(const struct doc *doc, const char *name, const struct ctl_failure *fail)
+{
+	static const char root[] = "config";
+	const char *path = fail->at;
+	struct doc_position at;
+
+	if (strncmp(path, root, strlen(root))) {
+		complain("%s", fail->message);
+		return;
+	}
+	path += strlen(root);
+	at = doc_where(doc, *path == '/' ? path + 1 : path);
+	complain("%s:%u:%u: %s", name, at.line, at.column, fail->message);
+}
+
+json_t *config_apply(struct cli *cli)
+{
+	const char *name = strcmp(cli->name, "-") ? cli->name : "(standard input)";
+	struct ctl_failure fail;
+	json_t *result;
+	char err[512];
+	struct doc *doc = doc_read(cli->name, err, sizeof(err));
+
+	if (!doc) {
+		complain("%s", err);
+		return NULL;
+	}
+	cli->timeout_ms = APPLY_TIMEOUT_MS;
+	result = call_failing(cli, "config.apply",
+		json_pack("{s:O, s:b}", "config", doc_root(doc), "dry_run", cli->dry_run), &fail);
+	if (!result && fail.code != CTL_ERR_INTERNAL)
+		place_complain(doc, name, &fail);
+	doc_free(doc);
+	return result;
+}
+
+/* A value that changes: words as they are, the rest as JSON. */
+static void value_print(const json_t *value)
+{
+	char *text;
+
+	if (json_is_string(value)) {
+		printf("%s", json_string_value(value));
+		return;
+	}
+	text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	printf("%s", json_is_null(value) ? "none" : text ? text : "?");
+	free(text);
+}
+
+static void key_print(const json_t *change, bool from, bool to)
+{
+	printf("%s", text_of(change, "key"));
+	if (from) {
+		putchar(' ');
+		value_print(json_object_get(change, "from"));
+	}
+	if (from && to)
+		printf(" ->");
+	if (to) {
+		putchar(' ');
+		value_print(json_object_get(change, "to"));
+	}
+}
+
+/* "+ port vm3: socket /run/vm3.sock" */
+static void change_print(const json_t *change)
+{
+	const char *what = text_of(change, "change");
+	bool adds = !strcmp(what, "add"), removes = !strcmp(what, "remove");
+	const json_t *keys = json_object_get(change, "keys"), *key;
+
+	if (!json_is_string(json_object_get(change, "port"))) {
+		printf("~ ");
+		key_print(change, true, true);
+		putchar('\n');
+		return;
+	}
+	printf("%c port %s", adds ? '+' : removes ? '-' : '~', text_of(change, "port"));
+	if (!strcmp(what, "replace"))
+		printf(" (replaced)");
+	for (size_t i = 0; (key = json_array_get(keys, i)); i++) {
+		printf("%s ", i ? "," : ":");
+		key_print(key, !adds, !removes);
+	}
+	putchar('\n');
+}
+
+void config_apply_print(const struct cli *cli, const json_t *answer)
+{
+	const json_t *changes = json_object_get(answer, "changes"), *item;
+	size_t n = json_array_size(changes);
+
+	for (size_t i = 0; (item = json_array_get(changes, i)); i++)
+		change_print(item);
+	item = json_object_get(answer, "notes");
+	for (size_t i = 0; i < json_array_size(item); i++)
+		printf("note: %s\n", json_string_value(json_array_get(item, i)));
+	printf("%zu change%s%s, %" JSON_INTEGER_FORMAT " port(s) as they were\n", n,
+		n == 1 ? "" : "s", cli->dry_run && n ? " would be made" : "",
+		number_of(answer, "unchanged"));
 }

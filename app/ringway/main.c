@@ -65,6 +65,7 @@ static void print_help(void)
 	      "                     the address is\n"
 	      "      --vlan=ID      fdb add, fdb del: 0 to 4094 (default: 0, untagged)\n"
 	      "      --replace      fdb add: move a static entry that is behind another port\n"
+	      "      --dry-run      apply: say what would change, and change nothing\n"
 	      "      --interval=S   rate: seconds from one reading to the next (default: 1)\n"
 	      "      --count=N      rate: so many times (default: 1); 0: until interrupted\n"
 	      "  -V, --version      print the version of this program alone and exit\n"
@@ -105,6 +106,13 @@ static int set_replace(struct cli *cli, const char *text)
 {
 	(void)text;
 	cli->replace = true;
+	return 0;
+}
+
+static int set_dry_run(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->dry_run = true;
 	return 0;
 }
 
@@ -152,6 +160,7 @@ static const struct row {
 	{"queues", false, COMMAND_QUEUES, set_queues},
 	{"vlan", true, COMMAND_VLAN, set_vlan},
 	{"replace", false, COMMAND_REPLACE, set_replace},
+	{"dry-run", false, COMMAND_DRY_RUN, set_dry_run},
 	{"interval", true, COMMAND_RATE, set_interval},
 	{"count", true, COMMAND_RATE, set_count},
 };

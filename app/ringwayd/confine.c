@@ -38,6 +38,8 @@ static int helper_start(const struct options *opt)
 		ret = helper_allow_socket(&dirs, opt->control);
 	if (!ret && opt->pidfile[0])
 		ret = helper_allow_pidfile(&dirs, opt->pidfile);
+	if (!ret && options_config_is_file(opt))
+		ret = helper_allow_file(&dirs, opt->config);
 	if (!ret)
 		ret = helper_begin(&dirs);
 	helper_dirs_free(&dirs);

@@ -51,6 +51,8 @@ int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_v
 	const struct options_vlans *to);
 /* {"access": 10}; {"trunk": "10+20-30", "native": 1}, or null there; null: transparent. */
 json_t *daemon_vlans_json(const struct options_vlans *v);
+/* Balance the workers every so many seconds; 0: never. */
+void daemon_balance_every(struct daemon *d, uint32_t seconds);
 /* The index of the port of that name; -1: there is none. */
 int daemon_port_find(const struct daemon *d, const char *name);
 /* Find out what ports may take together: once EAL and the workers have what they need. */

@@ -97,6 +97,11 @@ int helper_allow_pidfile(struct helper_dirs *dirs, const char *path)
 	return allow_at(dirs, path, true, 1u << HELPER_PIDFILE);
 }
 
+int helper_allow_file(struct helper_dirs *dirs, const char *path)
+{
+	return allow_at(dirs, path, true, 1u << HELPER_FILE);
+}
+
 void helper_dirs_free(struct helper_dirs *dirs)
 {
 	while (dirs->n) {
@@ -209,6 +214,14 @@ static const struct rw_sock_ops ops = {
 	.unlink = helper_unlink,
 	.number = helper_number,
 };
+
+int helper_file_open(const char *path)
+{
+	struct helper_reply reply;
+	int fd, ret = ask(HELPER_FILE, path, NULL, &reply, &fd);
+
+	return ret ? ret : fd;
+}
 
 int helper_pidfile_open(const char *path, char *err, size_t errlen)
 {

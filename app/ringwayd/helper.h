@@ -45,6 +45,8 @@ int helper_allow_beside(struct helper_dirs *dirs, const char *path, bool connect
 /* Allow a socket that listens, or the pid file, at `path` alone. As above. */
 int helper_allow_socket(struct helper_dirs *dirs, const char *path);
 int helper_allow_pidfile(struct helper_dirs *dirs, const char *path);
+/* Allow to read the file at `path` alone. As above. */
+int helper_allow_file(struct helper_dirs *dirs, const char *path);
 void helper_dirs_free(struct helper_dirs *dirs);
 
 /* Start it; from then on rw_sock_listen and its like are its work. 0 or -errno. */
@@ -52,6 +54,8 @@ int helper_begin(const struct helper_dirs *dirs);
 /* What it made is gone when this returns. */
 void helper_end(void);
 
+/* Open a file for reading, as whom ringwayd was started. The descriptor or -errno. */
+int helper_file_open(const char *path);
 /* Open, create and lock a pid file. The descriptor; or -errno, and `err` holds the reason. */
 int helper_pidfile_open(const char *path, char *err, size_t errlen);
 /* Remove what helper_pidfile_open made. */
@@ -67,6 +71,7 @@ enum helper_op {
 	HELPER_LISTEN = 1, /* bind and listen: a descriptor */
 	HELPER_CONNECT,    /* a descriptor */
 	HELPER_PIDFILE,    /* open, create and lock: a descriptor */
+	HELPER_FILE,       /* open for reading: a descriptor */
 	HELPER_UNLINK,     /* what LISTEN or PIDFILE made */
 	HELPER_USER,       /* the number of the user whose name `path` is */
 	HELPER_GROUP,      /* of a group */

@@ -234,6 +234,26 @@ static int number_of(const char *name, bool is_group, uint32_t *out)
 	return ret;
 }
 
+/* A file of any size that is all there; a link may lead to it, as it may at the start. */
+static int file_at(const struct place *at, int *pass)
+{
+	int fd = openat(at->dir->fd, at->name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		ret = -errno;
+	else if (!S_ISREG(st.st_mode))
+		ret = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	if (ret)
+		close(fd);
+	else
+		*pass = fd;
+	return ret;
+}
+
 /* 0 or -errno; `pass` is what to hand over. */
 static int answer(struct helper_request *req, struct helper_reply *reply, int *pass)
 {
@@ -259,6 +279,8 @@ static int answer(struct helper_request *req, struct helper_reply *reply, int *p
 		return listen_at(&at, req, reply, pass);
 	if (req->op == HELPER_CONNECT)
 		return connect_at(&at, pass);
+	if (req->op == HELPER_FILE)
+		return file_at(&at, pass);
 	return pidfile_at(&at, reply, pass);
 }
 
@@ -283,7 +305,7 @@ static bool serve_one(int fd)
 	}
 	n = helper_send(fd, &reply, sizeof(reply), pass);
 	/* What is made is held until it is removed. */
-	if (pass >= 0 && req.op == HELPER_CONNECT)
+	if (pass >= 0 && (req.op == HELPER_CONNECT || req.op == HELPER_FILE))
 		close(pass);
 	return n == (ssize_t)sizeof(reply);
 }

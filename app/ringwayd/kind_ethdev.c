@@ -110,7 +110,7 @@ static const struct port_option options[] = {
 
 static int check(struct parse *p, struct options_port *port)
 {
-	if (p->running)
+	if (p->running || p->confined)
 		return options_mistake(p,
 			"port %s: an uplink needs privileges that ringwayd gives up when it has "
 			"started: put it on the command line or into the configuration, and "

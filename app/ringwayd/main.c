@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ringwayd: reads its options, brings up the workers, opens the ports and the control socket, and
- * serves them until SIGTERM, SIGINT or SIGHUP. Exit status: 0 asked to stop, 1 cannot run here, 2 a
- * mistake on the command line.
+ * serves them until SIGTERM, SIGINT or SIGHUP (which with --config has it read that file again).
+ * Exit status: 0 asked to stop, 1 cannot run here, 2 a mistake on the command line.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -14,7 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "apply.h"
 #include "gm_guard.h"
 #include "rw_helper.h"
 #include "rw_log.h"
@@ -37,6 +37,10 @@ static void signal_ready(void *arg, uint32_t events)
 	(void)events;
 	if (read(d->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP && d->opt.config[0]) {
+		apply_config_file(d);
+		return;
+	}
 	rw_info("stopping: %s", strsignal((int)info.ssi_signo));
 	rw_loop_quit(d->loop);
 }
@@ -109,6 +113,13 @@ static void balance_due(void *arg)
 		rw_info("%u queue(s) moved to other workers", n);
 }
 
+void daemon_balance_every(struct daemon *d, uint32_t seconds)
+{
+	rw_timer_stop(d->loop, &d->balancing);
+	if (seconds)
+		rw_timer_start(d->loop, &d->balancing, seconds * 1000ull, seconds * 1000ull);
+}
+
 static int switch_begin(struct daemon *d)
 {
 	struct sw_worker_config workers[OPTIONS_CPUS_MAX];
@@ -132,9 +143,7 @@ static int switch_begin(struct daemon *d)
 	d->ageing = (struct rw_timer){.fn = age_due, .arg = d};
 	rw_timer_start(d->loop, &d->ageing, AGEING_MS, AGEING_MS);
 	d->balancing = (struct rw_timer){.fn = balance_due, .arg = d};
-	if (d->opt.balance_s)
-		rw_timer_start(d->loop, &d->balancing, d->opt.balance_s * 1000ull,
-			d->opt.balance_s * 1000ull);
+	daemon_balance_every(d, d->opt.balance_s);
 	return 0;
 }
 

@@ -92,6 +92,7 @@ bool options_same_file(const char *a, const char *b)
 
 static int set_control(struct parse *p, const char *value)
 {
+	p->opt->control_is_default = false;
 	p->opt->no_control = !strcmp(value, "none");
 	if (p->opt->no_control)
 		return 0;
@@ -160,8 +161,8 @@ static json_t *get_no_huge(const struct options *opt)
 	return json_boolean(opt->no_huge);
 }
 
-/* NAME[:GROUP] */
-static int set_user(struct parse *p, const char *value)
+/* Whom `value`, a name and maybe a group, names. 0 or a mistake. */
+static int user_find(struct parse *p, const char *value)
 {
 	const char *colon = strchr(value, ':');
 	const struct passwd *pw;
@@ -174,10 +175,6 @@ static int set_user(struct parse *p, const char *value)
 		return options_mistake(p, "--user=%s: there is no such user", value);
 	if (geteuid() && pw->pw_uid != geteuid())
 		return options_mistake(p, "--user=%s: only root can become another user", value);
-	if (strlen(value) > OPTIONS_USERS_MAX)
-		return options_mistake(
-			p, "--user=%s: it has more than %d bytes", value, OPTIONS_USERS_MAX);
-	strcpy(p->opt->user_said, value);
 	p->opt->user = (struct sandbox_user){.uid = pw->pw_uid, .gid = pw->pw_gid};
 	snprintf(p->opt->user_name, sizeof(p->opt->user_name), "%s", pw->pw_name);
 	gr = colon ? getgrnam(colon + 1) : NULL;
@@ -186,6 +183,16 @@ static int set_user(struct parse *p, const char *value)
 	if (gr)
 		p->opt->user.gid = gr->gr_gid;
 	return 0;
+}
+
+/* NAME[:GROUP] */
+static int set_user(struct parse *p, const char *value)
+{
+	if (strlen(value) > OPTIONS_USERS_MAX)
+		return options_mistake(
+			p, "--user=%s: it has more than %d bytes", value, OPTIONS_USERS_MAX);
+	strcpy(p->opt->user_said, value);
+	return p->confined ? 0 : user_find(p, value);
 }
 
 static json_t *get_user(const struct options *opt)
@@ -423,10 +430,9 @@ int options_port_files_check(struct parse *p, const struct options_port *port)
 static int files_check(struct parse *p)
 {
 	struct options *opt = p->opt;
-	bool control_given = opt->control[0] || opt->no_control;
+	bool control_given = !opt->control_is_default;
 	int ret = 0;
 
-	opt->control_is_default = !control_given;
 	if (!control_given && ctl_default_path(opt->control, sizeof(opt->control))) {
 		return options_mistake(
 			p, "XDG_RUNTIME_DIR is too long for a control socket: give --control=PATH");
@@ -449,6 +455,7 @@ static int parse_all(struct parse *p, int argc, char **argv)
 {
 	int ret = options_words_read(p, argc, argv);
 
+	p->opt->words = p->seen;
 	if (!ret && p->opt->config[0])
 		ret = options_config_file(p, p->opt->config);
 	if (!ret)
@@ -463,6 +470,8 @@ static int parse_all(struct parse *p, int argc, char **argv)
 void options_init(struct options *opt)
 {
 	memset(opt, 0, sizeof(*opt));
+	opt->cpus_are_default = true;
+	opt->control_is_default = true;
 	opt->log_level = RW_LOG_INFO;
 	opt->access = RW_SOCK_PRIVATE;
 	opt->fdb_size = DEFAULT_FDB_SIZE;
@@ -489,4 +498,9 @@ int options_parse(int argc, char **argv, struct options *out, char *err, size_t 
 		*out = *p.opt;
 	free(p.opt);
 	return ret;
+}
+
+bool options_config_is_file(const struct options *opt)
+{
+	return opt->config[0] && strcmp(opt->config, "-");
 }

@@ -28,6 +28,7 @@
 #define OPTIONS_TEXT_MAX   63   /* bytes of a port's description */
 #define OPTIONS_PAIRS_MAX  64   /* KEY=VALUE of a port */
 #define OPTIONS_FILE_MAX   4095
+#define OPTIONS_AT_MAX     128  /* bytes of the path of a value in a document */
 #define OPTIONS_USER_MAX   32   /* bytes of a user's name */
 #define OPTIONS_USERS_MAX  65   /* bytes of NAME:GROUP */
 #define OPTIONS_DIRS_MAX   16   /* --socket-dir */
@@ -72,6 +73,7 @@ struct options_access {
 struct options_port {
 	char name[OPTIONS_NAME_MAX + 1];
 	const struct port_kind *kind;
+	bool of_words;                          /* given on the command line */
 	char description[OPTIONS_TEXT_MAX + 1]; /* "": none */
 	struct options_vlans vlans;
 	struct sw_policy policy;
@@ -96,15 +98,16 @@ struct options_port {
 struct options {
 	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
 	unsigned nports;                              /* at least one at the start, or a `config` */
-	unsigned cpus[OPTIONS_CPUS_MAX];              /* worker CPUs in the order given */
-	unsigned ncpus;                               /* at least one */
-	bool cpus_are_default;                        /* the user did not say */
-	char control[RW_SOCK_PATH_MAX + 1];           /* control socket; "": none */
-	bool no_control;                              /* the user wants none */
-	bool control_is_default;                      /* the user did not say */
-	char pidfile[OPTIONS_FILE_MAX + 1];           /* "": none */
-	char config[OPTIONS_FILE_MAX + 1];            /* the configuration; "": none */
-	bool no_huge;                                 /* no huge pages */
+	uint64_t words; /* bit: row of the table of options, given on the command line */
+	unsigned cpus[OPTIONS_CPUS_MAX];    /* worker CPUs in the order given */
+	unsigned ncpus;                     /* at least one */
+	bool cpus_are_default;              /* the user did not say */
+	char control[RW_SOCK_PATH_MAX + 1]; /* control socket; "": none */
+	bool no_control;                    /* the user wants none */
+	bool control_is_default;            /* the user did not say */
+	char pidfile[OPTIONS_FILE_MAX + 1]; /* "": none */
+	char config[OPTIONS_FILE_MAX + 1];  /* the configuration; "": none */
+	bool no_huge;                       /* no huge pages */
 	char socket_dirs[OPTIONS_DIRS_MAX][RW_SOCK_PATH_MAX + 1]; /* for ports to come */
 	unsigned nsocket_dirs;
 	struct rw_sock_access access;          /* to sockets of ports that say nothing */
@@ -126,6 +129,9 @@ struct options {
  * `out` is written for 0 only. `argv` may be reordered.
  */
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen);
+
+/* Whether there is a configuration that can be read again: standard input cannot. */
+bool options_config_is_file(const struct options *opt);
 
 /* KEY=VALUE of a port. */
 struct options_pair {

@@ -15,9 +15,10 @@
 struct source {
 	struct parse *p;
 	const json_t *root;
-	const struct doc *doc; /* NULL: the tree was in no text */
-	const char *name;      /* of the text */
-	const char *port;      /* that is being read */
+	const struct doc *doc;   /* NULL: the tree was in no text */
+	const char *name;        /* of the text */
+	const char *port;        /* that is being read */
+	char at[OPTIONS_AT_MAX]; /* the path of what mistakes are about */
 	char where[OPTIONS_FILE_MAX + 32];
 	char texts[OPTIONS_PAIRS_MAX][OPTIONS_VLANS_TEXT]; /* values of a port */
 };
@@ -27,11 +28,11 @@ static void stand_at(struct source *s, const char *path)
 {
 	struct doc_position at;
 
+	snprintf(s->at, sizeof(s->at), "%.*s", OPTIONS_AT_MAX - 1, path);
+	s->where[0] = 0;
 	if (s->doc) {
 		at = doc_where(s->doc, path);
 		snprintf(s->where, sizeof(s->where), "%s:%u:%u: ", s->name, at.line, at.column);
-	} else {
-		snprintf(s->where, sizeof(s->where), "%s: ", *path ? path : "the configuration");
 	}
 	s->p->where = s->where;
 }
@@ -185,40 +186,54 @@ static int root_read(struct source *s)
 	return 0;
 }
 
-int options_config_tree(struct parse *p, const json_t *root)
+struct source *options_source_new(
+	struct parse *p, const json_t *root, const struct doc *doc, const char *name)
 {
 	struct source *s = calloc(1, sizeof(*s));
-	int ret;
 
-	if (!s)
-		return options_mistake(p, "no memory");
+	if (!s) {
+		options_mistake(p, "no memory");
+		return NULL;
+	}
 	s->p = p;
-	p->source = s;
 	s->root = root;
-	ret = root_read(s);
-	p->where = NULL;
+	s->doc = doc;
+	s->name = name;
+	p->source = s;
+	return s;
+}
+
+void options_source_free(struct source *s)
+{
+	if (!s)
+		return;
+	s->p->source = NULL;
+	s->p->where = NULL;
 	free(s);
-	return ret;
+}
+
+int options_source_read(struct source *s)
+{
+	return root_read(s);
+}
+
+void options_source_stand_at(struct source *s, const char *path)
+{
+	stand_at(s, path);
+}
+
+const char *options_source_at(const struct source *s)
+{
+	return s->at;
 }
 
 int options_config_file(struct parse *p, const char *path)
 {
-	struct source *s = calloc(1, sizeof(*s));
-	struct doc *doc = s ? doc_read(path, p->err, p->errlen) : NULL;
-	int ret = -EINVAL;
+	struct doc *doc = doc_read(path, p->err, p->errlen);
+	struct source *s = doc ? options_source_new(p, doc_root(doc), doc, path) : NULL;
+	int ret = s ? root_read(s) : -EINVAL;
 
-	if (!s)
-		options_mistake(p, "no memory");
-	if (doc) {
-		s->p = p;
-		p->source = s;
-		s->doc = doc;
-		s->root = doc_root(doc);
-		s->name = path;
-		ret = root_read(s);
-		p->where = NULL;
-	}
+	options_source_free(s);
 	doc_free(doc);
-	free(s);
 	return ret;
 }

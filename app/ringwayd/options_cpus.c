@@ -32,6 +32,8 @@ static int cpu_refuse(struct parse *p, uint32_t cpu, const cpu_set_t *allowed)
 	long configured = sysconf(_SC_NPROCESSORS_CONF);
 	FILE *f;
 
+	if (p->confined)
+		return options_mistake(p, "--cpus: there is no CPU %u", cpu);
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u", cpu);
 	if ((long)cpu >= configured && access(path, F_OK)) {
 		return options_mistake(p,
@@ -70,7 +72,8 @@ static int cpu_add(struct parse *p, uint32_t cpu, const cpu_set_t *allowed)
 
 static int cpus_allowed(struct parse *p, cpu_set_t *allowed)
 {
-	if (sched_getaffinity(0, sizeof(*allowed), allowed))
+	memset(allowed, p->confined ? 0xff : 0, sizeof(*allowed));
+	if (!p->confined && sched_getaffinity(0, sizeof(*allowed), allowed))
 		return options_mistake(
 			p, "cannot read the CPUs allowed to ringwayd: %s", strerror(errno));
 	return 0;
@@ -83,6 +86,7 @@ int options_set_cpus(struct parse *p, const char *value)
 	uint32_t from, to;
 	int ret;
 
+	p->opt->cpus_are_default = false;
 	ret = cpus_allowed(p, &allowed);
 	if (ret)
 		return ret;
@@ -125,8 +129,7 @@ int options_default_cpus(struct parse *p)
 	cpu_set_t allowed;
 	int cpu = CPU_SETSIZE - 1, ret;
 
-	p->opt->cpus_are_default = !p->opt->ncpus;
-	if (p->opt->ncpus)
+	if (!p->opt->cpus_are_default)
 		return 0;
 	ret = cpus_allowed(p, &allowed);
 	if (ret)

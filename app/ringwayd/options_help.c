@@ -79,7 +79,8 @@ void options_print_help(FILE *to)
 	      "  --version             print the version and exit\n"
 	      "  -h, --help            print this and exit\n"
 	      "\n"
-	      "ringwayd stays in the foreground and ends on SIGTERM, SIGINT or SIGHUP. A\n"
+	      "ringwayd stays in the foreground and ends on SIGTERM, SIGINT or SIGHUP; with\n"
+	      "--config, SIGHUP has it read that file again and apply what has changed. A\n"
 	      "mistake in the command line is named, and the exit status is 2.\n",
 		to);
 }

@@ -12,12 +12,14 @@
 
 /* A command line, or a request of a running switch, being read. */
 struct source;
+struct doc;
 
 struct parse {
 	struct options *opt;
 	char *err;
 	size_t errlen;
 	bool running;  /* a request of a running switch, no command line */
+	bool confined; /* files of the system are out of reach */
 	uint64_t seen; /* bit: row of the table of options */
 	bool fd_given;
 	const char *port_given; /* the option other than --fd that gave a port, or NULL */
@@ -106,9 +108,20 @@ bool options_key_repeats(const char *key);
 /* What holds when nobody says anything: no port, no CPU yet. */
 void options_init(struct options *opt);
 
-/* options_config.c: read a file, or a tree from elsewhere. 0 or a mistake. */
+/* options_config.c: read a file. 0 or a mistake. */
 int options_config_file(struct parse *p, const char *path);
-int options_config_tree(struct parse *p, const json_t *root);
+/*
+ * The same in steps, for a tree from anywhere; `doc`, if any, knows where its values stand in the
+ * text called `name`. All of it outlives the source. NULL: no memory, and a mistake is noted.
+ */
+struct source *options_source_new(
+	struct parse *p, const json_t *root, const struct doc *doc, const char *name);
+void options_source_free(struct source *s); /* NULL is fine */
+/* 0 or a mistake. */
+int options_source_read(struct source *s);
+/* Mistakes from here on are about the value at `path` ("ports/vm1"); and where they are now. */
+void options_source_stand_at(struct source *s, const char *path);
+const char *options_source_at(const struct source *s);
 
 /* The limits of a port's budgets: the default ones. */
 void options_limits_init(uint64_t limits[RW_BUDGET_KINDS]);

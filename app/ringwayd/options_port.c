@@ -50,6 +50,7 @@ static struct options_port *port_add(struct parse *p, const char *name)
 		return NULL;
 	port = &p->opt->ports[p->opt->nports++];
 	options_port_init(port, kind_default);
+	port->of_words = !p->running && !p->source;
 	strcpy(port->name, name); /* fits: checked by name_valid */
 	return port;
 }

@@ -126,5 +126,6 @@ const struct ctl_method rpc_methods[] = {
 	{"forward.start", rpc_forward_start, NULL},
 	{"forward.stop", rpc_forward_stop, NULL},
 	{"config.get", rpc_config_get, NULL},
+	{"config.apply", rpc_config_apply, NULL},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);

@@ -371,24 +371,34 @@ static char *file_read(int fd, size_t *len)
 	return NULL;
 }
 
-struct doc *doc_read(const char *path, char *err, size_t errlen)
+struct doc *doc_read_fd(int fd, const char *name, char *err, size_t errlen)
 {
-	bool input = !strcmp(path, "-");
-	int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	const char *name = input ? "(standard input)" : path;
 	struct doc *doc = NULL;
-	char *text = NULL;
 	size_t len;
+	char *text = file_read(fd, &len);
 
-	if (fd >= 0)
-		text = file_read(fd, &len);
 	if (text)
 		doc = doc_parse(name, text, len, err, errlen);
 	else
 		snprintf(err, errlen, "%s: %s", name, strerror(errno));
 	free(text);
-	if (fd >= 0 && !input)
-		close(fd);
+	return doc;
+}
+
+struct doc *doc_read(const char *path, char *err, size_t errlen)
+{
+	struct doc *doc;
+	int fd;
+
+	if (!strcmp(path, "-"))
+		return doc_read_fd(STDIN_FILENO, "(standard input)", err, errlen);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		snprintf(err, errlen, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	doc = doc_read_fd(fd, path, err, errlen);
+	close(fd);
 	return doc;
 }
 

@@ -47,6 +47,16 @@ static json_t *refuse(void *ctx, const json_t *params, struct ctl_failure *fail)
 	return ctl_fail(fail, CTL_ERR_FAILED, "no port \"%s\"\n\xff", "vm1");
 }
 
+/* It names the parameter. */
+static json_t *refuse_at(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	(void)ctx;
+	(void)params;
+	ctl_fail(fail, CTL_ERR_PARAMS, "no");
+	strcpy(fail->at, "ports/\x01\xff");
+	return NULL;
+}
+
 static json_t *forget(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	(void)ctx;
@@ -70,6 +80,7 @@ static const struct ctl_method methods[] = {
 	{"subtract", subtract, NULL},
 	{"has_params", has_params, NULL},
 	{"refuse", refuse, NULL},
+	{"refuse_at", refuse_at, NULL},
 	{"forget", forget, NULL},
 	{"count", NULL, count},
 };
@@ -277,6 +288,9 @@ static void a_methods_failure_is_an_error_with_its_code_and_message(void **state
 	expect("{\"jsonrpc\":\"2.0\",\"method\":\"refuse\",\"id\":null}",
 		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,"
 		"\"message\":\"no port \\\"vm1\\\"??\"},\"id\":null}");
+	expect("{\"jsonrpc\":\"2.0\",\"method\":\"refuse_at\",\"id\":1}",
+		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32602,\"message\":\"no\","
+		"\"data\":{\"at\":\"ports/??\"}},\"id\":1}");
 	expect("{\"jsonrpc\":\"2.0\",\"method\":\"forget\",\"id\":1}",
 		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,"
 		"\"message\":\"Internal error: forget gave no result\"},\"id\":1}");

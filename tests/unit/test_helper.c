@@ -56,6 +56,7 @@ static int setup(void **state)
 	if (mkdir(r.in, 0700) || mkdir(r.out, 0700) || helper_allow_dir(&r.dirs, r.in) ||
 		helper_allow_pidfile(&r.dirs, at(r.out, "pid")) ||
 		helper_allow_socket(&r.dirs, at(r.out, "ctl")) ||
+		helper_allow_file(&r.dirs, at(r.out, "conf")) ||
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return -1;
 	fflush(NULL);
@@ -216,6 +217,39 @@ static void test_no_path_leaves_its_directory(void **state)
 	assert_true(exists(at(r->in, "b.sock")));
 }
 
+static void test_one_file_is_read(void **state)
+{
+	struct rig *r = *state;
+	char text[8] = "";
+	int fd;
+
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->out, "conf")), -ENOENT);
+	fd = open(at(r->out, "conf"), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "a: 1\n", 5), 5);
+	close(fd);
+	assert_int_equal(ask(r, HELPER_FILE, at(r->out, "conf"), &fd), 0);
+	assert_int_equal(read(fd, text, sizeof(text)), 5);
+	assert_string_equal(text, "a: 1\n");
+	assert_int_equal(write(fd, "b", 1), -1);
+	close(fd);
+	/* That one alone, for that alone, and nothing but a file. */
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->out, "pid")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->in, "conf")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, "/etc/passwd"), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->out, "conf")), -EXDEV);
+	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->out, "conf")), -ENOENT);
+	assert_int_equal(unlink(at(r->out, "conf")), 0);
+	assert_int_equal(mkfifo(at(r->out, "conf"), 0600), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->out, "conf")), -EINVAL);
+	assert_int_equal(unlink(at(r->out, "conf")), 0);
+	assert_int_equal(mkdir(at(r->out, "conf"), 0700), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->out, "conf")), -EISDIR);
+	/* Another one has taken its place, as editors do it, or a link leads to it. */
+	assert_int_equal(rmdir(at(r->out, "conf")), 0);
+	assert_int_equal(symlink("/dev/null", at(r->out, "conf")), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_FILE, at(r->out, "conf")), -EINVAL);
+}
+
 static void test_links_lead_nowhere(void **state)
 {
 	struct rig *r = *state;
@@ -361,6 +395,7 @@ int main(void)
 		TEST(test_a_socket_is_given_to_whom_it_is_for),
 		TEST(test_users_and_groups_have_numbers),
 		TEST(test_no_path_leaves_its_directory),
+		TEST(test_one_file_is_read),
 		TEST(test_links_lead_nowhere),
 		TEST(test_only_what_was_made_is_removed),
 		TEST(test_all_goes_with_the_daemon),

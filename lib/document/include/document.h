@@ -38,6 +38,8 @@ struct doc;
 struct doc *doc_parse(const char *name, const char *text, size_t len, char *err, size_t errlen);
 /* The same for a file; "-" is standard input. Errors of the file are "NAME: why". */
 struct doc *doc_read(const char *path, char *err, size_t errlen);
+/* The same for an open file, which stays open. */
+struct doc *doc_read_fd(int fd, const char *name, char *err, size_t errlen);
 /* NULL is fine. */
 void doc_free(struct doc *doc);
 
