@@ -145,6 +145,39 @@ static void waiting_print(const json_t *helper)
 		number_of(helper, "jobs"), number_of(helper, "fds"), number_of(helper, "mappings"));
 }
 
+/* What an uplink has in the place of a front-end. */
+static void uplink_print(const json_t *port)
+{
+	static const struct table_column columns[] = {{"DEVICE COUNTS", false}, {"", true}};
+	json_t *stats = json_object_get(port, "device_stats"), *value;
+	struct table *t;
+	const char *key;
+
+	fact("port", "%s (%s, %s)", text_of(port, "name"), text_of(port, "driver"),
+		text_of(port, "device"));
+	if (json_is_string(json_object_get(port, "description")))
+		fact("description", "%s", text_of(port, "description"));
+	vlans_print(json_object_get(port, "vlans"));
+	policy_print(json_object_get(port, "policy"));
+	fact("device driver", "%s", text_of(port, "device_driver"));
+	fact("interface", "%s", text_of(port, "interface"));
+	fact("link", "%s", is_true(port, "link") ? "up" : "down");
+	fact_number("Mbit/s", port, "speed");
+	fact("MAC", "%s", text_of(port, "mac"));
+	fact_number("MTU", port, "mtu");
+	fact_number("rx queues", port, "rx_queues");
+	fact_number("tx queues", port, "tx_queues");
+	t = table_new(columns, RW_ARRAY_SIZE(columns));
+	json_object_foreach(stats, key, value)
+	{
+		table_cell(t, "%s", key);
+		cell_number(t, stats, key);
+	}
+	putchar('\n');
+	table_print(t, stdout);
+	table_free(t);
+}
+
 static void facts_print(const json_t *port)
 {
 	fact("port", "%s (%s %s, %s)", text_of(port, "name"), text_of(port, "driver"),
@@ -302,6 +335,10 @@ static void rings_print(const json_t *rings)
 void port_show_print(const struct cli *cli, const json_t *port)
 {
 	(void)cli;
+	if (json_is_string(json_object_get(port, "device"))) {
+		uplink_print(port);
+		return;
+	}
 	facts_print(port);
 	budgets_print(json_object_get(port, "budgets"));
 	if (!is_true(port, "connected"))

@@ -54,8 +54,8 @@ static const struct call {
 	{"epoll_wait", C | W | I},
 	{"epoll_pwait", C | W | I},
 	{"epoll_ctl", C | W | I},
-	{"poll", ALL},
-	{"ppoll", ALL},
+	{"poll", C | I | H},
+	{"ppoll", C | I | H},
 	{"nanosleep", C | W | I},
 	{"clock_nanosleep", C | W | I},
 	{"clock_gettime", ALL},
@@ -274,6 +274,30 @@ static int allow_masked(
 	return nr < 0 ? 0 : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
 }
 
+/*
+ * A worker never waits, and net_af_packet wants to while the interface takes no more: a poll
+ * without end fails with EAGAIN, and the driver drops the frames.
+ */
+static int poll_limit(scmp_filter_ctx ctx)
+{
+	const uint64_t negative = 1ull << 31; /* int */
+	int poll_nr = seccomp_syscall_resolve_name("poll");
+	int ppoll_nr = seccomp_syscall_resolve_name("ppoll");
+	int ret = 0;
+
+	if (poll_nr >= 0)
+		ret = seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, poll_nr, 1, SCMP_A2(SCMP_CMP_LT, negative));
+	if (!ret && poll_nr >= 0)
+		ret = seccomp_rule_add(
+			ctx, SCMP_ACT_ERRNO(EAGAIN), poll_nr, 1, SCMP_A2(SCMP_CMP_GE, negative));
+	if (!ret)
+		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, ppoll_nr, 1, SCMP_A2(SCMP_CMP_NE, 0));
+	return ret ? ret
+		   : seccomp_rule_add(
+			     ctx, SCMP_ACT_ERRNO(EAGAIN), ppoll_nr, 1, SCMP_A2(SCMP_CMP_EQ, 0));
+}
+
 /* What uplinks need besides. In START a call is made before it is refused. */
 static int allow_uplinks(scmp_filter_ctx ctx, enum sandbox_kind kind, unsigned mask)
 {
@@ -310,6 +334,8 @@ static int allow_special(scmp_filter_ctx ctx, enum sandbox_kind kind)
 	/* A SIGBUS that is not about a guest's memory gets its default action back. */
 	if (!ret && (kind == SANDBOX_WORKER || kind == SANDBOX_SERVICE))
 		ret = allow_masked(ctx, "rt_sigaction", 0, ~0ull, SIGBUS);
+	if (!ret && kind == SANDBOX_WORKER)
+		ret = poll_limit(ctx);
 	/* A thread names itself. */
 	if (!ret && kind == SANDBOX_CONTROL)
 		ret = allow_masked(ctx, "prctl", 0, ~0ull, PR_SET_NAME);

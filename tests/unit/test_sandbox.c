@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,6 +138,40 @@ static int try_write(void)
 	return answer(write(STDERR_FILENO, "", 0));
 }
 
+/* A pipe's end, open before the filter. */
+static int silent;
+
+static int try_poll(int timeout)
+{
+	struct pollfd p = {.fd = silent, .events = POLLIN};
+
+	return poll(&p, 1, timeout) < 0 && errno == EAGAIN ? REFUSED : DONE;
+}
+
+static int try_poll_now(void)
+{
+	return try_poll(0);
+}
+
+static int try_poll_for_ever(void)
+{
+	return try_poll(-1);
+}
+
+/* Which the workers of an uplink over net_af_packet make. */
+static int try_sendto(void)
+{
+	return answer(sendto(-1, NULL, 0, MSG_DONTWAIT, NULL, 0));
+}
+
+/* Over net_pcap. */
+static int try_fstat(void)
+{
+	struct stat st;
+
+	return answer(fstat(STDERR_FILENO, &st));
+}
+
 static void *nothing(void *arg)
 {
 	return arg;
@@ -242,6 +278,44 @@ static void test_what_each_kind_needs_is_there(void **state)
 	allows(SANDBOX_HELPER, try_write);
 	allows(SANDBOX_START, try_open);
 	allows(SANDBOX_START, try_thread);
+}
+
+/* What became of it. */
+static int polls(enum sandbox_kind kind, int (*attempt)(void))
+{
+	int status = status_of(SANDBOX_KILL, kind, attempt);
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_a_worker_never_waits(void **state)
+{
+	(void)state;
+	if (!supported)
+		return;
+	assert_int_equal(polls(SANDBOX_WORKER, try_poll_now), DONE);
+	assert_int_equal(polls(SANDBOX_WORKER, try_poll_for_ever), REFUSED);
+	assert_int_equal(polls(SANDBOX_CONTROL, try_poll_now), DONE);
+}
+
+static void test_a_worker_makes_the_calls_of_uplinks_that_are_there(void **state)
+{
+	(void)state;
+	if (!supported)
+		return;
+	refuses(SANDBOX_WORKER, try_sendto);
+	refuses(SANDBOX_WORKER, try_fstat);
+	assert_int_equal(sandbox_uplink_add("net_af_packet0,iface=eth0"), 0);
+	allows(SANDBOX_WORKER, try_sendto);
+	refuses(SANDBOX_WORKER, try_fstat);
+	assert_int_equal(sandbox_uplink_add("net_pcap0,tx_pcap=/tmp/x/y,tx_pcap=z"), 0);
+	allows(SANDBOX_WORKER, try_fstat);
+	refuses(SANDBOX_WORKER, try_inet);
+	assert_int_equal(
+		sandbox_uplink_capabilities(), 1ull << CAP_NET_RAW | 1ull << CAP_NET_ADMIN);
+	assert_string_equal(sandbox_uplink_file(0), "/tmp/x");
+	assert_string_equal(sandbox_uplink_file(1), ".");
+	assert_null(sandbox_uplink_file(2));
 }
 
 /* The calls that nothing ever makes are refused from before EAL's start. */
@@ -365,7 +439,12 @@ static void test_files_are_out_of_reach(void **state)
 
 static int set_up(void **state)
 {
+	int fds[2];
+
 	(void)state;
+	if (pipe2(fds, O_CLOEXEC))
+		return -1;
+	silent = fds[0];
 	/* Neither under a sanitizer nor in QEMU's user emulation. */
 	supported = sandbox_has_filters();
 	return 0;
@@ -381,6 +460,9 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_files_are_out_of_reach),
 		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_a_worker_never_waits),
+		/* The last one: what is added stays. */
+		cmocka_unit_test(test_a_worker_makes_the_calls_of_uplinks_that_are_there),
 	};
 
 	return cmocka_run_group_tests_name("sandbox", tests, set_up, NULL);
