@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame.h"
 #include "kinds.h"
 
 #define NONE "none"
@@ -224,6 +225,212 @@ static json_t *get_router(const struct options_port *port)
 	return may_get(port->policy.no_router);
 }
 
+/* ---- how much a port may send and receive ---- */
+
+#define RATE_MAX   UINT64_C(1000000000000) /* bits in a second */
+#define FRAMES_MAX UINT64_C(1000000000)
+#define BURST_MAX  UINT64_C(1000000000)
+
+/* What stands behind a number of bits in a second, largest first. */
+static const struct {
+	const char *name;
+	uint64_t bits;
+} rate_units[] = {{"Gbit", 1000000000}, {"Mbit", 1000000}, {"Kbit", 1000}};
+
+/* "1000fps", "10Mbit", "none". False: it is none of these. */
+static bool rate_parse(const char *value, bool frames_too, struct sw_rate *out)
+{
+	uint64_t n;
+	char *end;
+
+	if (!strcmp(value, NONE)) {
+		out->per_s = 0;
+		return true;
+	}
+	if (*value < '1' || *value > '9' || strlen(value) > 16)
+		return false;
+	n = strtoull(value, &end, 10);
+	out->frames = frames_too && !strcmp(end, "fps");
+	if (out->frames) {
+		out->per_s = n;
+		return n <= FRAMES_MAX;
+	}
+	for (size_t i = 0; i < RW_ARRAY_SIZE(rate_units); i++) {
+		if (strcmp(end, rate_units[i].name))
+			continue;
+		out->per_s = n * (rate_units[i].bits / 8);
+		return n <= RATE_MAX / rate_units[i].bits;
+	}
+	return false;
+}
+
+static json_t *rate_get(const struct sw_rate *rate)
+{
+	uint64_t bits = rate->per_s * 8;
+	size_t i = 0;
+
+	if (!rate->per_s)
+		return NULL;
+	if (rate->frames)
+		return json_sprintf("%jufps", (uintmax_t)rate->per_s);
+	while (bits % rate_units[i].bits)
+		i++;
+	return json_sprintf("%ju%s", (uintmax_t)(bits / rate_units[i].bits), rate_units[i].name);
+}
+
+/* 0 or a mistake. */
+static int rate_read(
+	struct parse *p, const char *what, const char *key, const char *value, struct sw_rate *out)
+{
+	bool storm = !strncmp(key, "storm-", 6);
+	struct sw_rate rate = *out;
+
+	if (!rate_parse(value, storm, &rate))
+		return options_mistake(p,
+			"%s: %s is \"%s\", but must be bits in a second, 64Kbit, 10Mbit, 1Gbit%s, "
+			"or " NONE,
+			what, key, value, storm ? ", or frames, 1000fps" : "");
+	*out = rate;
+	return 0;
+}
+
+/* Bytes, with K or M behind them. 0 or a mistake. */
+static int burst_read(
+	struct parse *p, const char *what, const char *key, const char *value, struct sw_rate *out)
+{
+	uint64_t n = 0;
+	char *end = "";
+
+	if (*value >= '1' && *value <= '9' && strlen(value) < 12)
+		n = strtoull(value, &end, 10);
+	n <<= !strcmp(end, "K") ? 10 : !strcmp(end, "M") ? 20 : 0;
+	end += *end == 'K' || *end == 'M';
+	if (strcmp(value, NONE) && (*end || n < FRAME_MAX_LEN || n > BURST_MAX))
+		return options_mistake(p,
+			"%s: %s is \"%s\", but must be bytes, at least %d (the longest frame), "
+			"like 128K or 1M, or " NONE,
+			what, key, value, FRAME_MAX_LEN);
+	out->burst = n;
+	return 0;
+}
+
+static json_t *burst_get(const struct sw_rate *rate)
+{
+	return rate->burst ? json_integer((json_int_t)rate->burst) : NULL;
+}
+
+#define RATE(id, key, member, read, give)                                                        \
+	static int set_##id(                                                                     \
+		struct parse *p, const char *what, struct options_port *port, const char *value) \
+	{                                                                                        \
+		return read(p, what, key, value, &port->policy.member);                          \
+	}                                                                                        \
+	static json_t *get_##id(const struct options_port *port)                                 \
+	{                                                                                        \
+		return give(&port->policy.member);                                               \
+	}
+
+RATE(storm_broadcast, "storm-broadcast", storm[SW_STORM_BROADCAST], rate_read, rate_get)
+RATE(storm_multicast, "storm-multicast", storm[SW_STORM_MULTICAST], rate_read, rate_get)
+RATE(storm_unknown, "storm-unknown", storm[SW_STORM_UNKNOWN], rate_read, rate_get)
+RATE(rate_rx, "rate-rx", rx, rate_read, rate_get)
+RATE(rate_tx, "rate-tx", tx, rate_read, rate_get)
+RATE(burst_rx, "burst-rx", rx, burst_read, burst_get)
+RATE(burst_tx, "burst-tx", tx, burst_read, burst_get)
+
+/* ---- other ---- */
+
+#define MTU_MIN 68 /* RFC 791 */
+
+static int set_mtu(struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	uint32_t mtu = 0;
+
+	if (strcmp(value, NONE) && !rw_text_number(value, MTU_MIN, UINT16_MAX, &mtu))
+		return options_mistake(p,
+			"%s: mtu is \"%s\", but must be bytes from %d to %d, or " NONE, what, value,
+			MTU_MIN, UINT16_MAX);
+	port->policy.mtu = (uint16_t)mtu;
+	return 0;
+}
+
+static json_t *get_mtu(const struct options_port *port)
+{
+	return port->policy.mtu ? json_integer(port->policy.mtu) : NULL;
+}
+
+static int set_learning(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	return may_read(p, what, "learning", value, &port->policy.no_learning);
+}
+
+static json_t *get_learning(const struct options_port *port)
+{
+	return may_get(port->policy.no_learning);
+}
+
+/* Well-known addresses of 01:80:c2:00:00:00 to 0f, by their last digit. */
+static const struct {
+	const char *name;
+	unsigned at;
+} links[] = {{"stp", 0}, {"pause", 1}, {"lacp", 2}, {"802.1x", 3}, {"lldp", 14}};
+
+/* The bit of an address, by its name or its number. 0: there is none. */
+static uint16_t link_bit(const char *item)
+{
+	uint32_t at;
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(links); i++) {
+		if (!strcmp(item, links[i].name))
+			return (uint16_t)(1u << links[i].at);
+	}
+	return rw_text_number(item, 0, 15, &at) ? (uint16_t)(1u << at) : 0;
+}
+
+static bool link_add(struct sw_policy *policy, const char *item)
+{
+	uint16_t bit = link_bit(item);
+
+	policy->link_local |= bit;
+	return bit;
+}
+
+static int set_link_local(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	struct sw_policy policy = {0};
+
+	if (!strcmp(value, "all"))
+		policy.link_local = UINT16_MAX;
+	else if (list_read(&policy, value, link_add))
+		return options_mistake(p,
+			"%s: link-local is \"%s\", but must be stp, pause, lacp, 802.1x, lldp or "
+			"numbers from 0 to 15, like stp+lldp+5, or all, or " NONE,
+			what, value);
+	port->policy.link_local = policy.link_local;
+	return 0;
+}
+
+static json_t *get_link_local(const struct options_port *port)
+{
+	uint16_t bits = port->policy.link_local;
+	json_t *list = bits ? json_array() : NULL;
+
+	for (unsigned at = 0; at < 16; at++) {
+		size_t i = 0;
+
+		if (!(bits >> at & 1))
+			continue;
+		while (i < RW_ARRAY_SIZE(links) && links[i].at != at)
+			i++;
+		json_array_append_new(list,
+			i < RW_ARRAY_SIZE(links) ? json_string(links[i].name)
+						 : json_sprintf("%u", at));
+	}
+	return list;
+}
+
 /* ---- the table ---- */
 
 static const struct port_option rows[] = {
@@ -234,6 +441,16 @@ static const struct port_option rows[] = {
 	{"addresses", "IPS", false, true, set_addresses, get_addresses},
 	{"dhcp-server", "on|off", false, true, set_dhcp_server, get_dhcp_server},
 	{"router", "on|off", false, true, set_router, get_router},
+	{"storm-broadcast", "RATE", false, true, set_storm_broadcast, get_storm_broadcast},
+	{"storm-multicast", "RATE", false, true, set_storm_multicast, get_storm_multicast},
+	{"storm-unknown", "RATE", false, true, set_storm_unknown, get_storm_unknown},
+	{"rate-rx", "RATE", false, true, set_rate_rx, get_rate_rx},
+	{"rate-tx", "RATE", false, true, set_rate_tx, get_rate_tx},
+	{"burst-rx", "SIZE", false, true, set_burst_rx, get_burst_rx},
+	{"burst-tx", "SIZE", false, true, set_burst_tx, get_burst_tx},
+	{"mtu", "N", false, true, set_mtu, get_mtu},
+	{"link-local", "NAMES", false, true, set_link_local, get_link_local},
+	{"learning", "on|off", false, true, set_learning, get_learning},
 };
 
 const struct port_option *options_policy_at(unsigned i)

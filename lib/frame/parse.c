@@ -154,8 +154,27 @@ static void parse_ipv6(struct frame *f, struct frame_headers *h)
 	h->transport_at = (uint16_t)(h->cut ? 0 : at);
 }
 
+/* The usual frame, whose headers are where they always are: IPv4 without tag and options. */
+static bool is_usual(const struct frame *f)
+{
+	static const uint8_t start[3] = {TYPE_IPV4 >> 8, TYPE_IPV4 & 0xff, 0x45};
+
+	return f->head_len >= FRAME_MIN_LEN + IPV4_LEN &&
+		!__builtin_memcmp(f->head + FRAME_TAG_AT, start, sizeof(start));
+}
+
 void frame_parse(struct frame *f, struct frame_headers *h)
 {
+	if (rw_likely(is_usual(f))) {
+		const uint8_t *ip = f->head + FRAME_MIN_LEN;
+
+		*h = (struct frame_headers){.net = FRAME_NET_IPV4,
+			.proto = ip[9],
+			.later = frame_load16(ip + 6) & OFFSET_MASK,
+			.net_at = FRAME_MIN_LEN,
+			.transport_at = FRAME_MIN_LEN + IPV4_LEN};
+		return;
+	}
 	*h = (struct frame_headers){0};
 	h->net = (uint8_t)parse_link(f, h);
 	if (h->net == FRAME_NET_IPV4)

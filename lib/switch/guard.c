@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a port's rules refuse of the frames that come from it. */
+/* What a port's rules refuse of the frames that come from it, and of those that go to it. */
+#include <linux/virtio_net.h>
+#include <rte_cycles.h>
+
+#include "frame_parse.h"
 #include "plan.h"
+
+#define TCP_LEN_AT 12 /* of the byte that has the TCP header's length */
+#define UDP_LEN    8
+
+/* A bit for each of `n` <= FRAME_BURST frames. */
+static uint32_t bits_of(unsigned n)
+{
+	return UINT32_MAX >> (32 - n);
+}
 
 /* A worker's frame goes to another place; its segments stay where they are. */
 static void frame_move(struct frame *to, const struct frame *from)
@@ -30,25 +43,158 @@ static unsigned refuse(struct sw_worker *w, const struct port_rxq *from, uint32_
 	return kept;
 }
 
+/* The length of a packet; of a large segment, that of its parts. UINT32_MAX: unknown. */
+static uint32_t packet_len(struct frame *f)
+{
+	uint32_t at = FRAME_MIN_LEN + (frame_has_tag(f) ? FRAME_TAG_LEN : 0);
+	uint32_t end = f->offload.csum_start, len = UDP_LEN;
+	uint8_t type = f->offload.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	if (rw_likely(!f->offload.gso_type))
+		return f->len > at ? f->len - at : 0;
+	if (type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6) {
+		if (!frame_reaches(f, end + TCP_LEN_AT + 1))
+			return UINT32_MAX;
+		len = (f->head[end + TCP_LEN_AT] >> 4) * 4u;
+	}
+	return end + len - at + f->offload.gso_size;
+}
+
+/* Which frames are not longer than the MTU. */
+static uint32_t fitting(struct frame *frames, uint32_t which, uint32_t mtu)
+{
+	uint32_t fit = which;
+
+	for (uint32_t left = which; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctz(left);
+
+		if (packet_len(&frames[i]) > mtu)
+			fit &= ~(UINT32_C(1) << i);
+	}
+	return fit;
+}
+
+/* Count those of `which` that are not in `keep`, which is returned. */
+static uint32_t drop(uint32_t which, uint32_t keep, uint64_t *drops)
+{
+	if (rw_unlikely(keep != which))
+		port_count(drops, (uint64_t)__builtin_popcount(which & ~keep));
+	return keep;
+}
+
+/* Which frames pass a limit, if there is one. */
+static uint32_t police(struct port_meter *m, const struct port_rate *rate,
+	const struct frame *frames, uint32_t which)
+{
+	if (!port_rate_is_set(rate) || !which)
+		return which;
+	return port_meter_pass(m, rate, rte_rdtsc(), frames, which);
+}
+
+/* Storm control for broadcasts and multicasts. */
+static uint32_t calm(const struct sw_rules *rules, struct port_counters *c,
+	const struct frame *frames, uint32_t which)
+{
+	uint32_t broadcasts = 0, multicasts = 0, quiet;
+
+	for (uint32_t left = which; left; left &= left - 1) {
+		const struct frame *f = &frames[__builtin_ctz(left)];
+
+		if (rw_likely(!frame_is_group(f)))
+			continue;
+		if (frame_is_broadcast(f))
+			broadcasts |= left & -left;
+		else
+			multicasts |= left & -left;
+	}
+	quiet = which & ~(broadcasts | multicasts);
+	if (broadcasts)
+		quiet |= drop(broadcasts,
+			police(&rules->meters->storm[SW_STORM_BROADCAST],
+				&rules->storm[SW_STORM_BROADCAST], frames, broadcasts),
+			&c->drops[PORT_DROP_STORM_BROADCAST]);
+	if (multicasts)
+		quiet |= drop(multicasts,
+			police(&rules->meters->storm[SW_STORM_MULTICAST],
+				&rules->storm[SW_STORM_MULTICAST], frames, multicasts),
+			&c->drops[PORT_DROP_STORM_MULTICAST]);
+	return quiet;
+}
+
+/* What the headers of the frames claim. */
+static uint32_t honest(
+	const struct sw_rules *rules, struct port_counters *c, struct frame *frames, uint32_t which)
+{
+	uint32_t keep = which;
+
+	for (uint32_t left = which; left; left &= left - 1) {
+		enum port_drop why = sw_spoof_check(rules, &frames[__builtin_ctz(left)]);
+
+		if (rw_likely(why == PORT_NUM_DROPS))
+			continue;
+		port_count_drop(c, why);
+		keep &= ~(left & -left);
+	}
+	return keep;
+}
+
 unsigned sw_guard(
 	struct sw_worker *w, const struct sw_rules *rules, const struct port_rxq *from, unsigned n)
 {
-	const uint32_t all = UINT32_MAX >> (32 - n);
+	const uint32_t all = bits_of(n);
+	struct port_counters *c = from->counters;
 	uint32_t keep = all;
 
-	if (rules->set.down) {
-		port_count(&from->counters->drops[PORT_DROP_ADMIN_DOWN], n);
-		return refuse(w, from, 0, n);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		enum port_drop why = PORT_NUM_DROPS;
-
-		if (rules->parsed)
-			why = sw_spoof_check(rules, &w->frames[i]);
-		if (rw_unlikely(why != PORT_NUM_DROPS)) {
-			port_count_drop(from->counters, why);
-			keep &= ~(UINT32_C(1) << i);
-		}
-	}
+	if (rules->set.down)
+		keep = drop(all, 0, &c->drops[PORT_DROP_ADMIN_DOWN]);
+	if (rules->parsed)
+		keep = honest(rules, c, w->frames, keep);
+	if (rules->set.mtu)
+		keep = drop(
+			keep, fitting(w->frames, keep, rules->set.mtu), &c->drops[PORT_DROP_MTU]);
+	if (rules->grouped)
+		keep = calm(rules, c, w->frames, keep);
+	if (port_rate_is_set(&rules->rx))
+		keep = drop(keep, police(&rules->meters->rx, &rules->rx, w->frames, keep),
+			&c->drops[PORT_DROP_RATE]);
 	return keep == all ? n : refuse(w, from, keep, n);
+}
+
+void sw_guard_unknown(const struct sw_rules *rules, const struct port_rxq *from, struct sw_lot *lot)
+{
+	const uint32_t all = bits_of(lot->n);
+	uint32_t pass;
+
+	if (!port_rate_is_set(&rules->storm[SW_STORM_UNKNOWN]) || frame_is_group(lot->frames))
+		return;
+	pass = drop(all,
+		police(&rules->meters->storm[SW_STORM_UNKNOWN], &rules->storm[SW_STORM_UNKNOWN],
+			lot->frames, all),
+		&from->counters->drops[PORT_DROP_STORM_UNKNOWN]);
+	if (pass == all)
+		return;
+	lot->n = 0;
+	lot->bytes = 0;
+	for (uint32_t left = pass; left; left &= left - 1) {
+		struct frame *f = &lot->frames[__builtin_ctz(left)], *to = &lot->frames[lot->n++];
+
+		lot->bytes += f->len;
+		if (to != f)
+			frame_move(to, f);
+	}
+}
+
+uint32_t sw_guard_tx(
+	const struct sw_worker *w, const struct sw_target *to, struct frame *frames, unsigned n)
+{
+	const struct sw_rules *rules = to->limits;
+	uint64_t *drops = to->port->unqueued[w->index].drops;
+	uint32_t pass = bits_of(n);
+
+	if (rules->set.mtu)
+		pass = drop(pass, fitting(frames, pass, rules->set.mtu), &drops[PORT_DROP_MTU]);
+	if (port_rate_is_set(&rules->tx))
+		pass = drop(pass, police(&rules->meters->tx, &rules->tx, frames, pass),
+			&drops[PORT_DROP_RATE]);
+	return pass;
 }

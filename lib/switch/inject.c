@@ -12,6 +12,7 @@ static bool flood_injected(
 {
 	const struct sw_target *self = &plan->targets[slot->port_id];
 	struct frame *f = &w->frames[i];
+	struct sw_lot lot = {.frames = f, .n = 1, .bytes = slot->len};
 	uint16_t domain;
 
 	frame_init(f, slot->len);
@@ -25,13 +26,8 @@ static bool flood_injected(
 	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
 		FDB_BUSY)
 		return false;
-	/* Make it run `i` of the round, with one frame. */
-	w->run[i] = (uint8_t)i;
-	w->run[i + 1] = (uint8_t)(i + 1);
-	w->run_bytes[i] = 0;
-	w->run_bytes[i + 1] = f->len;
-	w->domain[i] = domain;
-	sw_flood(w, plan, i, self->port);
+	lot.domain = domain;
+	sw_flood(w, plan, &lot, self->port);
 	return true;
 }
 

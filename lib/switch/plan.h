@@ -12,14 +12,16 @@
 
 /* Where frames for a port may go. */
 struct sw_target {
-	struct port *port;            /* NULL: no such port */
-	const uint16_t *vlans;        /* VLAN to domain; NULL: transparent, see sw_domain.h */
-	const struct sw_rules *guard; /* of frames from the port; NULL: none is checked */
-	struct port_steer *steer;     /* NULL: the port has one queue pair only */
-	uint16_t ntxqs;               /* number of running tx queues; 0: link down */
-	bool direct;   /* one tx queue runs, and nothing is checked of frames to the port */
-	bool closed;   /* administratively down */
-	uint8_t reach; /* enum sw_reach */
+	struct port *port;             /* NULL: no such port */
+	const uint16_t *vlans;         /* VLAN to domain; NULL: transparent, see sw_domain.h */
+	const struct sw_rules *guard;  /* of frames from the port; NULL: none is checked */
+	const struct sw_rules *limits; /* of frames to the port; NULL: none is checked */
+	struct port_steer *steer;      /* NULL: the port has one queue pair only */
+	uint16_t ntxqs;                /* number of running tx queues; 0: link down */
+	bool direct;         /* one tx queue runs, and nothing is checked of frames to the port */
+	bool closed;         /* administratively down */
+	uint8_t reach;       /* enum sw_reach */
+	uint16_t link_local; /* bit i: frames to 01:80:c2:00:00:0i are forwarded */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
 };
@@ -159,6 +161,7 @@ struct sw_port_state {
 	struct port *port;         /* NULL: the id is free */
 	struct sw_vlan_map *vlans; /* NULL: the port has had no membership */
 	struct sw_rules *rules;    /* NULL: the port has no policy */
+	struct sw_meters *meters;  /* NULL: the port has had no limit */
 	bool far_told;             /* the warning that no worker is near its memory was logged */
 	/* The queues that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
@@ -214,11 +217,11 @@ static inline unsigned sw_txq_send(
 }
 
 /*
- * worker.c: flood run `r`, which came from a port, to every member of its domain that is up and
- * that the port may reach. Returns why nobody receives it; PORT_NUM_DROPS: somebody does.
+ * worker.c: flood a lot, which came from a port, to every member of its domain that is up and that
+ * the port may reach. Returns why nobody receives it; PORT_NUM_DROPS: somebody does.
  */
-enum port_drop sw_flood(
-	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from);
+enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
+	const struct port *from);
 /* worker.c: the domain of frames of VLAN `vlan` that are received from `self`. */
 uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */

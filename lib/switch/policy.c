@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "plan.h"
 
 static bool is_none(const struct sw_policy *p)
@@ -41,7 +43,11 @@ struct sw_rules *sw_rules_new(const struct sw_policy *policy)
 	rules->set = *policy;
 	rules->parsed = policy->nmacs || policy->naddresses || policy->no_dhcp_server ||
 		policy->no_router;
-	rules->guarded = policy->down || rules->parsed;
+	rules->grouped = policy->storm[SW_STORM_BROADCAST].per_s ||
+		policy->storm[SW_STORM_MULTICAST].per_s;
+	rules->guarded = policy->down || rules->parsed || rules->grouped || policy->mtu ||
+		policy->storm[SW_STORM_UNKNOWN].per_s || policy->rx.per_s;
+	rules->limited = policy->mtu || policy->tx.per_s;
 	for (unsigned i = 0; i < policy->nmacs; i++)
 		memcpy(&rules->macs[i], policy->macs[i], sizeof(policy->macs[i]));
 	for (unsigned i = 0; i < policy->naddresses; i++)
@@ -49,27 +55,78 @@ struct sw_rules *sw_rules_new(const struct sw_policy *policy)
 	return rules;
 }
 
+/* ---- limits ---- */
+
+/* A limit begins or changes; `before` is what held. A bucket that was not in use is full. */
+static void limit_set(struct port_rate *rate, struct port_meter *m, const struct sw_rate *want,
+	const struct sw_rate *before, uint64_t hz)
+{
+	if (!want->per_s)
+		return;
+	port_rate_init(rate, want->per_s, sw_rate_burst(want), want->frames, hz);
+	if (!before->per_s)
+		port_meter_init(m, rate, rte_rdtsc());
+}
+
+static bool has_limits(const struct sw_policy *p)
+{
+	bool any = p->rx.per_s || p->tx.per_s;
+
+	for (unsigned i = 0; i < SW_STORMS; i++)
+		any |= p->storm[i].per_s;
+	return any;
+}
+
+/* 0 or -ENOMEM. */
+static int limits_set(const struct sw *sw, struct sw_port_state *state, struct sw_rules *rules)
+{
+	static const struct sw_policy none;
+	const struct sw_policy *want = &rules->set, *before = &none;
+
+	if (!has_limits(want))
+		return 0;
+	if (!state->meters)
+		state->meters = rw_zalloc(sizeof(*state->meters));
+	if (!state->meters)
+		return -ENOMEM;
+	if (state->rules)
+		before = &state->rules->set;
+	rules->meters = state->meters;
+	for (unsigned i = 0; i < SW_STORMS; i++)
+		limit_set(&rules->storm[i], &state->meters->storm[i], &want->storm[i],
+			&before->storm[i], sw->tsc_hz);
+	limit_set(&rules->rx, &state->meters->rx, &want->rx, &before->rx, sw->tsc_hz);
+	limit_set(&rules->tx, &state->meters->tx, &want->tx, &before->tx, sw->tsc_hz);
+	return 0;
+}
+
 int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *policy)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
 	struct sw_rules *old = state->rules, *next = NULL;
+	bool was_down = old && old->set.down, learned = !old || !old->set.no_learning;
 
 	if (is_none(policy) ? !old : old && !memcmp(&old->set, policy, sizeof(*policy)))
 		return 0;
 	if (!is_none(policy)) {
 		next = sw_rules_new(policy);
-		if (!next)
+		if (!next || limits_set(sw, state, next)) {
+			rw_free(next);
 			return -ENOMEM;
+		}
 	}
 	state->rules = next;
 	sw->changed = true;
+	fdb_set_learning(sw->fdb, port->id, !policy->no_learning);
 	/* No worker uses the old rules afterwards. */
 	sw_commit(sw);
-	if (next && next->set.down && (!old || !old->set.down))
+	if ((policy->down && !was_down) || (policy->no_learning && learned))
 		sw_port_flush(sw, port);
 	rw_free(old);
 	return 0;
 }
+
+/* ---- the plan ---- */
 
 static enum sw_reach reach_of(const struct sw_port_state *state)
 {
@@ -87,10 +144,12 @@ void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id)
 	struct sw_target *t = &plan->targets[id];
 
 	t->guard = rules && rules->guarded ? rules : NULL;
+	t->limits = rules && rules->limited ? rules : NULL;
+	t->link_local = rules ? rules->set.link_local : 0;
 	t->reach = (uint8_t)reach_of(state);
 	t->closed = rules && rules->set.down;
 	if (t->closed)
 		t->ntxqs = 0;
-	t->direct = t->ntxqs == 1;
+	t->direct = t->ntxqs == 1 && !t->limits;
 	plan->isolation |= t->reach == SW_REACH_ISOLATED;
 }

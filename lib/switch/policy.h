@@ -4,9 +4,11 @@
  * Port policies: internal to lib/switch. policy.c makes rules of what a user wants (control);
  * guard.c applies them to the frames that come from a port (workers).
  */
+#include "port_meter.h"
 #include "sw_rules.h"
 
 struct sw_worker;
+struct sw_target;
 
 /* A prefix as words of the wire's byte order: an address `a` matches if (a & mask) == bits. */
 struct sw_net4 {
@@ -17,16 +19,27 @@ struct sw_net6 {
 	uint64_t bits[2], mask[2];
 };
 
+/* The buckets of a port's limits. They outlive its rules, so a change of one refills no other. */
+struct sw_meters {
+	struct port_meter storm[SW_STORMS];
+	struct port_meter rx, tx;
+};
+
 /* The rules of a port. Immutable while a plan names them. */
 struct sw_rules {
 	struct sw_policy set;
 	bool guarded; /* something is checked of the frames from the port */
 	bool parsed;  /* of their headers behind the addresses, too */
+	bool limited; /* something is checked of the frames to the port */
+	bool grouped; /* broadcasts or multicasts are limited */
 	uint8_t nnets4, nnets6;
 	uint64_t macs
 		[SW_POLICY_MACS]; /* the address is in the lower 48 bits, as fdb_key_of has it */
 	struct sw_net4 nets4[SW_POLICY_ADDRESSES];
 	struct sw_net6 nets6[SW_POLICY_ADDRESSES];
+	struct sw_meters *meters; /* NULL: there are no limits */
+	struct port_rate storm[SW_STORMS];
+	struct port_rate rx, tx;
 };
 
 /* With which ports a port exchanges frames. */
@@ -50,3 +63,25 @@ static inline bool sw_may_reach(uint8_t a, uint8_t b)
  */
 unsigned sw_guard(
 	struct sw_worker *w, const struct sw_rules *rules, const struct port_rxq *from, unsigned n);
+
+/* Consecutive frames of a burst that share their fate. */
+struct sw_lot {
+	struct frame *frames;
+	unsigned n;
+	uint64_t bytes; /* of all */
+	uint16_t domain;
+};
+
+/*
+ * Storm control for frames to an address that nobody knows: those that pass move to the front of
+ * the lot, the others are dropped and counted. Thread: worker.
+ */
+void sw_guard_unknown(
+	const struct sw_rules *rules, const struct port_rxq *from, struct sw_lot *lot);
+
+/*
+ * Which of `n` frames may go to a port with limits, a bit for each; the others are counted as
+ * dropped. Thread: worker.
+ */
+uint32_t sw_guard_tx(
+	const struct sw_worker *w, const struct sw_target *to, struct frame *frames, unsigned n);

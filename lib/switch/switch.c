@@ -210,6 +210,7 @@ void sw_port_del(struct sw *sw, struct port *port)
 {
 	struct sw_vlan_map *vlans;
 	struct sw_rules *rules;
+	struct sw_meters *meters;
 	unsigned at = 0;
 
 	while (sw->order[at] != port->id)
@@ -223,11 +224,14 @@ void sw_port_del(struct sw *sw, struct port *port)
 	sw_domains_forget_port(sw, port->id);
 	vlans = sw->ports[port->id].vlans;
 	rules = sw->ports[port->id].rules;
+	meters = sw->ports[port->id].meters;
 	sw->ports[port->id] = (struct sw_port_state){0};
 	sw->changed = true;
 	sw_commit(sw);
 	free(vlans);
 	rw_free(rules);
+	rw_free(meters);
+	fdb_set_learning(sw->fdb, port->id, true);
 	fdb_forget_port(sw->fdb, port->id);
 }
 

@@ -31,18 +31,30 @@ static struct port_txq *pick_queue(const struct sw_target *t, const struct frame
 	return t->txqs[hash % t->ntxqs];
 }
 
-/* Append each frame to the out-list of its flow's tx queue, if any tx queue runs. */
+/*
+ * As deliver_as, for a port that checks what it gets, or whose frames go to the tx queue of their
+ * flow, if any runs.
+ */
 static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target *t,
-	struct frame *frames, unsigned n, struct frame_edit edit)
+	struct frame *frames, unsigned n, uint64_t bytes, struct frame_edit edit)
 {
+	const uint32_t all = UINT32_MAX >> (32 - n);
+	uint32_t pass = all;
+
 	if (!t->ntxqs) {
 		/* After sw_port_del has removed a port, the FDB may still have its addresses. */
 		if (t->port)
 			port_count(&t->port->unqueued[w->index].drops[sw_down_reason(t)], n);
 		return;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		struct frame *f = &frames[i];
+	if (t->limits)
+		pass = sw_guard_tx(w, t, frames, n);
+	if (t->ntxqs == 1 && pass == all) {
+		sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
+		return;
+	}
+	for (; pass; pass &= pass - 1) {
+		struct frame *f = &frames[__builtin_ctz(pass)];
 
 		sw_out_append(w, sw_out_get(w, t->port->id, pick_queue(t, f), edit), f, 1, f->len);
 	}
@@ -53,7 +65,7 @@ static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, st
 	unsigned n, uint64_t bytes, struct frame_edit edit)
 {
 	if (rw_unlikely(!t->direct)) {
-		deliver_each(w, t, frames, n, edit);
+		deliver_each(w, t, frames, n, bytes, edit);
 		return;
 	}
 	sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
@@ -66,16 +78,15 @@ static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t po
 }
 
 /*
- * Flood run `r` to those of `n` members `ids` that the sender may reach; `members` has their forms,
- * or is NULL: they are transparent. Returns as sw_flood.
+ * Flood a lot to those members that the sender may reach; `members` has them and their forms, or is
+ * NULL: they are the transparent ports. Returns as sw_flood.
  */
 static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
-	unsigned r, const struct sw_members *members, const struct port *from)
+	const struct sw_lot *lot, const struct sw_members *members, const struct port *from)
 {
 	const uint16_t *ids = members ? members->ids : plan->flood;
 	unsigned n = members ? members->n : plan->nflood;
-	struct frame *frames = &w->frames[w->run[r]];
-	uint16_t vlan = sw_domain_vlan(w->sw, w->domain[r]);
+	uint16_t vlan = sw_domain_vlan(w->sw, lot->domain);
 	enum port_drop ret = PORT_DROP_NO_PORT;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -88,29 +99,27 @@ static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const s
 			continue;
 		}
 		ret = PORT_NUM_DROPS;
-		deliver_as(w, t, frames, (unsigned)(w->run[r + 1] - w->run[r]),
-			w->run_bytes[r + 1] - w->run_bytes[r],
-			sw_edit_for(frames, vlan, members ? members->form[ids[i]] : SW_FORM_AS_IS));
+		deliver_as(w, t, lot->frames, lot->n, lot->bytes,
+			sw_edit_for(lot->frames, vlan,
+				members ? members->form[ids[i]] : SW_FORM_AS_IS));
 	}
 	return ret;
 }
 
-enum port_drop sw_flood(
-	struct sw_worker *w, const struct sw_plan *plan, unsigned r, const struct port *from)
+enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
+	const struct port *from)
 {
-	const struct sw_members *members = plan->edits ? plan->members[w->domain[r]] : NULL;
+	const struct sw_members *members = plan->edits ? plan->members[lot->domain] : NULL;
 	const uint16_t *ids = plan->flood;
 	unsigned n = plan->nflood;
 
 	if (rw_unlikely(members || plan->isolation))
-		return flood_selectively(w, plan, r, members, from);
+		return flood_selectively(w, plan, lot, members, from);
 	if (!n || (n == 1 && ids[0] == from->id))
 		return PORT_DROP_NO_PORT;
 	for (unsigned i = 0; i < n; i++) {
 		if (ids[i] != from->id)
-			deliver(w, plan, ids[i], &w->frames[w->run[r]],
-				(unsigned)(w->run[r + 1] - w->run[r]),
-				w->run_bytes[r + 1] - w->run_bytes[r]);
+			deliver(w, plan, ids[i], lot->frames, lot->n, lot->bytes);
 	}
 	return PORT_NUM_DROPS;
 }
@@ -255,22 +264,27 @@ static RW_NOINLINE void forward_other(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned r)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
-	unsigned n = (unsigned)(w->run[r + 1] - w->run[r]);
+	struct sw_lot lot = {.frames = &w->frames[w->run[r]],
+		.n = (unsigned)(w->run[r + 1] - w->run[r]),
+		.bytes = w->run_bytes[r + 1] - w->run_bytes[r],
+		.domain = w->domain[r]};
 	enum port_drop why;
 
-	if (w->frames[w->run[r]].vlan >= SW_VLANS)
+	if (lot.frames->vlan >= SW_VLANS) {
 		why = PORT_DROP_VLAN_ID;
-	else if (!w->domain[r])
+	} else if (!lot.domain) {
 		why = self->vlans ? PORT_DROP_VLAN : PORT_DROP_NO_DOMAIN;
-	else if (w->dst[r] == from->port->id)
+	} else if (w->dst[r] == from->port->id) {
 		why = PORT_DROP_HAIRPIN;
-	else if (is_reserved(&w->frames[w->run[r]]))
+	} else if (is_reserved(lot.frames) && !(self->link_local >> lot.frames->head[5] & 1)) {
 		why = PORT_DROP_RESERVED;
-	else
-		why = sw_flood(w, plan, r, from->port);
-	if (why == PORT_NUM_DROPS)
-		return;
-	port_count(&from->counters->drops[why], n);
+	} else {
+		if (rw_unlikely(self->guard))
+			sw_guard_unknown(self->guard, from, &lot);
+		why = lot.n ? sw_flood(w, plan, &lot, from->port) : PORT_NUM_DROPS;
+	}
+	if (why != PORT_NUM_DROPS)
+		port_count(&from->counters->drops[why], lot.n);
 }
 
 /* Whether isolation forbids run `r` its destination; then it is dropped. */

@@ -22,14 +22,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TABLE = os.path.join(HERE, 'instructions.txt')
 ROWS = [f'{ring} {row}' for ring in ('split', 'packed')
-        for row in ('64 unicast', '64 random', '64 crowd', '64 flood', '1518 unicast',
+        for row in ('64 unicast', '64 random', '64 crowd', '64 policy', '64 flood', '1518 unicast',
             '1518 flood')]
 LIMIT_PERCENT = 3.0
 RUN_LIMIT_S = 120
 HEADER = """\
 # SPDX-License-Identifier: BSD-3-Clause
 # Instructions of the worker per frame taken from a guest. "random": every frame between other
-# stations, of 1024 behind each guest; "crowd": beside 62 idle ports; "flood": to eight receivers.
+# stations, of 1024 behind each guest; "crowd": beside 62 idle ports; "policy": access VLANs,
+# anti-spoofing, storm control and rate limits on both ports; "flood": to eight receivers.
 # Written by: tests/perf/instructions.py --update
 """
 

@@ -20,9 +20,12 @@ static int start(void **state)
 	return rig_start(&rig, "abcd", NULL);
 }
 
-static const char no_policy[] = "{\"admin\":\"up\",\"isolated\":\"off\",\"promiscuous\":\"off\","
-				"\"macs\":\"none\",\"addresses\":\"none\","
-				"\"dhcp-server\":\"on\",\"router\":\"on\"}";
+static const char no_policy[] =
+	"{\"admin\":\"up\",\"isolated\":\"off\",\"promiscuous\":\"off\",\"macs\":\"none\","
+	"\"addresses\":\"none\",\"dhcp-server\":\"on\",\"router\":\"on\","
+	"\"storm-broadcast\":\"none\",\"storm-multicast\":\"none\",\"storm-unknown\":\"none\","
+	"\"rate-rx\":\"none\",\"rate-tx\":\"none\",\"burst-rx\":\"none\",\"burst-tx\":\"none\","
+	"\"mtu\":\"none\",\"link-local\":\"none\",\"learning\":\"on\"}";
 
 /* Ports are without policies again, guests are disconnected. */
 static int clean(void **state)
@@ -306,6 +309,163 @@ static void the_rest_of_a_burst_keeps_its_order(void **state)
 	assert_int_equal(drops(*state, "a", "rx", "spoofed_mac"), before + 40);
 }
 
+/* ---- how much a port may send and receive ---- */
+
+static const uint8_t mac_multicast[6] = {0x33, 0x33, 0, 0, 0, 1};
+static const uint8_t mac_nobody[6] = {2, 0x77, 0, 0, 0, 1};
+
+/* What came of a stream. */
+struct outcome {
+	uint64_t received, dropped;
+	uint64_t seconds; /* it took less than so many */
+};
+
+/*
+ * Send `n` frames of `len` bytes. `where` says what counts drops: "a.rx.REASON". Each frame arrives
+ * or is dropped there.
+ */
+static struct outcome offer(struct peer *from, struct peer *to, const uint8_t *dst, uint32_t n,
+	uint32_t len, const char *where)
+{
+	static uint8_t data[FRAME_MAX], got[FRAME_MAX];
+	const struct fe_frame f = {.data = data, .len = len};
+	char port[2] = {where[0], 0}, direction[3] = {0};
+	const char *why = where + 5;
+	uint64_t before, start = rw_now_ms();
+	struct outcome o = {0};
+	struct fe_received in;
+
+	memcpy(direction, where + 2, 2);
+	before = drops(&rig, port, direction, why);
+	frame_make(data, len, dst, from->mac, 1);
+	for (uint32_t i = 0; i < n; i++) {
+		peer_send(&rig, from, 0, &f);
+		/* No more than the receiver has buffers for. */
+		if (i % 32 != 31 && i != n - 1)
+			continue;
+		do {
+			while (!fe_guest_recv(to->g, 0, got, sizeof(got), &in))
+				o.received++;
+			o.dropped = drops(&rig, port, direction, why) - before;
+			if (rw_now_ms() > start + (uint64_t)rig_patience(&rig))
+				fail_msg("%u frames sent, %ju received, %ju dropped (%s)", i + 1,
+					(uintmax_t)o.received, (uintmax_t)o.dropped, where);
+		} while (o.received + o.dropped != i + 1);
+	}
+	o.seconds = (rw_now_ms() - start) / 1000 + 1;
+	return o;
+}
+
+/* Of one kind there is a storm, and of the others nothing is dropped. */
+static void storms_are_limited_each_on_its_own(void **state)
+{
+	static const struct {
+		const char *setting, *why;
+		const uint8_t *dst;
+	} kinds[] = {
+		{"{\"storm-broadcast\":\"1fps\"}", "a.rx.storm_broadcast", mac_broadcast},
+		{"{\"storm-multicast\":\"1fps\"}", "a.rx.storm_multicast", mac_multicast},
+		{"{\"storm-unknown\":\"1fps\"}", "a.rx.storm_unknown", mac_nobody},
+	};
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+
+	peers_meet(*state, a, b);
+	for (size_t i = 0; i < RW_ARRAY_SIZE(kinds); i++) {
+		rig_port_set(*state, "a", no_policy);
+		rig_port_set(*state, "a", kinds[i].setting);
+		for (size_t k = 0; k < RW_ARRAY_SIZE(kinds); k++) {
+			struct outcome o = offer(a, b, kinds[k].dst, 200, LEN, kinds[k].why);
+
+			if (k != i) {
+				assert_int_equal(o.dropped, 0);
+				continue;
+			}
+			/* A burst of 16, then one a second. */
+			assert_true(o.received >= 16);
+			assert_true(o.received <= 16 + o.seconds);
+		}
+		assert_int_equal(offer(a, b, b->mac, 100, LEN, "a.rx.storm_unknown").dropped, 0);
+	}
+}
+
+/* 65553 bytes at once, then 125,000 bytes a second. */
+static void rates_are_limited_both_ways(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+
+	peers_meet(*state, a, b);
+	for (unsigned tx = 0; tx < 2; tx++) {
+		struct outcome o;
+
+		rig_port_set(*state, tx ? "b" : "a",
+			tx ? "{\"rate-tx\":\"1Mbit\",\"burst-tx\":\"65553\"}"
+			   : "{\"rate-rx\":\"1Mbit\",\"burst-rx\":\"65553\"}");
+		o = offer(a, b, b->mac, 300, 1500, tx ? "b.tx.rate_limit" : "a.rx.rate_limit");
+		assert_true(o.received >= 65553 / 1500);
+		assert_true(o.received <= (65553 + 126000 * o.seconds) / 1500 + 1);
+		/* The other way there is no limit. */
+		o = offer(b, a, a->mac, 300, 1500, tx ? "b.rx.rate_limit" : "a.tx.rate_limit");
+		assert_int_equal(o.dropped, 0);
+		rig_port_set(*state, tx ? "b" : "a", no_policy);
+		o = offer(a, b, b->mac, 300, 1500, tx ? "b.tx.rate_limit" : "a.rx.rate_limit");
+		assert_int_equal(o.dropped, 0);
+	}
+}
+
+/* ---- other ---- */
+
+static void packets_beyond_the_mtu_go_neither_in_nor_out(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+
+	peers_meet(*state, a, b);
+	for (unsigned tx = 0; tx < 2; tx++) {
+		const char *why = tx ? "b.tx.mtu_exceeded" : "a.rx.mtu_exceeded";
+
+		rig_port_set(*state, tx ? "b" : "a", "{\"mtu\":\"1400\"}");
+		assert_int_equal(offer(a, b, b->mac, 3, 1414, why).dropped, 0);
+		assert_int_equal(offer(a, b, b->mac, 3, 1415, why).dropped, 3);
+		rig_port_set(*state, tx ? "b" : "a", "{\"mtu\":\"none\"}");
+		assert_int_equal(offer(a, b, b->mac, 3, 1415, why).dropped, 0);
+	}
+}
+
+static void link_local_frames_pass_by_their_address(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+
+	rig_port_set(*state, "a", "{\"link-local\":\"stp+14\"}");
+	for (uint8_t at = 0; at < 16; at++) {
+		const uint8_t dst[6] = {0x01, 0x80, 0xc2, 0, 0, at};
+		uint64_t passes = at == 0 || at == 14;
+
+		assert_int_equal(
+			offer(a, b, dst, 2, LEN, "a.rx.reserved_address").received, 2 * passes);
+		assert_int_equal(offer(b, a, dst, 2, LEN, "b.rx.reserved_address").received, 0);
+	}
+}
+
+static void a_port_that_does_not_learn_is_flooded(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+	struct peer *c = peer_up(*state, "c", NULL);
+
+	peers_meet(*state, a, b);
+	rig_port_set(*state, "a", "{\"learning\":\"off\"}");
+	assert_int_equal(hosts_behind(*state, "a"), 0);
+	peer_send_to(*state, a, b->mac, LEN, 1);
+	peer_expect(*state, b, b->mac, a->mac, LEN, 1);
+	assert_int_equal(hosts_behind(*state, "a"), 0);
+	/* c has heard a's first, too. */
+	peer_send_to(*state, b, a->mac, LEN, 2);
+	peer_expect(*state, a, a->mac, b->mac, LEN, 2);
+	peer_expect(*state, c, b->mac, a->mac, LEN, 0);
+	peer_expect(*state, c, a->mac, b->mac, LEN, 2);
+	rig_port_set(*state, "a", "{\"learning\":\"on\"}");
+	peers_meet(*state, a, b);
+	assert_int_equal(hosts_behind(*state, "a"), 1);
+}
+
 /* ---- all ---- */
 
 static void ports_that_are_left_alone_lose_nothing_while_others_change(void **state)
@@ -314,7 +474,8 @@ static void ports_that_are_left_alone_lose_nothing_while_others_change(void **st
 		"{\"isolated\":\"on\"}", "{\"isolated\":\"off\",\"promiscuous\":\"on\"}",
 		"{\"promiscuous\":\"off\"}", "{\"macs\":\"02:00:00:00:00:01\"}",
 		"{\"addresses\":\"10.0.0.1\",\"router\":\"off\",\"dhcp-server\":\"off\"}",
-		no_policy};
+		"{\"storm-broadcast\":\"1fps\",\"rate-rx\":\"1Mbit\",\"rate-tx\":\"1Mbit\"}",
+		"{\"mtu\":\"68\",\"link-local\":\"all\",\"learning\":\"off\"}", no_policy};
 	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
 	const struct stream s = {.n = 200, .len = 100};
 
@@ -338,6 +499,11 @@ int main(void)
 		policy_test(a_port_sends_from_its_addresses_alone),
 		policy_test(headers_behind_the_first_bytes_are_judged),
 		policy_test(the_rest_of_a_burst_keeps_its_order),
+		policy_test(storms_are_limited_each_on_its_own),
+		policy_test(rates_are_limited_both_ways),
+		policy_test(packets_beyond_the_mtu_go_neither_in_nor_out),
+		policy_test(link_local_frames_pass_by_their_address),
+		policy_test(a_port_that_does_not_learn_is_flooded),
 		policy_test(ports_that_are_left_alone_lose_nothing_while_others_change),
 	};
 

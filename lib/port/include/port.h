@@ -21,30 +21,35 @@
 #define PORT_MAX_PAIRS 128
 
 /* Why a frame was not delivered. `from` counts at the sender's queue, `to` at the receiver's. */
-#define PORT_DROPS(X)                                                                            \
-	X(BAD_ADDRESS, "bad_address")     /* from/to: a buffer outside guest memory */           \
-	X(BAD_CHAIN, "bad_chain")         /* from/to: loop, direction, nesting, too long */      \
-	X(BAD_HEADER, "bad_header")       /* from: impossible checksum or segmentation fields */ \
-	X(TOO_SHORT, "too_short")         /* from: no Ethernet header */                         \
-	X(TOO_LONG, "too_long")           /* from: over FRAME_MAX_LEN; to: exceeds its buffer */ \
-	X(DISABLED, "queue_disabled")     /* from: the front-end disabled the queue */           \
-	X(ADMIN_DOWN, "admin_down")       /* from/to: the port is administratively down */       \
-	X(ISOLATED, "isolated")           /* from: the ports must not reach each other */        \
-	X(SPOOFED_MAC, "spoofed_mac")     /* from: an address that the port may not have */      \
-	X(SPOOFED_IP, "spoofed_ip")       /* from: an IP address that the port may not have */   \
-	X(DHCP_SERVER, "dhcp_server")     /* from: the port is no DHCP server */                 \
-	X(ROUTER, "router_advertisement") /* from: the port is no router */                      \
-	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */  \
-	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */    \
-	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */        \
-	X(VLAN_ID, "vlan_id")             /* from: the tag has the reserved VLAN id 4095 */      \
-	X(NO_DOMAIN, "no_domain")         /* from: no broadcast domain is left for its VLAN */   \
-	X(NO_PORT, "no_destination")      /* from: no other port is up */                        \
-	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */          \
-	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */             \
-	X(WORK, "work_limit")             /* to: finding buffers took too many descriptors */    \
-	X(TX_FULL, "tx_full")             /* to: the uplink's device takes no more now */        \
-	X(NO_CSUM, "csum_not_negotiated") /* to: partial checksum, receiver takes none */        \
+#define PORT_DROPS(X)                                                                             \
+	X(BAD_ADDRESS, "bad_address")     /* from/to: a buffer outside guest memory */            \
+	X(BAD_CHAIN, "bad_chain")         /* from/to: loop, direction, nesting, too long */       \
+	X(BAD_HEADER, "bad_header")       /* from: impossible checksum or segmentation fields */  \
+	X(TOO_SHORT, "too_short")         /* from: no Ethernet header */                          \
+	X(TOO_LONG, "too_long")           /* from: over FRAME_MAX_LEN; to: exceeds its buffer */  \
+	X(DISABLED, "queue_disabled")     /* from: the front-end disabled the queue */            \
+	X(ADMIN_DOWN, "admin_down")       /* from/to: the port is administratively down */        \
+	X(ISOLATED, "isolated")           /* from: the ports must not reach each other */         \
+	X(SPOOFED_MAC, "spoofed_mac")     /* from: an address that the port may not have */       \
+	X(SPOOFED_IP, "spoofed_ip")       /* from: an IP address that the port may not have */    \
+	X(DHCP_SERVER, "dhcp_server")     /* from: the port is no DHCP server */                  \
+	X(ROUTER, "router_advertisement") /* from: the port is no router */                       \
+	X(STORM_BROADCAST, "storm_broadcast") /* from: more broadcasts than the port may send */  \
+	X(STORM_MULTICAST, "storm_multicast") /* from: more multicasts than the port may send */  \
+	X(STORM_UNKNOWN, "storm_unknown")     /* from: too many to addresses that nobody knows */ \
+	X(RATE, "rate_limit")             /* from/to: more than the port may send or receive */   \
+	X(MTU, "mtu_exceeded")            /* from/to: longer than the port's MTU */               \
+	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */   \
+	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */     \
+	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */         \
+	X(VLAN_ID, "vlan_id")             /* from: the tag has the reserved VLAN id 4095 */       \
+	X(NO_DOMAIN, "no_domain")         /* from: no broadcast domain is left for its VLAN */    \
+	X(NO_PORT, "no_destination")      /* from: no other port is up */                         \
+	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */           \
+	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */              \
+	X(WORK, "work_limit")             /* to: finding buffers took too many descriptors */     \
+	X(TX_FULL, "tx_full")             /* to: the uplink's device takes no more now */         \
+	X(NO_CSUM, "csum_not_negotiated") /* to: partial checksum, receiver takes none */         \
 	X(NO_GSO, "gso_not_negotiated")   /* to: segmentation the receiver does not take */
 
 enum port_drop {

@@ -19,6 +19,31 @@ struct sw_prefix {
 	bool ipv6;
 };
 
+/* What storm control tells apart. */
+enum sw_storm {
+	SW_STORM_BROADCAST,
+	SW_STORM_MULTICAST,
+	SW_STORM_UNKNOWN, /* unicast to addresses that nobody knows */
+	SW_STORMS
+};
+
+/* A limit, for the port as a whole. */
+struct sw_rate {
+	uint64_t per_s; /* bytes or frames; 0: no limit. Bytes have the Ethernet header, no FCS */
+	uint64_t burst; /* of the same; 0: sw_rate_burst says how many */
+	bool frames;
+};
+
+/* A burst of 10 ms, but at least 128 KiB; of frames, of 100 ms, but at least 16. */
+static inline uint64_t sw_rate_burst(const struct sw_rate *r)
+{
+	if (r->burst)
+		return r->burst;
+	if (r->frames)
+		return RW_MAX(r->per_s / 10, UINT64_C(16));
+	return RW_MAX(r->per_s / 100, UINT64_C(131072));
+}
+
 /* What a port may do. All zero: a port without a policy. */
 struct sw_policy {
 	/*
@@ -51,6 +76,21 @@ struct sw_policy {
 	bool no_dhcp_server;
 	/* It is no router: it advertises none (ICMPv6 type 134; router_advertisement). */
 	bool no_router;
+
+	/* What it may send at most of each kind (storm_broadcast, ...), and of all (rate_limit). */
+	struct sw_rate storm[SW_STORMS];
+	struct sw_rate rx;
+	/* What it may receive at most (rate_limit). */
+	struct sw_rate tx;
+	/*
+	 * Longer packets do not go in or out (mtu_exceeded); 0: all go. Of a large segment each
+	 * part counts. Ethernet header and 802.1Q tag do not count.
+	 */
+	uint16_t mtu;
+	/* Bit i: frames from the port to 01:80:c2:00:00:0i are forwarded; else reserved_address. */
+	uint16_t link_local;
+	/* Nothing is learned behind the port: frames to it are flooded. */
+	bool no_learning;
 };
 
 struct sw;

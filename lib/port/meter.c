@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "port_meter.h"
+
+/*
+ * A bucket gets tokens in steps of at least so many cycles, whole numbers both: so the rate is met
+ * within 0.1 %. rte_meter_srtcm_profile_config chooses 100, and can be off by 1 %. A step is at
+ * most a part of the bucket, or what does not fit would be lost.
+ */
+#define STEP_LEAST 1000
+#define STEP_PART  4
+
+void port_rate_init(
+	struct port_rate *rate, uint64_t per_s, uint64_t burst, bool frames, uint64_t hz)
+{
+	uint64_t tokens = (STEP_LEAST * per_s + hz - 1) / hz;
+	uint64_t period;
+
+	tokens = RW_MAX(RW_MIN(tokens, burst / STEP_PART), UINT64_C(1));
+	period = (uint64_t)((double)hz * (double)tokens / (double)per_s);
+	rate->frames = frames;
+	rate->profile = (struct rte_meter_srtcm_profile){
+		.cbs = burst,
+		.cir_period = RW_MAX(period, UINT64_C(1)),
+		.cir_bytes_per_period = tokens,
+	};
+}
+
+void port_meter_init(struct port_meter *m, const struct port_rate *rate, uint64_t now)
+{
+	m->bucket = (struct rte_meter_srtcm){.time = now, .tc = rate->profile.cbs};
+}
+
+static bool passes(struct port_meter *m, const struct port_rate *rate, uint64_t now, uint32_t cost)
+{
+	/* The library does not write to the profile. */
+	struct rte_meter_srtcm_profile profile = rate->profile;
+
+	return rte_meter_srtcm_color_blind_check(&m->bucket, &profile, now, cost) ==
+		RTE_COLOR_GREEN;
+}
+
+static uint32_t cost_of(const struct port_rate *rate, const struct frame *f)
+{
+	return rate->frames ? 1 : f->len;
+}
+
+uint32_t port_meter_pass(struct port_meter *m, const struct port_rate *rate, uint64_t now,
+	const struct frame *frames, uint32_t which)
+{
+	uint32_t cost = 0, pass = which;
+
+	for (uint32_t left = which; left; left &= left - 1)
+		cost += cost_of(rate, &frames[__builtin_ctz(left)]);
+	rw_spin_lock(&m->lock);
+	/* Another CPU's counter may be ahead, and its worker was here meanwhile. */
+	if ((int64_t)(now - m->bucket.time) < 0)
+		now = m->bucket.time;
+	/* Most bursts pass as a whole. */
+	if (rw_unlikely(!passes(m, rate, now, cost))) {
+		for (uint32_t left = which; left; left &= left - 1) {
+			unsigned i = (unsigned)__builtin_ctz(left);
+
+			if (!passes(m, rate, now, cost_of(rate, &frames[i])))
+				pass &= ~(UINT32_C(1) << i);
+		}
+	}
+	rw_spin_unlock(&m->lock);
+	return pass;
+}
