@@ -77,6 +77,7 @@ struct fdb *fdb_new(const struct fdb_config *cfg)
 	fdb->n_buckets = buckets_for(cfg->max_entries);
 	fdb->max_entries = cfg->max_entries;
 	fdb->max_ports = cfg->max_ports;
+	fdb->flap_moves = cfg->flap_moves;
 	fdb->domain_flushed = FDB_DOMAIN_NONE;
 	atomic_init(&fdb->age_s, cfg->age_s);
 	fdb->hasher.mask = (fdb->n_buckets - 1) * (uint64_t)sizeof(struct fdb_bucket);
@@ -239,6 +240,7 @@ void fdb_get_stats(const struct fdb *fdb, struct fdb_stats *out)
 		.max_entries = fdb->max_entries,
 		.learned = atomic_load_explicit(&fdb->learned, memory_order_relaxed),
 		.moved = atomic_load_explicit(&fdb->moved, memory_order_relaxed),
+		.flaps = atomic_load_explicit(&fdb->flaps, memory_order_relaxed),
 		.evicted = atomic_load_explicit(&fdb->evicted, memory_order_relaxed),
 		.aged = atomic_load_explicit(&fdb->aged, memory_order_relaxed),
 		.bytes = fdb->bytes,

@@ -89,6 +89,7 @@ uint32_t fdb_flush(struct fdb *fdb, uint32_t port)
 {
 	uint32_t gone = 0;
 
+	fdb_flap_forget(fdb, port);
 	if (port != FDB_HOP_NONE) {
 		assert(port < fdb->max_ports);
 		return flush_list(fdb, &fdb->ports[port].learned);
@@ -101,6 +102,7 @@ uint32_t fdb_flush(struct fdb *fdb, uint32_t port)
 uint32_t fdb_forget_port(struct fdb *fdb, uint32_t port)
 {
 	assert(port < fdb->max_ports);
+	fdb_flap_forget(fdb, port);
 	atomic_store_explicit(&fdb->ports[port].excesses, 0, memory_order_relaxed);
 	return flush_list(fdb, &fdb->ports[port].learned) +
 		flush_list(fdb, &fdb->ports[port].fixed);

@@ -202,6 +202,22 @@ static bool limit_enforce(struct fdb *fdb, uint32_t port)
 	return true;
 }
 
+/* The host of a learned or external entry was seen at another port. */
+static enum fdb_learned move_host(struct fdb *fdb, uint32_t slot, uint32_t port, uint32_t now_s)
+{
+	uint64_t value = fdb_value_at(fdb, slot);
+	uint32_t to = port;
+
+	if (fdb_kind_of(value) == FDB_LEARNED)
+		to = fdb_flap_move(fdb, fdb_key_at(fdb, slot), fdb_hop_of(value), port, now_s);
+	if (to == fdb_hop_of(value))
+		return FDB_HELD;
+	limit_enforce(fdb, to);
+	change(fdb, slot, fdb_value(to, FDB_LEARNED, now_s));
+	fdb_count_one(&fdb->moved);
+	return to == port ? FDB_MOVED : FDB_HELD;
+}
+
 /* What was found without the lock may have changed. */
 static enum fdb_learned learn_locked(
 	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
@@ -216,10 +232,7 @@ static enum fdb_learned learn_locked(
 			return FDB_KNOWN;
 		if (fdb_kind_of(value) == FDB_STATIC)
 			return FDB_REFUSED;
-		limit_enforce(fdb, port);
-		change(fdb, slot, fdb_value(port, FDB_LEARNED, now_s));
-		fdb_count_one(&fdb->moved);
-		return FDB_MOVED;
+		return move_host(fdb, slot, port, now_s);
 	}
 	if (fdb_key_domain(query->key) == fdb->domain_flushed)
 		return FDB_REFUSED;
@@ -276,6 +289,8 @@ static RW_NOINLINE enum fdb_learned learn_one(
 	}
 	if (fdb_kind_of(value) == FDB_STATIC)
 		return fdb_hop_of(value) == port ? FDB_KNOWN : FDB_REFUSED;
+	if (value != FDB_FREE && fdb->flap_moves && fdb_is_held(fdb, query->key, now_s))
+		return FDB_HELD;
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
 	what = learn_locked(fdb, query, port, now_s);

@@ -7,6 +7,7 @@
  *	fdb_learn.c   insert, move, evict, remove: the writers, under the lock
  *	fdb_ports.c   each port's entries in the order of their eviction
  *	fdb_flush.c   age and flush
+ *	fdb_flap.c    hosts that move too often
  *
  * How readers and writers agree
  * -----------------------------
@@ -104,6 +105,20 @@ struct fdb_port {
 
 #define FDB_DOMAIN_NONE UINT32_MAX
 
+/* Hosts that moved lately, by hash: one for each place, and a held one keeps its place. */
+#define FDB_MOVERS 256
+
+/* Written under the lock. A worker reads `key` and `until_s` without it. */
+struct fdb_mover {
+	_Atomic uint64_t key;     /* 0: none */
+	_Atomic uint32_t until_s; /* it is held until then */
+	_Atomic bool held;
+	uint32_t since_s; /* when it began to move */
+	uint32_t moves;
+	uint32_t home, away; /* as in struct fdb_flap */
+	bool told;           /* of the hold */
+};
+
 struct fdb {
 	/* Constant, but for the age. */
 	struct fdb_hasher hasher;
@@ -114,6 +129,7 @@ struct fdb {
 	struct fdb_link *links; /* by slot */
 	struct fdb_port *ports; /* by port */
 	size_t bytes;
+	uint32_t flap_moves;
 
 	/* Its holders do a bounded piece of work, a few microseconds. */
 	struct rw_spinlock lock RW_CACHE_ALIGNED;
@@ -122,12 +138,15 @@ struct fdb {
 	_Atomic uint32_t entries RW_CACHE_ALIGNED;
 	_Atomic uint64_t learned;
 	_Atomic uint64_t moved;
+	_Atomic uint64_t flaps;
 	_Atomic uint64_t evicted;
 	_Atomic uint64_t aged;
 	uint32_t domain_flushed; /* nothing is learned in it; FDB_DOMAIN_NONE */
 	uint32_t ports_end;      /* no port from here on has ever learned */
 	uint32_t largest;        /* a port, see fdb_ports_victim */
 	uint32_t largest_count;
+
+	struct fdb_mover movers[FDB_MOVERS];
 
 	/* Thread: control. */
 	uint32_t age_cursor; /* the next bucket to age */
@@ -236,4 +255,32 @@ uint32_t fdb_ports_victim(struct fdb *fdb);
 static inline uint32_t fdb_list_count(const struct fdb_list *list)
 {
 	return atomic_load_explicit(&list->count, memory_order_relaxed);
+}
+
+/*
+ * A learned entry is about to move from one next hop to another. Where it goes: `to`, or its home
+ * if it is held there. Under the lock.
+ */
+uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s);
+/* Nothing is held at `hop` any more, FDB_HOP_NONE: anywhere. Takes the lock. */
+void fdb_flap_forget(struct fdb *fdb, uint32_t hop);
+
+static inline struct fdb_mover *fdb_mover_of(struct fdb *fdb, fdb_key key)
+{
+	return &fdb->movers[fdb_hash(fdb->hasher.secret, key) >> 48 & (FDB_MOVERS - 1)];
+}
+
+static inline bool fdb_mover_is_held(const struct fdb_mover *m, uint32_t now_s)
+{
+	return atomic_load_explicit(&m->held, memory_order_relaxed) &&
+		(int32_t)(atomic_load_explicit(&m->until_s, memory_order_relaxed) - now_s) > 0;
+}
+
+/* Whether the host stays where it is. Thread: any. */
+static inline bool fdb_is_held(struct fdb *fdb, fdb_key key, uint32_t now_s)
+{
+	const struct fdb_mover *m = fdb_mover_of(fdb, key);
+
+	return atomic_load_explicit(&m->key, memory_order_relaxed) == key &&
+		fdb_mover_is_held(m, now_s);
 }

@@ -202,6 +202,8 @@ struct sw {
 	uint64_t measured_at;                 /* TSC; 0: never */
 	uint64_t busy_before[SW_MAX_WORKERS]; /* busy cycles at that time */
 	struct rw_log_limit limit;
+
+	struct rw_log_limit flap_limit;
 };
 
 /*

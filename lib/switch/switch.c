@@ -12,6 +12,15 @@
 #include "idle.h"
 #include "rw_log.h"
 #include "rw_numa.h"
+#include "rw_text.h"
+
+/*
+ * Moves of a host within FDB_FLAP_S that are too many. A guest that moves does so once, one with
+ * two links a few times; a loop moves a host with each frame.
+ */
+#define FLAP_MOVES 20
+/* Hosts that flap of which the log may tell in a second. */
+#define FLAPS_TOLD 8
 
 /* A poll round takes microseconds. A worker that takes so long does not run. */
 #define QUIESCE_LONG_S 2
@@ -57,6 +66,7 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 		.max_entries = cfg->fdb_entries,
 		.max_ports = SW_MAX_PORTS,
 		.age_s = cfg->fdb_age_s,
+		.flap_moves = FLAP_MOVES,
 	};
 	struct sw *sw = rw_zalloc(sizeof(*sw));
 	int ret = -ENOMEM;
@@ -491,8 +501,32 @@ uint32_t sw_now_s(const struct sw *sw)
 	return (uint32_t)((rte_rdtsc() - sw->tsc_start) / sw->tsc_hz);
 }
 
+/* Say which hosts began to flap. */
+static void flaps_tell(struct sw *sw)
+{
+	struct fdb_flap flaps[FLAPS_TOLD];
+	uint32_t n = fdb_flaps_take(sw->fdb, flaps, FLAPS_TOLD);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct port *home = sw_port(sw, (uint16_t)flaps[i].home);
+		const struct port *away = sw_port(sw, (uint16_t)flaps[i].away);
+		uint8_t mac[RW_MAC_LEN];
+		char text[RW_MAC_TEXT];
+
+		if (!home || !away)
+			continue;
+		fdb_key_mac(flaps[i].key, mac);
+		rw_log_limited(&sw->flap_limit, RW_LOG_WARNING,
+			"host %s (VLAN %u) flaps between ports %s and %s: it stays behind %s for "
+			"%d s; is there a loop?",
+			rw_mac_text(mac, text), sw_domain_vlan(sw, fdb_key_domain(flaps[i].key)),
+			home->name, away->name, home->name, FDB_HOLD_S);
+	}
+}
+
 void sw_age(struct sw *sw)
 {
+	flaps_tell(sw);
 	fdb_age(sw->fdb, sw_now_s(sw));
 	sw_domains_tick(sw);
 }

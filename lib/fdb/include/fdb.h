@@ -81,6 +81,7 @@ struct fdb_config {
 	uint32_t max_entries; /* of all kinds together, 1 to 2^24 */
 	uint32_t max_ports;   /* next hops below this are ports; 1 to 65536 */
 	uint32_t age_s;       /* see fdb_age; 0: entries stay for ever */
+	uint32_t flap_moves;  /* see fdb_flaps_take; 0: hosts move as they like */
 };
 
 /*
@@ -179,6 +180,7 @@ enum fdb_learned {
 	FDB_NEW,     /* inserted */
 	FDB_MOVED,   /* was behind another next hop */
 	FDB_EVICTED, /* inserted, and an older entry had to go */
+	FDB_HELD,    /* the host flaps: its entry stays where it is for now */
 	FDB_REFUSED, /* a static entry says otherwise, or this cannot be learned here */
 	FDB_BUSY,    /* others held the lock for too long; the host's next frame will do */
 };
@@ -204,6 +206,24 @@ void fdb_set_learning(struct fdb *fdb, uint32_t port, bool on);
  * evicts one of its own. Entries in excess go at once. Thread: control.
  */
 void fdb_set_limit(struct fdb *fdb, uint32_t port, uint32_t max);
+
+/*
+ * Hosts that flap. An address that moves between next hops flap_moves times within FDB_FLAP_S goes
+ * back to where it was before these moves, and stays there for FDB_HOLD_S, wherever frames from it
+ * come from. So a loop does not carry hosts away, and moves cost no worker the table's lock
+ * meanwhile. Copy out up to `n` hosts whose hold began since the last call, and return how many.
+ * Thread: control.
+ */
+#define FDB_FLAP_S 10
+#define FDB_HOLD_S 10
+
+struct fdb_flap {
+	fdb_key key;
+	uint32_t home; /* the next hop that holds it */
+	uint32_t away; /* the next hop at which it was seen last */
+};
+
+uint32_t fdb_flaps_take(struct fdb *fdb, struct fdb_flap *out, uint32_t n);
 
 enum fdb_kind {
 	FDB_LEARNED = 1, /* from a frame: ages, moves, can be evicted and flushed */
@@ -268,6 +288,7 @@ struct fdb_stats {
 	uint32_t max_entries;
 	uint64_t learned; /* since the start */
 	uint64_t moved;
+	uint64_t flaps; /* times that a host was held */
 	uint64_t evicted;
 	uint64_t aged;
 	size_t bytes; /* of memory, all that fdb_new took */
