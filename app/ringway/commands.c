@@ -305,6 +305,8 @@ const struct command commands[] = {
 		.help = "all that is configured, as --config of ringwayd reads it"},
 	{"config", "save", NAME_, NULL, NULL, "config save FILE", .help = "the same into a file",
 		.run = config_save},
+	{"backends", NULL, 0, backends, backends_print, "backends",
+		.help = "the vhost-user back-ends that are installed here"},
 	{"version", NULL, 0, version, version_print, "version",
 		.help = "the versions of ringway and of the switch"},
 };

@@ -116,6 +116,10 @@ json_t *forward_stop(struct cli *cli);
 json_t *forward_set(struct cli *cli);
 void forward_print(const struct cli *cli, const json_t *answer);
 
+/* backends.c. */
+json_t *backends(struct cli *cli);
+void backends_print(const struct cli *cli, const json_t *list);
+
 /* config.c. */
 json_t *config_show(struct cli *cli);
 void config_show_print(const struct cli *cli, const json_t *config);
