@@ -137,6 +137,7 @@ def test_it_installs_serves_upgrades_and_goes(debian, package):
 
 
 def test_lintian_finds_no_error(package):
-    done = subprocess.run(['lintian', '--fail-on=error', '--suppress-tags=bogus-mail-host',
+    done = subprocess.run(['lintian', '--fail-on=error', '--suppress-tags',
+                           'bogus-mail-host,bogus-mail-host-in-debian-changelog',
                            str(package)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
