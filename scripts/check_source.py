@@ -20,7 +20,10 @@ PARAMETERS = 6
 SOURCE_ENDINGS = ('.c', '.h', '.py', '.sh', 'meson.build')
 # Text that is not source: prose, data, and files whose format has no comments.
 UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', '.svg', 'LICENSE', '.gitignore',
-                      '.editorconfig', '.clang-format')
+                      '.editorconfig', '.clang-format',
+                      # Formats of Debian's packages, which have no comments or no room.
+                      'debian/changelog', 'debian/control', 'debian/copyright',
+                      'debian/ringway.install', 'debian/source/format')
 # Who may use DPDK. Everything below them runs without EAL, in milliseconds, in a unit test.
 DPDK_USERS = ('lib/switch/', 'drivers/', 'app/', 'tests/switch/')
 # Of these everybody may use the inline functions, which do not need EAL either.
