@@ -31,6 +31,11 @@ const struct port_kind *kind_by_name(const char *name)
 	return NULL;
 }
 
+const struct port_kind *kind_at(unsigned i)
+{
+	return i < RW_ARRAY_SIZE(kinds) ? kinds[i] : NULL;
+}
+
 const char *kind_names(void)
 {
 	static char names[128];

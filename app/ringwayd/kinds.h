@@ -95,6 +95,8 @@ json_t *options_policy_json(const struct options_port *port);
 const struct port_kind *kind_by_name(const char *name);
 /* The kind whose ports only have that key, or NULL. */
 const struct port_kind *kind_by_key(const char *key);
+/* Kind `i` of all; NULL behind the last. */
+const struct port_kind *kind_at(unsigned i);
 /* All names, for messages: "vhost, ethdev". */
 const char *kind_names(void);
 /* Of ports that name none. */

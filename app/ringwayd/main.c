@@ -325,6 +325,15 @@ static int daemon_run(struct daemon *d)
 	return 0;
 }
 
+static void schema_print(void)
+{
+	json_t *schema = options_schema();
+
+	json_dumpf(schema, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(schema);
+}
+
 /* Print what was asked for. The exit status. */
 static int inform(int what)
 {
@@ -332,6 +341,8 @@ static int inform(int what)
 		options_print_help(stdout);
 	else if (what == OPTIONS_VERSION)
 		printf("ringwayd %s\n", RINGWAY_VERSION);
+	else if (what == OPTIONS_SCHEMA)
+		schema_print();
 	else if (what == OPTIONS_CHECKED)
 		puts("the configuration has no mistake");
 	else

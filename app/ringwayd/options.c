@@ -314,6 +314,13 @@ static int set_help(struct parse *p, const char *value)
 	return OPTIONS_HELP;
 }
 
+static int set_config_schema(struct parse *p, const char *value)
+{
+	(void)p;
+	(void)value;
+	return OPTIONS_SCHEMA;
+}
+
 static int set_version(struct parse *p, const char *value)
 {
 	(void)p;
@@ -327,6 +334,7 @@ const struct options_row options_rows[] = {
 	{"fd", "FDNUM", false, true, options_set_fd, NULL},
 	{"config", "FILE", false, true, set_config, NULL},
 	{"check-config", "FILE", false, true, set_check_config, NULL},
+	{"config-schema", NULL, true, true, set_config_schema, NULL},
 	{"cpus", "LIST", false, false, options_set_cpus, options_get_cpus},
 	{"control", "PATH|none", false, false, set_control, get_control},
 	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},
@@ -337,11 +345,11 @@ const struct options_row options_rows[] = {
 	{"socket-group", "GROUP", false, false, options_set_socket_group, options_get_socket_group},
 	{"user", "NAME[:GROUP]", false, false, set_user, get_user},
 	{"seccomp", "errno|kill|off", false, false, set_seccomp, get_seccomp},
-	{"log-level", "LEVEL", false, false, set_log_level, get_log_level},
+	{"log-level", "error|warning|info|debug", false, false, set_log_level, get_log_level},
 	{"fdb-size", "N", false, false, set_fdb_size, get_fdb_size},
 	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
-	{"forward", "MODE", false, false, set_forward, get_forward},
-	{"idle", "MODE", false, false, set_idle, get_idle},
+	{"forward", "switch|io|mac|macswap|rxonly|txonly", false, false, set_forward, get_forward},
+	{"idle", "spin|adaptive", false, false, set_idle, get_idle},
 	{"balance", "off|auto[,SECONDS]", false, false, set_balance, get_balance},
 	{"help", NULL, true, true, set_help, NULL},
 	{"version", NULL, true, true, set_version, NULL},

@@ -40,6 +40,7 @@
 #define OPTIONS_VERSION      2
 #define OPTIONS_CAPABILITIES 3
 #define OPTIONS_CHECKED      4 /* --check-config found no mistake */
+#define OPTIONS_SCHEMA       5
 
 struct port_kind;
 
@@ -161,6 +162,9 @@ void options_vlans_text(const struct options_vlans *v, char *out, size_t len);
 json_t *options_document(const struct options *opt);
 /* The entry of one port; NULL: no document can describe it. */
 json_t *options_port_document(const struct options_port *port);
+
+/* The JSON Schema of such a document. A new reference. */
+json_t *options_schema(void);
 
 void options_print_help(FILE *to);
 /* As @VHostUserBackendCapabilities of QEMU's vhost-user.json. */

@@ -27,6 +27,7 @@ static void help_ports(FILE *to)
 	      "                      --, and ports, with the keys of --port for each name;\n"
 	      "                      an option given here as well prevails\n"
 	      "  --check-config FILE read FILE, say what is wrong with it, and end\n"
+	      "  --config-schema     print the JSON Schema of such a file, and end\n"
 	      "\n",
 		to);
 }

@@ -149,8 +149,7 @@ static int ports_check(struct reading *r)
 
 /* ---- settings ---- */
 
-/* Those that a switch which runs can change; see apply.c. */
-static bool is_changeable(const char *name)
+bool wanted_changeable(const char *name)
 {
 	static const char *const names[] = {"log-level", "fdb-age", "forward", "balance"};
 
@@ -200,7 +199,7 @@ static int settings_compare(struct reading *r)
 		if (!row->get || (r->now->words >> i & 1) ||
 			same_value(row->get(r->now), row->get(&r->w->opt)))
 			continue;
-		if (!is_changeable(row->name))
+		if (!wanted_changeable(row->name))
 			return restart_needed(r, row);
 		r->w->settings |= 1ull << i;
 	}

@@ -44,6 +44,9 @@ struct wanted_fault {
 	char text[512];          /* one line; begins with FILE:LINE:COLUMN if there was a `doc` */
 };
 
+/* Whether a switch that runs can change that option, see apply.c. */
+bool wanted_changeable(const char *name);
+
 /* Read a document against what holds. 0; or < 0, and `fault` says why. */
 int wanted_read(const struct options *now, const struct wanted_source *source, struct wanted *out,
 	struct wanted_fault *fault);
