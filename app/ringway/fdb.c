@@ -28,6 +28,7 @@ struct list {
 	json_t *ports; /* owns the names: an object with one member each */
 	json_int_t cursor;
 	json_int_t total, most; /* in the switch's table */
+	json_int_t flaps;       /* times that a host was held */
 };
 
 int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n)
@@ -132,6 +133,7 @@ static int page_read(struct cli *cli, struct list *list)
 	list->cursor = json_integer_value(next);
 	list->total = number_of(page, "entries_total");
 	list->most = number_of(page, "max_entries");
+	list->flaps = number_of(page, "flaps");
 	json_decref(page);
 	if (!sane)
 		return complain("the switch at %s answers fdb.list with nonsense", cli->socket);
@@ -186,6 +188,9 @@ static void list_print(const struct cli *cli, const struct list *list)
 		printf("%zu %s", list->n, list->n == 1 ? "entry" : "entries");
 	printf(", %zu of them static; room for %" JSON_INTEGER_FORMAT "\n", list->nstatic,
 		list->most);
+	if (list->flaps)
+		printf("hosts were held %" JSON_INTEGER_FORMAT " times because they flapped\n",
+			list->flaps);
 }
 
 /* A JSON array, entry by entry. */

@@ -161,9 +161,10 @@ json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail)
 		scan -= RW_MIN(scan, n);
 	}
 	fdb_get_stats(sw_fdb(d->sw), &stats);
-	return json_pack("{s:o, s:o, s:I, s:I}", "entries", list, "next",
+	return json_pack("{s:o, s:o, s:I, s:I, s:I}", "entries", list, "next",
 		cursor == FDB_CURSOR_END ? json_null() : json_integer(cursor), "entries_total",
-		(json_int_t)stats.entries, "max_entries", (json_int_t)stats.max_entries);
+		(json_int_t)stats.entries, "max_entries", (json_int_t)stats.max_entries, "flaps",
+		(json_int_t)stats.flaps);
 }
 
 json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail)

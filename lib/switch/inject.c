@@ -20,6 +20,14 @@ static bool flood_injected(
 	f->vlan = frame_vlan(f);
 	if (!self->port || self->closed)
 		return true;
+	if (rw_unlikely(self->guard && self->guard->parsed)) {
+		enum port_drop why = sw_spoof_check(self->guard, f);
+
+		if (why != PORT_NUM_DROPS) {
+			port_count(&self->port->unqueued[w->index].drops[why], 1);
+			return true;
+		}
+	}
 	domain = sw_domain_from(w, self, f->vlan);
 	if (!domain)
 		return true;

@@ -8,11 +8,49 @@
 
 #include "plan.h"
 
+static bool rate_same(const struct sw_rate *a, const struct sw_rate *b)
+{
+	return a->per_s == b->per_s && a->burst == b->burst && a->frames == b->frames;
+}
+
+static bool limits_same(const struct sw_policy *a, const struct sw_policy *b)
+{
+	bool same = rate_same(&a->rx, &b->rx) && rate_same(&a->tx, &b->tx);
+
+	for (unsigned i = 0; i < SW_STORMS; i++)
+		same = same && rate_same(&a->storm[i], &b->storm[i]);
+	return same;
+}
+
+static bool addresses_same(const struct sw_policy *a, const struct sw_policy *b)
+{
+	bool same = a->nmacs == b->nmacs && a->naddresses == b->naddresses;
+
+	for (unsigned i = 0; same && i < a->nmacs; i++)
+		same = !memcmp(a->macs[i], b->macs[i], sizeof(a->macs[i]));
+	for (unsigned i = 0; same && i < a->naddresses; i++) {
+		const struct sw_prefix *x = &a->addresses[i], *y = &b->addresses[i];
+
+		same = x->len == y->len && x->ipv6 == y->ipv6 &&
+			!memcmp(x->bytes, y->bytes, sizeof(x->bytes));
+	}
+	return same;
+}
+
+static bool policy_same(const struct sw_policy *a, const struct sw_policy *b)
+{
+	return a->down == b->down && a->isolated == b->isolated &&
+		a->promiscuous == b->promiscuous && a->no_dhcp_server == b->no_dhcp_server &&
+		a->no_router == b->no_router && a->mtu == b->mtu &&
+		a->link_local == b->link_local && a->no_learning == b->no_learning &&
+		addresses_same(a, b) && limits_same(a, b);
+}
+
 static bool is_none(const struct sw_policy *p)
 {
 	static const struct sw_policy none;
 
-	return !memcmp(p, &none, sizeof(none));
+	return policy_same(p, &none);
 }
 
 static void net_add(struct sw_rules *rules, const struct sw_prefix *prefix)
@@ -106,7 +144,7 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 	struct sw_rules *old = state->rules, *next = NULL;
 	bool was_down = old && old->set.down, learned = !old || !old->set.no_learning;
 
-	if (is_none(policy) ? !old : old && !memcmp(&old->set, policy, sizeof(*policy)))
+	if (is_none(policy) ? !old : old && policy_same(&old->set, policy))
 		return 0;
 	if (!is_none(policy)) {
 		next = sw_rules_new(policy);

@@ -281,6 +281,27 @@ static void headers_behind_the_first_bytes_are_judged(void **state)
 	refuses_alone(peers, "{\"addresses\":\"10.0.0.5+fd00::5\"}", &bad, &good, "spoofed_ip");
 }
 
+/* A front-end that received a migration announces its guest: with an address that it may have. */
+static void what_a_front_end_announces_is_judged(void **state)
+{
+	struct fe_guest_config c = guest_usual();
+	uint64_t before = drops(*state, "a", "tx", "spoofed_mac");
+	struct peer *a, *b;
+	uint8_t mac[6];
+
+	c.protocol_features |= FE_BIT(VU_PF_RARP);
+	a = peer_up(*state, "a", &c);
+	b = peer_up(*state, "b", NULL);
+	rig_port_set(*state, "a", "{\"macs\":\"0a:5c:00:00:00:01\"}");
+	host_make(mac, 2);
+	assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
+	rig_wait(&rig, drops(&rig, "a", "tx", "spoofed_mac") == before + 1);
+	host_make(mac, 1);
+	assert_int_equal(fe_conn_rarp(&a->g->conn, mac), 0);
+	peer_expect_rarp(*state, b, mac, 0);
+	assert_int_equal(host_port(*state, mac, 0), 'a');
+}
+
 /* Some of a burst are refused: the others arrive in their order, long ones too. */
 static void the_rest_of_a_burst_keeps_its_order(void **state)
 {
@@ -521,6 +542,7 @@ int main(void)
 		policy_test(isolated_ports_obey_in_their_vlan_and_when_nobody_is_left),
 		policy_test(a_port_sends_from_its_addresses_alone),
 		policy_test(headers_behind_the_first_bytes_are_judged),
+		policy_test(what_a_front_end_announces_is_judged),
 		policy_test(the_rest_of_a_burst_keeps_its_order),
 		policy_test(storms_are_limited_each_on_its_own),
 		policy_test(rates_are_limited_both_ways),
