@@ -36,7 +36,7 @@ static json_t *method_fail(void *ctx, const json_t *params, struct ctl_failure *
 }
 
 static const struct ctl_method methods[] = {
-	{"echo", method_echo}, {"mac", method_mac}, {"fail", method_fail}};
+	{"echo", method_echo, NULL}, {"mac", method_mac, NULL}, {"fail", method_fail, NULL}};
 
 /* An answer is JSON, on one line. */
 static void check_answer(const char *answer)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * A switch for targets: one worker, which does not run, or whose rounds the target makes. No socket
+ * is opened: those that listen hear nobody, and nobody listens.
+ */
+#include <errno.h>
+#include <sanitizer/lsan_interface.h>
+#include <sys/eventfd.h>
+
+#include "daemon.h"
+#include "fuzz.h"
+#include "rw_log.h"
+#include "rw_sock.h"
+
+/* main.c has it: here no timer runs. */
+void daemon_balance_every(struct daemon *d, uint32_t seconds)
+{
+	(void)d, (void)seconds;
+}
+
+static inline int switch_listen(
+	const char *path, const struct rw_sock_access *access, struct rw_sock_id *id)
+{
+	(void)access;
+	*id = (struct rw_sock_id){0};
+	return strlen(path) > RW_SOCK_PATH_MAX ? -ENAMETOOLONG
+					       : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static inline int switch_connect(const char *path)
+{
+	(void)path;
+	return -ECONNREFUSED;
+}
+
+static inline void switch_unlink(const char *path, const struct rw_sock_id *id)
+{
+	(void)path, (void)id;
+}
+
+/* For LLVMFuzzerInitialize: `d` is zeroed, and static. */
+static inline void switch_begin(struct daemon *d)
+{
+	static const struct rw_sock_ops ops = {
+		.listen = switch_listen, .connect = switch_connect, .unlink = switch_unlink};
+	static const struct sw_worker_config worker = {0};
+	static const struct sw_config cfg = {
+		.workers = &worker, .nworkers = 1, .fdb_entries = 1024};
+	char *argv[] = {"fuzz", "--no-huge", "--socket-path=/tmp/first.sock", NULL};
+	char err[512] = "";
+	bool huge;
+
+	if (options_parse(RW_ARRAY_SIZE(argv) - 1, argv, &d->opt, err, sizeof(err)))
+		fprintf(stderr, "%s\n", err);
+	fuzz_check(!err[0]);
+	options_port_del(&d->opt, 0);
+	d->opt.ncpus = 0; /* EAL needs no thread for a worker that does not run */
+	rw_log_set_level(RW_LOG_ERROR);
+	rw_sock_use(&ops);
+	fuzz_check(!eal_begin(&d->opt, &huge));
+	d->loop = rw_loop_new();
+	fuzz_check(d->loop);
+	/* Some of it is held from EAL's heap alone, where nobody looks for leaks. */
+	__lsan_disable();
+	fuzz_check(!sw_new(&cfg, &d->sw));
+	__lsan_enable();
+	daemon_pools_begin(d);
+}
