@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The helper: a process with the rights that ringwayd was started with, that opens, binds and
+ * The helper process: it has the rights that ringwayd was started with, opens, binds and
  * removes sockets and the pid file for it, in directories that are named before it starts, and
  * hands over the descriptors. It knows nothing else, and believes nothing that it is asked: each
  * request names a file directly inside one of its directories.
