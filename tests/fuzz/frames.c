@@ -370,6 +370,8 @@ static void check_frame(const struct fuzz_port *p, const struct frame *f)
 			p->rx->csum);
 	fuzz_check(f->offload.flags || !f->offload.gso_type);
 	fuzz_check(f->offload.hdr_len <= f->len);
+	fuzz_check(!frame_is_broadcast(f) || frame_is_group(f));
+	fuzz_check(frame_is_plain(f) == (!f->offload.flags && !f->offload.gso_type));
 }
 
 /* The edit that the input names, made by hand. */
@@ -416,6 +418,7 @@ static void frame_change(struct fuzz_in *in, struct frame *f, struct frame *out,
 	}
 	frame_flow_hash(f);
 	f->vlan = frame_vlan(f);
+	fuzz_check(frame_edit_same(edit, edit));
 	if (!frame_edit_any(&edit)) {
 		*out = *f;
 		return;
