@@ -227,6 +227,7 @@ static void what_is_written_is_read_as_the_same(void **state)
 		"---", "...", "yes", "?", "? a", ":", "a:", "<<", ".5", "0o7", "012", "=", "a,b",
 		"10+20-30"};
 	char long_text[300] = {0}, *json;
+	json_t *string;
 
 	(void)state;
 	for (size_t i = 0; i < RW_ARRAY_SIZE(strings); i++) {
@@ -241,7 +242,9 @@ static void what_is_written_is_read_as_the_same(void **state)
 	memset(long_text, 'x', sizeof(long_text) - 1);
 	for (size_t i = 9; i < sizeof(long_text); i += 10)
 		long_text[i - 5] = ' ';
-	json = json_dumps(json_string(long_text), JSON_ENCODE_ANY);
+	string = json_string(long_text);
+	json = json_dumps(string, JSON_ENCODE_ANY);
+	json_decref(string);
 	writes(json, NULL);
 	free(json);
 	writes("null", NULL);
