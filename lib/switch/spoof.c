@@ -223,6 +223,24 @@ static enum port_drop check_ipv6(
 	return icmp ? check_icmpv6(rules, f, h) : PASS;
 }
 
+/* Both have the `n` bytes at `at`, the same ones. */
+static inline bool same_bytes(const struct frame *a, const struct frame *b, size_t at, size_t n)
+{
+	return !__builtin_memcmp(a->head + at, b->head + at, n);
+}
+
+bool sw_spoof_same(const struct frame *a, const struct frame *b)
+{
+	static const uint8_t usual[3] = {0x08, 0x00, 0x45}; /* EtherType, version and length */
+	const uint32_t ip = FRAME_MIN_LEN, udp = ip + 20;
+
+	return a->head_len >= udp + 4 && b->head_len >= udp + 4 && same_bytes(a, b, 6, 8) &&
+		!__builtin_memcmp(a->head + FRAME_TAG_AT, usual, sizeof(usual)) &&
+		a->head[ip] == b->head[ip] && same_bytes(a, b, ip + 6, 2) &&
+		a->head[ip + 9] == b->head[ip + 9] && same_bytes(a, b, ip + 12, 4) &&
+		(a->head[ip + 9] != FRAME_PROTO_UDP || same_bytes(a, b, udp, 4));
+}
+
 enum port_drop sw_spoof_check(const struct sw_rules *rules, struct frame *f)
 {
 	struct frame_headers h;

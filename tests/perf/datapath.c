@@ -192,12 +192,13 @@ static void frame_make(
 	buf[13] = ETHERTYPE & 0xff;
 	for (uint32_t i = 14; i < row->len; i++)
 		buf[i] = (uint8_t)(seq * 31 + i * 7 + (i >> 8));
-	/* IPv4 and UDP, whose addresses and ports are judged. */
+	/* IPv4 and UDP, whose addresses and ports are judged; a flow for each station. */
 	if (row->pattern == POLICY)
 		memcpy(buf + 12,
 			(uint8_t[]){8, 0, 0x45, 0, 0, 50, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0,
-				(uint8_t)from, 10, 0, 0, (uint8_t)to},
-			22);
+				(uint8_t)from, 10, 0, 0, (uint8_t)to, 0x80,
+				(uint8_t)(seq / 8 % STATIONS), 0x80, 1},
+			26);
 }
 
 /*

@@ -281,6 +281,32 @@ static void headers_behind_the_first_bytes_are_judged(void **state)
 	refuses_alone(peers, "{\"addresses\":\"10.0.0.5+fd00::5\"}", &bad, &good, "spoofed_ip");
 }
 
+/* Frames of one burst that are alike but for what is forbidden. */
+static void neighbours_in_a_burst_are_judged_each(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+	uint64_t before = drops(*state, "a", "rx", "dhcp_server");
+	struct packet good = packet_of(mac_broadcast, a->mac), bad = good;
+
+	packet_ipv4(&good, "10.0.0.5", 17, 0);
+	packet_udp(&good, 68, 67);
+	packet_ipv4(&bad, "10.0.0.5", 17, 0);
+	packet_udp(&bad, 67, 68);
+	rig_port_set(*state, "a", "{\"dhcp-server\":\"off\"}");
+	for (unsigned i = 0; i < 32; i++) {
+		const struct packet *p = i % 5 < 3 ? &good : &bad;
+		const struct fe_frame f = {.data = p->bytes, .len = p->len};
+
+		assert_int_equal(fe_guest_put(a->g, 0, &f), 0);
+	}
+	fe_guest_flush(a->g, 0);
+	for (unsigned i = 0; i < 32; i++) {
+		if (i % 5 < 3)
+			packet_expect(*state, b, &good);
+	}
+	rig_wait(&rig, drops(&rig, "a", "rx", "dhcp_server") == before + 12);
+}
+
 /* A front-end that received a migration announces its guest: with an address that it may have. */
 static void what_a_front_end_announces_is_judged(void **state)
 {
@@ -542,6 +568,7 @@ int main(void)
 		policy_test(isolated_ports_obey_in_their_vlan_and_when_nobody_is_left),
 		policy_test(a_port_sends_from_its_addresses_alone),
 		policy_test(headers_behind_the_first_bytes_are_judged),
+		policy_test(neighbours_in_a_burst_are_judged_each),
 		policy_test(what_a_front_end_announces_is_judged),
 		policy_test(the_rest_of_a_burst_keeps_its_order),
 		policy_test(storms_are_limited_each_on_its_own),

@@ -300,6 +300,40 @@ static void headers_beyond_the_head_are_refused_by_whoever_has_a_rule(void **sta
 	expect(((struct sw_policy){.no_dhcp_server = true}), p, PORT_DROP_DHCP_SERVER);
 }
 
+/* Two frames are only taken for the same if no policy tells them apart. */
+static void frames_of_a_flow_are_the_same(void **state)
+{
+	static const uint8_t interesting[] = {
+		6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 23, 26, 27, 28, 29, 34, 35, 36, 37};
+	const struct packet p = udp4("10.0.0.5", 68, 67, 0);
+	struct frame a, b;
+
+	(void)state;
+	frame_init(&a, p.len);
+	memcpy(a.head, p.bytes, a.head_len);
+	b = a;
+	assert_true(sw_spoof_same(&a, &b));
+	for (unsigned at = 0; at < p.len; at++) {
+		bool matters = memchr(interesting, (int)at, sizeof(interesting));
+
+		b = a;
+		b.head[at] ^= 1;
+		assert_int_equal(sw_spoof_same(&a, &b), !matters);
+		assert_int_equal(sw_spoof_same(&b, &a), !matters);
+	}
+	/* Ports are UDP's. Others have options, tags, or are too short. */
+	for (unsigned i = 0; i < 4; i++) {
+		frame_init(&a, i == 3 ? 37 : p.len);
+		memcpy(a.head, p.bytes, a.head_len);
+		a.head[23] = i == 0 ? 6 : 17;
+		a.head[14] = i == 1 ? 0x46 : 0x45;
+		a.head[12] = i == 2 ? 0x81 : 0x08;
+		b = a;
+		b.head[34] ^= i == 0;
+		assert_int_equal(sw_spoof_same(&a, &b), i == 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +344,7 @@ int main(void)
 		cmocka_unit_test(neighbour_discovery_claims_what_is_allowed),
 		cmocka_unit_test(a_guest_is_no_dhcp_server),
 		cmocka_unit_test(a_guest_is_no_router),
+		cmocka_unit_test(frames_of_a_flow_are_the_same),
 		cmocka_unit_test(headers_beyond_the_head_are_refused_by_whoever_has_a_rule),
 	};
 
