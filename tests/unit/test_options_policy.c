@@ -2,6 +2,44 @@
 /* The policy of a port on the command line of ringwayd: what is read, and how it is shown. */
 #include "options_fixture.h"
 
+/* A value of a document as `set` takes it. */
+static void value_add(char *line, size_t len, const json_t *value)
+{
+	size_t at = strlen(line), i;
+	json_t *item;
+
+	if (json_is_boolean(value))
+		snprintf(line + at, len - at, "%s", json_is_true(value) ? "on" : "off");
+	else if (json_is_integer(value))
+		snprintf(line + at, len - at, "%d", (int)json_integer_value(value));
+	else if (json_is_string(value))
+		snprintf(line + at, len - at, "%s", json_string_value(value));
+	json_array_foreach(value, i, item)
+	{
+		value_add(line, len, item);
+		if (i + 1 < json_array_size(value))
+			strcat(line, "+");
+	}
+}
+
+/* What is shown makes the same policy again. */
+static void is_reproduced(json_t *policy)
+{
+	char line[512] = "--port b,socket=/tmp/b";
+	const char *key;
+	json_t *value, *again;
+
+	json_object_foreach(policy, key, value)
+	{
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), ",%s=", key);
+		value_add(line, sizeof(line), value);
+	}
+	takes(line);
+	again = options_policy_json(&got.ports[0]);
+	assert_true(json_equal(policy, again));
+	json_decref(again);
+}
+
 /* What `--port b,...,WORDS` makes of the policy, as JSON. */
 static void shows(const char *words, const char *want)
 {
@@ -13,6 +51,7 @@ static void shows(const char *words, const char *want)
 	policy = options_policy_json(&got.ports[0]);
 	text = json_dumps(policy, JSON_COMPACT | JSON_SORT_KEYS);
 	assert_string_equal(text, want);
+	is_reproduced(policy);
 	json_decref(policy);
 	free(text);
 }
