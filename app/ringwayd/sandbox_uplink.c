@@ -101,7 +101,7 @@ static int key_files_add(const char *device, const char *key)
 	return ret;
 }
 
-int sandbox_uplink_add(const char *device)
+static int driver_add(const char *device)
 {
 	const struct driver *d = drivers;
 	int ret = 0;
@@ -114,6 +114,23 @@ int sandbox_uplink_add(const char *device)
 	}
 	wanted |= 1u << (d - drivers);
 	return ret || !d->file_key ? ret : key_files_add(device, d->file_key);
+}
+
+/* A bond needs what its members do: DRIVER/KEY=VALUE+DRIVER/KEY=VALUE. */
+int sandbox_uplink_add(const char *device)
+{
+	static const char key[] = ",members=";
+	const char *at = strstr(device, key);
+	int ret = driver_add(device);
+
+	while (!ret && at) {
+		at += *at == ',' ? sizeof(key) - 1 : 1;
+		ret = driver_add(at);
+		at += strcspn(at, "+,");
+		if (*at != '+')
+			break;
+	}
+	return ret;
 }
 
 bool sandbox_uplink_any(void)

@@ -93,11 +93,8 @@ static bool has_key(const char *device, const char *key)
 	return false;
 }
 
-/*
- * The name of the device: a virtual one's ends with a number, by which two of a driver differ.
- * `args` gets what follows it.
- */
-static void name_choose(const char *device, char *name, size_t len, const char **args)
+/* A virtual one's ends with a number, by which two of a driver differ. */
+void ethdev_name_choose(const char *device, char *name, size_t len, const char **args)
 {
 	static unsigned next = 100; /* users count from 0 */
 	size_t n = strcspn(device, ",");
@@ -116,7 +113,7 @@ static int args_make(
 	const char *args;
 	int n;
 
-	name_choose(cfg->device, dev->name, sizeof(dev->name), &args);
+	ethdev_name_choose(cfg->device, dev->name, sizeof(dev->name), &args);
 	n = snprintf(out, len, "%s%s", dev->name, args);
 	if (n < 0 || (size_t)n >= len)
 		return -E2BIG;
@@ -127,8 +124,7 @@ static int args_make(
 	return (size_t)n < len ? 0 : -E2BIG;
 }
 
-/* That the interface that the arguments name exists: a driver says less about it. */
-static int iface_check(const char *device, char *err, size_t errlen)
+int ethdev_iface_check(const char *device, char *err, size_t errlen)
 {
 	static const char key[] = ",iface=";
 	const char *at = strstr(device, key);
@@ -175,7 +171,7 @@ static int device_probe(
 	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *err, size_t errlen)
 {
 	char args[ARGS_MAX];
-	int ret = iface_check(cfg->device, err, errlen);
+	int ret = ethdev_iface_check(cfg->device, err, errlen);
 
 	if (ret)
 		return ret;
@@ -183,6 +179,14 @@ static int device_probe(
 	if (ret) {
 		snprintf(err, errlen, "its arguments are too long");
 		return ret;
+	}
+	if (has_driver(args, "net_bonding")) {
+		char whole[ARGS_MAX];
+
+		memcpy(whole, args, sizeof(whole));
+		ret = ethdev_bond_members(dev, whole, args, sizeof(args), err, errlen);
+		if (ret)
+			return ret;
 	}
 	memif_socket_clean(args);
 	/* EAL has probed a PCI device when it started. */
@@ -201,9 +205,18 @@ static int device_probe(
 	return ret;
 }
 
-static uint16_t queues_choose(uint16_t most, const struct ethdev_device_config *cfg)
+static uint16_t queues_choose(
+	uint16_t most, const struct ethdev_device_config *cfg, const struct ethdev_device *dev)
 {
 	unsigned n = cfg->queues ? cfg->queues : cfg->nworkers;
+
+	/* A bond has as many as any of its members. */
+	for (unsigned i = 0; i < dev->nmembers; i++) {
+		struct rte_eth_dev_info info;
+
+		if (!rte_eth_dev_info_get(dev->members[i], &info))
+			most = RW_MIN(most, RW_MIN(info.max_rx_queues, info.max_tx_queues));
+	}
 
 	return (uint16_t)RW_MIN(RW_MIN(n, (unsigned)most), (unsigned)PORT_MAX_PAIRS);
 }
@@ -215,8 +228,8 @@ static int device_configure(const struct ethdev_device_config *cfg, struct ethde
 	const uint64_t rss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 	struct rte_eth_conf conf = {.rxmode = {.mtu = 0}};
 
-	dev->nrx = queues_choose(info->max_rx_queues, cfg);
-	dev->ntx = queues_choose(info->max_tx_queues, cfg);
+	dev->nrx = queues_choose(info->max_rx_queues, cfg, dev);
+	dev->ntx = queues_choose(info->max_tx_queues, cfg, dev);
 	dev->mtu = (uint16_t)mtu_of(cfg);
 	dev->if_index = info->if_index;
 	/* In vain for a bond's and others that stand for none. */
@@ -358,6 +371,10 @@ void ethdev_device_close(struct ethdev_device *dev)
 		rte_eth_dev_stop(dev->id);
 	if (dev->id != RTE_MAX_ETHPORTS)
 		rte_eth_dev_close(dev->id);
+	for (unsigned i = 0; i < dev->nmembers; i++) {
+		if (rte_eth_dev_is_valid_port(dev->members[i]))
+			rte_eth_dev_close(dev->members[i]);
+	}
 	rte_mempool_free(dev->pool);
 	free(dev);
 }

@@ -36,6 +36,9 @@ struct ethdev_txq {
 	struct rte_mempool *pool;
 } RW_CACHE_ALIGNED;
 
+/* Members of a bond. */
+#define ETHDEV_MEMBERS_MAX 8
+
 struct ethdev_device {
 	char name[RTE_DEV_NAME_MAX_LEN];
 	uint16_t id; /* DPDK's number of it */
@@ -43,10 +46,16 @@ struct ethdev_device {
 	uint16_t nrx, ntx; /* queues */
 	bool bond;         /* its rx and tx must be polled though there is no traffic */
 	unsigned if_index; /* of Linux' interface; 0: none */
+	bool if_up;        /* as reported */
 	char interface[ETHDEV_IF_NAME]; /* its name; \"\": none */
 	struct mnl_socket *nl;          /* link.c: reports of that interface; NULL: none */
 	struct rte_mempool *pool;
 	bool started;
+	unsigned nmembers; /* of a bond */
+	uint16_t members[ETHDEV_MEMBERS_MAX];
+	unsigned member_if[ETHDEV_MEMBERS_MAX]; /* as if_index */
+	bool member_up[ETHDEV_MEMBERS_MAX];
+	uint16_t primary; /* the member that is to send, where only one does */
 };
 
 struct ethdev_port {
@@ -61,6 +70,24 @@ struct ethdev_port {
 	struct rw_watch watch;   /* device->nl */
 	struct rw_timer timer;
 };
+
+/*
+ * bond.c: probe the members of a bond, and write the arguments of the bond itself to `out`. `args`
+ * begin with the device's name. 0; or -errno and `err`.
+ */
+int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, size_t len,
+	char *err, size_t errlen);
+
+/*
+ * The members' links are known: let one that is up be the one that sends. Drivers such as
+ * net_af_packet do not tell the bond. Whether any is up.
+ */
+bool ethdev_bond_choose(struct ethdev_device *dev);
+
+/* device.c: the name of a device, and where its arguments begin. */
+void ethdev_name_choose(const char *device, char *name, size_t len, const char **args);
+/* That the interface that arguments name exists: a driver says less about it. 0 or -errno. */
+int ethdev_iface_check(const char *device, char *err, size_t errlen);
 
 /* rx.c, tx.c: the operations of a queue. */
 void ethdev_rx_init(struct ethdev_rxq *q);

@@ -316,6 +316,10 @@ static void test_a_worker_makes_the_calls_of_uplinks_that_are_there(void **state
 	assert_string_equal(sandbox_uplink_file(0), "/tmp/x");
 	assert_string_equal(sandbox_uplink_file(1), ".");
 	assert_null(sandbox_uplink_file(2));
+	/* A bond needs what its members do. */
+	assert_int_equal(
+		sandbox_uplink_add("net_bonding0,members=net_null/size=64+net_tap,mode=1"), 0);
+	assert_string_equal(sandbox_uplink_file(2), "/dev/net/tun");
 }
 
 /* The calls that nothing ever makes are refused from before EAL's start. */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A bond's members: devices of DPDK that are no ports of the switch. They are named by one key,
+ * members=DRIVER/KEY=VALUE/...+DRIVER/KEY=VALUE/..., and DPDK wants one key for each.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_eth_bond.h>
+
+#include "ethdev.h"
+
+#define KEY ",members="
+
+/* It is there in programs that have DPDK's drivers: no unit test does. */
+extern typeof(rte_eth_bond_primary_set) rte_eth_bond_primary_set __attribute__((weak));
+
+/* Probe one, and append it to `out`. 0; or -errno and `err`. */
+static int member_add(
+	struct ethdev_device *dev, char *text, char *out, size_t len, char *err, size_t errlen)
+{
+	char name[RTE_DEV_NAME_MAX_LEN], whole[512];
+	const char *args;
+	struct rte_eth_dev_info info;
+	size_t at = strlen(out);
+	int ret;
+
+	for (char *c = text; *c; c++) {
+		if (*c == '/')
+			*c = ',';
+	}
+	ret = ethdev_iface_check(text, err, errlen);
+	if (ret)
+		return ret;
+	ethdev_name_choose(text, name, sizeof(name), &args);
+	snprintf(whole, sizeof(whole), "%s%s", name, args);
+	ret = ethdev_is_pci(name) ? 0 : rte_dev_probe(whole);
+	if (!ret)
+		ret = rte_eth_dev_get_port_by_name(name, &dev->members[dev->nmembers]);
+	if (ret) {
+		snprintf(err, errlen, "DPDK does not make the bond's member %s: %s", whole,
+			strerror(-ret));
+		return ret;
+	}
+	if (!rte_eth_dev_info_get(dev->members[dev->nmembers], &info))
+		dev->member_if[dev->nmembers] = info.if_index;
+	/* Unless there is a report. */
+	dev->member_up[dev->nmembers++] = true;
+	snprintf(out + at, len - at, ",slave=%s", name);
+	return 0;
+}
+
+int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, size_t len,
+	char *err, size_t errlen)
+{
+	const char *at = strstr(args, KEY), *rest;
+	char list[512], *next = list, *text;
+	int ret = 0;
+
+	if (!at) {
+		snprintf(err, errlen,
+			"a bond wants members=DRIVER/KEY=VALUE+DRIVER/KEY=VALUE, such as "
+			"members=net_af_packet/iface=eth1+net_af_packet/iface=eth2");
+		return -EINVAL;
+	}
+	rest = at + sizeof(KEY) - 1;
+	snprintf(list, sizeof(list), "%.*s", (int)strcspn(rest, ","), rest);
+	rest += strcspn(rest, ",");
+	snprintf(out, len, "%.*s%s", (int)(at - args), args, rest);
+	while (!ret && (text = strsep(&next, "+"))) {
+		if (dev->nmembers == ETHDEV_MEMBERS_MAX) {
+			snprintf(err, errlen, "a bond has at most %d members", ETHDEV_MEMBERS_MAX);
+			return -E2BIG;
+		}
+		ret = member_add(dev, text, out, len, err, errlen);
+	}
+	return ret;
+}
+
+bool ethdev_bond_choose(struct ethdev_device *dev)
+{
+	unsigned best = 0;
+
+	while (best < dev->nmembers && !dev->member_up[best])
+		best++;
+	if (best == dev->nmembers)
+		return false;
+	/* One that sends goes on while it can. */
+	for (unsigned i = 0; i < dev->nmembers; i++) {
+		if (dev->members[i] == dev->primary && dev->member_up[i])
+			best = i;
+	}
+	if (dev->members[best] != dev->primary)
+		rte_eth_bond_primary_set(dev->id, dev->members[best]);
+	dev->primary = dev->members[best];
+	return true;
+}
