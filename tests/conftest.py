@@ -83,6 +83,10 @@ class Switch:
             return f'ringwayd ended with status {self.process.returncode}'
         return None
 
+    def command(self):
+        """What a shell calls to talk to the switch."""
+        return f'{os.path.join(BUILD, "app", "ringway")} -s {self.control}'
+
     def cli(self, *words):
         """The answer of `ringway --json WORDS`."""
         command = [os.path.join(BUILD, 'app', 'ringway'), '-s', self.control, '--json', *words]
