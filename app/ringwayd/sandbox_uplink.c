@@ -123,11 +123,13 @@ int sandbox_uplink_add(const char *device)
 	const char *at = strstr(device, key);
 	int ret = driver_add(device);
 
-	while (!ret && at) {
-		at += *at == ',' ? sizeof(key) - 1 : 1;
+	if (!at)
+		return ret;
+	at += sizeof(key) - 1;
+	while (!ret) {
 		ret = driver_add(at);
 		at += strcspn(at, "+,");
-		if (*at != '+')
+		if (*at++ != '+')
 			break;
 	}
 	return ret;

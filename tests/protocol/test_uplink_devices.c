@@ -64,9 +64,8 @@ static int start(void **state)
 {
 	/* A ring returns what it gets: it is alone with guest b. */
 	static const char *const uplinks[] = {"--port", pcap_port, "--port",
-		"t,device=net_tap,iface=" TAP, "--port", "n,device=net_null,no-rx=1", "--port",
-		"r,device=net_ring,vlan=99", "--port", "x,device=net_af_xdp,iface=" WIRE_NEAR,
-		NULL};
+		"t,device=net_tap,iface=rwtap0", "--port", "n,device=net_null,no-rx=1", "--port",
+		"r,device=net_ring,vlan=99", "--port", "x,device=net_af_xdp,iface=near0", NULL};
 
 	*state = &rig;
 	if (wire_begin() || capture_make())
