@@ -21,10 +21,10 @@ static void change_add(json_t *list, const char *key, json_t *from, json_t *to)
 	json_array_append_new(list, change_json(key, from, to));
 }
 
-/* The options of a port that change; NULL: there is no such port. */
-static json_t *keys_json(const struct options_port *from, const struct options_port *to)
+/* The options, of ports of that kind, that change; NULL: there is no such port. */
+static json_t *keys_json(const struct port_kind *kind, const struct options_port *from,
+	const struct options_port *to)
 {
-	const struct port_kind *kind = to ? to->kind : from->kind;
 	const struct port_option *option;
 	json_t *list = json_array();
 	struct options_port none;
@@ -43,11 +43,9 @@ static json_t *keys_json(const struct options_port *from, const struct options_p
 	return list;
 }
 
-static json_t *port_json(
-	const char *change, const struct options_port *from, const struct options_port *to)
+static json_t *port_json(const char *name, const char *change, json_t *keys)
 {
-	return json_pack("{s:s, s:s, s:o}", "port", to ? to->name : from->name, "change", change,
-		"keys", keys_json(from, to));
+	return json_pack("{s:s, s:s, s:o}", "port", name, "change", change, "keys", keys);
 }
 
 json_t *wanted_difference(const struct options *now, const struct wanted *w)
@@ -63,12 +61,19 @@ json_t *wanted_difference(const struct options *now, const struct wanted *w)
 			change_add(list, row->name, row->get(now), row->get(&w->opt));
 	}
 	for (unsigned i = 0; i < now->nports; i++) {
+		const struct options_port *port = &now->ports[i];
+
 		if (!w->stays[i])
-			json_array_append_new(list, port_json("remove", &now->ports[i], NULL));
+			json_array_append_new(list,
+				port_json(port->name, "remove", keys_json(port->kind, port, NULL)));
 	}
-	for (unsigned i = w->nsame; i < w->opt.nports; i++)
+	for (unsigned i = w->nsame; i < w->opt.nports; i++) {
+		const struct options_port *port = &w->opt.ports[i];
+		const struct options_port *from = w->from[i] < 0 ? NULL : &now->ports[w->from[i]];
+
 		json_array_append_new(list,
-			port_json(changes[w->steps[i]],
-				w->from[i] < 0 ? NULL : &now->ports[w->from[i]], &w->opt.ports[i]));
+			port_json(port->name, changes[w->steps[i]],
+				keys_json(port->kind, from, port)));
+	}
 	return list;
 }
