@@ -66,7 +66,7 @@ void daemon_pools_share(struct daemon *d, unsigned nports);
 void notify_begin(void);
 void notify_ready(struct daemon *d);
 /* The configuration is being read again; notify_ready follows, whatever came of it. */
-void notify_reloading(struct daemon *d);
+void notify_reloading(void);
 void notify_stopping(struct daemon *d);
 
 /* Warn if the limit of open files does not suffice for so many ports. */

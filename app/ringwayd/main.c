@@ -38,7 +38,9 @@ static void signal_ready(void *arg, uint32_t events)
 	if (read(d->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP && d->opt.config[0]) {
+		notify_reloading();
 		apply_config_file(d);
+		notify_ready(d);
 		return;
 	}
 	rw_info("stopping: %s", strsignal((int)info.ssi_signo));

@@ -102,12 +102,11 @@ void notify_ready(struct daemon *d)
 	rw_timer_start(d->loop, &own.timer, 0, period_ms ? period_ms : 1);
 }
 
-void notify_reloading(struct daemon *d)
+void notify_reloading(void)
 {
 	char text[80];
 	struct timespec t;
 
-	(void)d;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		(uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000);

@@ -2,6 +2,7 @@
 """ringwayd as a service: what it tells the service manager, and how it writes to the journal."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -36,6 +37,22 @@ def test_the_service_manager_hears_of_start_life_and_end(launch, place, manager)
     while 'WATCHDOG' in last:
         last = message(sock)
     assert last == {'STOPPING': '1'}
+
+
+def test_a_reload_begins_and_ends(launch, place, manager):
+    sock, name = manager
+    with open(f'{place}/conf', 'w', encoding='utf-8') as conf:
+        conf.write(f'ports: {{vm1: {{socket: {place}/vm1.sock}}}}')
+    daemon = launch(f'--config={place}/conf', env={**os.environ, 'NOTIFY_SOCKET': name})
+    assert message(sock)['STATUS'] == '1 port(s), 1 worker(s)'
+    with open(f'{place}/conf', 'w', encoding='utf-8') as conf:
+        conf.write('ports: {}')
+    daemon.process.send_signal(signal.SIGHUP)
+    begun = message(sock)
+    assert begun['RELOADING'] == '1' and int(begun['MONOTONIC_USEC']) > 0
+    done = message(sock)
+    assert done['READY'] == '1' and done['STATUS'] == '0 port(s), 1 worker(s)'
+    assert daemon.stop() == 0
 
 
 def test_another_process_s_watchdog_is_not_fed(launch, place, manager):
