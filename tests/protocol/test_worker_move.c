@@ -48,7 +48,7 @@ struct mover {
 	unsigned wanted;   /* 0: until told to stop */
 	bool stop;
 	unsigned made;
-	char failure[200]; /* "": none */
+	struct ctl_failure failure; /* code 0: none */
 };
 
 /* Thread: its own, with a connection of its own. */
@@ -67,7 +67,7 @@ static void *mover_main(void *arg)
 
 		json_decref(params);
 		if (!answer && (!m->may_fail || why.code != CTL_ERR_FAILED)) {
-			memcpy(m->failure, why.message, sizeof(why.message));
+			m->failure = why;
 			break;
 		}
 		json_decref(answer);
@@ -109,8 +109,8 @@ static void mover_join(void)
 static void mover_end(void)
 {
 	mover_join();
-	if (mover.failure[0])
-		fail_msg("worker.move: %s", mover.failure);
+	if (mover.failure.code)
+		fail_msg("worker.move: %s", mover.failure.message);
 }
 
 static int clean(void **state)
