@@ -125,19 +125,21 @@ static uint32_t calm(const struct sw_rules *rules, struct port_counters *c,
 static uint32_t honest(
 	const struct sw_rules *rules, struct port_counters *c, struct frame *frames, uint32_t which)
 {
-	const struct frame *passed = NULL;
+	const struct frame *passed = frames; /* of which `any` says whether it did */
 	uint32_t keep = which;
+	bool any = false;
 
 	for (uint32_t left = which; left; left &= left - 1) {
 		struct frame *f = &frames[__builtin_ctz(left)];
 		enum port_drop why;
 
 		/* Most frames are of the flow of the one before. */
-		if (passed && sw_spoof_same(f, passed))
+		if (any && sw_spoof_same(f, passed))
 			continue;
 		why = sw_spoof_check(rules, f);
 		if (rw_likely(why == PORT_NUM_DROPS)) {
 			passed = f;
+			any = true;
 			continue;
 		}
 		port_count_drop(c, why);
