@@ -274,6 +274,15 @@ static int allow_masked(
 	return nr < 0 ? 0 : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
 }
 
+/* A rule about the third argument of call `nr`. */
+static int timeout_rule(
+	scmp_filter_ctx ctx, uint32_t action, int nr, enum scmp_compare op, uint64_t value)
+{
+	const struct scmp_arg_cmp cmp = {.arg = 2, .op = op, .datum_a = value, .datum_b = 0};
+
+	return seccomp_rule_add_array(ctx, action, nr, 1, &cmp);
+}
+
 /*
  * A worker never waits, and net_af_packet wants to while the interface takes no more: a poll
  * without end fails with EAGAIN, and the driver drops the frames.
@@ -286,16 +295,12 @@ static int poll_limit(scmp_filter_ctx ctx)
 	int ret = 0;
 
 	if (poll_nr >= 0)
-		ret = seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, poll_nr, 1, SCMP_A2(SCMP_CMP_LT, negative));
+		ret = timeout_rule(ctx, SCMP_ACT_ALLOW, poll_nr, SCMP_CMP_LT, negative);
 	if (!ret && poll_nr >= 0)
-		ret = seccomp_rule_add(
-			ctx, SCMP_ACT_ERRNO(EAGAIN), poll_nr, 1, SCMP_A2(SCMP_CMP_GE, negative));
+		ret = timeout_rule(ctx, SCMP_ACT_ERRNO(EAGAIN), poll_nr, SCMP_CMP_GE, negative);
 	if (!ret)
-		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, ppoll_nr, 1, SCMP_A2(SCMP_CMP_NE, 0));
-	return ret ? ret
-		   : seccomp_rule_add(
-			     ctx, SCMP_ACT_ERRNO(EAGAIN), ppoll_nr, 1, SCMP_A2(SCMP_CMP_EQ, 0));
+		ret = timeout_rule(ctx, SCMP_ACT_ALLOW, ppoll_nr, SCMP_CMP_NE, 0);
+	return ret ? ret : timeout_rule(ctx, SCMP_ACT_ERRNO(EAGAIN), ppoll_nr, SCMP_CMP_EQ, 0);
 }
 
 /* What uplinks need besides. In START a call is made before it is refused. */

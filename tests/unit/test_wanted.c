@@ -112,10 +112,13 @@ static void what_takes_a_restart_is_named(void **state)
 	(void)state;
 	now_is("--socket-path=/tmp/a --socket-dir=/tmp");
 	for (size_t i = 0; i < RW_ARRAY_SIZE(texts); i++) {
+		size_t len = strcspn(texts[i], ":");
 		char text[128], key[32], line[64];
 
+		assert_in_range(len, 1, sizeof(key) - 1);
+		memcpy(key, texts[i], len);
+		key[len] = '\0';
 		snprintf(text, sizeof(text), "socket-dir: /tmp\n%s\n", texts[i]);
-		snprintf(key, sizeof(key), "%.*s", (int)strcspn(texts[i], ":"), texts[i]);
 		snprintf(line, sizeof(line), "x:2:1: %s is ", key);
 		wants_not(text, key, line);
 		assert_non_null(strstr(fault.text, "that takes a restart"));
