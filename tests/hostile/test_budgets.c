@@ -128,7 +128,8 @@ static void s16_descriptors_on_their_way_are_counted(struct rig *r, uint64_t for
 					 RW_ARRAY_SIZE(many)),
 			0);
 	rig_wait(r, rig_port_info(r, "a", "connected"));
-	assert_true(port_budget(r, "a", "fds", "used") <= before + VU_MAX_FDS);
+	/* What was too much counts until a thread of the port has closed it. */
+	rig_wait(r, port_budget(r, "a", "fds", "used") <= before + VU_MAX_FDS);
 	close(fd);
 	leave(r, a);
 }
