@@ -10,6 +10,18 @@
 
 #define NONE "none"
 
+/* How an option that is one member of the policy is set, and read back. */
+#define POLICY(id, key, member, read, give)                                                      \
+	static int set_##id(                                                                     \
+		struct parse *p, const char *what, struct options_port *port, const char *value) \
+	{                                                                                        \
+		return read(p, what, key, value, &port->policy.member);                          \
+	}                                                                                        \
+	static json_t *get_##id(const struct options_port *port)                                 \
+	{                                                                                        \
+		return give(&port->policy.member);                                               \
+	}
+
 /* "on" or "off". 0 or a mistake. */
 static int flag_read(
 	struct parse *p, const char *what, const char *key, const char *value, bool *out)
@@ -21,9 +33,9 @@ static int flag_read(
 	return 0;
 }
 
-static json_t *flag_get(bool on)
+static json_t *flag_get(const bool *on)
 {
-	return on ? json_true() : NULL;
+	return *on ? json_true() : NULL;
 }
 
 static int set_admin(
@@ -41,27 +53,8 @@ static json_t *get_admin(const struct options_port *port)
 	return port->policy.down ? json_string("down") : NULL;
 }
 
-static int set_isolated(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
-{
-	return flag_read(p, what, "isolated", value, &port->policy.isolated);
-}
-
-static json_t *get_isolated(const struct options_port *port)
-{
-	return flag_get(port->policy.isolated);
-}
-
-static int set_promiscuous(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
-{
-	return flag_read(p, what, "promiscuous", value, &port->policy.promiscuous);
-}
-
-static json_t *get_promiscuous(const struct options_port *port)
-{
-	return flag_get(port->policy.promiscuous);
-}
+POLICY(isolated, "isolated", isolated, flag_read, flag_get)
+POLICY(promiscuous, "promiscuous", promiscuous, flag_read, flag_get)
 
 /* ---- what a port may pretend to be ---- */
 
@@ -198,32 +191,13 @@ static int may_read(
 	return ret;
 }
 
-static json_t *may_get(bool is_none)
+static json_t *may_get(const bool *is_none)
 {
-	return is_none ? json_false() : NULL;
+	return *is_none ? json_false() : NULL;
 }
 
-static int set_dhcp_server(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
-{
-	return may_read(p, what, "dhcp-server", value, &port->policy.no_dhcp_server);
-}
-
-static json_t *get_dhcp_server(const struct options_port *port)
-{
-	return may_get(port->policy.no_dhcp_server);
-}
-
-static int set_router(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
-{
-	return may_read(p, what, "router", value, &port->policy.no_router);
-}
-
-static json_t *get_router(const struct options_port *port)
-{
-	return may_get(port->policy.no_router);
-}
+POLICY(dhcp_server, "dhcp-server", no_dhcp_server, may_read, may_get)
+POLICY(router, "router", no_router, may_read, may_get)
 
 /* ---- how much a port may send and receive ---- */
 
@@ -319,24 +293,13 @@ static json_t *burst_get(const struct sw_rate *rate)
 	return rate->burst ? json_integer((json_int_t)rate->burst) : NULL;
 }
 
-#define RATE(id, key, member, read, give)                                                        \
-	static int set_##id(                                                                     \
-		struct parse *p, const char *what, struct options_port *port, const char *value) \
-	{                                                                                        \
-		return read(p, what, key, value, &port->policy.member);                          \
-	}                                                                                        \
-	static json_t *get_##id(const struct options_port *port)                                 \
-	{                                                                                        \
-		return give(&port->policy.member);                                               \
-	}
-
-RATE(storm_broadcast, "storm-broadcast", storm[SW_STORM_BROADCAST], rate_read, rate_get)
-RATE(storm_multicast, "storm-multicast", storm[SW_STORM_MULTICAST], rate_read, rate_get)
-RATE(storm_unknown, "storm-unknown", storm[SW_STORM_UNKNOWN], rate_read, rate_get)
-RATE(rate_rx, "rate-rx", rx, rate_read, rate_get)
-RATE(rate_tx, "rate-tx", tx, rate_read, rate_get)
-RATE(burst_rx, "burst-rx", rx, burst_read, burst_get)
-RATE(burst_tx, "burst-tx", tx, burst_read, burst_get)
+POLICY(storm_broadcast, "storm-broadcast", storm[SW_STORM_BROADCAST], rate_read, rate_get)
+POLICY(storm_multicast, "storm-multicast", storm[SW_STORM_MULTICAST], rate_read, rate_get)
+POLICY(storm_unknown, "storm-unknown", storm[SW_STORM_UNKNOWN], rate_read, rate_get)
+POLICY(rate_rx, "rate-rx", rx, rate_read, rate_get)
+POLICY(rate_tx, "rate-tx", tx, rate_read, rate_get)
+POLICY(burst_rx, "burst-rx", rx, burst_read, burst_get)
+POLICY(burst_tx, "burst-tx", tx, burst_read, burst_get)
 
 /* ---- other ---- */
 
@@ -359,16 +322,7 @@ static json_t *get_mtu(const struct options_port *port)
 	return port->policy.mtu ? json_integer(port->policy.mtu) : NULL;
 }
 
-static int set_learning(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
-{
-	return may_read(p, what, "learning", value, &port->policy.no_learning);
-}
-
-static json_t *get_learning(const struct options_port *port)
-{
-	return may_get(port->policy.no_learning);
-}
+POLICY(learning, "learning", no_learning, may_read, may_get)
 
 /* Well-known addresses of 01:80:c2:00:00:00 to 0f, by their last digit. */
 static const struct {

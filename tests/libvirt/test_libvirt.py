@@ -168,6 +168,17 @@ def fixture_libvirt(folder):
         libvirt.stop()
 
 
+def two_guests(libvirt, folder, images, left_socket):
+    """Started: `left` is a client of the switch, and `right` a server."""
+    left = Domain(libvirt, 'left', f'{folder}/q', left_socket, '10.0.0.1/24')
+    right = Domain(libvirt, 'right', f'{folder}/q', f'{folder}/q/right.sock', '10.0.0.2/24',
+                   server=True)
+    for guest in left, right:
+        guest.define(*images)
+        guest.start()
+    return left, right
+
+
 def settle(switch, *names):
     """All of them are attached and their guests run."""
     wait_until(lambda: all(switch.port(name)['link'] for name in names), 60,
@@ -178,12 +189,7 @@ def test_libvirt_s_guests_meet_go_on_and_leave(folder, ringwayd, libvirt, images
     libvirt.start()
     switch = ringwayd('left', clients={'right': f'{folder}/q/right.sock'},
                       options=[f'--socket-owner={USER}', f'--socket-dir={folder}/q'])
-    left = Domain(libvirt, 'left', f'{folder}/q', switch.sockets['left'], '10.0.0.1/24')
-    right = Domain(libvirt, 'right', f'{folder}/q', f'{folder}/q/right.sock', '10.0.0.2/24',
-                   server=True)
-    for guest in left, right:
-        guest.define(*images)
-        guest.start()
+    left, right = two_guests(libvirt, folder, images, switch.sockets['left'])
     try:
         for guest in left, right:
             guest.wait_boot()
@@ -219,12 +225,7 @@ def test_a_hook_gives_guests_their_ports(folder, ringwayd, libvirt, images):
                                f'--port=other,socket={folder}/other.sock'])
     libvirt.start(f'#!/bin/sh\nRINGWAY="{switch.command()}" exec '
                   f'{ROOT}/config/libvirt-hook.py "$@"\n')
-    left = Domain(libvirt, 'left', f'{folder}/q', f'{folder}/left.sock', '10.0.0.1/24')
-    right = Domain(libvirt, 'right', f'{folder}/q', f'{folder}/q/right.sock', '10.0.0.2/24',
-                   server=True)
-    for guest in left, right:
-        guest.define(*images)
-        guest.start()
+    left, right = two_guests(libvirt, folder, images, f'{folder}/left.sock')
     try:
         settle(switch, 'left', 'right')
         assert switch.port('right')['mode'] == 'client'
