@@ -61,7 +61,7 @@ static bool param_vlan(const json_t *params, struct ctl_failure *fail, uint32_t 
 
 /* The address that `params` names with "mac" and "vlan", in the domain that `domain_of` says. */
 static bool param_key(const json_t *params, struct ctl_failure *fail, struct sw *sw,
-	uint16_t (*domain_of)(struct sw *sw, uint16_t vlan), fdb_key *out)
+	uint16_t (*domain_of)(struct sw *sw, struct sw_vlan vlan), fdb_key *out)
 {
 	uint8_t mac[RW_MAC_LEN];
 	uint16_t domain;
@@ -69,7 +69,7 @@ static bool param_key(const json_t *params, struct ctl_failure *fail, struct sw 
 
 	if (!param_mac(params, fail, mac) || !param_vlan(params, fail, &vlan))
 		return false;
-	domain = domain_of(sw, (uint16_t)vlan);
+	domain = domain_of(sw, (struct sw_vlan){.id = (uint16_t)vlan});
 	if (!domain) {
 		ctl_fail(fail, CTL_ERR_FAILED, "all broadcast domains are in use");
 		return false;
@@ -100,7 +100,7 @@ static bool filter_read(
 	out->port = port;
 	if (!param_vlan(params, fail, &out->vlan))
 		return false;
-	out->domain = sw_domain_find(d->sw, (uint16_t)out->vlan);
+	out->domain = sw_domain_find(d->sw, (struct sw_vlan){.id = (uint16_t)out->vlan});
 	return (!out->by_mac || param_mac(params, fail, out->mac)) &&
 		param_bool(params, "static", fail, &out->by_static, &out->is_static);
 }
@@ -125,7 +125,7 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 
 	fdb_key_mac(e->key, m);
 	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
-		sw_domain_vlan(d->sw, fdb_key_domain(e->key)), "port", port ? port->name : NULL,
+		sw_domain_vlan(d->sw, fdb_key_domain(e->key)).id, "port", port ? port->name : NULL,
 		"static", e->kind == FDB_STATIC, "age_s",
 		(json_int_t)(e->kind != FDB_LEARNED || e->last_seen_s > now
 				? 0

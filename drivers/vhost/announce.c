@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sw_domain.h"
+#include "sw_bridge.h"
 #include "vhost.h"
 
 #define ETHERTYPE_RARP 0x8035
-#define ETHERTYPE_VLAN 0x8100
 #define RARP_LEN       60 /* the shortest Ethernet frame, without FCS */
 
 static uint8_t *put16(uint8_t *p, uint16_t v)
@@ -29,7 +28,8 @@ static uint8_t *put_bytes(uint8_t *p, const void *bytes, size_t n)
 }
 
 /* The request "who am I" from and for `mac` (RFC 903), tagged when `vlan` is not 0. Its length. */
-static uint32_t rarp_make(uint8_t frame[FRAME_HEAD], const uint8_t mac[6], uint16_t vlan)
+static uint32_t rarp_make(
+	uint8_t frame[FRAME_HEAD], const uint8_t mac[6], uint16_t tpid, uint16_t vlan)
 {
 	static const uint8_t body[] = {
 		0, 1, 0x08, 0, 6, 4, 0, 3}; /* Ethernet, IPv4, request reverse */
@@ -40,7 +40,7 @@ static uint32_t rarp_make(uint8_t frame[FRAME_HEAD], const uint8_t mac[6], uint1
 	memset(p, 0xff, 6);
 	p = put_bytes(p + 6, mac, 6);
 	if (vlan)
-		p = put16(put16(p, ETHERTYPE_VLAN), vlan);
+		p = put16(put_bytes(p, &tpid, sizeof(tpid)), vlan);
 	p = put16(p, ETHERTYPE_RARP);
 	p = put_bytes(p, body, sizeof(body));
 	p = put_bytes(p, mac, 6);
@@ -62,7 +62,9 @@ bool vhost_is_host_mac(const uint8_t mac[6])
 static int announce(struct vhost_port *vp, const uint8_t mac[6], uint16_t vlan)
 {
 	uint8_t frame[FRAME_HEAD];
-	uint32_t len = rarp_make(frame, mac, vlan);
+	uint16_t tpid = sw_bridge_vlan(vp->sw, &vp->port, vlan).service ? FRAME_TPID_SERVICE
+									: FRAME_TPID_CUSTOMER;
+	uint32_t len = rarp_make(frame, mac, tpid, vlan);
 
 	return sw_inject(vp->sw, &vp->port, frame, len);
 }

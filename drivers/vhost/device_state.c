@@ -73,7 +73,7 @@ int vhost_state_save(void *dev, void **out)
 				continue;
 			fdb_key_mac(entries[i].key, mac);
 			state_add(&state, mac,
-				sw_domain_vlan(vp->sw, fdb_key_domain(entries[i].key)));
+				sw_domain_vlan(vp->sw, fdb_key_domain(entries[i].key)).id);
 		}
 	}
 	memcpy(head->magic, STATE_MAGIC, sizeof(head->magic));

@@ -20,10 +20,14 @@ struct slot {
 /* UDP segmentation is one type for both versions of IP, but two features of a receiver. */
 static bool uso_fits(const struct vhost_queue *q, const struct frame *f)
 {
-	/* A tag may be there for its priority alone, with VLAN 0. */
-	unsigned at = f->head[12] == 0x81 && f->head[13] == 0x00 ? 16 : 12;
-	uint16_t type = (uint16_t)(f->head[at] << 8 | f->head[at + 1]);
+	unsigned at = FRAME_TAG_AT;
+	uint16_t type;
 
+	/* The type of the packet is behind all tags. */
+	do {
+		type = (uint16_t)(f->head[at] << 8 | f->head[at + 1]);
+		at += FRAME_TAG_LEN;
+	} while ((type == 0x8100 || type == 0x88a8) && at + 2 <= f->head_len);
 	return type == 0x86dd ? q->uso6 : q->uso4;
 }
 

@@ -37,7 +37,8 @@ uint32_t frame_pull(struct frame *f, uint32_t want)
  */
 static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, uint8_t **at)
 {
-	bool tagged = frame_has_tag(f) && f->head_len >= FRAME_TAG_AT + FRAME_TAG_LEN + 2;
+	bool tagged = frame_has_tag(f, edit->tpid) &&
+		f->head_len >= FRAME_TAG_AT + FRAME_TAG_LEN + 2;
 	uint8_t *to = *at;
 	uint8_t priority = 0;
 
@@ -51,8 +52,7 @@ static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, ui
 	if (tagged)
 		priority = f->head[FRAME_TAG_AT + 2] & 0xf0;
 	to = *at;
-	to[0] = 0x81;
-	to[1] = 0x00;
+	memcpy(to, &edit->tpid, sizeof(edit->tpid));
 	to[2] = (uint8_t)(priority | (edit->vlan >> 8 & 0x0f));
 	to[3] = (uint8_t)edit->vlan;
 	*at = to + FRAME_TAG_LEN;

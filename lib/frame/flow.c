@@ -3,12 +3,13 @@
 
 #include "frame.h"
 
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define ETHERTYPE_VLAN 0x8100
-#define PROTO_TCP      6
-#define PROTO_UDP      17
-#define PROTO_SCTP     132
+#define ETHERTYPE_IPV4  0x0800
+#define ETHERTYPE_IPV6  0x86dd
+#define ETHERTYPE_VLAN  0x8100
+#define ETHERTYPE_SVLAN 0x88a8
+#define PROTO_TCP       6
+#define PROTO_UDP       17
+#define PROTO_SCTP      132
 
 static uint16_t load16(const uint8_t *p)
 {
@@ -77,9 +78,10 @@ uint32_t frame_flow_hash(const struct frame *f)
 	unsigned off = 14;
 	uint64_t macs;
 
-	if (type == ETHERTYPE_VLAN && len >= 18) {
-		type = load16(f->head + 16);
-		off = 18;
+	/* A receiver's copy may lack the outer tag, and its answers go by the same hash. */
+	while ((type == ETHERTYPE_VLAN || type == ETHERTYPE_SVLAN) && len >= off + 4) {
+		type = load16(f->head + off + 2);
+		off += 4;
 	}
 	if (type == ETHERTYPE_IPV4 && len >= off + 20)
 		return hash_ipv4(f, off);

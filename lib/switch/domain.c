@@ -23,34 +23,55 @@ int sw_domains_begin(struct sw *sw, unsigned max)
 	sw->domains = all;
 	all->max = max ? max : SW_MAX_DOMAINS;
 	all->hint = 1;
-	return 0;
+	return sw_bridges_begin(all);
 }
 
 void sw_domains_end(struct sw *sw)
 {
+	struct sw_membership *m, *next;
+
 	if (!sw->domains)
 		return;
-	for (unsigned i = 1; i <= sw->domains->max; i++)
-		free(sw->domains->domain[i].member);
+	for (m = sw->domains->memberships; m; m = next) {
+		next = m->next;
+		free(m);
+	}
+	sw_bridges_end(sw->domains);
 	free(sw->domains);
 	sw->domains = NULL;
 }
 
 /* ---- numbers ---- */
 
-uint16_t sw_domain_find(const struct sw *sw, uint16_t vlan)
+/* Where a VLAN's number stands. */
+static uint16_t *number_at(const struct sw *sw, struct sw_vlan vlan)
 {
-	/* Pairs with the release in number_give: the struct sw_domain is complete. */
-	return __atomic_load_n(&sw->domains->of_vlan[vlan], __ATOMIC_ACQUIRE);
+	return &sw->domains->bridges[vlan.bridge]->of_vlan[vlan.service][vlan.id];
 }
 
-uint16_t sw_domain_vlan(const struct sw *sw, uint16_t domain)
+/* VLAN 0 is the same for both kinds of tag. */
+static void number_set(struct sw *sw, struct sw_vlan vlan, uint16_t domain, int order)
+{
+	__atomic_store_n(number_at(sw, vlan), domain, order);
+	if (vlan.id)
+		return;
+	vlan.service = !vlan.service;
+	__atomic_store_n(number_at(sw, vlan), domain, order);
+}
+
+uint16_t sw_domain_find(const struct sw *sw, struct sw_vlan vlan)
+{
+	/* Pairs with the release in number_give: the struct sw_domain is complete. */
+	return __atomic_load_n(number_at(sw, vlan), __ATOMIC_ACQUIRE);
+}
+
+struct sw_vlan sw_domain_vlan(const struct sw *sw, uint16_t domain)
 {
 	return sw->domains->domain[domain].vlan;
 }
 
 /* The caller holds the lock. */
-static uint16_t number_give(struct sw *sw, uint16_t vlan)
+static uint16_t number_give(struct sw *sw, struct sw_vlan vlan)
 {
 	struct sw_domains *all = sw->domains;
 	unsigned i = all->hint;
@@ -61,12 +82,25 @@ static uint16_t number_give(struct sw *sw, uint16_t vlan)
 		return SW_DOMAIN_NONE;
 	all->hint = i + 1;
 	__atomic_store_n(&all->nused, all->nused + 1, __ATOMIC_RELAXED);
+	vlan.service &= vlan.id != 0;
 	all->domain[i] = (struct sw_domain){.used = true, .vlan = vlan, .seen_s = sw_now_s(sw)};
-	__atomic_store_n(&all->of_vlan[vlan], (uint16_t)i, __ATOMIC_RELEASE);
+	number_set(sw, vlan, (uint16_t)i, __ATOMIC_RELEASE);
 	return (uint16_t)i;
 }
 
-uint16_t sw_domain_of(struct sw *sw, uint16_t vlan)
+/* The VLAN does not lead to it any more. */
+static void number_take(struct sw *sw, uint16_t domain)
+{
+	struct sw_domains *all = sw->domains;
+
+	rw_spin_lock(&all->lock);
+	all->domain[domain].used = false;
+	__atomic_store_n(&all->nused, all->nused - 1, __ATOMIC_RELAXED);
+	all->hint = RW_MIN(all->hint, (unsigned)domain);
+	rw_spin_unlock(&all->lock);
+}
+
+uint16_t sw_domain_of(struct sw *sw, struct sw_vlan vlan)
 {
 	uint16_t domain = sw_domain_find(sw, vlan);
 
@@ -82,7 +116,7 @@ uint16_t sw_domain_of(struct sw *sw, uint16_t vlan)
 	return domain;
 }
 
-uint16_t sw_domain_keep(struct sw *sw, uint16_t vlan)
+uint16_t sw_domain_keep(struct sw *sw, struct sw_vlan vlan)
 {
 	uint16_t domain = sw_domain_of(sw, vlan);
 
@@ -91,30 +125,65 @@ uint16_t sw_domain_keep(struct sw *sw, uint16_t vlan)
 	return domain;
 }
 
+/* Free the domain's memberships, of which there are none. */
+static void membership_free(struct sw *sw, uint16_t domain)
+{
+	struct sw_membership *m = sw->domains->domain[domain].member;
+	struct sw_membership **at = &sw->domains->memberships;
+
+	if (!m)
+		return;
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	/* Another VLAN may get the number: neither plan may have what is freed here. */
+	sw->plan->members[domain] = NULL;
+	sw->spare->members[domain] = NULL;
+	sw->domains->domain[domain].member = NULL;
+	free(m);
+}
+
+void sw_domain_free(struct sw *sw, struct sw_vlan vlan)
+{
+	uint16_t domain = sw_domain_find(sw, vlan);
+
+	if (!domain)
+		return;
+	number_set(sw, vlan, SW_DOMAIN_NONE, __ATOMIC_RELAXED);
+	membership_free(sw, domain);
+	number_take(sw, domain);
+}
+
+/* Free the number of a VLAN that was silent for `idle_s` seconds. Whether it was. */
+static bool silent_free(struct sw *sw, struct sw_vlan vlan, uint32_t idle_s)
+{
+	uint16_t i = sw_domain_find(sw, vlan);
+	const struct sw_domain *d = &sw->domains->domain[i];
+
+	if (!i || d->member || d->kept ||
+		sw_now_s(sw) - __atomic_load_n(&d->seen_s, __ATOMIC_RELAXED) < idle_s)
+		return false;
+	/* First make sure that no frame gets the domain, then delete its FDB entries. */
+	number_set(sw, vlan, SW_DOMAIN_NONE, __ATOMIC_RELAXED);
+	sw_quiesce(sw);
+	fdb_flush_domain(sw->fdb, i);
+	number_take(sw, i);
+	return true;
+}
+
 unsigned sw_domain_reclaim(struct sw *sw, uint32_t idle_s)
 {
 	struct sw_domains *all = sw->domains;
-	uint32_t now = sw_now_s(sw);
 	unsigned n = 0;
 
 	/* VLAN 0 keeps its number: every transparent port uses it. */
-	for (uint16_t vlan = 1; vlan < SW_VLANS; vlan++) {
-		uint16_t i = sw_domain_find(sw, vlan);
-		struct sw_domain *d = &all->domain[i];
+	for (unsigned i = 0; i < all->bridge_end * 2 * SW_VLANS; i++) {
+		const struct sw_vlan vlan = {.bridge = (uint16_t)(i / (2 * SW_VLANS)),
+			.service = i / SW_VLANS % 2,
+			.id = (uint16_t)(i % SW_VLANS)};
 
-		if (!i || d->member || d->kept ||
-			now - __atomic_load_n(&d->seen_s, __ATOMIC_RELAXED) < idle_s)
-			continue;
-		/* First make sure that no frame gets the domain, then delete its FDB entries. */
-		__atomic_store_n(&all->of_vlan[vlan], SW_DOMAIN_NONE, __ATOMIC_RELAXED);
-		sw_quiesce(sw);
-		fdb_flush_domain(sw->fdb, i);
-		rw_spin_lock(&all->lock);
-		d->used = false;
-		__atomic_store_n(&all->nused, all->nused - 1, __ATOMIC_RELAXED);
-		all->hint = RW_MIN(all->hint, i);
-		rw_spin_unlock(&all->lock);
-		n++;
+		if (all->bridges[vlan.bridge] && vlan.id)
+			n += silent_free(sw, vlan, idle_s);
 	}
 	return n;
 }
@@ -134,10 +203,18 @@ void sw_domains_tick(struct sw *sw)
 
 /* ---- memberships ---- */
 
-static struct sw_membership *membership_get(struct sw_domain *d)
+static struct sw_membership *membership_get(struct sw *sw, uint16_t domain)
 {
+	struct sw_domain *d = &sw->domains->domain[domain];
+
+	if (d->member)
+		return d->member;
+	d->member = calloc(1, sizeof(*d->member));
 	if (!d->member)
-		d->member = calloc(1, sizeof(*d->member));
+		return NULL;
+	d->member->domain = domain;
+	d->member->next = sw->domains->memberships;
+	sw->domains->memberships = d->member;
 	return d->member;
 }
 
@@ -157,10 +234,10 @@ int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form
 
 	if (vlan >= SW_VLANS || (!untagged && (form != SW_FORM_TAGGED || !vlan)))
 		return -EINVAL;
-	domain = sw_domain_of(sw, vlan);
+	domain = sw_domain_of(sw, sw_bridge_vlan(sw, port, vlan));
 	if (!domain)
 		return -ENOSPC;
-	m = membership_get(&sw->domains->domain[domain]);
+	m = membership_get(sw, domain);
 	if (!m || vlan_map_get(state))
 		return -ENOMEM;
 	at = &state->vlans->next[untagged ? 0 : vlan];
@@ -182,7 +259,7 @@ int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form
 void sw_domain_leave(struct sw *sw, struct port *port, uint16_t vlan)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
-	uint16_t domain = sw_domain_find(sw, vlan);
+	uint16_t domain = sw_domain_find(sw, sw_bridge_vlan(sw, port, vlan));
 	struct sw_membership *m = domain ? sw->domains->domain[domain].member : NULL;
 
 	if (!m || !m->form[port->id])
@@ -199,7 +276,7 @@ uint16_t sw_domain_untagged(const struct sw *sw, const struct port *port)
 {
 	const struct sw_vlan_map *vlans = sw->ports[port->id].vlans;
 
-	return vlans && vlans->next[0] ? sw_domain_vlan(sw, vlans->next[0]) : 0;
+	return vlans && vlans->next[0] ? sw_domain_vlan(sw, vlans->next[0]).id : 0;
 }
 
 void sw_domains_forget_port(struct sw *sw, uint16_t id)
@@ -217,13 +294,15 @@ void sw_domains_forget_port(struct sw *sw, uint16_t id)
 static void members_fill(const struct sw *sw, const struct sw_plan *plan,
 	const struct sw_membership *m, struct sw_members *out)
 {
+	const struct sw_vlan vlan = sw_domain_vlan(sw, m->domain);
+
 	out->n = 0;
 	for (unsigned id = 0; id < sw->id_end; id++) {
-		const struct sw_port_state *state = &sw->ports[id];
-		bool transparent = state->port && !plan->targets[id].vlans;
+		const struct sw_target *t = &plan->targets[id];
+		bool sees = t->port && t->transparent && sw_target_sees(t, vlan);
 
-		out->form[id] = transparent ? SW_FORM_AS_IS : m->form[id];
-		if (out->form[id] && plan->targets[id].ntxqs)
+		out->form[id] = sees ? SW_FORM_AS_IS : m->form[id];
+		if (out->form[id] && t->ntxqs)
 			out->ids[out->n++] = (uint16_t)id;
 	}
 }
@@ -232,33 +311,63 @@ void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan)
 {
 	unsigned half = plan->serial % 2;
 
-	plan->edits = sw->nmembers;
+	plan->edits = sw->nmembers || sw->nplaced;
 	for (unsigned id = 0; id < sw->id_end; id++) {
-		struct sw_vlan_map *vlans = sw->ports[id].vlans;
+		const struct sw_port_state *state = &sw->ports[id];
+		struct sw_vlan_map *vlans = state->vlans;
+		struct sw_target *t = &plan->targets[id];
 
-		plan->targets[id].vlans = NULL;
-		if (!vlans || !vlans->n)
+		t->bridge = state->bridge;
+		t->service = state->service;
+		t->tpid = sw_tpid(state->service);
+		t->transparent = !vlans || !vlans->n;
+		t->domains = sw->domains->bridges[state->bridge]->of_vlan[state->service];
+		if (t->transparent)
 			continue;
 		memcpy(vlans->domain[half], vlans->next, sizeof(vlans->next));
-		plan->targets[id].vlans = vlans->domain[half];
+		t->domains = vlans->domain[half];
+	}
+}
+
+/* Sort the transparent ports by bridge and kind of tag. */
+static void spans_fill(const struct sw *sw, struct sw_plan *plan)
+{
+	uint16_t unsorted[SW_MAX_PORTS], next[SW_MAX_BRIDGES][2], n = 0;
+	const unsigned end = sw->domains->bridge_end;
+
+	memcpy(unsorted, plan->flood, plan->nflood * sizeof(unsorted[0]));
+	memset(plan->spans, 0, end * sizeof(plan->spans[0]));
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		const struct sw_target *t = &plan->targets[unsorted[i]];
+
+		plan->spans[t->bridge].all++;
+		plan->spans[t->bridge].customer += !t->service;
+	}
+	for (unsigned b = 0; b < end; b++) {
+		struct sw_span *span = &plan->spans[b];
+
+		span->first = n;
+		next[b][0] = n;
+		next[b][1] = (uint16_t)(n + span->customer);
+		n = (uint16_t)(n + span->all);
+	}
+	for (unsigned i = 0; i < plan->nflood; i++) {
+		const struct sw_target *t = &plan->targets[unsorted[i]];
+
+		plan->flood[next[t->bridge][t->service]++] = unsorted[i];
 	}
 }
 
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan)
 {
 	unsigned half = plan->serial % 2;
+	struct sw_membership *m;
 
-	for (unsigned vlan = 0; vlan < SW_VLANS && (plan->edits || plan->had_edits); vlan++) {
-		uint16_t i = sw_domain_find(sw, (uint16_t)vlan);
-		struct sw_membership *m = i ? sw->domains->domain[i].member : NULL;
-
-		if (!i)
-			continue;
-		plan->members[i] = NULL;
-		if (!m || !m->n)
-			continue;
-		members_fill(sw, plan, m, &m->lists[half]);
-		plan->members[i] = &m->lists[half];
+	if (plan->edits)
+		spans_fill(sw, plan);
+	for (m = sw->domains->memberships; m; m = m->next) {
+		plan->members[m->domain] = m->n ? &m->lists[half] : NULL;
+		if (m->n)
+			members_fill(sw, plan, m, &m->lists[half]);
 	}
-	plan->had_edits = plan->edits;
 }

@@ -4,7 +4,7 @@
 
 #include "rw_lock.h"
 #include "rw_log.h"
-#include "sw_domain.h"
+#include "sw_bridge.h"
 
 /* The members of a domain that has members of its own. Immutable while a plan names them. */
 struct sw_members {
@@ -15,6 +15,8 @@ struct sw_members {
 
 /* Control only. */
 struct sw_membership {
+	struct sw_membership *next; /* of another domain */
+	uint16_t domain;
 	unsigned n;
 	uint8_t form[SW_MAX_PORTS];
 	struct sw_members lists[2]; /* one for each of the two plans */
@@ -23,9 +25,19 @@ struct sw_membership {
 struct sw_domain {
 	bool used;
 	bool kept; /* never freed: control refers to it */
-	uint16_t vlan;
+	struct sw_vlan vlan;
 	uint32_t seen_s; /* atomic: when the latest frame came, on the switch's clock */
 	struct sw_membership *member; /* NULL: only transparent ports are members */
+};
+
+struct sw_bridge {
+	char name[SW_BRIDGE_NAME + 1];
+	unsigned nports;
+	/*
+	 * Domains by their VLANs: customer VLANs, then service VLANs. Atomic; SW_DOMAIN_NONE: not
+	 * in use.
+	 */
+	uint16_t of_vlan[2][SW_VLANS];
 };
 
 /* For a port with memberships: the domain of a frame, by the VLAN of its tag. */
@@ -36,7 +48,9 @@ struct sw_vlan_map {
 };
 
 struct sw_domains {
-	uint16_t of_vlan[SW_VLANS]; /* atomic; SW_DOMAIN_NONE: not in use */
+	struct sw_bridge *bridges[SW_MAX_BRIDGES]; /* NULL: not in use; the default one always is */
+	unsigned bridge_end;                       /* one more than the highest number in use */
+	struct sw_membership *memberships;         /* of all domains that had a member */
 	struct sw_domain domain[SW_MAX_DOMAINS + 1];
 	struct rw_spinlock lock; /* protects allocation and the members below */
 	unsigned max, nused;     /* how many numbers exist, and are allocated */
@@ -48,24 +62,39 @@ struct sw_domains {
 /* `max`: how many numbers exist, at most SW_MAX_DOMAINS. Returns 0 or -ENOMEM. */
 int sw_domains_begin(struct sw *sw, unsigned max);
 void sw_domains_end(struct sw *sw);
+/* bridge.c: the default bridge. 0 or -ENOMEM. */
+int sw_bridges_begin(struct sw_domains *all);
+void sw_bridges_end(struct sw_domains *all);
+/* bridge.c: count a port in its bridge, or not any more. */
+void sw_bridge_count(struct sw *sw, uint16_t id);
+void sw_bridge_leave(struct sw *sw, uint16_t id);
+/* bridge.c: end bridges without ports, after a commit. */
+void sw_bridges_sweep(struct sw *sw);
+/* Free the number of a VLAN, if it has one, which no worker uses and the FDB does not have. */
+void sw_domain_free(struct sw *sw, struct sw_vlan vlan);
 /* Call this once a second. */
 void sw_domains_tick(struct sw *sw);
 /* End all memberships of a port that is deleted. */
 void sw_domains_forget_port(struct sw *sw, uint16_t id);
 
-/* The edit that frames like `f`, in the domain of `vlan`, need for a member with form `form`. */
-static inline struct frame_edit sw_edit_for(const struct frame *f, uint16_t vlan, enum sw_form form)
+/* The TPID of a kind of tag. */
+static inline uint16_t sw_tpid(bool service)
 {
-	bool tagged = frame_has_tag(f) && f->len >= 18;
-	struct frame_edit edit = {.vlan = vlan};
+	return service ? FRAME_TPID_SERVICE : FRAME_TPID_CUSTOMER;
+}
+
+/* The edit that frames like `f`, in the domain of `vlan`, need for a member with form `form`. */
+static inline struct frame_edit sw_edit_for(
+	const struct frame *f, struct sw_vlan vlan, enum sw_form form)
+{
+	const uint16_t tpid = sw_tpid(vlan.service);
+	const bool tagged = frame_has_tag(f, tpid) && f->len >= 18;
 
 	if (form == SW_FORM_UNTAGGED)
-		edit.tag = tagged ? FRAME_TAG_POP : FRAME_TAG_KEEP;
-	else if (vlan && !tagged)
-		edit.tag = FRAME_TAG_PUSH;
-	else if (vlan && f->vlan != vlan)
-		edit.tag = FRAME_TAG_REWRITE;
-	if (edit.tag == FRAME_TAG_KEEP || edit.tag == FRAME_TAG_POP)
-		edit.vlan = 0;
-	return edit;
+		return tagged ? (struct frame_edit){.tag = FRAME_TAG_POP, .tpid = tpid}
+			      : (struct frame_edit){0};
+	if (!vlan.id || (tagged && f->vlan == vlan.id))
+		return (struct frame_edit){0};
+	return (struct frame_edit){
+		.tag = tagged ? FRAME_TAG_REWRITE : FRAME_TAG_PUSH, .vlan = vlan.id, .tpid = tpid};
 }

@@ -46,7 +46,8 @@ static unsigned refuse(struct sw_worker *w, const struct port_rxq *from, uint32_
 /* The length of a packet; of a large segment, that of its parts. UINT32_MAX: unknown. */
 static uint32_t packet_len(struct frame *f)
 {
-	uint32_t at = FRAME_MIN_LEN + (frame_has_tag(f) ? FRAME_TAG_LEN : 0);
+	bool tagged = frame_has_tag(f, FRAME_TPID_CUSTOMER) || frame_has_tag(f, FRAME_TPID_SERVICE);
+	uint32_t at = FRAME_MIN_LEN + (tagged ? FRAME_TAG_LEN : 0);
 	uint32_t end = f->offload.csum_start, len = UDP_LEN;
 	uint8_t type = f->offload.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
 

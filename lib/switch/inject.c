@@ -17,7 +17,7 @@ static bool flood_injected(
 
 	frame_init(f, slot->len);
 	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
-	f->vlan = frame_vlan(f);
+	f->vlan = frame_vlan(f, self->tpid);
 	if (!self->port || self->closed)
 		return true;
 	if (rw_unlikely(self->guard && self->guard->parsed)) {

@@ -13,7 +13,7 @@
 /* Where frames for a port may go. */
 struct sw_target {
 	struct port *port;             /* NULL: no such port */
-	const uint16_t *vlans;         /* VLAN to domain; NULL: transparent, see sw_domain.h */
+	const uint16_t *domains;       /* by the VLAN; atomic if the port is transparent */
 	const struct sw_rules *guard;  /* of frames from the port; NULL: none is checked */
 	const struct sw_rules *limits; /* of frames to the port; NULL: none is checked */
 	struct port_steer *steer;      /* NULL: the port has one queue pair only */
@@ -21,12 +21,23 @@ struct sw_target {
 	bool direct;         /* one tx queue runs, and nothing is checked of frames to the port */
 	bool closed;         /* administratively down */
 	uint8_t reach;       /* enum sw_reach */
+	bool transparent;    /* see sw_domain.h */
+	bool service;        /* its tags are those of service VLANs */
+	uint16_t tpid;       /* the same, as FRAME_TPID_* */
+	uint16_t bridge;     /* its number */
 	uint16_t link_local; /* bit i: frames to 01:80:c2:00:00:0i are forwarded */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
 };
 
 struct sw_worker;
+
+/* The transparent ports of a bridge that are up, in sw_plan.flood. */
+struct sw_span {
+	uint16_t first;
+	uint16_t customer; /* so many with tags of customer VLANs, then the others */
+	uint16_t all;
+};
 
 /*
  * Immutable once a worker may see it. Two plans exist and are used in turn, so that a change needs
@@ -48,13 +59,17 @@ struct sw_plan {
 	unsigned first_rxq[SW_MAX_WORKERS + 1];
 	unsigned first_txq[SW_MAX_WORKERS + 1];
 	/* Broadcast domains (sw_domain.h). */
-	bool edits;     /* a port has memberships: a receiver may get another form of a frame */
-	bool had_edits; /* control only: `edits` when this plan was built the time before */
+	/*
+	 * A port has memberships, is in another bridge than the default one, or has tags of service
+	 * VLANs: a receiver may get another form of a frame, or must not get it.
+	 */
+	bool edits;
 	bool isolation; /* a port is isolated */
 	bool selective; /* `edits` or `isolation` */
 	unsigned nflood;
-	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up: members of every domain */
-	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: only those in `flood` */
+	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up, by bridge and kind of tag */
+	struct sw_span spans[SW_MAX_BRIDGES];                 /* valid with `edits` */
+	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: only transparent ports */
 	unsigned nup;
 	uint16_t up[SW_MAX_PORTS];      /* all ports that are up */
 	uint16_t partner[SW_MAX_PORTS]; /* by port id: the port that it is paired with */
@@ -160,6 +175,9 @@ struct sw_rxq_state {
 struct sw_port_state {
 	struct port *port;         /* NULL: the id is free */
 	struct sw_vlan_map *vlans; /* NULL: the port has had no membership */
+	uint16_t bridge;           /* its number */
+	bool service;              /* its tags are those of service VLANs */
+	bool moved;                /* out of a bridge or a kind of tag; not yet forgotten there */
 	struct sw_rules *rules;    /* NULL: the port has no policy */
 	struct sw_meters *meters;  /* NULL: the port has had no limit */
 	bool far_told;             /* the warning that no worker is near its memory was logged */
@@ -196,6 +214,7 @@ struct sw {
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
 	unsigned nmembers;            /* memberships of all ports in domains */
+	unsigned nplaced;             /* ports not in the default bridge, or with service tags */
 	uint16_t order[SW_MAX_PORTS]; /* port ids, in the order of sw_port_add */
 
 	/* balance.c */
@@ -224,6 +243,69 @@ static inline unsigned sw_txq_send(
  */
 enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
 	const struct port *from);
+/* As sw_domain_vlan, inline. */
+static inline struct sw_vlan sw_vlan_of(const struct sw *sw, uint16_t domain)
+{
+	return sw->domains->domain[domain].vlan;
+}
+
+/* Whether a transparent port is in the domain of a VLAN. */
+static inline bool sw_target_sees(const struct sw_target *t, struct sw_vlan vlan)
+{
+	return t->bridge == vlan.bridge && (!vlan.id || t->service == vlan.service);
+}
+
+/* The ports of a domain that are up. */
+struct sw_receivers {
+	const uint16_t *ids;
+	unsigned n;
+	const uint8_t *form; /* by port id: enum sw_form; NULL: all are SW_FORM_AS_IS */
+};
+
+static inline struct sw_receivers sw_plan_receivers(
+	const struct sw *sw, const struct sw_plan *plan, uint16_t domain)
+{
+	const struct sw_members *m;
+	const struct sw_span *span;
+	struct sw_vlan vlan;
+
+	if (!plan->edits)
+		return (struct sw_receivers){.ids = plan->flood, .n = plan->nflood};
+	m = plan->members[domain];
+	if (m)
+		return (struct sw_receivers){.ids = m->ids, .n = m->n, .form = m->form};
+	vlan = sw_vlan_of(sw, domain);
+	span = &plan->spans[vlan.bridge];
+	if (vlan.id && vlan.service)
+		return (struct sw_receivers){.ids = &plan->flood[span->first + span->customer],
+			.n = (unsigned)(span->all - span->customer)};
+	return (struct sw_receivers){
+		.ids = &plan->flood[span->first], .n = vlan.id ? span->customer : span->all};
+}
+
+/* The form of a port's frames in a domain, in a plan with `edits`. */
+static inline enum sw_form sw_plan_form(
+	const struct sw *sw, const struct sw_plan *plan, uint16_t domain, unsigned id)
+{
+	const struct sw_members *m = plan->members[domain];
+	const struct sw_target *t = &plan->targets[id];
+
+	if (m)
+		return (enum sw_form)m->form[id];
+	return t->transparent && sw_target_sees(t, sw_vlan_of(sw, domain)) ? SW_FORM_AS_IS
+									   : SW_FORM_NONE;
+}
+
+/*
+ * Whether a receiver would take for a tag what is payload for the sender. It is so in VLAN 0 alone,
+ * which ports of both kinds of tag share.
+ */
+static inline bool sw_is_misread(
+	const struct sw_target *from, const struct sw_target *to, const struct frame *f)
+{
+	return from->tpid != to->tpid && frame_has_tag(f, to->tpid);
+}
+
 /* worker.c: the domain of frames of VLAN `vlan` that are received from `self`. */
 uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */

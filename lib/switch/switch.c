@@ -211,6 +211,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 	port->id = (uint16_t)id;
 	sw->id_end = RW_MAX(sw->id_end, id + 1);
 	sw->order[sw->nports++] = port->id;
+	sw_bridge_count(sw, port->id);
 	sw->changed = true;
 	sw_commit(sw);
 	return 0;
@@ -232,6 +233,7 @@ void sw_port_del(struct sw *sw, struct port *port)
 	 * worker can learn from frames in flight any more.
 	 */
 	sw_domains_forget_port(sw, port->id);
+	sw_bridge_leave(sw, port->id);
 	vlans = sw->ports[port->id].vlans;
 	rules = sw->ports[port->id].rules;
 	meters = sw->ports[port->id].meters;
@@ -243,6 +245,7 @@ void sw_port_del(struct sw *sw, struct port *port)
 	rw_free(meters);
 	fdb_set_learning(sw->fdb, port->id, true);
 	fdb_forget_port(sw->fdb, port->id);
+	sw_bridges_sweep(sw);
 }
 
 struct port *sw_port(const struct sw *sw, uint16_t id)
@@ -315,7 +318,7 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 		if (!t->ntxqs)
 			continue;
 		plan->up[plan->nup++] = (uint16_t)id;
-		if (!t->vlans)
+		if (t->transparent)
 			plan->flood[plan->nflood++] = (uint16_t)id;
 	}
 }
@@ -512,15 +515,20 @@ static void flaps_tell(struct sw *sw)
 		const struct port *away = sw_port(sw, (uint16_t)flaps[i].away);
 		uint8_t mac[RW_MAC_LEN];
 		char text[RW_MAC_TEXT];
+		struct sw_vlan vlan;
 
 		if (!home || !away)
 			continue;
+		vlan = sw_domain_vlan(sw, fdb_key_domain(flaps[i].key));
 		fdb_key_mac(flaps[i].key, mac);
 		rw_log_limited(&sw->flap_limit, RW_LOG_WARNING,
-			"host %s (VLAN %u) flaps between ports %s and %s: it stays behind %s for "
+			"host %s (%sVLAN %u%s%s) flaps between ports %s and %s: it stays behind %s "
+			"for "
 			"%d s; is there a loop?",
-			rw_mac_text(mac, text), sw_domain_vlan(sw, fdb_key_domain(flaps[i].key)),
-			home->name, away->name, home->name, FDB_HOLD_S);
+			rw_mac_text(mac, text), vlan.service ? "service " : "", vlan.id,
+			vlan.bridge ? " of bridge " : "",
+			vlan.bridge ? sw_bridge_name(sw, vlan.bridge) : "", home->name, away->name,
+			home->name, FDB_HOLD_S);
 	}
 }
 

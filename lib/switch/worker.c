@@ -77,31 +77,37 @@ static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t po
 	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
 }
 
-/*
- * Flood a lot to those members that the sender may reach; `members` has them and their forms, or is
- * NULL: they are the transparent ports. Returns as sw_flood.
- */
-static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
-	const struct sw_lot *lot, const struct sw_members *members, const struct port *from)
+/* Deliver a lot in its form for that port, unless the port would misread it. */
+static void deliver_form(struct sw_worker *w, const struct sw_target *self,
+	const struct sw_target *t, const struct sw_lot *lot, struct frame_edit edit)
 {
-	const uint16_t *ids = members ? members->ids : plan->flood;
-	unsigned n = members ? members->n : plan->nflood;
-	uint16_t vlan = sw_domain_vlan(w->sw, lot->domain);
+	if (rw_unlikely(sw_is_misread(self, t, lot->frames)))
+		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_VLAN], lot->n);
+	else
+		deliver_as(w, t, lot->frames, lot->n, lot->bytes, edit);
+}
+
+/* Flood a lot to those members that the sender may reach. Returns as sw_flood. */
+static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_lot *lot, const struct port *from)
+{
+	const struct sw_receivers to = sw_plan_receivers(w->sw, plan, lot->domain);
+	const struct sw_target *self = &plan->targets[from->id];
+	struct sw_vlan vlan = sw_vlan_of(w->sw, lot->domain);
 	enum port_drop ret = PORT_DROP_NO_PORT;
 
-	for (unsigned i = 0; i < n; i++) {
-		const struct sw_target *t = &plan->targets[ids[i]];
+	for (unsigned i = 0; i < to.n; i++) {
+		const struct sw_target *t = &plan->targets[to.ids[i]];
+		enum sw_form form = to.form ? to.form[to.ids[i]] : SW_FORM_AS_IS;
 
-		if (ids[i] == from->id)
+		if (to.ids[i] == from->id)
 			continue;
-		if (!sw_may_reach(plan->targets[from->id].reach, t->reach)) {
+		if (!sw_may_reach(self->reach, t->reach)) {
 			ret = ret == PORT_DROP_NO_PORT ? PORT_DROP_ISOLATED : ret;
 			continue;
 		}
 		ret = PORT_NUM_DROPS;
-		deliver_as(w, t, lot->frames, lot->n, lot->bytes,
-			sw_edit_for(lot->frames, vlan,
-				members ? members->form[ids[i]] : SW_FORM_AS_IS));
+		deliver_form(w, self, t, lot, sw_edit_for(lot->frames, vlan, form));
 	}
 	return ret;
 }
@@ -109,12 +115,11 @@ static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const s
 enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
 	const struct port *from)
 {
-	const struct sw_members *members = plan->edits ? plan->members[lot->domain] : NULL;
 	const uint16_t *ids = plan->flood;
 	unsigned n = plan->nflood;
 
-	if (rw_unlikely(members || plan->isolation))
-		return flood_selectively(w, plan, lot, members, from);
+	if (rw_unlikely(plan->selective))
+		return flood_selectively(w, plan, lot, from);
 	if (!n || (n == 1 && ids[0] == from->id))
 		return PORT_DROP_NO_PORT;
 	for (unsigned i = 0; i < n; i++) {
@@ -129,15 +134,15 @@ struct run_key {
 	uint64_t lo, hi;
 };
 
-/* Also sets f->vlan from the tag. */
-static inline struct run_key run_key_of(struct frame *f)
+/* Also sets f->vlan from a tag with that TPID. */
+static inline struct run_key run_key_of(struct frame *f, uint16_t tpid)
 {
 	struct run_key key;
 
 	__builtin_memcpy(&key, f->head, sizeof(key));
 	f->vlan = 0;
-	if (rw_unlikely(frame_has_tag(f))) {
-		f->vlan = frame_vlan(f);
+	if (rw_unlikely(frame_has_tag(f, tpid))) {
+		f->vlan = frame_vlan(f, tpid);
 		if (f->vlan)
 			return key;
 	}
@@ -179,12 +184,10 @@ static inline void count_received(
 }
 
 /* The domain of untagged frames received from `self`; SW_DOMAIN_NONE: call sw_domain_from. */
-static inline uint16_t domain_untagged(const struct sw_worker *w, const struct sw_target *self)
+static inline uint16_t domain_untagged(const struct sw_target *self)
 {
-	const uint16_t *vlans = self->vlans ? self->vlans : w->sw->domains->of_vlan;
-
 	/* Pairs with the release in number_give (domain.c). */
-	return __atomic_load_n(&vlans[0], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&self->domains[0], __ATOMIC_ACQUIRE);
 }
 
 RW_NOINLINE uint16_t sw_domain_from(
@@ -195,9 +198,10 @@ RW_NOINLINE uint16_t sw_domain_from(
 
 	if (rw_unlikely(vlan >= SW_VLANS))
 		return SW_DOMAIN_NONE;
-	if (self->vlans)
-		return self->vlans[vlan];
-	domain = sw_domain_of(w->sw, vlan);
+	if (!self->transparent)
+		return self->domains[vlan];
+	domain = sw_domain_of(w->sw,
+		(struct sw_vlan){.bridge = self->bridge, .id = vlan, .service = self->service});
 	seen_s = &w->sw->domains->domain[domain].seen_s;
 	if (__atomic_load_n(seen_s, __ATOMIC_RELAXED) != w->now_s)
 		__atomic_store_n(seen_s, w->now_s, __ATOMIC_RELAXED);
@@ -214,16 +218,16 @@ static unsigned runs_find(
 	struct sw_worker *w, const struct sw_target *self, struct port_counters *c, unsigned n)
 {
 	/* The key of the previous frame; initially different from the first frame's. */
-	struct run_key last = {.lo = ~run_key_of(&w->frames[0]).lo};
+	struct run_key last = {.lo = ~run_key_of(&w->frames[0], self->tpid).lo};
 	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
-	const uint16_t untagged = domain_untagged(w, self);
+	const uint16_t untagged = domain_untagged(self), tpid = self->tpid;
 	unsigned nruns = 0;
 	uint32_t bytes = 0;
 	uint64_t any = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = &w->frames[i];
-		struct run_key key = run_key_of(f);
+		struct run_key key = run_key_of(f, tpid);
 		uint16_t domain;
 
 		if (rw_unlikely(!run_key_same(key, last))) {
@@ -273,7 +277,7 @@ static RW_NOINLINE void forward_other(
 	if (lot.frames->vlan >= SW_VLANS) {
 		why = PORT_DROP_VLAN_ID;
 	} else if (!lot.domain) {
-		why = self->vlans ? PORT_DROP_VLAN : PORT_DROP_NO_DOMAIN;
+		why = self->transparent ? PORT_DROP_NO_DOMAIN : PORT_DROP_VLAN;
 	} else if (w->dst[r] == from->port->id) {
 		why = PORT_DROP_HAIRPIN;
 	} else if (is_reserved(lot.frames) && !(self->link_local >> lot.frames->head[5] & 1)) {
@@ -303,20 +307,17 @@ static bool drop_isolated(
  * is not a member of the domain any more.
  */
 static RW_NOINLINE bool deliver_to_member(
-	struct sw_worker *w, const struct sw_plan *plan, unsigned r)
+	struct sw_worker *w, const struct sw_plan *plan, const struct sw_target *self, unsigned r)
 {
-	const struct sw_members *members = plan->members[w->domain[r]];
-	const struct sw_target *t = &plan->targets[w->dst[r]];
-	enum sw_form form = members ? members->form[w->dst[r]]
-		: t->vlans          ? SW_FORM_NONE
-				    : SW_FORM_AS_IS;
-	struct frame *frames = &w->frames[w->run[r]];
+	enum sw_form form = sw_plan_form(w->sw, plan, w->domain[r], w->dst[r]);
+	const struct sw_lot lot = {.frames = &w->frames[w->run[r]],
+		.n = (unsigned)(w->run[r + 1] - w->run[r]),
+		.bytes = w->run_bytes[r + 1] - w->run_bytes[r]};
 
 	if (form == SW_FORM_NONE)
 		return false;
-	deliver_as(w, t, frames, (unsigned)(w->run[r + 1] - w->run[r]),
-		w->run_bytes[r + 1] - w->run_bytes[r],
-		sw_edit_for(frames, sw_domain_vlan(w->sw, w->domain[r]), form));
+	deliver_form(w, self, &plan->targets[w->dst[r]], &lot,
+		sw_edit_for(lot.frames, sw_vlan_of(w->sw, w->domain[r]), form));
 	return true;
 }
 
@@ -327,13 +328,15 @@ static RW_NOINLINE bool deliver_to_member(
 static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_plan *plan,
 	const struct port_rxq *from, unsigned nruns)
 {
+	const struct sw_target *self = &plan->targets[from->port->id];
+
 	for (unsigned r = 0; r < nruns; r++) {
 		bool known = w->domain[r] && w->dst[r] < SW_MAX_PORTS &&
 			w->dst[r] != from->port->id;
 
 		if (known && plan->isolation && drop_isolated(w, plan, from, r))
 			continue;
-		if (!known || !deliver_to_member(w, plan, r))
+		if (!known || !deliver_to_member(w, plan, self, r))
 			forward_other(w, plan, from, r);
 	}
 }

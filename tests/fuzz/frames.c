@@ -377,10 +377,11 @@ static void check_frame(const struct fuzz_port *p, const struct frame *f)
 /* The edit that the input names, made by hand. */
 static void edit_by_hand(const struct frame_edit *edit, struct wanted *w)
 {
-	bool tagged = w->len >= 18 && w->bytes[12] == 0x81 && !w->bytes[13];
-	uint8_t tag[4] = {0x81, 0, (uint8_t)(edit->vlan >> 8 & 15), (uint8_t)edit->vlan};
+	bool tagged = w->len >= 18 && !memcmp(w->bytes + 12, &edit->tpid, 2);
+	uint8_t tag[4] = {0, 0, (uint8_t)(edit->vlan >> 8 & 15), (uint8_t)edit->vlan};
 	uint32_t cut = 0, add = 0;
 
+	memcpy(tag, &edit->tpid, 2);
 	if (edit->tag == FRAME_TAG_POP && tagged)
 		cut = 4;
 	if (edit->tag == FRAME_TAG_PUSH || edit->tag == FRAME_TAG_REWRITE)
@@ -403,8 +404,10 @@ static void frame_change(struct fuzz_in *in, struct frame *f, struct frame *out,
 {
 	static const uint8_t front[FRAME_FRONT_MAX] = {1, 2, 3, 4, 5, 6, 7, 8};
 	uint8_t bits = fuzz_u8(in);
-	struct frame_edit edit = {
-		.tag = bits & 3, .vlan = fuzz_u8(in) * 17u & 0xfff, .front = front};
+	struct frame_edit edit = {.tag = bits & 3,
+		.vlan = fuzz_u8(in) * 17u & 0xfff,
+		.tpid = bits & 8 ? FRAME_TPID_SERVICE : FRAME_TPID_CUSTOMER,
+		.front = front};
 	struct wanted pulled;
 
 	flatten(f, w);
@@ -417,7 +420,7 @@ static void frame_change(struct fuzz_in *in, struct frame *f, struct frame *out,
 		fuzz_check(pulled.len == w->len && !memcmp(pulled.bytes, w->bytes, w->len));
 	}
 	frame_flow_hash(f);
-	f->vlan = frame_vlan(f);
+	f->vlan = frame_vlan(f, edit.tpid);
 	fuzz_check(frame_edit_same(edit, edit));
 	if (!frame_edit_any(&edit)) {
 		*out = *f;

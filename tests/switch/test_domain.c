@@ -1,215 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Broadcast domains and what a receiver's copy looks like: ports that are played send and record
- * frames, and each worker's rounds are made by hand.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Broadcast domains and what a receiver's copy looks like. */
+#include "switch_fixture.h"
 
-#include <cmocka.h>
-#include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
-
-#include "out.h"
-
-#define LEN       100 /* of a frame without a tag */
-#define MAX_GOT   128
-#define UNTAGGED  (-1)
-#define NPORTS    5
-#define MAX_LEN   512
-#define BROADCAST 0xff
-
-/* A port that sends what `pending` says and keeps what it gets. */
-struct fake {
-	struct port port;
-	struct port_rxq rxq;
-	struct port_txq txq;
-	struct rw_seg segs[FRAME_BURST];
-	uint8_t pending[FRAME_BURST][MAX_LEN];
-	uint32_t len[FRAME_BURST];
-	unsigned npending;
-	uint8_t got[MAX_GOT][MAX_LEN];
-	uint32_t got_len[MAX_GOT];
-	unsigned ngot;
-};
-
-static struct sw *sw;
-static struct fake *ports[NPORTS];
-
-static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
+/* A customer VLAN of the default bridge. */
+static struct sw_vlan vlan_of(int id)
 {
-	struct fake *p = rw_container_of(q, struct fake, rxq);
-	unsigned m = RW_MIN(n, p->npending);
-
-	for (unsigned i = 0; i < m; i++) {
-		struct frame *f = &frames[i];
-
-		frame_init(f, p->len[i]);
-		memcpy(f->head, p->pending[i], f->head_len);
-		p->segs[i] = (struct rw_seg){
-			.data = p->pending[i] + f->head_len, .len = f->len - f->head_len};
-		f->seg = &p->segs[i];
-		f->nsegs = p->segs[i].len ? 1 : 0;
-	}
-	p->npending = 0;
-	return m;
-}
-
-static void fake_nothing(struct port_rxq *q)
-{
-	(void)q;
-}
-
-static unsigned fake_tx(struct port_txq *q, struct frame **frames, unsigned n)
-{
-	struct fake *p = rw_container_of(q, struct fake, txq);
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct frame *f = frames[i];
-		uint8_t *to = p->got[p->ngot];
-		uint32_t at = f->head_len;
-
-		assert_true(p->ngot < MAX_GOT);
-		memcpy(to, f->head, at);
-		for (uint16_t k = 0; k < f->nsegs; k++) {
-			memcpy(to + at, f->seg[k].data, f->seg[k].len);
-			at += f->seg[k].len;
-		}
-		assert_int_equal(at, f->len);
-		p->got_len[p->ngot++] = at;
-	}
-	return n;
-}
-
-static const struct port_rxq_ops rxq_ops = {0};
-
-static void begin_with(unsigned max_domains)
-{
-	static const struct sw_worker_config worker = {0};
-	const struct sw_config cfg = {
-		.workers = &worker, .nworkers = 1, .fdb_entries = 64, .max_domains = max_domains};
-
-	assert_int_equal(sw_new(&cfg, &sw), 0);
-	for (unsigned i = 0; i < NPORTS; i++) {
-		const char name[2] = {(char)('a' + i), 0};
-		struct fake *p = ports[i] = calloc(1, sizeof(*p));
-
-		assert_non_null(p);
-		assert_int_equal(port_init(&p->port, name, 1), 0);
-		assert_int_equal(sw_port_add(sw, &p->port), 0);
-		p->rxq = (struct port_rxq){.burst = fake_rx,
-			.done = fake_nothing,
-			.prefetch = fake_nothing,
-			.ops = &rxq_ops};
-		p->txq = (struct port_txq){.burst = fake_tx};
-		assert_int_equal(port_rxq_init(&p->rxq, &p->port, 0), 0);
-		assert_int_equal(port_txq_init(&p->txq, &p->port, 0), 0);
-		sw_rxq_set(sw, &p->port, 0, &p->rxq);
-		sw_txq_set(sw, &p->port, 0, &p->txq);
-	}
-	sw_commit(sw);
-}
-
-static int begin(void **state)
-{
-	(void)state;
-	begin_with(0);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	for (unsigned i = 0; i < NPORTS; i++) {
-		struct fake *p = ports[i];
-
-		sw_rxq_set(sw, &p->port, 0, NULL);
-		sw_txq_set(sw, &p->port, 0, NULL);
-		sw_commit(sw);
-		sw_port_del(sw, &p->port);
-		port_fini(&p->port);
-		free(p);
-	}
-	sw_free(sw);
-	return 0;
-}
-
-/*
- * Frame `seq` from host `src` to host `dst` (or BROADCAST) with that tag, or UNTAGGED. Its length.
- */
-static uint32_t frame_make(uint8_t *to, int tci, uint8_t dst, uint8_t src, uint8_t seq)
-{
-	uint32_t n = 12;
-
-	memset(to, dst == BROADCAST ? 0xff : 0, 6);
-	if (dst != BROADCAST) {
-		to[0] = 0x02;
-		to[5] = dst;
-	}
-	memset(to + 6, 0, 6);
-	to[6] = 0x02;
-	to[11] = src;
-	if (tci != UNTAGGED) {
-		to[n++] = 0x81;
-		to[n++] = 0x00;
-		to[n++] = (uint8_t)(tci >> 8);
-		to[n++] = (uint8_t)tci;
-	}
-	to[n++] = 0x88;
-	to[n++] = 0xb5;
-	for (uint32_t i = 0; i < LEN - 14; i++)
-		to[n++] = (uint8_t)(seq + i * 3);
-	return n;
-}
-
-static void put(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
-{
-	p->len[p->npending] = frame_make(p->pending[p->npending], tci, dst, src, seq);
-	p->npending++;
-}
-
-static void send(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
-{
-	put(p, tci, dst, src, seq);
-	sw_round(sw, 0);
-}
-
-/* Port `p` got this one frame since it was asked last. */
-static void expect(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
-{
-	uint8_t want[MAX_LEN];
-	uint32_t len = frame_make(want, tci, dst, src, seq);
-
-	assert_int_equal(p->ngot, 1);
-	assert_int_equal(p->got_len[0], len);
-	assert_memory_equal(p->got[0], want, len);
-	p->ngot = 0;
+	return (struct sw_vlan){.id = (uint16_t)id};
 }
 
 static void expect_nothing(struct fake *p)
 {
 	assert_int_equal(p->ngot, 0);
-}
-
-/*
- * a is transparent, b has VLAN 10 untagged, c has VLANs 10 and 20 tagged, d VLAN 20 untagged, e
- * nothing.
- */
-static void members_join(void)
-{
-	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 10, SW_FORM_UNTAGGED), 0);
-	assert_int_equal(sw_domain_join(sw, &ports[2]->port, 10, SW_FORM_TAGGED), 0);
-	assert_int_equal(sw_domain_join(sw, &ports[2]->port, 20, SW_FORM_TAGGED), 0);
-	assert_int_equal(sw_domain_join(sw, &ports[3]->port, 20, SW_FORM_UNTAGGED), 0);
-	sw_commit(sw);
 }
 
 static void one_flood_reaches_members_with_and_without_a_tag(void **state)
@@ -381,9 +186,9 @@ static void numbers_are_given_out_on_use_and_taken_back_late(void **state)
 
 	(void)state;
 	for (int vlan = 0; vlan < 3; vlan++) {
-		assert_int_equal(sw_domain_find(sw, (uint16_t)vlan), SW_DOMAIN_NONE);
+		assert_int_equal(sw_domain_find(sw, vlan_of(vlan)), SW_DOMAIN_NONE);
 		send(ports[0], vlan ? vlan : UNTAGGED, BROADCAST, 1, 0);
-		assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, (uint16_t)vlan)), vlan);
+		assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, vlan_of(vlan))).id, vlan);
 		assert_int_equal(ports[4]->ngot, 1 + vlan);
 	}
 	send(ports[0], 3, BROADCAST, 1, 0);
@@ -392,14 +197,14 @@ static void numbers_are_given_out_on_use_and_taken_back_late(void **state)
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 3, SW_FORM_TAGGED), -ENOSPC);
 	/* Those that were heard of just now stay; so does one that a static entry names. */
 	assert_int_equal(sw_domain_reclaim(sw, 100), 0);
-	assert_int_equal(sw_domain_keep(sw, 2), sw_domain_find(sw, 2));
+	assert_int_equal(sw_domain_keep(sw, vlan_of(2)), sw_domain_find(sw, vlan_of(2)));
 	assert_int_equal(sw_domain_reclaim(sw, 0), 1);
-	assert_int_equal(sw_domain_find(sw, 1), SW_DOMAIN_NONE);
+	assert_int_equal(sw_domain_find(sw, vlan_of(1)), SW_DOMAIN_NONE);
 	fdb_get_stats(sw_fdb(sw), &stats);
 	assert_int_equal(stats.entries, 2); /* what was learned in it is forgotten */
 	send(ports[0], 3, BROADCAST, 1, 0);
 	assert_int_equal(ports[4]->ngot, 4);
-	assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, 3)), 3);
+	assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, vlan_of(3))).id, 3);
 }
 
 static void a_member_keeps_its_domains_number(void **state)
@@ -447,8 +252,10 @@ static void a_list_takes_any_number_of_frames(void **state)
 
 static void one_queue_has_a_list_for_each_edit(void **state)
 {
-	const struct frame_edit tag = {.tag = FRAME_TAG_PUSH, .vlan = 5};
-	const struct frame_edit other = {.tag = FRAME_TAG_PUSH, .vlan = 6};
+	const struct frame_edit tag = {
+		.tag = FRAME_TAG_PUSH, .vlan = 5, .tpid = FRAME_TPID_CUSTOMER};
+	const struct frame_edit other = {
+		.tag = FRAME_TAG_PUSH, .vlan = 6, .tpid = FRAME_TPID_CUSTOMER};
 	struct sw_worker *w = sw->workers[0];
 	struct fake *p = ports[2];
 	struct frame f;
@@ -520,11 +327,10 @@ static void a_worker_that_does_not_run_is_named(void **state)
 	close(log_fd);
 }
 
+#define DOMAIN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
 int main(int argc, char **argv)
 {
-	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m",
-		"16", "--lcores", "0", "--log-level=*:error", NULL};
-#define DOMAIN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		DOMAIN_TEST(one_flood_reaches_members_with_and_without_a_tag),
 		DOMAIN_TEST(what_was_learned_gets_the_same_forms),
@@ -542,7 +348,5 @@ int main(int argc, char **argv)
 	};
 
 	(void)argc;
-	if (rte_eal_init((int)RW_ARRAY_SIZE(eal) - 1, eal) < 0)
-		return 99;
-	return cmocka_run_group_tests_name("switch_domain", tests, NULL, NULL);
+	return run(argv[0], tests, RW_ARRAY_SIZE(tests), "switch_domain");
 }

@@ -173,13 +173,17 @@ static void the_vlan_id_is_read_from_the_tag(void **state)
 
 	(void)state;
 	ether(&f, false, -1, 0x0800);
-	assert_int_equal(frame_vlan(&f), 0);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_CUSTOMER), 0);
 	ether(&f, false, 0x0fff, 0x0800);
-	assert_int_equal(frame_vlan(&f), 0xfff);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_CUSTOMER), 0xfff);
 	ether(&f, false, 0xe005, 0x0800); /* priority 7 */
-	assert_int_equal(frame_vlan(&f), 5);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_CUSTOMER), 5);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_SERVICE), 0);
+	memcpy(f.head + FRAME_TAG_AT, (uint8_t[]){0x88, 0xa8}, 2);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_CUSTOMER), 0);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_SERVICE), 5);
 	f.len = 17; /* the tag is cut */
-	assert_int_equal(frame_vlan(&f), 0);
+	assert_int_equal(frame_vlan(&f, FRAME_TPID_SERVICE), 0);
 }
 
 static void group_and_broadcast_addresses_are_told_apart(void **state)
@@ -293,7 +297,7 @@ static void what_was_pulled_is_a_copy(void **state)
 static uint32_t edit_plainly(
 	const uint8_t *in, uint32_t len, const struct frame_edit *e, uint8_t *out)
 {
-	bool tagged = len >= 18 && in[12] == 0x81 && in[13] == 0x00;
+	bool tagged = len >= 18 && !memcmp(in + 12, &e->tpid, 2);
 	bool push = e->tag == FRAME_TAG_PUSH || (e->tag == FRAME_TAG_REWRITE && !tagged);
 	uint32_t n = 0, i = 0;
 
@@ -302,13 +306,13 @@ static uint32_t edit_plainly(
 	for (; i < 12; i++)
 		out[n++] = in[i];
 	if (push) {
-		out[n++] = 0x81;
-		out[n++] = 0x00;
+		memcpy(out + n, &e->tpid, 2);
+		n += 2;
 		out[n++] = (uint8_t)(e->vlan >> 8);
 		out[n++] = (uint8_t)e->vlan;
 	} else if (tagged && e->tag == FRAME_TAG_REWRITE) {
-		out[n++] = 0x81;
-		out[n++] = 0x00;
+		memcpy(out + n, &e->tpid, 2);
+		n += 2;
 		out[n++] = (uint8_t)((in[14] & 0xf0) | e->vlan >> 8);
 		out[n++] = (uint8_t)e->vlan;
 		i += 4;
@@ -328,10 +332,11 @@ static void one_frame_is_edited_for_each_receiver(void **state)
 	(void)state;
 	memset(front, 0xf0, sizeof(front));
 	for (size_t k = 0; k < RW_ARRAY_SIZE(lengths); k++) {
-		for (unsigned i = 0; i < 2 * 4 * 3 * 2; i++) {
+		for (unsigned i = 0; i < 2 * 4 * 3 * 2 * 2; i++) {
 			const struct frame_edit edit = {
 				.tag = (uint8_t)(i / 2 % 4),
 				.vlan = 0x123,
+				.tpid = i / 48 ? FRAME_TPID_SERVICE : FRAME_TPID_CUSTOMER,
 				.front = front,
 				.front_len = (uint8_t[]){0, 50, 60}[i / 8 % 3],
 			};
@@ -339,7 +344,7 @@ static void one_frame_is_edited_for_each_receiver(void **state)
 			uint32_t n;
 
 			loan_make(&l, lengths[k], 100, i % 2);
-			if (i / 24)
+			if (i / 24 % 2)
 				frame_pull(&l.f, FRAME_PULL_MAX);
 			before = l.f;
 			frame_edit(&l.f, &edit, &out);
@@ -358,8 +363,9 @@ static void one_frame_is_edited_for_each_receiver(void **state)
 
 static void offloads_follow_their_bytes(void **state)
 {
-	const struct frame_edit push = {.tag = FRAME_TAG_PUSH, .vlan = 7},
-				pop = {.tag = FRAME_TAG_POP};
+	const struct frame_edit push = {
+		.tag = FRAME_TAG_PUSH, .tpid = FRAME_TPID_CUSTOMER, .vlan = 7};
+	const struct frame_edit pop = {.tag = FRAME_TAG_POP, .tpid = FRAME_TPID_CUSTOMER};
 	static struct loan l;
 	struct frame tagged, again;
 

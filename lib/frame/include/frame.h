@@ -47,7 +47,7 @@ struct frame {
 	uint32_t len;       /* bytes, Ethernet header included, without FCS */
 	uint16_t nsegs;     /* entries of `seg` */
 	uint16_t head_len;  /* bytes in `head`: all of a short frame */
-	uint16_t vlan;      /* VLAN id, 0 when untagged or priority-tagged */
+	uint16_t vlan;      /* VLAN id, 0 when untagged or priority-tagged, as its lender tags */
 	struct frame_offload offload;
 	uint8_t head[FRAME_HEAD_MAX] RW_CACHE_ALIGNED;
 } RW_CACHE_ALIGNED;
@@ -99,22 +99,41 @@ static inline bool frame_is_broadcast(const struct frame *f)
 	return a == UINT32_MAX && b == UINT16_MAX;
 }
 
-/* Whether an 802.1Q TPID follows the addresses. Does not check that the frame is long enough. */
-static inline bool frame_has_tag(const struct frame *f)
-{
-	static const uint8_t tpid[2] = {0x81, 0x00};
-
-	return !__builtin_memcmp(f->head + 12, tpid, sizeof(tpid));
-}
-
-/* Length and offset of an 802.1Q tag, in bytes. */
+/* Length and offset of a VLAN tag, in bytes. */
 #define FRAME_TAG_LEN 4
 #define FRAME_TAG_AT  12
 
-/* The VLAN id of an 802.1Q tag in the head, else 0. */
-static inline uint16_t frame_vlan(const struct frame *f)
+/* The kinds of tag by their TPIDs, in the byte order of the wire. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FRAME_TPID_CUSTOMER 0x0081 /* 0x8100, of IEEE 802.1Q */
+#define FRAME_TPID_SERVICE  0xa888 /* 0x88a8, of IEEE 802.1ad */
+#else
+#define FRAME_TPID_CUSTOMER 0x8100
+#define FRAME_TPID_SERVICE  0x88a8
+#endif
+
+/* What follows the addresses, in the byte order of the wire. */
+static inline uint16_t frame_type(const struct frame *f)
 {
-	if (rw_likely(!frame_has_tag(f) || f->len < 18))
+	uint16_t type;
+
+	__builtin_memcpy(&type, f->head + FRAME_TAG_AT, sizeof(type));
+	return type;
+}
+
+/*
+ * Whether that TPID follows the addresses. A tag of the other kind is payload. Does not check that
+ * the frame is long enough.
+ */
+static inline bool frame_has_tag(const struct frame *f, uint16_t tpid)
+{
+	return frame_type(f) == tpid;
+}
+
+/* The VLAN id of a tag of that kind in the head, else 0. */
+static inline uint16_t frame_vlan(const struct frame *f, uint16_t tpid)
+{
+	if (rw_likely(!frame_has_tag(f, tpid) || f->len < 18))
 		return 0;
 	return (uint16_t)((f->head[14] & 0x0f) << 8 | f->head[15]);
 }
@@ -126,19 +145,21 @@ static inline uint16_t frame_vlan(const struct frame *f)
  */
 uint32_t frame_flow_hash(const struct frame *f);
 
-/* What an edit does to the 802.1Q tag. */
+/* What an edit does to the tag of its kind. */
 enum frame_tag_edit {
 	FRAME_TAG_KEEP,    /* nothing */
 	FRAME_TAG_PUSH,    /* insert a tag before any other, with priority 0 */
-	FRAME_TAG_POP,     /* remove the outermost tag, if there is one */
-	FRAME_TAG_REWRITE, /* replace its VLAN id; an untagged frame gets a tag pushed */
+	FRAME_TAG_POP,     /* remove the outermost tag, if it is of the kind */
+	FRAME_TAG_REWRITE, /* replace its VLAN id; a frame without it gets a tag pushed */
 };
 
 /* How a receiver's copy differs from the sender's frame. */
 struct frame_edit {
 	uint8_t tag;          /* enum frame_tag_edit */
 	uint8_t front_len;    /* of `front`; at most FRAME_FRONT_MAX - FRAME_TAG_LEN with a push */
-	uint16_t vlan;        /* of the tag */
+	uint16_t vlan;        /* of the tag; 0 when none is written */
+	uint16_t tpid;        /* FRAME_TPID_* of the tag; 0 with FRAME_TAG_KEEP */
+	uint16_t unused;      /* 0 */
 	const uint8_t *front; /* inserted before the frame, after the tag is edited */
 };
 
@@ -150,8 +171,12 @@ static inline bool frame_edit_any(const struct frame_edit *edit)
 
 static inline bool frame_edit_same(struct frame_edit a, struct frame_edit b)
 {
-	return a.tag == b.tag && a.front_len == b.front_len && a.vlan == b.vlan &&
-		a.front == b.front;
+	uint64_t x, y;
+
+	_Static_assert(offsetof(struct frame_edit, front) == sizeof(x), "all of it is compared");
+	__builtin_memcpy(&x, &a, sizeof(x));
+	__builtin_memcpy(&y, &b, sizeof(y));
+	return x == y && a.front == b.front;
 }
 
 /*

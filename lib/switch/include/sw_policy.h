@@ -84,7 +84,7 @@ struct sw_policy {
 	struct sw_rate tx;
 	/*
 	 * Longer packets do not go in or out (mtu_exceeded); 0: all go. Of a large segment each
-	 * part counts. Ethernet header and 802.1Q tag do not count.
+	 * part counts. Ethernet header and VLAN tag do not count.
 	 */
 	uint16_t mtu;
 	/* Bit i: frames from the port to 01:80:c2:00:00:0i are forwarded; else reserved_address. */
