@@ -20,6 +20,11 @@ def fixture_installed(tmp_path_factory):
     return folder
 
 
+def test_the_look_at_the_host_is_installed(installed):
+    program, = installed.rglob('libexec/ringway/setup-host')
+    assert os.access(program, os.X_OK)
+
+
 def test_the_plotter_is_installed_where_ringway_bench_finds_it(installed):
     program, = installed.rglob('bin/ringway-bench')
     plotter, = installed.rglob('libexec/ringway/bench_plot.py')
