@@ -282,6 +282,8 @@ const struct command commands[] = {
 		.help = "a static entry: never ages, never moves"},
 	{"fdb", "del", NAME_ | COMMAND_VLAN, fdb_del, fdb_del_print, "fdb del MAC [--vlan ID]",
 		.help = "forget one address, static or learned"},
+	{"group", "list", 0, group_list, group_list_print, "group list",
+		.help = "multicast groups, their routers and queriers"},
 	{"worker", "list", 0, worker_list, worker_list_print, "worker list",
 		.help = "the workers and how busy they are"},
 	{"worker", "move", NAME_ | COMMAND_NEEDS_PLACE, worker_move, worker_move_print,

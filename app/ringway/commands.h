@@ -106,6 +106,10 @@ void fdb_add_print(const struct cli *cli, const json_t *result);
 json_t *fdb_del(struct cli *cli);
 void fdb_del_print(const struct cli *cli, const json_t *result);
 
+/* group.c. */
+json_t *group_list(struct cli *cli);
+void group_list_print(const struct cli *cli, const json_t *answer);
+
 /* show.c: the page of `port show`. */
 void port_show_print(const struct cli *cli, const json_t *port);
 

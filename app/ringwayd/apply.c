@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "rw_log.h"
+#include "sw_snoop.h"
 
 /* What was done, and `port` is how it is undone. */
 struct step {
@@ -132,6 +133,8 @@ static void settings_apply(struct daemon *d, const struct options *to)
 		sw_forward_set(d->sw, to->forward, sw_forward_runs(d->sw));
 	if (now->balance_s != to->balance_s)
 		daemon_balance_every(d, to->balance_s);
+	sw_snooping_set(d->sw, to->snooping);
+	now->snooping = to->snooping;
 	now->log_level = to->log_level;
 	now->fdb_age_s = to->fdb_age_s;
 	now->forward = to->forward;
@@ -154,6 +157,8 @@ static void settings_keep(const struct options *now, const struct wanted *w, str
 			to->forward = now->forward;
 		else if (!strcmp(name, "balance"))
 			to->balance_s = now->balance_s;
+		else if (!strcmp(name, "snooping"))
+			to->snooping = now->snooping;
 	}
 }
 

@@ -187,13 +187,15 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 	struct vhost_port *vp;
 	int ret = vhost_port_new(&cfg, &vp);
 
-	if (!ret)
+	if (!ret) {
+		vhost_port_link(vp, !port->policy.down);
 		*out = vp;
-	else if (port->mode == OPTIONS_FD)
+	} else if (port->mode == OPTIONS_FD) {
 		snprintf(
 			err, errlen, "cannot use file descriptor %d: %s", port->fd, strerror(-ret));
-	else
+	} else {
 		snprintf(err, errlen, "cannot listen on %s: %s", port->path, rw_sock_strerror(ret));
+	}
 	return ret;
 }
 
@@ -202,6 +204,7 @@ static void change_port(void *handle, const struct options_port *port, char *not
 	struct rw_budget budgets[RW_BUDGET_KINDS];
 	size_t at = 0;
 
+	vhost_port_link(handle, !port->policy.down);
 	vhost_port_allow_postcopy(handle, port->postcopy);
 	vhost_port_allow_files(handle, port->any_file);
 	vhost_port_limit(handle, port->limits);

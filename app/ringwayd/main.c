@@ -21,6 +21,7 @@
 #include "rw_sock.h"
 #include "rw_text.h"
 #include "sw_balance.h"
+#include "sw_snoop.h"
 #include "version.h"
 
 #define EXIT_CANNOT  1
@@ -142,6 +143,7 @@ static int switch_begin(struct daemon *d)
 		rw_error("cannot set up the switch: %s", strerror(-ret));
 		return ret;
 	}
+	sw_snooping_set(d->sw, d->opt.snooping);
 	d->ageing = (struct rw_timer){.fn = age_due, .arg = d};
 	rw_timer_start(d->loop, &d->ageing, AGEING_MS, AGEING_MS);
 	d->balancing = (struct rw_timer){.fn = balance_due, .arg = d};

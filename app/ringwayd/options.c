@@ -307,6 +307,19 @@ static json_t *get_balance(const struct options *opt)
 	return opt->balance_s ? json_sprintf("auto,%u", opt->balance_s) : json_string("off");
 }
 
+static int set_snooping(struct parse *p, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return options_mistake(p, "--snooping=%s: choose on or off", value);
+	p->opt->snooping = !strcmp(value, "on");
+	return 0;
+}
+
+static json_t *get_snooping(const struct options *opt)
+{
+	return json_boolean(opt->snooping);
+}
+
 static int set_help(struct parse *p, const char *value)
 {
 	(void)p;
@@ -350,6 +363,7 @@ const struct options_row options_rows[] = {
 	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
 	{"forward", "switch|io|mac|macswap|rxonly|txonly", false, false, set_forward, get_forward},
 	{"idle", "spin|adaptive", false, false, set_idle, get_idle},
+	{"snooping", "on|off", false, false, set_snooping, get_snooping},
 	{"balance", "off|auto[,SECONDS]", false, false, set_balance, get_balance},
 	{"help", NULL, true, true, set_help, NULL},
 	{"version", NULL, true, true, set_version, NULL},

@@ -121,6 +121,7 @@ struct options {
 	uint32_t fdb_age_s; /* seconds; 0: entries never age */
 	enum sw_forward forward;
 	enum sw_idle_mode idle;
+	bool snooping;      /* of IGMP and MLD */
 	uint32_t balance_s; /* seconds from one balancing to the next; 0: never */
 };
 

@@ -54,6 +54,8 @@ void options_print_help(FILE *to)
 	      "                        rxonly   take and count, send nothing\n"
 	      "                        txonly   send frames of 64 bytes to every port\n"
 	      "                      can be changed while it runs: ringway forward\n"
+	      "  --snooping=on|off   on: listen to IGMP and MLD, and send multicast only to\n"
+	      "                      ports that have joined its group (default: off)\n"
 	      "  --balance=off|auto[,SECONDS]\n"
 	      "                      auto: every 10 or so many seconds move queues from busy\n"
 	      "                      workers to others, where that clearly pays (default: off)\n"

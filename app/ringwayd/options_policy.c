@@ -324,6 +324,43 @@ static json_t *get_mtu(const struct options_port *port)
 
 POLICY(learning, "learning", no_learning, may_read, may_get)
 
+static int set_excess(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	if (strcmp(value, "forget") && strcmp(value, "drop"))
+		return options_mistake(p,
+			"%s: excess-addresses is \"%s\", but must be forget or drop", what, value);
+	port->policy.drop_excess = !strcmp(value, "drop");
+	return 0;
+}
+
+static json_t *get_excess(const struct options_port *port)
+{
+	return port->policy.drop_excess ? json_string("drop") : NULL;
+}
+
+static const char *const mrouters[] = {
+	[SW_MROUTER_AUTO] = "auto", [SW_MROUTER_ON] = "on", [SW_MROUTER_OFF] = "off"};
+
+static int set_mrouter(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	size_t i = 0;
+
+	while (i < RW_ARRAY_SIZE(mrouters) && strcmp(mrouters[i], value))
+		i++;
+	if (i == RW_ARRAY_SIZE(mrouters))
+		return options_mistake(
+			p, "%s: mrouter is \"%s\", but must be auto, on or off", what, value);
+	port->policy.mrouter = (enum sw_mrouter)i;
+	return 0;
+}
+
+static json_t *get_mrouter(const struct options_port *port)
+{
+	return port->policy.mrouter ? json_string(mrouters[port->policy.mrouter]) : NULL;
+}
+
 /* Well-known addresses of 01:80:c2:00:00:00 to 0f, by their last digit. */
 static const struct {
 	const char *name;
@@ -405,6 +442,8 @@ static const struct port_option rows[] = {
 	{"mtu", "N", false, true, set_mtu, get_mtu},
 	{"link-local", "NAMES", false, true, set_link_local, get_link_local},
 	{"learning", "on|off", false, true, set_learning, get_learning},
+	{"excess-addresses", "forget|drop", false, true, set_excess, get_excess},
+	{"mrouter", "auto|on|off", false, true, set_mrouter, get_mrouter},
 };
 
 const struct port_option *options_policy_at(unsigned i)
@@ -430,5 +469,10 @@ int options_policy_check(struct parse *p, const char *what, const struct options
 	if (port->policy.isolated && port->policy.promiscuous)
 		return options_mistake(p, "%s: a port is either isolated or promiscuous%s", what,
 			p->running ? ": set the other one to off" : "");
+	if (port->policy.drop_excess && port->limits[RW_BUDGET_ADDRESSES] == RW_BUDGET_NO_LIMIT)
+		return options_mistake(p,
+			"%s: excess-addresses=drop wants a limit: give max-addresses=N, or "
+			"excess-addresses=forget",
+			what);
 	return 0;
 }

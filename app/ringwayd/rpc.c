@@ -118,6 +118,7 @@ const struct ctl_method rpc_methods[] = {
 	{"fdb.flush", rpc_fdb_flush, NULL},
 	{"fdb.add", rpc_fdb_add, NULL},
 	{"fdb.del", rpc_fdb_del, NULL},
+	{"group.list", rpc_group_list, NULL},
 	{"worker.list", rpc_worker_list, NULL},
 	{"worker.move", rpc_worker_move, NULL},
 	{"worker.balance", rpc_worker_balance, NULL},

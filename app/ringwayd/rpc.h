@@ -19,6 +19,9 @@ json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail)
 json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_fdb_del(void *ctx, const json_t *params, struct ctl_failure *fail);
 
+/* rpc_group.c */
+json_t *rpc_group_list(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_port.c */
 json_t *rpc_port_list(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
 json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -153,7 +153,8 @@ static int ports_check(struct reading *r)
 
 bool wanted_changeable(const char *name)
 {
-	static const char *const names[] = {"log-level", "fdb-age", "forward", "balance"};
+	static const char *const names[] = {
+		"log-level", "fdb-age", "forward", "balance", "snooping"};
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], name))

@@ -23,7 +23,7 @@ uint32_t vhost_config_read(void *dev, void *out)
 	const struct vhost_port *vp = dev;
 	uint16_t mtu = vu_mtu(vp->session);
 	struct net_config config = {
-		.status = VIRTIO_NET_S_LINK_UP,
+		.status = vp->link_off ? 0 : VIRTIO_NET_S_LINK_UP,
 		.max_virtqueue_pairs = PORT_MAX_PAIRS,
 		.mtu = mtu ? mtu : UINT16_MAX,
 		.speed = SPEED_UNKNOWN,
@@ -34,6 +34,16 @@ uint32_t vhost_config_read(void *dev, void *out)
 		memcpy(config.mac, vp->mac, sizeof(config.mac));
 	memcpy(out, &config, sizeof(config));
 	return sizeof(config);
+}
+
+void vhost_port_link(struct vhost_port *vp, bool up)
+{
+	if (vp->link_off == !up)
+		return;
+	vp->link_off = !up;
+	/* A front-end that cannot be told learns it when it asks. */
+	if (vp->session)
+		vu_config_changed(vp->session);
 }
 
 /*

@@ -80,6 +80,7 @@ struct vhost_port {
 	bool retry_due;            /* an invalidation goes on in that turn */
 
 	/* config.c */
+	bool link_off;  /* the configuration space says that the link is down */
 	uint8_t mac[6]; /* of the configuration space, valid when mac_set */
 	bool mac_set;   /* the front-end gave one */
 

@@ -195,7 +195,7 @@ static bool limit_enforce(struct fdb *fdb, uint32_t port)
 {
 	struct fdb_port *p = &fdb->ports[port];
 
-	if (fdb_list_count(&p->learned) < p->limit)
+	if (!fdb_port_is_full(p))
 		return false;
 	fdb_evict(fdb, fdb_ports_oldest(fdb, port));
 	fdb_count_one(&p->excesses);
@@ -212,6 +212,8 @@ static enum fdb_learned move_host(struct fdb *fdb, uint32_t slot, uint32_t port,
 		to = fdb_flap_move(fdb, fdb_key_at(fdb, slot), fdb_hop_of(value), port, now_s);
 	if (to == fdb_hop_of(value))
 		return FDB_HELD;
+	if (fdb_port_refuses(fdb, to))
+		return to == port ? FDB_EXCESS : FDB_HELD;
 	limit_enforce(fdb, to);
 	change(fdb, slot, fdb_value(to, FDB_LEARNED, now_s));
 	fdb_count_one(&fdb->moved);
@@ -236,6 +238,8 @@ static enum fdb_learned learn_locked(
 	}
 	if (fdb_key_domain(query->key) == fdb->domain_flushed)
 		return FDB_REFUSED;
+	if (fdb_port_refuses(fdb, port))
+		return FDB_EXCESS;
 	evicted = limit_enforce(fdb, port);
 	slot = make_room(fdb, query, &evicted);
 	if (slot == FDB_SLOT_NONE)
@@ -291,6 +295,9 @@ static RW_NOINLINE enum fdb_learned learn_one(
 		return fdb_hop_of(value) == port ? FDB_KNOWN : FDB_REFUSED;
 	if (value != FDB_FREE && fdb->flap_moves && fdb_is_held(fdb, query->key, now_s))
 		return FDB_HELD;
+	/* Frames with invented addresses cost no worker the lock. */
+	if (fdb_port_refuses(fdb, port))
+		return FDB_EXCESS;
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
 	what = learn_locked(fdb, query, port, now_s);

@@ -19,8 +19,9 @@ void fdb_ports_init(struct fdb *fdb)
 	for (uint32_t i = 0; i < fdb->max_ports; i++) {
 		fdb->ports[i].learned = empty;
 		fdb->ports[i].fixed = empty;
-		fdb->ports[i].limit = UINT32_MAX;
+		atomic_init(&fdb->ports[i].limit, UINT32_MAX);
 		atomic_init(&fdb->ports[i].learning, true);
+		atomic_init(&fdb->ports[i].strict, false);
 	}
 }
 
@@ -159,6 +160,12 @@ void fdb_set_learning(struct fdb *fdb, uint32_t port, bool on)
 	atomic_store_explicit(&fdb->ports[port].learning, on, memory_order_relaxed);
 }
 
+void fdb_set_strict(struct fdb *fdb, uint32_t port, bool on)
+{
+	assert(port < fdb->max_ports);
+	atomic_store_explicit(&fdb->ports[port].strict, on, memory_order_relaxed);
+}
+
 void fdb_set_limit(struct fdb *fdb, uint32_t port, uint32_t max)
 {
 	struct fdb_port *p = &fdb->ports[port];
@@ -168,8 +175,8 @@ void fdb_set_limit(struct fdb *fdb, uint32_t port, uint32_t max)
 	/* One by one: a worker that waits for the lock does not wait for all of them. */
 	do {
 		rw_spin_lock(&fdb->lock);
-		p->limit = max ? max : UINT32_MAX;
-		over = fdb_list_count(&p->learned) > p->limit;
+		atomic_store_explicit(&p->limit, max ? max : UINT32_MAX, memory_order_relaxed);
+		over = fdb_list_count(&p->learned) > (max ? max : UINT32_MAX);
 		if (over)
 			fdb_evict(fdb, fdb_ports_oldest(fdb, port));
 		rw_spin_unlock(&fdb->lock);

@@ -98,9 +98,10 @@ struct fdb_list {
 struct fdb_port {
 	struct fdb_list learned;
 	struct fdb_list fixed;
-	uint32_t limit;            /* of learned entries */
+	_Atomic uint32_t limit;    /* of learned entries; written under the lock */
 	_Atomic uint64_t excesses; /* entries that went because of it; protected by the lock */
 	atomic_bool learning;
+	atomic_bool strict; /* it learns nothing beyond its limit */
 };
 
 #define FDB_DOMAIN_NONE UINT32_MAX
@@ -255,6 +256,19 @@ uint32_t fdb_ports_victim(struct fdb *fdb);
 static inline uint32_t fdb_list_count(const struct fdb_list *list)
 {
 	return atomic_load_explicit(&list->count, memory_order_relaxed);
+}
+
+static inline bool fdb_port_is_full(const struct fdb_port *p)
+{
+	return fdb_list_count(&p->learned) >= atomic_load_explicit(&p->limit, memory_order_relaxed);
+}
+
+/* Whether a port learns no other address now. Exact under the lock. Thread: any. */
+static inline bool fdb_port_refuses(const struct fdb *fdb, uint32_t port)
+{
+	const struct fdb_port *p = &fdb->ports[port];
+
+	return atomic_load_explicit(&p->strict, memory_order_relaxed) && fdb_port_is_full(p);
 }
 
 /*

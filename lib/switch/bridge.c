@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan.h"
+#include "snoop.h"
 
 int sw_bridge_find(const struct sw *sw, const char *name)
 {
@@ -101,8 +101,8 @@ void sw_bridge_leave(struct sw *sw, uint16_t id)
 }
 
 /*
- * No worker uses the bridge, and each entry of the FDB was behind a port that has left it, so there
- * is none of its domains.
+ * No worker uses the bridge, and each entry of the FDB and of the MDB was behind a port that has
+ * left it, so there is none of its domains.
  */
 static void bridge_free(struct sw *sw, uint16_t bridge)
 {
@@ -133,8 +133,10 @@ void sw_bridge_settle(struct sw *sw, struct port *port)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
 
-	if (state->moved)
+	if (state->moved) {
 		fdb_forget_port(sw->fdb, port->id);
+		sw_snoop_forget(sw, port);
+	}
 	state->moved = false;
 	sw_bridges_sweep(sw);
 }

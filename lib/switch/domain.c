@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan.h"
+#include "snoop.h"
 
 /*
  * If fewer than 1/RECLAIM_SHARE of the numbers are free, free those of VLANs that were silent for
@@ -167,6 +167,7 @@ static bool silent_free(struct sw *sw, struct sw_vlan vlan, uint32_t idle_s)
 	number_set(sw, vlan, SW_DOMAIN_NONE, __ATOMIC_RELAXED);
 	sw_quiesce(sw);
 	fdb_flush_domain(sw->fdb, i);
+	sw_snoop_forget_domain(sw, i);
 	number_take(sw, i);
 	return true;
 }

@@ -209,3 +209,17 @@ uint32_t sw_guard_tx(
 			&drops[PORT_DROP_RATE]);
 	return pass;
 }
+
+void sw_learn_strict(struct sw_worker *w, const struct port_rxq *from, unsigned nruns)
+{
+	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
+
+	w->refused = 0;
+	for (unsigned r = 0; r < nruns; r++) {
+		if (fdb_learn(w->sw->fdb, w->sources[r].key, from->port->id, w->now_s) !=
+			FDB_EXCESS)
+			continue;
+		w->refused |= UINT32_C(1) << r;
+		w->dests[r] = fdb_locate(&hasher, 0); /* no address */
+	}
+}

@@ -20,6 +20,7 @@ struct sw_target {
 	uint16_t ntxqs;                /* number of running tx queues; 0: link down */
 	bool direct;         /* one tx queue runs, and nothing is checked of frames to the port */
 	bool closed;         /* administratively down */
+	bool strict;         /* frames of hosts beyond the port's limit are dropped */
 	uint8_t reach;       /* enum sw_reach */
 	bool transparent;    /* see sw_domain.h */
 	bool service;        /* its tags are those of service VLANs */
@@ -66,6 +67,7 @@ struct sw_plan {
 	bool edits;
 	bool isolation; /* a port is isolated */
 	bool selective; /* `edits` or `isolation` */
+	bool snooping;  /* frames to a group go to its members (sw_snoop.h) */
 	unsigned nflood;
 	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up, by bridge and kind of tag */
 	struct sw_span spans[SW_MAX_BRIDGES];                 /* valid with `edits` */
@@ -150,8 +152,9 @@ struct sw_worker {
 	struct fdb_query sources[FRAME_BURST]; /* the source of each run */
 	struct fdb_query dests[FRAME_BURST];   /* the destination of each run */
 	uint32_t dst[FRAME_BURST + 1];         /* the port of each destination, then an end mark */
-	uint8_t run[FRAME_BURST + 1];        /* first frame of each run, then the end of the last */
-	uint16_t domain[FRAME_BURST];        /* of each run; SW_DOMAIN_NONE: drop it */
+	uint8_t run[FRAME_BURST + 1]; /* first frame of each run, then the end of the last */
+	uint16_t domain[FRAME_BURST]; /* of each run; SW_DOMAIN_NONE: drop it */
+	uint32_t refused; /* bit: run that sw_learn_strict refused; valid if the port is strict */
 	uint32_t run_bytes[FRAME_BURST + 1]; /* bytes of all frames before each run */
 	unsigned nouts;
 	struct sw_out outs[SW_MAX_OUTS];
@@ -196,6 +199,7 @@ struct sw {
 	uint64_t tsc_start;
 	uint64_t tsc_hz;
 	struct sw_domains *domains;
+	struct mdb *mdb; /* multicast groups */
 	struct sw_injection *injection;
 	struct sw_idle *idle; /* NULL: workers never sleep */
 	uint64_t idle_after;  /* TSC cycles without a frame after which a worker sleeps */
@@ -205,6 +209,7 @@ struct sw {
 	bool changed RW_CACHE_ALIGNED; /* since the last sw_commit */
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
+	bool snooping;
 	unsigned nworkers;
 	uint32_t serial;               /* of the latest plan */
 	unsigned load[SW_MAX_WORKERS]; /* number of rx queues assigned */
@@ -306,10 +311,24 @@ static inline bool sw_is_misread(
 	return from->tpid != to->tpid && frame_has_tag(f, to->tpid);
 }
 
+/* worker.c: deliver a lot in its form for that port, unless the port would misread it. */
+void sw_deliver_form(struct sw_worker *w, const struct sw_target *self, const struct sw_target *t,
+	const struct sw_lot *lot, struct frame_edit edit);
+/* flood.c: as sw_flood, when not every port that is up gets the frames as they are. */
+enum port_drop sw_flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_lot *lot, const struct port *from);
+/*
+ * guard.c: learn the source of each run from a strict port. What is refused is noted in w->refused,
+ * and its destination is not looked up.
+ */
+void sw_learn_strict(struct sw_worker *w, const struct port_rxq *from, unsigned nruns);
 /* worker.c: the domain of frames of VLAN `vlan` that are received from `self`. */
 uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */
 void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t head);
+
+/* switch.c: as sw_port_flush, but the port stays in its multicast groups. Thread: control. */
+void sw_port_flush_addresses(struct sw *sw, const struct port *port);
 
 /* Why a port without a running tx queue receives nothing. */
 static inline enum port_drop sw_down_reason(const struct sw_target *t)

@@ -6,7 +6,7 @@
 
 #include <rte_cycles.h>
 
-#include "plan.h"
+#include "snoop.h"
 
 static bool rate_same(const struct sw_rate *a, const struct sw_rate *b)
 {
@@ -43,6 +43,7 @@ static bool policy_same(const struct sw_policy *a, const struct sw_policy *b)
 		a->promiscuous == b->promiscuous && a->no_dhcp_server == b->no_dhcp_server &&
 		a->no_router == b->no_router && a->mtu == b->mtu &&
 		a->link_local == b->link_local && a->no_learning == b->no_learning &&
+		a->drop_excess == b->drop_excess && a->mrouter == b->mrouter &&
 		addresses_same(a, b) && limits_same(a, b);
 }
 
@@ -156,10 +157,14 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 	state->rules = next;
 	sw->changed = true;
 	fdb_set_learning(sw->fdb, port->id, !policy->no_learning);
+	fdb_set_strict(sw->fdb, port->id, policy->drop_excess);
+	sw_snoop_router(sw, port, policy->mrouter);
 	/* No worker uses the old rules afterwards. */
 	sw_commit(sw);
-	if ((policy->down && !was_down) || (policy->no_learning && learned))
+	if (policy->down && !was_down)
 		sw_port_flush(sw, port);
+	else if (policy->no_learning && learned)
+		sw_port_flush_addresses(sw, port);
 	rw_free(old);
 	return 0;
 }
@@ -186,6 +191,7 @@ void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id)
 	t->link_local = rules ? rules->set.link_local : 0;
 	t->reach = (uint8_t)reach_of(state);
 	t->closed = rules && rules->set.down;
+	t->strict = rules && rules->set.drop_excess;
 	if (t->closed)
 		t->ntxqs = 0;
 	t->direct = t->ntxqs == 1 && !t->limits;

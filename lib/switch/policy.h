@@ -70,6 +70,7 @@ struct sw_lot {
 	unsigned n;
 	uint64_t bytes; /* of all */
 	uint16_t domain;
+	uint64_t *drops; /* where those of a part are counted; NULL: nowhere */
 };
 
 /*

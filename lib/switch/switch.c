@@ -13,6 +13,7 @@
 #include "rw_log.h"
 #include "rw_numa.h"
 #include "rw_text.h"
+#include "snoop.h"
 
 /*
  * Moves of a host within FDB_FLAP_S that are too many. A guest that moves does so once, one with
@@ -89,6 +90,8 @@ int sw_new(const struct sw_config *cfg, struct sw **out)
 	ret = sw_domains_begin(sw, cfg->max_domains);
 	if (!ret)
 		ret = qsbr_new(sw);
+	if (!ret)
+		ret = sw_snoop_begin(sw);
 	if (ret)
 		goto err;
 	ret = workers_new(sw, cfg);
@@ -115,6 +118,7 @@ void sw_free(struct sw *sw)
 	}
 	rte_free(sw->qsbr);
 	fdb_free(sw->fdb);
+	mdb_free(sw->mdb);
 	rw_free(sw->injection);
 	free(sw->ports);
 	free(sw->spare);
@@ -244,7 +248,11 @@ void sw_port_del(struct sw *sw, struct port *port)
 	rw_free(rules);
 	rw_free(meters);
 	fdb_set_learning(sw->fdb, port->id, true);
+	fdb_set_strict(sw->fdb, port->id, false);
+	fdb_set_limit(sw->fdb, port->id, 0);
 	fdb_forget_port(sw->fdb, port->id);
+	sw_snoop_router(sw, port, SW_MROUTER_AUTO);
+	sw_snoop_forget(sw, port);
 	sw_bridges_sweep(sw);
 }
 
@@ -404,6 +412,7 @@ void sw_commit(struct sw *sw)
 	sw_plan_vlans(sw, next);
 	plan_targets(sw, next);
 	next->selective = next->edits || next->isolation;
+	next->snooping = sw->snooping;
 	sw_plan_domains(sw, next);
 	plan_rxqs(sw, next);
 	plan_txqs(sw, next);
@@ -478,6 +487,12 @@ void sw_port_addresses(
 
 void sw_port_flush(struct sw *sw, const struct port *port)
 {
+	sw_port_flush_addresses(sw, port);
+	sw_snoop_forget(sw, port);
+}
+
+void sw_port_flush_addresses(struct sw *sw, const struct port *port)
+{
 	const struct sw_injection *in = sw->injection;
 
 	sw_idle_wake_and_wait(sw, 0);
@@ -536,6 +551,7 @@ void sw_age(struct sw *sw)
 {
 	flaps_tell(sw);
 	fdb_age(sw->fdb, sw_now_s(sw));
+	sw_snoop_age(sw);
 	sw_domains_tick(sw);
 }
 

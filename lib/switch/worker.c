@@ -71,15 +71,8 @@ static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, st
 	sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
 }
 
-static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t port_id,
-	struct frame *frames, unsigned n, uint64_t bytes)
-{
-	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
-}
-
-/* Deliver a lot in its form for that port, unless the port would misread it. */
-static void deliver_form(struct sw_worker *w, const struct sw_target *self,
-	const struct sw_target *t, const struct sw_lot *lot, struct frame_edit edit)
+void sw_deliver_form(struct sw_worker *w, const struct sw_target *self, const struct sw_target *t,
+	const struct sw_lot *lot, struct frame_edit edit)
 {
 	if (rw_unlikely(sw_is_misread(self, t, lot->frames)))
 		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_VLAN], lot->n);
@@ -87,29 +80,10 @@ static void deliver_form(struct sw_worker *w, const struct sw_target *self,
 		deliver_as(w, t, lot->frames, lot->n, lot->bytes, edit);
 }
 
-/* Flood a lot to those members that the sender may reach. Returns as sw_flood. */
-static RW_NOINLINE enum port_drop flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
-	const struct sw_lot *lot, const struct port *from)
+static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t port_id,
+	struct frame *frames, unsigned n, uint64_t bytes)
 {
-	const struct sw_receivers to = sw_plan_receivers(w->sw, plan, lot->domain);
-	const struct sw_target *self = &plan->targets[from->id];
-	struct sw_vlan vlan = sw_vlan_of(w->sw, lot->domain);
-	enum port_drop ret = PORT_DROP_NO_PORT;
-
-	for (unsigned i = 0; i < to.n; i++) {
-		const struct sw_target *t = &plan->targets[to.ids[i]];
-		enum sw_form form = to.form ? to.form[to.ids[i]] : SW_FORM_AS_IS;
-
-		if (to.ids[i] == from->id)
-			continue;
-		if (!sw_may_reach(self->reach, t->reach)) {
-			ret = ret == PORT_DROP_NO_PORT ? PORT_DROP_ISOLATED : ret;
-			continue;
-		}
-		ret = PORT_NUM_DROPS;
-		deliver_form(w, self, t, lot, sw_edit_for(lot->frames, vlan, form));
-	}
-	return ret;
+	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
 }
 
 enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
@@ -118,8 +92,8 @@ enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const s
 	const uint16_t *ids = plan->flood;
 	unsigned n = plan->nflood;
 
-	if (rw_unlikely(plan->selective))
-		return flood_selectively(w, plan, lot, from);
+	if (rw_unlikely(plan->selective || plan->snooping))
+		return sw_flood_selectively(w, plan, lot, from);
 	if (!n || (n == 1 && ids[0] == from->id))
 		return PORT_DROP_NO_PORT;
 	for (unsigned i = 0; i < n; i++) {
@@ -256,7 +230,10 @@ static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct 
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
 
-	fdb_learn_bulk(w->sw->fdb, w->sources, nruns, from->port->id, w->now_s);
+	if (rw_unlikely(self->strict))
+		sw_learn_strict(w, from, nruns);
+	else
+		fdb_learn_bulk(w->sw->fdb, w->sources, nruns, from->port->id, w->now_s);
 	if (self->ntxqs <= 1)
 		return;
 	for (unsigned i = 0; i < n; i++)
@@ -271,13 +248,16 @@ static RW_NOINLINE void forward_other(
 	struct sw_lot lot = {.frames = &w->frames[w->run[r]],
 		.n = (unsigned)(w->run[r + 1] - w->run[r]),
 		.bytes = w->run_bytes[r + 1] - w->run_bytes[r],
-		.domain = w->domain[r]};
+		.domain = w->domain[r],
+		.drops = from->counters->drops};
 	enum port_drop why;
 
 	if (lot.frames->vlan >= SW_VLANS) {
 		why = PORT_DROP_VLAN_ID;
 	} else if (!lot.domain) {
 		why = self->transparent ? PORT_DROP_NO_DOMAIN : PORT_DROP_VLAN;
+	} else if (self->strict && w->refused >> r & 1) {
+		why = PORT_DROP_ADDRESS_LIMIT;
 	} else if (w->dst[r] == from->port->id) {
 		why = PORT_DROP_HAIRPIN;
 	} else if (is_reserved(lot.frames) && !(self->link_local >> lot.frames->head[5] & 1)) {
@@ -316,7 +296,7 @@ static RW_NOINLINE bool deliver_to_member(
 
 	if (form == SW_FORM_NONE)
 		return false;
-	deliver_form(w, self, &plan->targets[w->dst[r]], &lot,
+	sw_deliver_form(w, self, &plan->targets[w->dst[r]], &lot,
 		sw_edit_for(lot.frames, sw_vlan_of(w->sw, w->domain[r]), form));
 	return true;
 }

@@ -476,8 +476,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['prot', 'lst'], 'unknown command "prot lst": did you mean "port list"?'),
     (['port', 'lsit'], 'did you mean "port list"?'),
     (['port', 'frobnicate'], 'there are list, show, stats, add, del and set'),
-    (['frobnicate', 'it'], 'there are port, fdb, worker, rate, forward, apply, config, backends '
-                           'and version'),
+    (['frobnicate', 'it'], 'there are port, fdb, group, worker, rate, forward, apply, config, '
+                           'backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),

@@ -39,7 +39,7 @@ def test_help_names_the_options_on_standard_output():
     assert (done.returncode, done.stderr) == (0, '')
     for option in ('--socket-path', '--fd', '--port', '--print-capabilities', '--pidfile', '--cpus',
                    '--control', '--no-huge', '--log-level', '--forward', '--idle', '--balance',
-                   '--version', '--help'):
+                   '--snooping', '--version', '--help'):
         assert option in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 

@@ -135,6 +135,33 @@ static void the_mtu_follows_the_front_end(void **state)
 	duplex_check(*state, a, b);
 }
 
+/* Administratively down: the front-end is told, and the guest sees no link. */
+static void the_link_follows_the_operator(void **state)
+{
+	struct peer *a = guest_up(*state, "a");
+	struct peer *b = guest_up(*state, "b");
+	struct fe_channel *ch = &a->g->channel;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		rig_port_set(*state, "a", i % 2 ? "{\"admin\":\"up\"}" : "{\"admin\":\"down\"}");
+		rig_wait(*state, fe_guest_service(a->g) >= 0 && ch->config_changes == i + 1);
+		assert_int_equal(field(a, AT_STATUS, 2), i % 2 ? VIRTIO_NET_S_LINK_UP : 0);
+		/* What does not change it is not told. */
+		rig_port_set(*state, "a", "{\"description\":\"x\"}");
+	}
+	peer_sync(a);
+	assert_true(fe_guest_service(a->g) >= 0);
+	assert_int_equal(ch->config_changes, 4);
+	/* The next front-end of a port that is down finds it so. */
+	rig_port_set(*state, "a", "{\"admin\":\"down\"}");
+	peer_down(*state, a);
+	a = guest_up(*state, "a");
+	assert_int_equal(field(a, AT_STATUS, 2), 0);
+	assert_int_equal(field(b, AT_STATUS, 2), VIRTIO_NET_S_LINK_UP);
+	rig_port_set(*state, "a", "{\"admin\":\"up\"}");
+	duplex_check(*state, a, b);
+}
+
 static void a_change_is_not_told_to_those_who_did_not_ask_for_it(void **state)
 {
 	struct fe_guest_config c = configured();
@@ -312,6 +339,7 @@ int main(void)
 		rig_test(every_field_can_be_read),
 		rig_test(any_part_of_it_can_be_read_and_nothing_beyond),
 		rig_test(the_mtu_follows_the_front_end),
+		rig_test(the_link_follows_the_operator),
 		rig_test(a_change_is_not_told_to_those_who_did_not_ask_for_it),
 		rig_test(what_is_read_only_stays_as_it_is),
 		rig_test(a_legacy_driver_may_set_its_address),

@@ -25,7 +25,8 @@ static const char no_policy[] =
 	"\"addresses\":\"none\",\"dhcp-server\":\"on\",\"router\":\"on\","
 	"\"storm-broadcast\":\"none\",\"storm-multicast\":\"none\",\"storm-unknown\":\"none\","
 	"\"rate-rx\":\"none\",\"rate-tx\":\"none\",\"burst-rx\":\"none\",\"burst-tx\":\"none\","
-	"\"mtu\":\"none\",\"link-local\":\"none\",\"learning\":\"on\"}";
+	"\"mtu\":\"none\",\"link-local\":\"none\",\"learning\":\"on\",\"max-addresses\":\"none\","
+	"\"excess-addresses\":\"forget\",\"mrouter\":\"auto\"}";
 
 /* Ports are without policies again, guests are disconnected. */
 static int clean(void **state)
@@ -545,7 +546,9 @@ static void ports_that_are_left_alone_lose_nothing_while_others_change(void **st
 		"{\"promiscuous\":\"off\"}", "{\"macs\":\"02:00:00:00:00:01\"}",
 		"{\"addresses\":\"10.0.0.1\",\"router\":\"off\",\"dhcp-server\":\"off\"}",
 		"{\"storm-broadcast\":\"1fps\",\"rate-rx\":\"1Mbit\",\"rate-tx\":\"1Mbit\"}",
-		"{\"mtu\":\"68\",\"link-local\":\"all\",\"learning\":\"off\"}", no_policy};
+		"{\"mtu\":\"68\",\"link-local\":\"all\",\"learning\":\"off\"}", no_policy,
+		"{\"max-addresses\":\"1\",\"excess-addresses\":\"drop\",\"mrouter\":\"on\"}",
+		no_policy};
 	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
 	const struct stream s = {.n = 200, .len = 100};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Settings of a port in pairs: each drops what it forbids, whichever other one holds as well. */
 #include "harness.h"
+#include "hosts.h"
 #include "packets.h"
 
 #include <stdio.h>
@@ -37,6 +38,16 @@ static struct packet of_stranger(const struct three *p)
 	struct packet f = udp(p, mac_broadcast, -1);
 
 	f.bytes[11] ^= 0x55;
+	return f;
+}
+
+static const uint8_t second_host[6] = {2, 0, 0, 0, 0, 0x77};
+
+static struct packet of_second_host(const struct three *p)
+{
+	struct packet f = udp(p, mac_broadcast, -1);
+
+	memcpy(f.bytes + 6, second_host, 6);
 	return f;
 }
 
@@ -111,7 +122,7 @@ static struct packet of_400_bytes(const struct three *p)
 
 /*
  * In the order in which a frame meets them, for what is dropped by one is not counted by another.
- * MACS is a's address.
+ * MACS is a's address and second_host.
  */
 static const struct setting {
 	const char *pairs, *why;
@@ -124,6 +135,8 @@ static const struct setting {
 	{"{\"router\":\"off\"}", "router_advertisement", of_router, 1},
 	{"{\"mtu\":\"300\"}", "mtu_exceeded", too_long, 1},
 	{"{\"vlan\":\"10\"}", "vlan_not_member", of_other_vlan, 1},
+	{"{\"max-addresses\":\"1\",\"excess-addresses\":\"drop\"}", "address_limit", of_second_host,
+		1},
 	{"{\"link-local\":\"lldp\"}", "reserved_address", to_the_bridge, 1},
 	{"{\"isolated\":\"on\"}", "isolated", to_b, 1},
 	{"{\"learning\":\"off\",\"storm-unknown\":\"1fps\"}", "storm_unknown", to_nobody, 60},
@@ -132,11 +145,11 @@ static const struct setting {
 
 static void setting_set(const struct three *p, const struct setting *s)
 {
-	char mac[18], pairs[128];
+	char mac[36], pairs[128];
 	const char *at = strstr(s->pairs, "MACS");
 
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->a->mac[0], p->a->mac[1],
-		p->a->mac[2], p->a->mac[3], p->a->mac[4], p->a->mac[5]);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x+02:00:00:00:00:77", p->a->mac[0],
+		p->a->mac[1], p->a->mac[2], p->a->mac[3], p->a->mac[4], p->a->mac[5]);
 	snprintf(pairs, sizeof(pairs), "%.*s%s%s", at ? (int)(at - s->pairs) : 100, s->pairs,
 		at ? mac : "", at ? at + 4 : "");
 	rig_port_set(&rig, "a", pairs);
@@ -152,7 +165,8 @@ static void reset(void)
 			"\"macs\":\"none\",\"addresses\":\"none\",\"dhcp-server\":\"on\","
 			"\"router\":\"on\",\"mtu\":\"none\",\"link-local\":\"none\","
 			"\"learning\":\"on\",\"storm-unknown\":\"none\",\"rate-rx\":\"none\","
-			"\"burst-rx\":\"none\"}");
+			"\"burst-rx\":\"none\",\"max-addresses\":\"none\","
+			"\"excess-addresses\":\"forget\"}");
 	}
 	json_decref(rig_call(&rig, "fdb.flush", NULL));
 }
@@ -198,6 +212,12 @@ static void is_dropped(const struct three *p, const struct setting *s)
 		assert_int_equal(rig_counter(&rig, "a", "rx", why), before + 1);
 }
 
+/* Without learning no host is one too many. */
+static bool exclude_each_other(const struct setting *x, const struct setting *y)
+{
+	return strstr(x->pairs, "excess") && strstr(y->pairs, "learning");
+}
+
 static void each_setting_holds_beside_each_other_one(void **state)
 {
 	const struct three p = {
@@ -207,6 +227,8 @@ static void each_setting_holds_beside_each_other_one(void **state)
 
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(settings); i++) {
 		for (unsigned k = i + 1; k < RW_ARRAY_SIZE(settings); k++) {
+			if (exclude_each_other(&settings[i], &settings[k]))
+				continue;
 			reset();
 			setting_set(&p, &settings[i]);
 			setting_set(&p, &settings[k]);
@@ -231,10 +253,50 @@ static void each_setting_holds_beside_each_other_one(void **state)
 	reset();
 }
 
+#define LEN         60
+#define LIMIT_DROPS "drops.address_limit"
+
+/* Beyond its limit the port drops, or forgets its oldest host. Who is known is not affected. */
+static void hosts_beyond_the_limit_are_dropped_if_so_wanted(void **state)
+{
+	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", NULL);
+	uint64_t before = rig_counter(*state, "a", "rx", LIMIT_DROPS);
+	uint8_t data[LEN], host[6];
+	const struct fe_frame f = {.data = data, .len = LEN};
+
+	peers_meet(*state, a, b);
+	rig_port_set(*state, "a", "{\"max-addresses\":\"2\",\"excess-addresses\":\"drop\"}");
+	for (unsigned i = 1; i <= 20; i++) {
+		host_make(host, i);
+		frame_make(data, LEN, i % 2 ? b->mac : mac_broadcast, host, i);
+		peer_send(*state, a, 0, &f);
+		peer_send_to(*state, a, b->mac, LEN, i);
+		if (i == 1)
+			peer_expect(*state, b, b->mac, host, LEN, i);
+		peer_expect(*state, b, b->mac, a->mac, LEN, i);
+	}
+	rig_wait(&rig, rig_counter(&rig, "a", "rx", LIMIT_DROPS) == before + 19);
+	assert_int_equal(hosts_behind(*state, "a"), 2);
+	/* A known host of another port does not move there. */
+	frame_make(data, LEN, b->mac, b->mac, 1);
+	peer_send(*state, a, 0, &f);
+	rig_wait(&rig, rig_counter(&rig, "a", "rx", LIMIT_DROPS) == before + 20);
+	assert_int_equal(host_port(*state, b->mac, 0), 'b');
+	rig_port_set(*state, "a", "{\"excess-addresses\":\"forget\"}");
+	frame_make(data, LEN, b->mac, host, 99);
+	peer_send(*state, a, 0, &f);
+	peer_expect(*state, b, b->mac, host, LEN, 99);
+	assert_int_equal(hosts_behind(*state, "a"), 2);
+	assert_int_equal(host_port(*state, host, 0), 'a');
+	assert_int_equal(rig_counter(*state, "a", "rx", LIMIT_DROPS), before + 20);
+	reset();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		rig_test(each_setting_holds_beside_each_other_one),
+		rig_test(hosts_beyond_the_limit_are_dropped_if_so_wanted),
 	};
 
 	return cmocka_run_group_tests_name("policy_pairs", tests, start, rig_stop);

@@ -213,6 +213,33 @@ static void a_port_at_its_limit_evicts_its_own_entries_only(void **state)
 	fdb_free(fdb);
 }
 
+static void a_strict_port_keeps_its_hosts_and_learns_no_more(void **state)
+{
+	struct fdb *fdb = new_table(1000, 300);
+	struct fdb_port_stats at;
+
+	(void)state;
+	fdb_set_limit(fdb, 1, 10);
+	fdb_set_strict(fdb, 1, true);
+	fdb_learn(fdb, station(500, 0), 2, 0);
+	for (uint32_t n = 0; n < 100; n++)
+		assert_int_equal(
+			fdb_learn(fdb, station(n, 0), 1, 0), n < 10 ? FDB_NEW : FDB_EXCESS);
+	assert_int_equal(fdb_learn(fdb, station(3, 0), 1, 5), FDB_KNOWN);
+	/* Nor does a known host move there; one may move away, and leaves room. */
+	assert_int_equal(fdb_learn(fdb, station(500, 0), 1, 0), FDB_EXCESS);
+	assert_int_equal(fdb_lookup(fdb, station(500, 0)), 2);
+	assert_int_equal(fdb_learn(fdb, station(3, 0), 2, 0), FDB_MOVED);
+	assert_int_equal(fdb_learn(fdb, station(50, 0), 1, 0), FDB_NEW);
+	assert_int_equal(fdb_learn(fdb, station(51, 0), 1, 0), FDB_EXCESS);
+	fdb_get_port_stats(fdb, 1, &at);
+	assert_int_equal(at.learned, 10);
+	assert_int_equal(at.excesses, 0);
+	fdb_set_strict(fdb, 1, false);
+	assert_int_equal(fdb_learn(fdb, station(51, 0), 1, 0), FDB_EVICTED);
+	fdb_free(fdb);
+}
+
 static void a_lower_limit_evicts_the_oldest_at_once(void **state)
 {
 	struct fdb *fdb = new_table(1000, 300);
@@ -280,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_host_behind_a_tunnel_is_learned_at_the_port_it_moves_to),
 		cmocka_unit_test(a_port_that_does_not_learn_adds_moves_and_refreshes_nothing),
 		cmocka_unit_test(a_port_at_its_limit_evicts_its_own_entries_only),
+		cmocka_unit_test(a_strict_port_keeps_its_hosts_and_learns_no_more),
 		cmocka_unit_test(a_lower_limit_evicts_the_oldest_at_once),
 		cmocka_unit_test(a_port_below_its_limit_takes_part_in_fairness),
 		cmocka_unit_test(a_flushed_domain_is_empty_and_others_are_untouched),

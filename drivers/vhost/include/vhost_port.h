@@ -65,6 +65,13 @@ void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed);
 void vhost_port_allow_files(struct vhost_port *vp, bool any);
 
 /*
+ * What the guest is told of its link, once it is asked (VIRTIO_NET_F_STATUS). At first it is up.
+ * Only a front-end that has the protocol features CONFIG and BACKEND_REQ asks, and is told that it
+ * has changed.
+ */
+void vhost_port_link(struct vhost_port *vp, bool up);
+
+/*
  * What the port's front-ends may take, from now on. What is used already stays, but for learned
  * addresses in excess.
  */

@@ -183,6 +183,7 @@ enum fdb_learned {
 	FDB_HELD,    /* the host flaps: its entry stays where it is for now */
 	FDB_REFUSED, /* a static entry says otherwise, or this cannot be learned here */
 	FDB_BUSY,    /* others held the lock for too long; the host's next frame will do */
+	FDB_EXCESS,  /* the port is strict, and has as many as it may */
 };
 
 /*
@@ -206,6 +207,12 @@ void fdb_set_learning(struct fdb *fdb, uint32_t port, bool on);
  * evicts one of its own. Entries in excess go at once. Thread: control.
  */
 void fdb_set_limit(struct fdb *fdb, uint32_t port, uint32_t max);
+
+/*
+ * Whether a port with a limit is strict: at first none is. Beyond its limit a strict port learns no
+ * address and keeps those that it has. Thread: control.
+ */
+void fdb_set_strict(struct fdb *fdb, uint32_t port, bool on);
 
 /*
  * Hosts that flap. An address that moves between next hops flap_moves times within FDB_FLAP_S goes

@@ -34,6 +34,7 @@
 	X(SPOOFED_IP, "spoofed_ip")       /* from: an IP address that the port may not have */    \
 	X(DHCP_SERVER, "dhcp_server")     /* from: the port is no DHCP server */                  \
 	X(ROUTER, "router_advertisement") /* from: the port is no router */                       \
+	X(ADDRESS_LIMIT, "address_limit") /* from: more hosts than the port may have */           \
 	X(STORM_BROADCAST, "storm_broadcast") /* from: more broadcasts than the port may send */  \
 	X(STORM_MULTICAST, "storm_multicast") /* from: more multicasts than the port may send */  \
 	X(STORM_UNKNOWN, "storm_unknown")     /* from: too many to addresses that nobody knows */ \
@@ -44,6 +45,7 @@
 	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */         \
 	X(VLAN_ID, "vlan_id")             /* from: the tag has the reserved VLAN id 4095 */       \
 	X(NO_DOMAIN, "no_domain")         /* from: no broadcast domain is left for its VLAN */    \
+	X(NO_MEMBER, "no_member")         /* from: nobody has joined the multicast group */       \
 	X(NO_PORT, "no_destination")      /* from: no other port is up */                         \
 	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */           \
 	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */              \

@@ -103,7 +103,8 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 
 /*
  * Delete the addresses that were learned behind `port`, including those of frames injected in its
- * name. The caller has stopped its queues, so nothing is learned there meanwhile.
+ * name, and take it out of its multicast groups. The caller has stopped its queues, so nothing is
+ * learned there meanwhile.
  */
 void sw_port_flush(struct sw *sw, const struct port *port);
 

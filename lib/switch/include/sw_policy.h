@@ -44,6 +44,12 @@ static inline uint64_t sw_rate_burst(const struct sw_rate *r)
 	return RW_MAX(r->per_s / 100, UINT64_C(131072));
 }
 
+enum sw_mrouter {
+	SW_MROUTER_AUTO, /* one whose queries come from there */
+	SW_MROUTER_ON,   /* always */
+	SW_MROUTER_OFF,  /* never: queries from there are no sign of one */
+};
+
 /* What a port may do. All zero: a port without a policy. */
 struct sw_policy {
 	/*
@@ -91,6 +97,16 @@ struct sw_policy {
 	uint16_t link_local;
 	/* Nothing is learned behind the port: frames to it are flooded. */
 	bool no_learning;
+	/*
+	 * Frames of hosts beyond the port's limit of addresses are dropped (address_limit), and the
+	 * hosts that are known stay. Otherwise the port's oldest is forgotten for them.
+	 */
+	bool drop_excess;
+	/*
+	 * Whether a multicast router is behind the port (sw_snoop.h): SW_MROUTER_AUTO is found out
+	 * from its queries.
+	 */
+	enum sw_mrouter mrouter;
 };
 
 struct sw;
