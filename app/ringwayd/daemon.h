@@ -97,3 +97,5 @@ void confine_end(void);
 /* What `ringway` can ask. The context is the struct daemon. */
 extern const struct ctl_method rpc_methods[];
 extern const size_t rpc_nmethods;
+/* What there is to ask, as rpc.methods answers. A new reference. */
+json_t *rpc_describe(void);

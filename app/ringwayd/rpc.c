@@ -106,27 +106,207 @@ static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failu
 	return list;
 }
 
+static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	(void)ctx, (void)params, (void)fail;
+	return rpc_describe();
+}
+
+/* ---- the table ---- */
+
+/* What a method takes or gives: a field that is always there, and one that may be. */
+#define HAS(name, types, help)           \
+	{                                \
+		name, types, false, help \
+	}
+#define MAY(name, types, help)          \
+	{                               \
+		name, types, true, help \
+	}
+
+#define PORT_NAME HAS("name", CTL_STRING, "the name of a port")
+#define COUNTERS  "counters: frames, bytes, unicast, multicast, broadcast and drops by reason"
+#define MAC       HAS("mac", CTL_STRING, "an address like 52:54:00:00:00:01")
+#define VLAN      MAY("vlan", CTL_INTEGER, "a number from 0 (no VLAN) to 4094")
+
+#define PORT_RESULT                                                                        \
+	CTL_FIELDS(PORT_NAME, HAS("id", CTL_INTEGER, "its number in the switch"),          \
+		HAS("driver", CTL_STRING, "its kind"),                                     \
+		MAY("description", CTL_STRING, "what the user wrote"),                     \
+		HAS("link", CTL_BOOLEAN, "whether frames can be sent there"),              \
+		HAS("vlans", CTL_OBJECT | CTL_NULL, "its VLANs; null: it is transparent"), \
+		HAS("policy", CTL_OBJECT, "its policy, by the keys of its options"),       \
+		MAY("note", CTL_STRING, "what the user has to know about the change"))
+
+#define FORWARD_RESULT                                                               \
+	CTL_FIELDS(HAS("mode", CTL_STRING, "what is done with frames"),              \
+		HAS("running", CTL_BOOLEAN, "whether frames are taken from guests"), \
+		HAS("ports", CTL_ARRAY, "the ports, each with its name and partner"))
+
+#define QUEUE_FIELDS                                                                               \
+	HAS("port", CTL_STRING, "the name of its port"), HAS("queue", CTL_INTEGER, "its number"),  \
+		HAS("load", CTL_NUMBER, "its share of a worker's time, 0 to 1"),                   \
+		HAS("memory_node", CTL_INTEGER | CTL_NULL, "the NUMA node of the guest's memory"), \
+		HAS("far_off", CTL_BOOLEAN, "whether its worker is on another node"),              \
+		HAS("by_hand", CTL_BOOLEAN, "whether a user chose its worker")
+
 const struct ctl_method rpc_methods[] = {
-	{"version", rpc_version, NULL},
-	{"port.list", NULL, rpc_port_list},
-	{"port.show", rpc_port_show, NULL},
-	{"port.stats", NULL, rpc_port_stats},
-	{"port.add", rpc_port_add, NULL},
-	{"port.del", rpc_port_del, NULL},
-	{"port.set", rpc_port_set, NULL},
-	{"fdb.list", rpc_fdb_list, NULL},
-	{"fdb.flush", rpc_fdb_flush, NULL},
-	{"fdb.add", rpc_fdb_add, NULL},
-	{"fdb.del", rpc_fdb_del, NULL},
-	{"group.list", rpc_group_list, NULL},
-	{"worker.list", rpc_worker_list, NULL},
-	{"worker.move", rpc_worker_move, NULL},
-	{"worker.balance", rpc_worker_balance, NULL},
-	{"forward.show", rpc_forward_show, NULL},
-	{"forward.set", rpc_forward_set, NULL},
-	{"forward.start", rpc_forward_start, NULL},
-	{"forward.stop", rpc_forward_stop, NULL},
-	{"config.get", rpc_config_get, NULL},
-	{"config.apply", rpc_config_apply, NULL},
+	{.name = "version",
+		.fn = rpc_version,
+		.help = "the version of the switch and of DPDK",
+		.result = CTL_FIELDS(HAS("name", CTL_STRING, "\"ringwayd\""),
+			HAS("version", CTL_STRING, "its version"),
+			HAS("dpdk", CTL_STRING, "the version of DPDK"))},
+	{.name = "rpc.methods",
+		.fn = rpc_list,
+		.help = "all methods, with JSON Schemas of what they take and give",
+		.result = CTL_FIELDS(
+			HAS("methods", CTL_ARRAY, "name, help, params and result of each method"),
+			HAS("errors", CTL_ARRAY, "code and help of each error"))},
+	{.name = "port.list",
+		.each = rpc_port_list,
+		.help = "the ports and what is attached to them",
+		.result = PORT_RESULT,
+		.open = true},
+	{.name = "port.show",
+		.fn = rpc_port_show,
+		.help = "one port with all that is known about it",
+		.params = CTL_FIELDS(PORT_NAME),
+		.result = PORT_RESULT,
+		.open = true},
+	{.name = "port.stats",
+		.each = rpc_port_stats,
+		.help = "frames, bytes and drops of each port, or of one",
+		.params = CTL_FIELDS(MAY("name", CTL_STRING, "the name of a port")),
+		.result = CTL_FIELDS(PORT_NAME, HAS("rx", CTL_OBJECT, COUNTERS),
+			HAS("tx", CTL_OBJECT, COUNTERS),
+			HAS("queues", CTL_ARRAY, "the same for each queue pair"))},
+	{.name = "port.add",
+		.fn = rpc_port_add,
+		.help = "make a port; the other parameters are the options of --port",
+		.params = CTL_FIELDS(HAS("name", CTL_STRING, "the name of the new port")),
+		.more = rpc_port_options,
+		.result = PORT_RESULT,
+		.open = true},
+	{.name = "port.del",
+		.fn = rpc_port_del,
+		.help = "end a port and its connection",
+		.params = CTL_FIELDS(PORT_NAME)},
+	{.name = "port.set",
+		.fn = rpc_port_set,
+		.help = "change a port; the other parameters are the options that may change",
+		.params = CTL_FIELDS(PORT_NAME),
+		.more = rpc_port_changes,
+		.result = PORT_RESULT,
+		.open = true},
+	{.name = "fdb.list",
+		.fn = rpc_fdb_list,
+		.help = "a page of the addresses that the switch knows",
+		.params = CTL_FIELDS(MAY("cursor", CTL_INTEGER, "\"next\" of the page before"),
+			MAY("limit", CTL_INTEGER, "the number of entries wanted, at most 512"),
+			MAY("port", CTL_STRING, "the name of a port"),
+			MAY("mac", CTL_STRING, "an address like 52:54:00:00:00:01"), VLAN,
+			MAY("static", CTL_BOOLEAN,
+				"true or false: only static, only learned ones")),
+		.result = CTL_FIELDS(
+			HAS("entries", CTL_ARRAY, "mac, vlan, port, static and age_s of each"),
+			HAS("next", CTL_INTEGER | CTL_NULL,
+				"the cursor of the next page; null: none"),
+			HAS("entries_total", CTL_INTEGER, "how many entries there are"),
+			HAS("max_entries", CTL_INTEGER, "how many there can be"),
+			HAS("flaps", CTL_INTEGER, "how often a host was held because it flapped"))},
+	{.name = "fdb.flush",
+		.fn = rpc_fdb_flush,
+		.help = "forget learned addresses, of all ports or of one",
+		.params = CTL_FIELDS(MAY("port", CTL_STRING, "the name of a port")),
+		.result = CTL_FIELDS(HAS("flushed", CTL_INTEGER, "how many entries went"))},
+	{.name = "fdb.add",
+		.fn = rpc_fdb_add,
+		.help = "add a static entry, which never ages and never moves",
+		.params = CTL_FIELDS(MAC, HAS("port", CTL_STRING, "the name of a port"), VLAN,
+			MAY("replace", CTL_BOOLEAN,
+				"true or false: whether a static entry may be moved"))},
+	{.name = "fdb.del",
+		.fn = rpc_fdb_del,
+		.help = "forget one address, static or learned",
+		.params = CTL_FIELDS(MAC, VLAN)},
+	{.name = "group.list",
+		.fn = rpc_group_list,
+		.help = "a page of the multicast groups that snooping knows, and the queriers",
+		.params = CTL_FIELDS(MAY("cursor", CTL_INTEGER, "\"next\" of the page before")),
+		.result = CTL_FIELDS(HAS("entries", CTL_ARRAY, "what is known of each member"),
+			HAS("next", CTL_INTEGER | CTL_NULL,
+				"the cursor of the next page; null: none"),
+			HAS("queriers", CTL_ARRAY, "the queriers"),
+			HAS("all_multicast", CTL_ARRAY, "ports that get all of it"),
+			HAS("entries_total", CTL_INTEGER, "how many entries there are"),
+			HAS("max_entries", CTL_INTEGER, "how many there can be"),
+			HAS("snooping", CTL_BOOLEAN, "whether it is on"),
+			HAS("counters", CTL_OBJECT, "what was heard and refused"))},
+	{.name = "worker.list",
+		.fn = rpc_worker_list,
+		.help = "the workers, what they poll and how busy they are",
+		.list = true,
+		.result = CTL_FIELDS(HAS("worker", CTL_INTEGER, "its number"),
+			HAS("cpu", CTL_INTEGER, "its CPU"),
+			HAS("node", CTL_INTEGER | CTL_NULL, "its NUMA node"),
+			HAS("queues", CTL_INTEGER, "how many rx queues it polls"),
+			HAS("polls", CTL_INTEGER, "rounds over all of them"),
+			HAS("busy_polls", CTL_INTEGER, "rounds that found a frame"),
+			HAS("busy_cycles", CTL_INTEGER, "TSC cycles of those rounds"),
+			HAS("idle_cycles", CTL_INTEGER, "TSC cycles of the other rounds"),
+			HAS("frames", CTL_INTEGER, "frames taken from ports, or made"),
+			HAS("idle", CTL_STRING, "what it does when there is nothing to do"),
+			HAS("asleep", CTL_BOOLEAN, "whether it sleeps now"),
+			HAS("sleeps", CTL_INTEGER, "sleeps that have ended"),
+			HAS("asleep_cycles", CTL_INTEGER, "TSC cycles spent asleep"),
+			HAS("polled", CTL_ARRAY,
+				"the queues that it polls, as worker.move gives"))},
+	{.name = "worker.move",
+		.fn = rpc_worker_move,
+		.help = "let another worker poll an rx queue",
+		.params = CTL_FIELDS(HAS("port", CTL_STRING, "the name of a port"),
+			HAS("queue", CTL_INTEGER, "the number of a queue, from 0"),
+			HAS("worker", CTL_INTEGER, "the number of a worker, from 0")),
+		.result = CTL_FIELDS(QUEUE_FIELDS)},
+	{.name = "worker.balance",
+		.fn = rpc_worker_balance,
+		.help = "move queues off busy workers, once",
+		.result = CTL_FIELDS(HAS("moved", CTL_INTEGER, "how many queues moved"))},
+	{.name = "forward.show",
+		.fn = rpc_forward_show,
+		.help = "what is done with frames",
+		.result = FORWARD_RESULT},
+	{.name = "forward.set",
+		.fn = rpc_forward_set,
+		.help = "choose what is done with frames",
+		.params = CTL_FIELDS(HAS("mode", CTL_STRING, "one of " SW_FORWARD_NAMES)),
+		.result = FORWARD_RESULT},
+	{.name = "forward.start",
+		.fn = rpc_forward_start,
+		.help = "go on taking frames",
+		.result = FORWARD_RESULT},
+	{.name = "forward.stop",
+		.fn = rpc_forward_stop,
+		.help = "leave frames where the guests have them",
+		.result = FORWARD_RESULT},
+	{.name = "config.get",
+		.fn = rpc_config_get,
+		.help = "all that is configured, as a document that --config reads",
+		.open = true},
+	{.name = "config.apply",
+		.fn = rpc_config_apply,
+		.help = "make the switch what a document says: all of it, or nothing",
+		.params = CTL_FIELDS(HAS("config", CTL_OBJECT | CTL_NULL, "a configuration"),
+			MAY("dry_run", CTL_BOOLEAN, "true or false: only say what would change")),
+		.result = CTL_FIELDS(HAS("changes", CTL_ARRAY, "what is different"),
+			HAS("notes", CTL_ARRAY, "what the user has to know, lines of text"),
+			HAS("unchanged", CTL_INTEGER, "how many ports stay as they are"),
+			HAS("applied", CTL_BOOLEAN, "false for a dry run"))},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);
+
+json_t *rpc_describe(void)
+{
+	return ctl_describe(rpc_methods, rpc_nmethods);
+}

@@ -29,6 +29,10 @@ json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_del(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail);
 
+/* Schemas of the options that port.add and port.set take. */
+json_t *rpc_port_options(void);
+json_t *rpc_port_changes(void);
+
 /* rpc_forward.c */
 json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fail);

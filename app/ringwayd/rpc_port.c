@@ -61,6 +61,38 @@ json_t *rpc_port_show(void *ctx, const json_t *params, struct ctl_failure *fail)
 		d, (unsigned)index, d->opt.ports[index].kind->show(d->ports[index].handle));
 }
 
+/* The options of all kinds of port, or those that may change, as members of `params`. */
+static json_t *options_json(bool changeable)
+{
+	const struct port_kind *kind;
+	const struct port_option *o;
+	json_t *all = json_object();
+
+	for (unsigned k = 0; (kind = kind_at(k)); k++) {
+		for (unsigned i = 0; (o = options_port_option(kind, i)); i++) {
+			if (changeable && !o->changeable)
+				continue;
+			json_object_set_new(all, o->key,
+				json_pack("{s:s, s:s}", "type", "string", "description",
+					o->value ? o->value : "on|off"));
+		}
+	}
+	if (!changeable)
+		json_object_set_new(all, "kind",
+			json_pack("{s:s, s:s}", "type", "string", "description", kind_names()));
+	return all;
+}
+
+json_t *rpc_port_options(void)
+{
+	return options_json(false);
+}
+
+json_t *rpc_port_changes(void)
+{
+	return options_json(true);
+}
+
 /* All of `params` but the name. How many; -1 and `fail` filled in. */
 static int param_pairs(
 	json_t *params, struct options_pair pairs[OPTIONS_PAIRS_MAX], struct ctl_failure *fail)

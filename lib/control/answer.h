@@ -38,3 +38,7 @@ static inline bool ctl_answer_goes_on(const struct ctl_answer *a)
 
 /* Add the response that carries `fail` and no id. 0 or -ENOMEM. */
 int ctl_error_add(struct buf *out, const struct ctl_failure *fail);
+
+/* describe.c: whether `params` are what the method says; `fail` says why not. */
+bool ctl_params_check(
+	const struct ctl_method *method, const json_t *params, struct ctl_failure *fail);

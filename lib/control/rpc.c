@@ -202,6 +202,16 @@ static int list_step(struct ctl_answer *a, struct buf *out)
 
 /* ---- steps ---- */
 
+/* The answer to a request that was not carried out; a notification has none. */
+static int refused_add(
+	struct ctl_answer *a, struct buf *out, const json_t *id, const struct ctl_failure *fail)
+{
+	if (id)
+		return response_add(a, out, error_response(id, fail));
+	a->at++;
+	return 0;
+}
+
 static int request_step(struct ctl_answer *a, struct buf *out)
 {
 	const json_t *req = request_now(a), *id = json_object_get(req, "id");
@@ -213,6 +223,8 @@ static int request_step(struct ctl_answer *a, struct buf *out)
 	if (!request_valid(req, &fail))
 		return response_add(a, out, error_response(id_valid(id) ? id : NULL, &fail));
 	method = method_find(a->table, json_string_value(json_object_get(req, "method")));
+	if (method && !ctl_params_check(method, json_object_get(req, "params"), &fail))
+		return refused_add(a, out, id, &fail);
 	if (method && method->each && id) {
 		a->list = method;
 		a->cursor = 0;
@@ -225,13 +237,10 @@ static int request_step(struct ctl_answer *a, struct buf *out)
 	else
 		result = ctl_fail(&fail, CTL_ERR_METHOD, "Method not found: %s",
 			json_string_value(json_object_get(req, "method")));
-	if (!id) {
+	if (!id || !result) {
 		json_decref(result);
-		a->at++;
-		return 0;
+		return refused_add(a, out, id, &fail);
 	}
-	if (!result)
-		return response_add(a, out, error_response(id, &fail));
 	return response_add(
 		a, out, json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "result", result, "id", id));
 }

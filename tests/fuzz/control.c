@@ -35,8 +35,8 @@ static json_t *method_fail(void *ctx, const json_t *params, struct ctl_failure *
 	return ctl_fail(fail, CTL_ERR_FAILED, "%s", text ? text : "no reason");
 }
 
-static const struct ctl_method methods[] = {
-	{"echo", method_echo, NULL}, {"mac", method_mac, NULL}, {"fail", method_fail, NULL}};
+static const struct ctl_method methods[] = {{.name = "echo", .fn = method_echo},
+	{.name = "mac", .fn = method_mac}, {.name = "fail", .fn = method_fail}};
 
 /* An answer is JSON, on one line. */
 static void check_answer(const char *answer)

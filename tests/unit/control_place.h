@@ -83,11 +83,11 @@ static inline json_t *quit(void *ctx, const json_t *params, struct ctl_failure *
 }
 
 static const struct ctl_method methods[] = {
-	{"subtract", subtract, NULL},
-	{"slow", slow, NULL},
-	{"big", big, NULL},
-	{"quit", quit, NULL},
-	{"count", NULL, count},
+	{.name = "subtract", .fn = subtract},
+	{.name = "slow", .fn = slow},
+	{.name = "big", .fn = big},
+	{.name = "quit", .fn = quit},
+	{.name = "count", .each = count},
 };
 
 /* A server in a directory of its own. */

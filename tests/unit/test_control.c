@@ -77,12 +77,12 @@ static json_t *count(void *ctx, const json_t *params, size_t *cursor, struct ctl
 }
 
 static const struct ctl_method methods[] = {
-	{"subtract", subtract, NULL},
-	{"has_params", has_params, NULL},
-	{"refuse", refuse, NULL},
-	{"refuse_at", refuse_at, NULL},
-	{"forget", forget, NULL},
-	{"count", NULL, count},
+	{.name = "subtract", .fn = subtract},
+	{.name = "has_params", .fn = has_params},
+	{.name = "refuse", .fn = refuse},
+	{.name = "refuse_at", .fn = refuse_at},
+	{.name = "forget", .fn = forget},
+	{.name = "count", .each = count},
 };
 
 /* The answer to `text` is the JSON `expected` (NULL: none is due). */

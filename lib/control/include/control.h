@@ -44,6 +44,23 @@ struct ctl_failure {
 	char at[128];      /* the value of `params` that is wrong: "config/ports/vm1"; "": unsaid */
 };
 
+/* The types that a value may have, as a set of bits. */
+#define CTL_OBJECT  (1u << JSON_OBJECT)
+#define CTL_ARRAY   (1u << JSON_ARRAY)
+#define CTL_STRING  (1u << JSON_STRING)
+#define CTL_INTEGER (1u << JSON_INTEGER)
+#define CTL_NUMBER  (1u << JSON_INTEGER | 1u << JSON_REAL)
+#define CTL_BOOLEAN (1u << JSON_TRUE | 1u << JSON_FALSE)
+#define CTL_NULL    (1u << JSON_NULL)
+
+/* A member of an object: of `params`, of a result, or of an event. */
+struct ctl_field {
+	const char *name; /* NULL ends a list of fields */
+	unsigned types;   /* CTL_* */
+	bool optional;    /* it may be absent */
+	const char *help; /* what it is, as the rest of a line after "must be" */
+};
+
 struct ctl_method {
 	const char *name; /* "port.list" */
 	/*
@@ -57,10 +74,29 @@ struct ctl_method {
 	 * between two elements. NULL with `fail` filled in, as the first answer: there is no list.
 	 */
 	json_t *(*each)(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+	const char *help;               /* one line; NULL: `params` are checked by `fn` alone */
+	const struct ctl_field *params; /* checked before `fn` runs; NULL: it takes none */
+	/*
+	 * Members of `params` besides, from their names to their schemas, as a new object; `fn`
+	 * checks them. NULL: any other member is refused.
+	 */
+	json_t *(*more)(void);
+	const struct ctl_field *result; /* its members, or of each element; NULL: it has none */
+	bool list;                      /* `fn` returns an array of them */
+	bool open;                      /* the result may have other members */
 };
+
+/* The rows of a method, the last one included. */
+#define CTL_FIELDS(...) ((const struct ctl_field[]){__VA_ARGS__, {0}})
 
 /* Fill in `fail` and return NULL, for the last line of a method. */
 json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PRINTF(3, 4);
+
+/*
+ * What the methods are, for people and programs: {"methods": [...], "errors": [...]}, where the
+ * params and the result of a method are JSON Schemas (json-schema.org, 2020-12). A new reference.
+ */
+json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods);
 
 /*
  * Answer one JSON text: the response as a new string (free()), or NULL when none is due (a
