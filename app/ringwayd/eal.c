@@ -160,6 +160,6 @@ int eal_fix_heap(void)
 
 void eal_end(void)
 {
-	if (initialised)
+	if (initialised && !ethdev_keeps_eal())
 		rte_eal_cleanup();
 }

@@ -188,6 +188,7 @@ static int device_probe(
 		if (ret)
 			return ret;
 	}
+	ethdev_memif_init(dev, args);
 	memif_socket_clean(args);
 	/* EAL has probed a PCI device when it started. */
 	if (!ethdev_is_pci(cfg->device))
@@ -196,6 +197,7 @@ static int device_probe(
 		snprintf(err, errlen, "DPDK does not make the device %s: %s", args, strerror(-ret));
 		return ret;
 	}
+	ethdev_memif_listener(dev, args);
 	ret = rte_eth_dev_get_port_by_name(dev->name, &dev->id);
 	if (ret)
 		snprintf(err, errlen,
@@ -367,10 +369,14 @@ void ethdev_device_close(struct ethdev_device *dev)
 	if (!dev)
 		return;
 	ethdev_link_close(dev);
-	if (dev->started)
-		rte_eth_dev_stop(dev->id);
-	if (dev->id != RTE_MAX_ETHPORTS)
-		rte_eth_dev_close(dev->id);
+	if (dev->started && dev->memif) {
+		ethdev_memif_close(dev);
+	} else {
+		if (dev->started)
+			rte_eth_dev_stop(dev->id);
+		if (dev->id != RTE_MAX_ETHPORTS)
+			rte_eth_dev_close(dev->id);
+	}
 	for (unsigned i = 0; i < dev->nmembers; i++) {
 		if (rte_eth_dev_is_valid_port(dev->members[i]))
 			rte_eth_dev_close(dev->members[i]);

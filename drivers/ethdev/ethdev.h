@@ -56,6 +56,16 @@ struct ethdev_device {
 	unsigned member_if[ETHDEV_MEMBERS_MAX]; /* as if_index */
 	bool member_up[ETHDEV_MEMBERS_MAX];
 	uint16_t primary; /* the member that is to send, where only one does */
+	bool memif;       /* of net_memif */
+	bool client;      /* of net_memif: it connects to the other side */
+	int listener;     /* of net_memif: the server's socket, which is the driver's; or -1 */
+	int dummy;        /* of net_memif: what takes its number; or -1 */
+	enum {            /* atomic: what EAL's interrupt thread does for memif.c */
+		ETHDEV_IDLE,
+		ETHDEV_BUSY,
+		ETHDEV_DONE,
+		ETHDEV_FAILED
+	} serve;
 };
 
 struct ethdev_port {
@@ -69,6 +79,7 @@ struct ethdev_port {
 	bool flush_due;          /* frames that came before the link went down may be learned yet */
 	struct rw_watch watch;   /* device->nl */
 	struct rw_timer timer;
+	unsigned asks; /* since a client of net_memif has tried to connect */
 };
 
 /*
@@ -84,6 +95,15 @@ int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, 
  */
 bool ethdev_bond_choose(struct ethdev_device *dev);
 
+/* memif.c: note whether the device is one of net_memif, by its name and arguments. */
+void ethdev_memif_init(struct ethdev_device *dev, const char *args);
+/* It was made: note the server's socket. */
+void ethdev_memif_listener(struct ethdev_device *dev, const char *args);
+/* Stop and close it. */
+void ethdev_memif_close(struct ethdev_device *dev);
+/* Some time has passed: a client whose server is not there may try again. */
+void ethdev_memif_tick(struct ethdev_port *ep);
+
 /* device.c: the name of a device, and where its arguments begin. */
 void ethdev_name_choose(const char *device, char *name, size_t len, const char **args);
 /* That the interface that arguments name exists: a driver says less about it. 0 or -errno. */
@@ -95,6 +115,8 @@ void ethdev_tx_init(struct ethdev_txq *q);
 
 /* port.c: the device's link is `up`. */
 void ethdev_port_link(struct ethdev_port *ep, bool up);
+/* Let workers poll the device, or none. */
+void ethdev_port_poll(struct ethdev_port *ep, bool on);
 
 /* link.c: open what reports the link of dev->if_index. 0 or -errno. Needs its privileges. */
 int ethdev_link_open(struct ethdev_device *dev);

@@ -129,6 +129,7 @@ static void ask_due(void *arg)
 	struct ethdev_port *ep = arg;
 
 	link_update(ep);
+	ethdev_memif_tick(ep);
 	if (ep->flush_due)
 		sw_port_flush(ep->sw, &ep->port);
 	ep->flush_due = false;

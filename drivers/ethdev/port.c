@@ -19,6 +19,13 @@ void ethdev_port_link(struct ethdev_port *ep, bool up)
 	rw_info("port %s: link is %s", ep->port.name, up ? "up" : "down");
 }
 
+void ethdev_port_poll(struct ethdev_port *ep, bool on)
+{
+	for (uint16_t i = 0; i < ep->device->nrx; i++)
+		sw_rxq_set(ep->sw, &ep->port, i, on ? &ep->rxqs[i].rxq : NULL);
+	sw_commit(ep->sw);
+}
+
 static int txq_begin(struct ethdev_port *ep, uint16_t i)
 {
 	struct ethdev_txq *q = &ep->txqs[i];
@@ -64,11 +71,9 @@ static int queues_begin(struct ethdev_port *ep)
 
 static void queues_end(struct ethdev_port *ep)
 {
-	for (uint16_t i = 0; i < ep->device->nrx; i++)
-		sw_rxq_set(ep->sw, &ep->port, i, NULL);
 	for (uint16_t i = 0; i < ep->device->ntx; i++)
 		sw_txq_set(ep->sw, &ep->port, i, NULL);
-	sw_commit(ep->sw);
+	ethdev_port_poll(ep, false);
 }
 
 int ethdev_port_new(const struct ethdev_port_config *cfg, struct ethdev_port **out)
@@ -89,9 +94,7 @@ int ethdev_port_new(const struct ethdev_port_config *cfg, struct ethdev_port **o
 		ret = sw_port_add(ep->sw, &ep->port);
 	if (ret)
 		goto err_free;
-	for (uint16_t i = 0; i < ep->device->nrx; i++)
-		sw_rxq_set(ep->sw, &ep->port, i, &ep->rxqs[i].rxq);
-	sw_commit(ep->sw);
+	ethdev_port_poll(ep, true);
 	ret = ethdev_link_begin(ep);
 	if (ret)
 		goto err_port;

@@ -61,6 +61,9 @@ int ethdev_port_new(const struct ethdev_port_config *cfg, struct ethdev_port **o
 /* Take it out of the switch and close its device. NULL is fine. */
 void ethdev_port_free(struct ethdev_port *ep);
 
+/* Whether a driver uses EAL's memory for as long as the process lives: no rte_eal_cleanup then. */
+bool ethdev_keeps_eal(void);
+
 /* What an operator may want to know about an uplink. */
 struct ethdev_port_info {
 	const char *driver;             /* DPDK's name of it: "net_af_packet" */
