@@ -44,25 +44,33 @@ static uint32_t cost_of(const struct port_rate *rate, const struct frame *f)
 	return rate->frames ? 1 : f->len;
 }
 
+/* Another CPU's counter may be ahead, and its worker was here meanwhile. Under the lock. */
+static uint64_t not_before(const struct port_meter *m, uint64_t now)
+{
+	return (int64_t)(now - m->bucket.time) < 0 ? m->bucket.time : now;
+}
+
+bool port_meter_pass_all(struct port_meter *m, const struct port_rate *rate, uint64_t now,
+	uint32_t n, uint64_t bytes)
+{
+	bool pass;
+
+	rw_spin_lock(&m->lock);
+	pass = passes(m, rate, not_before(m, now), rate->frames ? n : (uint32_t)bytes);
+	rw_spin_unlock(&m->lock);
+	return pass;
+}
+
 uint32_t port_meter_pass(struct port_meter *m, const struct port_rate *rate, uint64_t now,
 	const struct frame *frames, uint32_t which)
 {
-	uint32_t cost = 0, pass = which;
+	uint32_t pass = which;
 
-	for (uint32_t left = which; left; left &= left - 1)
-		cost += cost_of(rate, &frames[__builtin_ctz(left)]);
 	rw_spin_lock(&m->lock);
-	/* Another CPU's counter may be ahead, and its worker was here meanwhile. */
-	if ((int64_t)(now - m->bucket.time) < 0)
-		now = m->bucket.time;
-	/* Most bursts pass as a whole. */
-	if (rw_unlikely(!passes(m, rate, now, cost))) {
-		for (uint32_t left = which; left; left &= left - 1) {
-			unsigned i = (unsigned)__builtin_ctz(left);
-
-			if (!passes(m, rate, now, cost_of(rate, &frames[i])))
-				pass &= ~(UINT32_C(1) << i);
-		}
+	now = not_before(m, now);
+	for (uint32_t left = which; left; left &= left - 1) {
+		if (!passes(m, rate, now, cost_of(rate, &frames[__builtin_ctz(left)])))
+			pass &= ~(left & -left);
 	}
 	rw_spin_unlock(&m->lock);
 	return pass;

@@ -83,13 +83,28 @@ static uint32_t drop(uint32_t which, uint32_t keep, uint64_t *drops)
 	return keep;
 }
 
-/* Which frames pass a limit, if there is one. */
-static uint32_t police(struct port_meter *m, const struct port_rate *rate,
-	const struct frame *frames, uint32_t which)
+static uint64_t bytes_of(const struct frame *frames, uint32_t which)
 {
+	uint64_t bytes = 0;
+
+	for (uint32_t left = which; left; left &= left - 1)
+		bytes += frames[__builtin_ctz(left)].len;
+	return bytes;
+}
+
+/* Which frames, `bytes` in all, pass a limit, if there is one. */
+static uint32_t police(struct port_meter *m, const struct port_rate *rate,
+	const struct frame *frames, uint32_t which, uint64_t bytes)
+{
+	uint64_t now;
+
 	if (!port_rate_is_set(rate) || !which)
 		return which;
-	return port_meter_pass(m, rate, rte_rdtsc(), frames, which);
+	now = rte_rdtsc();
+	if (rw_likely(
+		    port_meter_pass_all(m, rate, now, (uint32_t)__builtin_popcount(which), bytes)))
+		return which;
+	return port_meter_pass(m, rate, now, frames, which);
 }
 
 /* Storm control for broadcasts and multicasts. */
@@ -112,39 +127,73 @@ static uint32_t calm(const struct sw_rules *rules, struct port_counters *c,
 	if (broadcasts)
 		quiet |= drop(broadcasts,
 			police(&rules->meters->storm[SW_STORM_BROADCAST],
-				&rules->storm[SW_STORM_BROADCAST], frames, broadcasts),
+				&rules->storm[SW_STORM_BROADCAST], frames, broadcasts,
+				bytes_of(frames, broadcasts)),
 			&c->drops[PORT_DROP_STORM_BROADCAST]);
 	if (multicasts)
 		quiet |= drop(multicasts,
 			police(&rules->meters->storm[SW_STORM_MULTICAST],
-				&rules->storm[SW_STORM_MULTICAST], frames, multicasts),
+				&rules->storm[SW_STORM_MULTICAST], frames, multicasts,
+				bytes_of(frames, multicasts)),
 			&c->drops[PORT_DROP_STORM_MULTICAST]);
 	return quiet;
 }
 
-/* What the headers of the frames claim. */
-static uint32_t honest(
-	const struct sw_rules *rules, struct port_counters *c, struct frame *frames, uint32_t which)
+/* What frames are like. */
+struct survey {
+	uint64_t bytes; /* of all of them */
+	uint8_t first;  /* bits that the first byte of some destination has */
+};
+
+static struct survey survey(const struct frame *frames, unsigned n)
 {
-	const struct frame *passed = frames; /* of which `any` says whether it did */
-	uint32_t keep = which;
-	bool any = false;
+	struct survey s = {0};
 
-	for (uint32_t left = which; left; left &= left - 1) {
-		struct frame *f = &frames[__builtin_ctz(left)];
-		enum port_drop why;
+	for (const struct frame *f = frames; f < frames + n; f++) {
+		s.bytes += f->len;
+		s.first |= f->head[0];
+	}
+	return s;
+}
 
-		/* Most frames are of the flow of the one before. */
-		if (any && sw_spoof_same(f, passed))
+/*
+ * How many frames from `f` on, the first one included, are of its flow as rules see it; most are.
+ * All of them are added to the survey.
+ */
+static inline unsigned flow_take(const struct frame *f, const struct frame *end, struct survey *s)
+{
+	const struct frame *first = f;
+	uint64_t bytes = s->bytes;
+	uint8_t bits = s->first;
+	struct sw_claim claim;
+
+	sw_claim_begin(&claim, f);
+	if (rw_unlikely(claim.odd))
+		end = f + 1;
+	do {
+		bytes += f->len;
+		bits |= f->head[0];
+		f++;
+	} while (f < end && sw_claim_same(&claim, f));
+	*s = (struct survey){.bytes = bytes, .first = bits};
+	return (unsigned)(f - first);
+}
+
+/* Which of `n` frames claim what they may; also survey them. */
+static uint32_t honest(const struct sw_rules *rules, struct port_counters *c, struct frame *frames,
+	unsigned n, struct survey *s)
+{
+	uint32_t keep = bits_of(n);
+	unsigned alike;
+
+	for (unsigned i = 0; i < n; i += alike) {
+		enum port_drop why = sw_spoof_check(rules, &frames[i]);
+
+		alike = flow_take(&frames[i], &frames[n], s);
+		if (rw_likely(why == PORT_NUM_DROPS))
 			continue;
-		why = sw_spoof_check(rules, f);
-		if (rw_likely(why == PORT_NUM_DROPS)) {
-			passed = f;
-			any = true;
-			continue;
-		}
-		port_count_drop(c, why);
-		keep &= ~(left & -left);
+		port_count(&c->drops[why], alike);
+		keep &= ~(bits_of(alike) << i);
 	}
 	return keep;
 }
@@ -154,19 +203,27 @@ unsigned sw_guard(
 {
 	const uint32_t all = bits_of(n);
 	struct port_counters *c = from->counters;
+	struct survey seen = {0};
 	uint32_t keep = all;
 
-	if (rules->set.down)
-		keep = drop(all, 0, &c->drops[PORT_DROP_ADMIN_DOWN]);
+	if (rules->set.down) {
+		drop(all, 0, &c->drops[PORT_DROP_ADMIN_DOWN]);
+		return refuse(w, from, 0, n);
+	}
 	if (rules->parsed)
-		keep = honest(rules, c, w->frames, keep);
+		keep = honest(rules, c, w->frames, n, &seen);
+	else
+		seen = survey(w->frames, n);
 	if (rules->set.mtu)
 		keep = drop(
 			keep, fitting(w->frames, keep, rules->set.mtu), &c->drops[PORT_DROP_MTU]);
-	if (rules->grouped)
+	if (rules->grouped && seen.first & 1)
 		keep = calm(rules, c, w->frames, keep);
+	if (rw_unlikely(keep != all))
+		seen.bytes = bytes_of(w->frames, keep);
 	if (port_rate_is_set(&rules->rx))
-		keep = drop(keep, police(&rules->meters->rx, &rules->rx, w->frames, keep),
+		keep = drop(keep,
+			police(&rules->meters->rx, &rules->rx, w->frames, keep, seen.bytes),
 			&c->drops[PORT_DROP_RATE]);
 	return keep == all ? n : refuse(w, from, keep, n);
 }
@@ -180,7 +237,7 @@ void sw_guard_unknown(const struct sw_rules *rules, const struct port_rxq *from,
 		return;
 	pass = drop(all,
 		police(&rules->meters->storm[SW_STORM_UNKNOWN], &rules->storm[SW_STORM_UNKNOWN],
-			lot->frames, all),
+			lot->frames, all, lot->bytes),
 		&from->counters->drops[PORT_DROP_STORM_UNKNOWN]);
 	if (pass == all)
 		return;
@@ -195,17 +252,20 @@ void sw_guard_unknown(const struct sw_rules *rules, const struct port_rxq *from,
 	}
 }
 
-uint32_t sw_guard_tx(
-	const struct sw_worker *w, const struct sw_target *to, struct frame *frames, unsigned n)
+uint32_t sw_guard_tx(const struct sw_worker *w, const struct sw_target *to, struct frame *frames,
+	unsigned n, uint64_t bytes)
 {
 	const struct sw_rules *rules = to->limits;
 	uint64_t *drops = to->port->unqueued[w->index].drops;
-	uint32_t pass = bits_of(n);
+	const uint32_t all = bits_of(n);
+	uint32_t pass = all;
 
 	if (rules->set.mtu)
 		pass = drop(pass, fitting(frames, pass, rules->set.mtu), &drops[PORT_DROP_MTU]);
+	if (rw_unlikely(pass != all))
+		bytes = bytes_of(frames, pass);
 	if (port_rate_is_set(&rules->tx))
-		pass = drop(pass, police(&rules->meters->tx, &rules->tx, frames, pass),
+		pass = drop(pass, police(&rules->meters->tx, &rules->tx, frames, pass, bytes),
 			&drops[PORT_DROP_RATE]);
 	return pass;
 }

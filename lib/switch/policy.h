@@ -81,8 +81,8 @@ void sw_guard_unknown(
 	const struct sw_rules *rules, const struct port_rxq *from, struct sw_lot *lot);
 
 /*
- * Which of `n` frames may go to a port with limits, a bit for each; the others are counted as
- * dropped. Thread: worker.
+ * Which of `n` frames, `bytes` in all, may go to a port with limits, a bit for each; the others are
+ * counted as dropped. Thread: worker.
  */
-uint32_t sw_guard_tx(
-	const struct sw_worker *w, const struct sw_target *to, struct frame *frames, unsigned n);
+uint32_t sw_guard_tx(const struct sw_worker *w, const struct sw_target *to, struct frame *frames,
+	unsigned n, uint64_t bytes);

@@ -48,7 +48,7 @@ static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target
 		return;
 	}
 	if (t->limits)
-		pass = sw_guard_tx(w, t, frames, n);
+		pass = sw_guard_tx(w, t, frames, n, bytes);
 	if (t->ntxqs == 1 && pass == all) {
 		sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
 		return;
@@ -271,28 +271,35 @@ static RW_NOINLINE void forward_other(
 		port_count(&from->counters->drops[why], lot.n);
 }
 
-/* Whether isolation forbids run `r` its destination; then it is dropped. */
-static bool drop_isolated(
-	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned r)
+/* Whether isolation forbids the runs from `r` to `end` their destination; then they are dropped. */
+static bool drop_isolated(struct sw_worker *w, const struct sw_plan *plan,
+	const struct port_rxq *from, unsigned r, unsigned end)
 {
 	if (sw_may_reach(plan->targets[from->port->id].reach, plan->targets[w->dst[r]].reach))
 		return false;
-	port_count(
-		&from->counters->drops[PORT_DROP_ISOLATED], (uint64_t)(w->run[r + 1] - w->run[r]));
+	port_count(&from->counters->drops[PORT_DROP_ISOLATED], (uint64_t)(w->run[end] - w->run[r]));
 	return true;
 }
 
+/* Whether two runs for one port are alike to it: of one domain, and tagged in the same way. */
+static inline bool is_alike(const struct sw_worker *w, unsigned a, unsigned b)
+{
+	const struct frame *x = &w->frames[w->run[a]], *y = &w->frames[w->run[b]];
+
+	return w->domain[a] == w->domain[b] && frame_type(x) == frame_type(y) && x->vlan == y->vlan;
+}
+
 /*
- * Deliver run `r` to the port of its destination, if some ports have memberships. False: that port
- * is not a member of the domain any more.
+ * Deliver the runs from `r` to `end`, which are alike, to the port of their destination, if some
+ * ports have memberships. False: that port is not a member of the domain any more.
  */
-static RW_NOINLINE bool deliver_to_member(
-	struct sw_worker *w, const struct sw_plan *plan, const struct sw_target *self, unsigned r)
+static RW_NOINLINE bool deliver_to_member(struct sw_worker *w, const struct sw_plan *plan,
+	const struct sw_target *self, unsigned r, unsigned end)
 {
 	enum sw_form form = sw_plan_form(w->sw, plan, w->domain[r], w->dst[r]);
 	const struct sw_lot lot = {.frames = &w->frames[w->run[r]],
-		.n = (unsigned)(w->run[r + 1] - w->run[r]),
-		.bytes = w->run_bytes[r + 1] - w->run_bytes[r]};
+		.n = (unsigned)(w->run[end] - w->run[r]),
+		.bytes = w->run_bytes[end] - w->run_bytes[r]};
 
 	if (form == SW_FORM_NONE)
 		return false;
@@ -302,22 +309,28 @@ static RW_NOINLINE bool deliver_to_member(
 }
 
 /*
- * As distribute, run by run, for a plan in which a receiver may get another form of a frame, or
+ * As distribute, for a plan in which a receiver may get another form of a frame, or
  * must not get it.
  */
 static RW_NOINLINE void distribute_edited(struct sw_worker *w, const struct sw_plan *plan,
 	const struct port_rxq *from, unsigned nruns)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
+	unsigned next;
 
-	for (unsigned r = 0; r < nruns; r++) {
+	for (unsigned r = 0; r < nruns; r = next) {
 		bool known = w->domain[r] && w->dst[r] < SW_MAX_PORTS &&
 			w->dst[r] != from->port->id;
 
-		if (known && plan->isolation && drop_isolated(w, plan, from, r))
+		next = r + 1;
+		while (known && w->dst[next] == w->dst[r] && is_alike(w, r, next))
+			next++;
+		if (known && plan->isolation && drop_isolated(w, plan, from, r, next))
 			continue;
-		if (!known || !deliver_to_member(w, plan, self, r))
-			forward_other(w, plan, from, r);
+		if (known && deliver_to_member(w, plan, self, r, next))
+			continue;
+		for (unsigned i = r; i < next; i++)
+			forward_other(w, plan, from, i);
 	}
 }
 
@@ -327,11 +340,11 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 {
 	unsigned next;
 
+	w->dst[nruns] = FDB_HOP_NONE; /* end mark */
 	if (rw_unlikely(plan->selective)) {
 		distribute_edited(w, plan, from, nruns);
 		return;
 	}
-	w->dst[nruns] = FDB_HOP_NONE; /* end mark */
 	for (unsigned r = 0; r < nruns; r = next) {
 		uint32_t dst = w->dst[r];
 		/* Not a port: unknown, or an external next hop, which is not supported yet. */

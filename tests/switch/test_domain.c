@@ -98,6 +98,58 @@ static void one_address_in_two_domains_is_two_hosts(void **state)
 		expect_nothing(ports[i]);
 }
 
+/* The frames that port `p` got, whose last bytes say which they are. */
+static void got_in_order(struct fake *p, const int tcis[], const uint8_t seqs[], unsigned n)
+{
+	assert_int_equal(p->ngot, n);
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t want[MAX_LEN];
+		uint32_t len = frame_make(want, tcis[i], 0, 0, seqs[i]);
+
+		assert_int_equal(p->got_len[i], len);
+		assert_memory_equal(p->got[i] + 12, want + 12, len - 12);
+	}
+	p->ngot = 0;
+}
+
+/* Neighbours for one port are delivered together, if they need the same edit. */
+static void a_burst_may_have_all_kinds_of_frames_for_a_port(void **state)
+{
+	(void)state;
+	members_join();
+	send(ports[1], UNTAGGED, BROADCAST, 1, 0); /* VLAN 10 */
+	send(ports[3], UNTAGGED, BROADCAST, 1, 0); /* VLAN 20 */
+	send(ports[2], 10, BROADCAST, 2, 0);
+	send(ports[2], 20, BROADCAST, 2, 0);
+	for (unsigned i = 0; i < NPORTS; i++)
+		ports[i]->ngot = 0;
+	put(ports[2], 10, 1, 2, 0);
+	put(ports[2], 10, 1, 5, 1); /* another host */
+	put(ports[2], 20, 1, 2, 2);
+	put(ports[2], 0xa000 | 10, 1, 2, 3);
+	put(ports[2], 10, 1, 2, 4);
+	sw_round(sw, 0);
+	got_in_order(ports[1], (const int[]){UNTAGGED, UNTAGGED, UNTAGGED, UNTAGGED},
+		(const uint8_t[]){0, 1, 3, 4}, 4);
+	got_in_order(ports[3], (const int[]){UNTAGGED}, (const uint8_t[]){2}, 1);
+	/* Without tag, and with a priority alone: the same VLAN, and another edit. */
+	put(ports[1], UNTAGGED, 2, 1, 5);
+	put(ports[1], UNTAGGED, 2, 6, 6);
+	put(ports[1], 0xe000, 2, 1, 7);
+	sw_round(sw, 0);
+	got_in_order(ports[2], (const int[]){10, 10, 0xe000 | 10}, (const uint8_t[]){5, 6, 7}, 3);
+	/* A transparent port gets what the sender's tag says. */
+	send(ports[0], 10, BROADCAST, 7, 8);
+	send(ports[0], 20, BROADCAST, 7, 8);
+	for (unsigned i = 0; i < NPORTS; i++)
+		ports[i]->ngot = 0;
+	put(ports[2], 10, 7, 2, 9);
+	put(ports[2], 20, 7, 2, 10);
+	put(ports[2], 20, 7, 5, 11);
+	sw_round(sw, 0);
+	got_in_order(ports[0], (const int[]){10, 20, 20}, (const uint8_t[]){9, 10, 11}, 3);
+}
+
 static void frames_of_a_vlan_that_a_port_is_not_in_are_dropped(void **state)
 {
 	struct fdb_stats before, after;
@@ -335,6 +387,7 @@ int main(int argc, char **argv)
 		DOMAIN_TEST(one_flood_reaches_members_with_and_without_a_tag),
 		DOMAIN_TEST(what_was_learned_gets_the_same_forms),
 		DOMAIN_TEST(one_address_in_two_domains_is_two_hosts),
+		DOMAIN_TEST(a_burst_may_have_all_kinds_of_frames_for_a_port),
 		DOMAIN_TEST(frames_of_a_vlan_that_a_port_is_not_in_are_dropped),
 		DOMAIN_TEST(a_membership_changes_with_the_next_commit),
 		DOMAIN_TEST(a_host_is_not_found_where_its_port_has_left),

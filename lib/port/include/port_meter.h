@@ -37,6 +37,12 @@ struct port_meter {
 void port_meter_init(struct port_meter *m, const struct port_rate *rate, uint64_t now);
 
 /*
+ * Whether `n` frames of `bytes` in all pass now (TSC) as a whole, as most bursts do. If not, they
+ * take no tokens.
+ */
+bool port_meter_pass_all(struct port_meter *m, const struct port_rate *rate, uint64_t now,
+	uint32_t n, uint64_t bytes);
+/*
  * Which of the frames pass now (TSC). `which` has a bit for each that wants to, by its index; so
  * has the result. One that does not pass takes no tokens.
  */
