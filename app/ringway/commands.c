@@ -99,9 +99,9 @@ static json_t *port_list(struct cli *cli)
 static void port_list_print(const struct cli *cli, const json_t *ports)
 {
 	static const struct table_column columns[] = {{"ID", true}, {"NAME", false},
-		{"DRIVER", false}, {"MODE", false}, {"CONNECTED", false}, {"LINK", false},
-		{"PAIRS", true}, {"RING", false}, {"MTU", true}, {"FEATURES", true},
-		{"PATH", false}};
+		{"BRIDGE", false}, {"DRIVER", false}, {"MODE", false}, {"CONNECTED", false},
+		{"LINK", false}, {"PAIRS", true}, {"RING", false}, {"MTU", true},
+		{"FEATURES", true}, {"PATH", false}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	const json_t *port;
 
@@ -109,6 +109,7 @@ static void port_list_print(const struct cli *cli, const json_t *ports)
 	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
 		cell_number(t, port, "id");
 		table_cell(t, "%s", text_of(port, "name"));
+		table_cell(t, "%s", text_of(port, "bridge"));
 		table_cell(t, "%s", text_of(port, "driver"));
 		table_cell(t, "%s", text_of(port, "mode"));
 		table_cell(t, "%s", is_true(port, "connected") ? "yes" : "no");
@@ -272,16 +273,22 @@ const struct command commands[] = {
 	{"port", "set", NAME_, port_set, port_set_print, "port set NAME KEY=VALUE...",
 		.help = "change a port: description, vlan, admin, isolated, ...",
 		.read = pairs_read},
+	{"bridge", "list", 0, bridge_list, bridge_list_print, "bridge list",
+		.help = "the bridges and their ports"},
+	{"bridge", "add", NAME_, bridge_add, bridge_add_print, "bridge add NAME",
+		.help = "a new bridge; port set PORT bridge=NAME brings a port in"},
+	{"bridge", "del", NAME_, bridge_del, bridge_del_print, "bridge del NAME",
+		.help = "end a bridge without ports"},
 	{"fdb", "list", 0, NULL, NULL, "fdb list [port=] [vlan=] [mac=]",
-		.help = "the addresses that the switch knows; also: static, learned",
+		.help = "the known addresses; also: bridge=, tpid=, static, learned",
 		.read = fdb_filter_read, .run = fdb_list},
 	{"fdb", "flush", COMMAND_PORT, fdb_flush, fdb_flush_print, "fdb flush [--port NAME]",
 		.help = "forget learned addresses (of one port)"},
 	{"fdb", "add", NAME_ | PORT_ | COMMAND_VLAN | COMMAND_REPLACE, fdb_add, fdb_add_print,
 		"fdb add MAC --port NAME [--vlan ID]",
 		.help = "a static entry: never ages, never moves"},
-	{"fdb", "del", NAME_ | COMMAND_VLAN, fdb_del, fdb_del_print, "fdb del MAC [--vlan ID]",
-		.help = "forget one address, static or learned"},
+	{"fdb", "del", NAME_ | COMMAND_VLAN | COMMAND_BRIDGE, fdb_del, fdb_del_print,
+		"fdb del MAC [--vlan ID]", .help = "forget one address, static or learned"},
 	{"group", "list", 0, group_list, group_list_print, "group list",
 		.help = "multicast groups, their routers and queriers"},
 	{"worker", "list", 0, worker_list, worker_list_print, "worker list",

@@ -21,25 +21,28 @@ struct cli {
 	const char *name;   /* the word behind the command, or NULL */
 	unsigned queue;     /* the two behind that, of worker move */
 	unsigned worker;
-	unsigned vlan;     /* --vlan ID, 0 without it */
-	bool replace;      /* --replace */
-	bool dry_run;      /* --dry-run */
-	int timeout_ms;    /* how long to wait for an answer; 0: as usual */
-	json_t *params;    /* an object: what struct command.read has read */
-	double interval_s; /* --interval S */
-	unsigned count;    /* --count N: answers to print; 0: no end */
-	unsigned done;     /* answers printed */
-	json_t *before;    /* rate: the reading of last time */
+	const char *vlan;   /* --vlan ID or name, or NULL */
+	const char *bridge; /* --bridge NAME, or NULL */
+	const char *tpid;   /* --tpid KIND, or NULL */
+	bool replace;       /* --replace */
+	bool dry_run;       /* --dry-run */
+	int timeout_ms;     /* how long to wait for an answer; 0: as usual */
+	json_t *params;     /* an object: what struct command.read has read */
+	double interval_s;  /* --interval S */
+	unsigned count;     /* --count N: answers to print; 0: no end */
+	unsigned done;      /* answers printed */
+	json_t *before;     /* rate: the reading of last time */
 };
 
 /* Options and words that only some commands take. */
-#define COMMAND_NAME    1u   /* a word: NAME */
-#define COMMAND_PORT    2u   /* --port NAME */
-#define COMMAND_QUEUES  4u   /* --queues */
-#define COMMAND_VLAN    8u   /* --vlan ID */
-#define COMMAND_RATE    64u  /* --interval S, --count N */
-#define COMMAND_REPLACE 256u /* --replace */
-#define COMMAND_DRY_RUN 512u /* --dry-run */
+#define COMMAND_NAME    1u    /* a word: NAME */
+#define COMMAND_PORT    2u    /* --port NAME */
+#define COMMAND_QUEUES  4u    /* --queues */
+#define COMMAND_VLAN    8u    /* --vlan ID */
+#define COMMAND_RATE    64u   /* --interval S, --count N */
+#define COMMAND_REPLACE 256u  /* --replace */
+#define COMMAND_DRY_RUN 512u  /* --dry-run */
+#define COMMAND_BRIDGE  1024u /* --bridge NAME, --tpid KIND */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -96,7 +99,17 @@ void port_set_print(const struct cli *cli, const json_t *port);
 json_t *port_del(struct cli *cli);
 void port_del_print(const struct cli *cli, const json_t *answer);
 
+/* bridge.c. */
+json_t *bridge_list(struct cli *cli);
+void bridge_list_print(const struct cli *cli, const json_t *bridges);
+json_t *bridge_add(struct cli *cli);
+void bridge_add_print(const struct cli *cli, const json_t *answer);
+json_t *bridge_del(struct cli *cli);
+void bridge_del_print(const struct cli *cli, const json_t *answer);
+
 /* fdb.c. */
+/* A VLAN id as a number, or what may be the name of a VLAN; NULL: it is neither. */
+json_t *vlan_json(const char *text);
 int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n);
 int fdb_list(struct cli *cli);
 json_t *fdb_flush(struct cli *cli);

@@ -16,7 +16,8 @@
 struct entry {
 	uint64_t key; /* VLAN and address, in the order in which they are listed */
 	json_int_t age_s;
-	const char *port;
+	const char *port, *bridge, *vlan_name; /* NULL: the switch does not say */
+	const char *tpid;
 	bool is_static;
 };
 
@@ -25,11 +26,21 @@ struct list {
 	struct entry *entries;
 	size_t n, cap;
 	size_t nstatic;
-	json_t *ports; /* owns the names: an object with one member each */
+	json_t *names; /* owns them: an object with one member each */
+	bool bridged;  /* an entry is not of the default bridge */
 	json_int_t cursor;
 	json_int_t total, most; /* in the switch's table */
 	json_int_t flaps;       /* times that a host was held */
 };
+
+json_t *vlan_json(const char *text)
+{
+	uint32_t vlan;
+
+	if (rw_text_number(text, 0, VLAN_MAX, &vlan))
+		return json_integer(vlan);
+	return (*text | 0x20) >= 'a' && (*text | 0x20) <= 'z' ? json_string(text) : NULL;
+}
 
 int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n)
 {
@@ -39,7 +50,6 @@ int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n)
 		uint8_t mac[RW_MAC_LEN];
 		const char *key;
 		json_t *value;
-		uint32_t vlan;
 
 		if (fixed || !strcmp(word, "learned")) {
 			key = "static";
@@ -53,14 +63,22 @@ int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n)
 			key = "mac";
 			value = json_string(word + 4);
 		} else if (!strncmp(word, "vlan=", 5)) {
-			if (!rw_text_number(word + 5, 0, VLAN_MAX, &vlan))
-				return complain("%s: give a number from 0 to %d", word, VLAN_MAX);
+			value = vlan_json(word + 5);
+			if (!value)
+				return complain("%s: give a number from 0 to %d, or the name of a "
+						"VLAN",
+					word, VLAN_MAX);
 			key = "vlan";
-			value = json_integer(vlan);
+		} else if (!strncmp(word, "bridge=", 7)) {
+			key = "bridge";
+			value = json_string(word + 7);
+		} else if (!strncmp(word, "tpid=", 5)) {
+			key = "tpid";
+			value = json_string(word + 5);
 		} else {
 			return complain(
 				"unexpected word \"%s\": the list takes port=NAME, vlan=ID, "
-				"mac=MAC, and static or learned",
+				"mac=MAC, bridge=NAME, tpid=KIND, and static or learned",
 				word);
 		}
 		if (json_object_get(cli->params, key)) {
@@ -72,16 +90,27 @@ int fdb_filter_read(struct cli *cli, const char *const *words, unsigned n)
 	return 0;
 }
 
-/* The list's own copy of a name. NULL: no memory. */
-static const char *port_name(struct list *list, const char *name)
+/* The list's own copy of a name. NULL: there is none, or no memory. */
+static const char *name_keep(struct list *list, const char *name)
 {
-	json_t *kept = json_object_get(list->ports, name);
+	json_t *kept = name ? json_object_get(list->names, name) : NULL;
 
-	if (!kept) {
-		json_object_set_new(list->ports, name, json_string(name));
-		kept = json_object_get(list->ports, name);
+	if (name && !kept) {
+		json_object_set_new(list->names, name, json_string(name));
+		kept = json_object_get(list->names, name);
 	}
 	return json_string_value(kept);
+}
+
+/* The same of a member of `from`. */
+static const char *member_keep(struct list *list, const json_t *from, const char *key)
+{
+	return name_keep(list, json_string_value(json_object_get(from, key)));
+}
+
+static bool is_service(const struct entry *e)
+{
+	return e->tpid && !strcmp(e->tpid, "8021ad");
 }
 
 /* 0, or -1: it is none. */
@@ -103,12 +132,16 @@ static int entry_add(struct list *list, const json_t *from)
 	e = &list->entries[list->n];
 	*e = (struct entry){.key = (uint64_t)number_of(from, "vlan") << 48,
 		.age_s = number_of(from, "age_s"),
-		.port = port_name(list, text_of(from, "port")),
+		.port = name_keep(list, text_of(from, "port")),
+		.bridge = member_keep(list, from, "bridge"),
+		.vlan_name = member_keep(list, from, "vlan_name"),
+		.tpid = member_keep(list, from, "tpid"),
 		.is_static = is_true(from, "static")};
 	for (int i = 0; i < RW_MAC_LEN; i++)
 		e->key |= (uint64_t)bytes[i] << (40 - 8 * i);
 	list->n++;
 	list->nstatic += e->is_static;
+	list->bridged |= e->bridge && strcmp(e->bridge, "default");
 	return e->port ? 0 : -1;
 }
 
@@ -143,7 +176,12 @@ static int page_read(struct cli *cli, struct list *list)
 static int entry_compare(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
+	int order = strcmp(x->bridge ? x->bridge : "", y->bridge ? y->bridge : "");
 
+	if (!order)
+		order = is_service(x) - is_service(y);
+	if (order)
+		return order;
 	return x->key < y->key ? -1 : x->key > y->key;
 }
 
@@ -156,32 +194,75 @@ static const char *mac_text(const struct entry *e, char out[RW_MAC_TEXT])
 	return rw_mac_text(mac, out);
 }
 
+/* "10", "10 (web)", and of a service VLAN "s10". */
+static const char *vlan_text(const struct entry *e, char out[64])
+{
+	snprintf(out, 64, "%s%u%s%.40s%s", is_service(e) ? "s" : "", (unsigned)(e->key >> 48),
+		e->vlan_name ? " (" : "", e->vlan_name ? e->vlan_name : "",
+		e->vlan_name ? ")" : "");
+	return out;
+}
+
+static const char *age_text(const struct entry *e, char out[32])
+{
+	snprintf(out, 32, e->is_static ? "-" : "%" JSON_INTEGER_FORMAT " s", e->age_s);
+	return out;
+}
+
+/* Of the columns whose width depends on what is in them. */
+struct widths {
+	size_t bridge, vlan, port, age;
+};
+
+static struct widths widths_of(const struct list *list)
+{
+	struct widths w = {strlen("BRIDGE"), strlen("VLAN"), strlen("PORT"), strlen("AGE")};
+	char text[64];
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct entry *e = &list->entries[i];
+
+		w.bridge = RW_MAX(w.bridge, e->bridge ? strlen(e->bridge) : 1);
+		w.vlan = RW_MAX(w.vlan, strlen(vlan_text(e, text)));
+		w.age = RW_MAX(w.age, strlen(age_text(e, text)));
+		w.port = RW_MAX(w.port, strlen(e->port));
+	}
+	return w;
+}
+
+/* A word from the switch, padded to `width`. */
+static void word_print(const char *word, size_t width)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s", word);
+	rw_printable(name);
+	printf("%-*s  ", (int)width, name);
+}
+
+static void entry_print(const struct entry *e, const struct widths *w, bool bridged)
+{
+	char mac[RW_MAC_TEXT], vlan[64], age[32];
+
+	if (bridged)
+		word_print(e->bridge ? e->bridge : "-", w->bridge);
+	vlan_text(e, vlan);
+	rw_printable(vlan);
+	printf("%*s  %s  ", (int)w->vlan, vlan, mac_text(e, mac));
+	word_print(e->port, w->port);
+	printf("%-7s  %*s\n", e->is_static ? "static" : "learned", (int)w->age, age_text(e, age));
+}
+
 static void list_print(const struct cli *cli, const struct list *list)
 {
-	size_t port_width = strlen("PORT"), age_width = strlen("AGE");
-	char mac[RW_MAC_TEXT], name[256], age[32] = "-";
+	const struct widths w = widths_of(list);
 
-	for (size_t i = 0; i < list->n; i++) {
-		const struct entry *e = &list->entries[i];
-
-		snprintf(age, sizeof(age), "%" JSON_INTEGER_FORMAT " s", e->age_s);
-		age_width = RW_MAX(age_width, e->is_static ? 1 : strlen(age));
-		port_width = RW_MAX(port_width, strlen(e->port));
-	}
-	printf("VLAN  %-17s  %-*s  %-7s  %*s\n", "MAC", (int)port_width, "PORT", "TYPE",
-		(int)age_width, "AGE");
-	for (size_t i = 0; i < list->n; i++) {
-		const struct entry *e = &list->entries[i];
-		bool fixed = e->is_static;
-
-		if (!fixed)
-			snprintf(age, sizeof(age), "%" JSON_INTEGER_FORMAT " s", e->age_s);
-		snprintf(name, sizeof(name), "%s", e->port);
-		rw_printable(name);
-		printf("%4u  %s  %-*s  %-7s  %*s\n", (unsigned)(e->key >> 48), mac_text(e, mac),
-			(int)port_width, name, fixed ? "static" : "learned", (int)age_width,
-			fixed ? "-" : age);
-	}
+	if (list->bridged)
+		printf("%-*s  ", (int)w.bridge, "BRIDGE");
+	printf("%-*s  %-17s  %-*s  %-7s  %*s\n", (int)w.vlan, "VLAN", "MAC", (int)w.port, "PORT",
+		"TYPE", (int)w.age, "AGE");
+	for (size_t i = 0; i < list->n; i++)
+		entry_print(&list->entries[i], &w, list->bridged);
 	if (json_object_size(cli->params))
 		printf("%zu of %" JSON_INTEGER_FORMAT " entries", list->n, list->total);
 	else
@@ -201,9 +282,10 @@ static void list_print_json(const struct list *list)
 	putchar('[');
 	for (size_t i = 0; i < list->n; i++) {
 		const struct entry *e = &list->entries[i];
-		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac_text(e, mac),
-			"vlan", (int)(e->key >> 48), "port", e->port, "static", e->is_static,
-			"age_s", e->age_s);
+		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:I, s:s*, s:s*, s:s*}", "mac",
+			mac_text(e, mac), "vlan", (int)(e->key >> 48), "port", e->port, "static",
+			e->is_static, "age_s", e->age_s, "bridge", e->bridge, "tpid", e->tpid,
+			"vlan_name", e->vlan_name);
 
 		fputs(i ? ",\n  " : "\n  ", stdout);
 		json_dumpf(entry, stdout, 0);
@@ -214,7 +296,7 @@ static void list_print_json(const struct list *list)
 
 int fdb_list(struct cli *cli)
 {
-	struct list list = {.ports = json_object()};
+	struct list list = {.names = json_object()};
 	int ret;
 
 	do
@@ -228,7 +310,7 @@ int fdb_list(struct cli *cli)
 			list_print(cli, &list);
 	}
 	free(list.entries);
-	json_decref(list.ports);
+	json_decref(list.names);
 	return ret;
 }
 
@@ -245,10 +327,17 @@ void fdb_flush_print(const struct cli *cli, const json_t *result)
 	printf("%" JSON_INTEGER_FORMAT " address%s forgotten\n", n, n == 1 ? "" : "es");
 }
 
+/* The parameters of fdb.add and fdb.del. */
+static json_t *entry_params(const struct cli *cli)
+{
+	return json_pack("{s:s, s:o, s:s*, s:s*, s:s*}", "mac", cli->name, "vlan",
+		vlan_json(cli->vlan ? cli->vlan : "0"), "port", cli->port, "bridge", cli->bridge,
+		"tpid", cli->tpid);
+}
+
 json_t *fdb_add(struct cli *cli)
 {
-	json_t *params = json_pack(
-		"{s:s, s:s, s:i}", "mac", cli->name, "port", cli->port, "vlan", (int)cli->vlan);
+	json_t *params = entry_params(cli);
 
 	if (cli->replace)
 		json_object_set_new(params, "replace", json_true());
@@ -258,17 +347,17 @@ json_t *fdb_add(struct cli *cli)
 void fdb_add_print(const struct cli *cli, const json_t *result)
 {
 	(void)result;
-	printf("%s on VLAN %u stays behind %s\n", cli->name, cli->vlan, cli->port);
+	printf("%s on VLAN %s stays behind %s\n", cli->name, cli->vlan ? cli->vlan : "0",
+		cli->port);
 }
 
 json_t *fdb_del(struct cli *cli)
 {
-	return call(
-		cli, "fdb.del", json_pack("{s:s, s:i}", "mac", cli->name, "vlan", (int)cli->vlan));
+	return call(cli, "fdb.del", entry_params(cli));
 }
 
 void fdb_del_print(const struct cli *cli, const json_t *result)
 {
 	(void)result;
-	printf("%s on VLAN %u forgotten\n", cli->name, cli->vlan);
+	printf("%s on VLAN %s forgotten\n", cli->name, cli->vlan ? cli->vlan : "0");
 }

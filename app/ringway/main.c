@@ -63,7 +63,11 @@ static void print_help(void)
 	      "      --port=NAME    fdb flush: the addresses behind this port alone; fdb add: "
 	      "where\n"
 	      "                     the address is\n"
-	      "      --vlan=ID      fdb add, fdb del: 0 to 4094 (default: 0, untagged)\n"
+	      "      --vlan=ID      fdb add, fdb del: 0 to 4094, or the name of a VLAN\n"
+	      "                     (default: 0, untagged)\n"
+	      "      --bridge=NAME, --tpid=8021q|8021ad\n"
+	      "                     fdb del: of which bridge, and of which kind, the VLAN is\n"
+	      "                     (default: of the bridge default, 8021q)\n"
 	      "      --replace      fdb add: move a static entry that is behind another port\n"
 	      "      --dry-run      apply: say what would change, and change nothing\n"
 	      "      --interval=S   rate: seconds from one reading to the next (default: 1)\n"
@@ -118,11 +122,27 @@ static int set_dry_run(struct cli *cli, const char *text)
 
 static int set_vlan(struct cli *cli, const char *text)
 {
-	uint32_t id;
+	json_t *vlan = vlan_json(text);
 
-	if (!rw_text_number(text, 0, VLAN_MAX, &id))
-		return complain("--vlan wants a number from 0 to %d, not \"%s\"", VLAN_MAX, text);
-	cli->vlan = id;
+	json_decref(vlan);
+	if (!vlan)
+		return complain(
+			"--vlan wants a number from 0 to %d or a name, not \"%s\"", VLAN_MAX, text);
+	cli->vlan = text;
+	return 0;
+}
+
+static int set_bridge(struct cli *cli, const char *text)
+{
+	cli->bridge = text;
+	return 0;
+}
+
+static int set_tpid(struct cli *cli, const char *text)
+{
+	if (strcmp(text, "8021q") && strcmp(text, "8021ad"))
+		return complain("--tpid wants 8021q or 8021ad, not \"%s\"", text);
+	cli->tpid = text;
 	return 0;
 }
 
@@ -159,6 +179,8 @@ static const struct row {
 	{"port", true, COMMAND_PORT, set_port},
 	{"queues", false, COMMAND_QUEUES, set_queues},
 	{"vlan", true, COMMAND_VLAN, set_vlan},
+	{"bridge", true, COMMAND_BRIDGE, set_bridge},
+	{"tpid", true, COMMAND_BRIDGE, set_tpid},
 	{"replace", false, COMMAND_REPLACE, set_replace},
 	{"dry-run", false, COMMAND_DRY_RUN, set_dry_run},
 	{"interval", true, COMMAND_RATE, set_interval},

@@ -96,8 +96,16 @@ static void far_off_print(const json_t *rings)
 	}
 }
 
-static void vlans_print(const json_t *vlans)
+/* The port's bridge and VLANs, where they are not what a new port has. */
+static void vlans_print(const json_t *port)
 {
+	const json_t *vlans = json_object_get(port, "vlans"), *vlan;
+	const char *bridge = text_of(port, "bridge"), *name;
+
+	if (strcmp(bridge, "-") && strcmp(bridge, "default"))
+		fact("bridge", "%s", bridge);
+	if (!strcmp(text_of(port, "tpid"), "8021ad"))
+		fact("tags", "of service VLANs (802.1ad)");
 	if (json_is_integer(json_object_get(vlans, "access")))
 		fact("VLAN", "%" JSON_INTEGER_FORMAT, number_of(vlans, "access"));
 	else if (json_is_integer(json_object_get(vlans, "native")))
@@ -105,6 +113,10 @@ static void vlans_print(const json_t *vlans)
 			number_of(vlans, "native"));
 	else if (json_is_string(json_object_get(vlans, "trunk")))
 		fact("VLANs", "%s", text_of(vlans, "trunk"));
+	json_object_foreach(json_object_get(vlans, "names"), name, vlan)
+	{
+		fact("VLAN name", "%" JSON_INTEGER_FORMAT " %s", json_integer_value(vlan), name);
+	}
 }
 
 /* What `port set` said of the port's frames, a line for each key. */
@@ -157,7 +169,7 @@ static void uplink_print(const json_t *port)
 		text_of(port, "device"));
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
-	vlans_print(json_object_get(port, "vlans"));
+	vlans_print(port);
 	policy_print(json_object_get(port, "policy"));
 	fact("device driver", "%s", text_of(port, "device_driver"));
 	fact("interface", "%s", text_of(port, "interface"));
@@ -184,7 +196,7 @@ static void facts_print(const json_t *port)
 		text_of(port, "mode"), text_of(port, "path"));
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
-	vlans_print(json_object_get(port, "vlans"));
+	vlans_print(port);
 	policy_print(json_object_get(port, "policy"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");

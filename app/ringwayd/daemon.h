@@ -49,8 +49,11 @@ int daemon_port_change(struct daemon *d, unsigned index, const struct options_po
  */
 int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_vlans *from,
 	const struct options_vlans *to);
-/* {"access": 10}; {"trunk": "10+20-30", "native": 1}, or null there; null: transparent. */
-json_t *daemon_vlans_json(const struct options_vlans *v);
+/*
+ * {"access": 10}; {"trunk": "10+20-30", "native": 1}, or null there; null: transparent. Both have
+ * "names": {"web": 10} if there are any.
+ */
+json_t *daemon_vlans_json(const struct options *opt, const struct options_vlans *v);
 /* Balance the workers every so many seconds; 0: never. */
 void daemon_balance_every(struct daemon *d, uint32_t seconds);
 /* The index of the port of that name; -1: there is none. */

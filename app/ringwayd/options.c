@@ -359,6 +359,8 @@ const struct options_row options_rows[] = {
 	{"user", "NAME[:GROUP]", false, false, set_user, get_user},
 	{"seccomp", "errno|kill|off", false, false, set_seccomp, get_seccomp},
 	{"log-level", "error|warning|info|debug", false, false, set_log_level, get_log_level},
+	{"bridge", "NAME", true, false, options_set_bridge, options_get_bridges},
+	{"vlan", "NAME=VID", true, false, options_set_vlan_name, options_get_vlan_names},
 	{"fdb-size", "N", false, false, set_fdb_size, get_fdb_size},
 	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
 	{"forward", "switch|io|mac|macswap|rxonly|txonly", false, false, set_forward, get_forward},
@@ -371,18 +373,48 @@ const struct options_row options_rows[] = {
 
 const size_t options_nrows = RW_ARRAY_SIZE(options_rows);
 
+const struct options_section *options_row_section(const struct options_row *row)
+{
+	static const struct options_section sections[] = {
+		{"bridge", "bridges", false},
+		{"vlan", "vlans", true},
+	};
+
+	for (size_t i = 0; row && i < RW_ARRAY_SIZE(sections); i++) {
+		if (!strcmp(sections[i].name, row->name))
+			return &sections[i];
+	}
+	return NULL;
+}
+
+const char *options_row_key(const struct options_row *row)
+{
+	const struct options_section *section = options_row_section(row);
+
+	return section ? section->key : row->name;
+}
+
+const struct options_row *options_row_of(const char *key)
+{
+	for (size_t i = 0; i < options_nrows; i++) {
+		if (!options_rows[i].words_only && !strcmp(options_row_key(&options_rows[i]), key))
+			return &options_rows[i];
+	}
+	return NULL;
+}
+
 /* The row of a document's key. NULL: a mistake is noted. */
 static const struct options_row *key_row(struct parse *p, const char *key)
 {
 	const char *names[RW_ARRAY_SIZE(options_rows) + 1] = {"ports"}, *nearest;
+	const struct options_row *row = options_row_of(key);
 	size_t n = 1;
 
+	if (row)
+		return row;
 	for (size_t i = 0; i < RW_ARRAY_SIZE(options_rows); i++) {
-		if (options_rows[i].words_only)
-			continue;
-		if (!strcmp(options_rows[i].name, key))
-			return &options_rows[i];
-		names[n++] = options_rows[i].name;
+		if (!options_rows[i].words_only)
+			names[n++] = options_row_key(&options_rows[i]);
 	}
 	nearest = rw_text_nearest(key, names, n);
 	if (nearest)
@@ -395,23 +427,19 @@ static const struct options_row *key_row(struct parse *p, const char *key)
 	return NULL;
 }
 
-bool options_key_repeats(const char *key)
-{
-	for (size_t i = 0; i < options_nrows; i++) {
-		if (!strcmp(options_rows[i].name, key))
-			return options_rows[i].many && options_rows[i].value;
-	}
-	return false;
-}
-
 int options_key_read(struct parse *p, const char *key, const char *value)
 {
 	const struct options_row *row = key_row(p, key);
+	const struct options_section *section = options_row_section(row);
 
 	if (!row)
 		return -EINVAL;
 	if (!value)
-		return options_mistake(p, "\"%s\" wants a word, a number or a list of them", key);
+		return options_mistake(p,
+			section && section->pairs
+				? "\"%s\" wants a key and a value for each"
+				: "\"%s\" wants a word, a number or a list of them",
+			key);
 	if (p->seen & 1ull << (row - options_rows))
 		return 0;
 	if (row->value)

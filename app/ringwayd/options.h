@@ -35,6 +35,10 @@
 #define OPTIONS_DEVICE_MAX 511  /* bytes of an uplink's device and its arguments */
 #define OPTIONS_VLAN_MAX   4094 /* the largest VLAN id (IEEE 802.1Q, 9.6) */
 
+/* Bridges besides the default one: as many as the switch has. */
+#define OPTIONS_BRIDGES_MAX    1023
+#define OPTIONS_BRIDGE_DEFAULT "default"
+
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
 #define OPTIONS_HELP         1
 #define OPTIONS_VERSION      2
@@ -45,10 +49,12 @@
 struct port_kind;
 
 /*
- * Which VLANs a port is in. With neither `access` nor `trunk` it is transparent: in all of them,
- * and its frames carry their tags.
+ * Which VLANs a port is in, and of which bridge. With neither `access` nor `trunk` it is
+ * transparent: in all of them, and its frames carry their tags.
  */
 struct options_vlans {
+	char bridge[OPTIONS_NAME_MAX + 1]; /* "": the default one */
+	bool service;    /* its tags are of service VLANs (802.1ad), not of customer VLANs */
 	uint16_t access; /* the VLAN of all its frames, which have no tag; 0: no access port */
 	bool trunk;
 	/* Of a trunk. */
@@ -60,6 +66,11 @@ enum options_mode {
 	OPTIONS_SERVER, /* listen on `path` */
 	OPTIONS_CLIENT, /* connect to `path`, again and again */
 	OPTIONS_FD,     /* use the socket `fd` */
+};
+
+struct options_vlan_name {
+	char name[OPTIONS_NAME_MAX + 1];
+	uint16_t vlan;
 };
 
 /* What a user said about the access to a socket. */
@@ -99,6 +110,10 @@ struct options_port {
 struct options {
 	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
 	unsigned nports;                              /* at least one at the start, or a `config` */
+	char bridges[OPTIONS_BRIDGES_MAX][OPTIONS_NAME_MAX + 1]; /* besides the default one */
+	unsigned nbridges;
+	struct options_vlan_name vlan_names[OPTIONS_VLAN_MAX]; /* names and VLANs are unique */
+	unsigned nvlan_names;
 	uint64_t words; /* bit: row of the table of options, given on the command line */
 	unsigned cpus[OPTIONS_CPUS_MAX];    /* worker CPUs in the order given */
 	unsigned ncpus;                     /* at least one */
@@ -150,6 +165,22 @@ int options_port_add(struct options *opt, const char *name, const struct options
 int options_port_set(struct options *opt, unsigned index, const struct options_pair *pairs,
 	unsigned npairs, char *err, size_t errlen);
 void options_port_del(struct options *opt, unsigned index);
+
+/*
+ * What --bridge does, for a switch that runs, and the opposite. 0; or < 0, nothing is changed and
+ * `err` holds one line.
+ */
+int options_bridge_add(struct options *opt, const char *name, char *err, size_t errlen);
+int options_bridge_del(struct options *opt, const char *name, char *err, size_t errlen);
+/* Whether a bridge has that name; OPTIONS_BRIDGE_DEFAULT always is there. */
+bool options_bridge_exists(const struct options *opt, const char *name);
+/* The name of the port's bridge. */
+const char *options_bridge_of(const struct options_port *port);
+
+/* The name of a VLAN; NULL: it has none. */
+const char *options_vlan_name(const struct options *opt, unsigned vlan);
+/* The VLAN that the first `len` bytes of `name` are the name of; 0: none. */
+uint16_t options_vlan_named(const struct options *opt, const char *name, size_t len);
 
 bool options_vlan_has(const struct options_vlans *v, unsigned vlan);
 /* The VLANs that a trunk allows, as "10+20-30". */

@@ -147,13 +147,44 @@ static int ports_read(struct source *s, const json_t *ports)
 
 /* ---- all of it ---- */
 
+/* A key of which each member is NAME=VALUE of the option. 0 or a mistake. */
+static int members_read(struct source *s, const char *key, const json_t *value)
+{
+	char text[OPTIONS_FILE_MAX + 1], at[OPTIONS_FILE_MAX];
+	const char *name;
+	json_t *member;
+	int ret = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)value, name, member)
+	{
+		int len = snprintf(text, sizeof(text) / 2, "%s=", name);
+
+		snprintf(at, sizeof(at), "%s/%s", key, name);
+		stand_at(s, at);
+		if (len >= (int)sizeof(text) / 2 ||
+			!word_text(member, text + len, sizeof(text) - (size_t)len))
+			ret = options_mistake(s->p, "\"%.64s\" wants one value", name);
+		else
+			ret = options_key_read(s->p, key, text);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
 static int key_read(struct source *s, const char *key, const json_t *value)
 {
+	const struct options_row *row = options_row_of(key);
+	const struct options_section *section = options_row_section(row);
 	char text[OPTIONS_FILE_MAX + 1];
 	const json_t *item;
 	int ret = 0;
 
-	if (!options_key_repeats(key) || !json_array_size(value))
+	if (section && json_is_null(value))
+		return 0;
+	if (section && section->pairs && json_is_object(value))
+		return members_read(s, key, value);
+	if (!row || !row->many || !row->value || !json_array_size(value))
 		return options_key_read(
 			s->p, key, value_text(value, ',', text, sizeof(text)) ? text : NULL);
 	for (size_t i = 0; !ret && (item = json_array_get(value, i)); i++)
@@ -162,19 +193,17 @@ static int key_read(struct source *s, const char *key, const json_t *value)
 	return ret;
 }
 
-static int root_read(struct source *s)
+/* Read what other keys refer to, or with `rest` these. 0 or a mistake. */
+static int keys_read(struct source *s, bool rest)
 {
 	const char *key;
 	json_t *value;
 	int ret = 0;
 
-	stand_at(s, "");
-	if (json_is_null(s->root))
-		return 0;
-	if (!json_is_object(s->root))
-		return options_mistake(s->p, "this is no list of keys and values");
 	json_object_foreach((json_t *)(uintptr_t)s->root, key, value)
 	{
+		if ((options_row_section(options_row_of(key)) != NULL) == rest)
+			continue;
 		stand_at(s, key);
 		if (!strcmp(key, "ports"))
 			ret = ports_read(s, value);
@@ -184,6 +213,19 @@ static int root_read(struct source *s)
 			return ret;
 	}
 	return 0;
+}
+
+static int root_read(struct source *s)
+{
+	int ret;
+
+	stand_at(s, "");
+	if (json_is_null(s->root))
+		return 0;
+	if (!json_is_object(s->root))
+		return options_mistake(s->p, "this is no list of keys and values");
+	ret = keys_read(s, false);
+	return ret ? ret : keys_read(s, true);
 }
 
 struct source *options_source_new(

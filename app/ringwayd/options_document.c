@@ -48,7 +48,7 @@ json_t *options_document(const struct options *opt)
 		const struct options_row *row = &options_rows[i];
 
 		if (row->get)
-			key_add(doc, row->name, row->get(opt), row->get(usual));
+			key_add(doc, options_row_key(row), row->get(opt), row->get(usual));
 	}
 	for (unsigned i = 0; i < opt->nports; i++) {
 		json_t *entry = options_port_document(&opt->ports[i]);

@@ -2,8 +2,9 @@
 #pragma once
 /*
  * What the files of options share: options.c has the table and the rest, options_port.c the ports
- * of any kind, options_vlan.c their VLANs, options_policy.c their policies, options_cpus.c the
- * worker CPUs; kind_*.c has the options of a kind of port.
+ * of any kind, options_bridge.c their bridges and the names of VLANs, options_vlan.c their VLANs,
+ * options_policy.c their policies, options_cpus.c the worker CPUs; kind_*.c has the options of a
+ * kind of port.
  */
 #include <jansson.h>
 
@@ -52,6 +53,16 @@ struct options_row {
 
 extern const struct options_row options_rows[];
 extern const size_t options_nrows;
+/* An option that others refer to: a document has it under another key, which is read first. */
+struct options_section {
+	const char *name, *key;
+	bool pairs; /* there it has a key and a value for each NAME=VALUE */
+};
+
+/* NULL: it is none. */
+const struct options_section *options_row_section(const struct options_row *row);
+/* An option's key in a document. */
+const char *options_row_key(const struct options_row *row);
 
 /* options_words.c: read all words. As struct options_row.set. */
 int options_words_read(struct parse *p, int argc, char **argv);
@@ -71,6 +82,29 @@ int options_set_fd(struct parse *p, const char *value);
 int options_ports_check(struct parse *p);
 /* That a port shares no file with the control socket and the pid file. 0 or a mistake. */
 int options_port_files_check(struct parse *p, const struct options_port *port);
+
+/* What names a port, a bridge or a VLAN. */
+#define NAME_RULE       "1 to 32 characters of A-Z a-z 0-9 . _ : -"
+#define OPTIONS_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+bool options_name_valid(const char *name);
+
+/* options_bridge.c: as struct options_row and struct port_option say. */
+int options_set_bridge(struct parse *p, const char *value);
+json_t *options_get_bridges(const struct options *opt);
+int options_set_vlan_name(struct parse *p, const char *value);
+json_t *options_get_vlan_names(const struct options *opt);
+int options_set_port_bridge(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+json_t *options_get_port_bridge(const struct options_port *port);
+int options_set_tpid(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+json_t *options_get_tpid(const struct options_port *port);
+/* That there is the port's bridge. 0 or a mistake. */
+int options_port_bridge_check(struct parse *p, const char *what, const struct options_port *port);
+/* The name of a VLAN that a user may have meant; NULL: none. */
+const char *options_vlan_nearest(const struct options *opt, const char *name);
+/* Take over bridges and names of VLANs if the command line, `words`, has them. */
+void options_names_take(struct options *to, const struct options *from, uint64_t words);
 
 /* options_vlan.c: as struct port_option says. */
 int options_set_vlan(
@@ -103,8 +137,8 @@ int options_port_read(
  * command line says prevails. 0 or a mistake.
  */
 int options_key_read(struct parse *p, const char *key, const char *value);
-/* Whether a list of values is that key several times. */
-bool options_key_repeats(const char *key);
+/* The row of a document's key; NULL: there is none. */
+const struct options_row *options_row_of(const char *key);
 /* What holds when nobody says anything: no port, no CPU yet. */
 void options_init(struct options *opt);
 

@@ -6,16 +6,12 @@
 
 #include "kinds.h"
 
-#define NAME_RULE "1 to 32 characters of A-Z a-z 0-9 . _ : -"
-
-static bool name_valid(const char *name)
+bool options_name_valid(const char *name)
 {
 	size_t len = strlen(name);
 
 	return len >= 1 && len <= OPTIONS_NAME_MAX &&
-		strspn(name,
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") ==
-		len;
+		strspn(name, OPTIONS_LETTERS "0123456789._:-") == len;
 }
 
 /* Whether a port of that name may be added. 0 or a mistake. */
@@ -85,6 +81,8 @@ static json_t *get_description(const struct options_port *port)
 /* What every kind of port has. */
 static const struct port_option common[] = {
 	{"description", "TEXT", false, true, set_description, get_description},
+	{"bridge", "NAME", false, true, options_set_port_bridge, options_get_port_bridge},
+	{"tpid", "8021q|8021ad", false, true, options_set_tpid, options_get_tpid},
 	{"vlan", "VID", false, true, options_set_vlan, options_get_vlan},
 	{"trunk", "VIDS", false, true, options_set_trunk, options_get_trunk},
 	{"native", "VID", false, true, options_set_native, options_get_native},
@@ -212,7 +210,7 @@ int options_set_socket_path(struct parse *p, const char *value)
 	len = strlen(name);
 	if (len >= 5 && !strcmp(name + len - 5, ".sock"))
 		name[len - 5] = 0;
-	if (!name_valid(name)) {
+	if (!options_name_valid(name)) {
 		return options_mistake(p,
 			"--socket-path=%s: \"%s\" cannot name a port (" NAME_RULE
 			"): use --port NAME,socket=PATH",
@@ -256,7 +254,7 @@ int options_set_port(struct parse *p, const char *value)
 	if (!copy)
 		return options_mistake(p, "no memory");
 	name = strsep(&rest, ",");
-	if (!name_valid(name)) {
+	if (!options_name_valid(name)) {
 		options_mistake(p,
 			"--port %s: \"%s\" cannot name a port (" NAME_RULE
 			"): write --port NAME,socket=PATH",
@@ -307,8 +305,13 @@ int options_ports_check(struct parse *p)
 		return options_mistake(
 			p, "--fd and %s exclude each other: give ports one way", p->port_given);
 	}
-	for (unsigned i = 0; !ret && i < p->opt->nports; i++)
-		ret = p->opt->ports[i].kind->check(p, &p->opt->ports[i]);
+	for (unsigned i = 0; !ret && i < p->opt->nports; i++) {
+		struct options_port *port = &p->opt->ports[i];
+
+		ret = options_port_bridge_check(p, port->name, port);
+		if (!ret)
+			ret = port->kind->check(p, port);
+	}
 	return ret;
 }
 
@@ -318,7 +321,7 @@ int options_port_read(
 	char what[sizeof("port ") + OPTIONS_NAME_MAX];
 	struct options_port *port;
 
-	if (!name_valid(name))
+	if (!options_name_valid(name))
 		return options_mistake(p, "\"%s\" cannot name a port (" NAME_RULE ")", name);
 	port = port_add(p, name);
 	if (!port)

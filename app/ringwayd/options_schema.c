@@ -14,10 +14,11 @@
 #define NUMBER                                                                           \
 	"{\"type\": [\"integer\", \"string\"], \"pattern\": \"^[0-9]+$\", \"minimum\": " \
 	"0}"
-#define NONE "{\"const\": \"none\"}"
+#define NONE     "{\"const\": \"none\"}"
+#define VID_ITEM "([0-9]+(-[0-9]+)?|[A-Za-z][A-Za-z0-9._:-]*)"
 #define VID_TEXT                               \
 	"{\"type\": \"string\", \"pattern\": " \
-	"\"^[0-9]+(-[0-9]+)?([+][0-9]+(-[0-9]+)?)*$\"}"
+	"\"^" VID_ITEM "([+]" VID_ITEM ")*$\"}"
 #define WORD "{\"type\": [\"string\", \"integer\"]}"
 
 /* What a word in capitals stands for. Another one is a word, a number or a list of them. */
@@ -27,6 +28,7 @@ static const struct {
 	{"PATH", "{\"type\": \"string\", \"minLength\": 1}"},
 	{"DIR", "{\"type\": \"string\", \"minLength\": 1}"},
 	{"TEXT", "{\"type\": [\"string\", \"integer\"], \"maxLength\": 63}"},
+	{"NAME", "{\"type\": [\"string\", \"integer\"], \"pattern\": \"" NAME_PATTERN "\"}"},
 	{"USER", WORD},
 	{"GROUP", WORD},
 	{"N", NUMBER},
@@ -38,7 +40,7 @@ static const struct {
 	{"OCTAL", "{\"type\": [\"integer\", \"string\"], \"pattern\": \"^[0-7]{1,4}$\"}"},
 	{"VID",
 		"{\"anyOf\": [" VID ", " NONE
-		", {\"type\": \"string\", \"pattern\": \"^[0-9]+$\"}]}"},
+		", {\"type\": \"string\", \"pattern\": \"^([0-9]+|[A-Za-z][A-Za-z0-9._:-]*)$\"}]}"},
 	{"VIDS",
 		"{\"anyOf\": [{\"enum\": [\"all\", \"none\"]}, " VID ", " VID_TEXT ", "
 		"{\"type\": \"array\", \"minItems\": 1, \"items\": {\"anyOf\": [" VID ", " VID_TEXT
@@ -114,6 +116,16 @@ static json_t *values_schema(const char *value)
 		"minItems", 1, "items", value_schema(value));
 }
 
+/* A VLAN for each name. */
+static json_t *pairs_schema(void)
+{
+	return json_loads(
+		"{\"type\": [\"object\", \"null\"], \"additionalProperties\": false, "
+		"\"patternProperties\": {\"^[A-Za-z][A-Za-z0-9._:-]{0,31}$\": {\"anyOf\": [" VID
+		", {\"type\": \"string\", \"pattern\": \"^[0-9]+$\"}]}}}",
+		0, NULL);
+}
+
 /* ---- ports ---- */
 
 static json_t *port_schema(const struct port_kind *kind)
@@ -177,17 +189,24 @@ json_t *options_schema(void)
 
 	for (size_t i = 0; i < options_nrows; i++) {
 		const struct options_row *row = &options_rows[i];
+		const struct options_section *section = options_row_section(row);
 		json_t *schema;
 
 		if (row->words_only)
 			continue;
-		schema = row->many && row->value ? values_schema(row->value)
-						 : value_schema(row->value);
+		if (section && section->pairs)
+			schema = pairs_schema();
+		else
+			schema = row->many && row->value ? values_schema(row->value)
+							 : value_schema(row->value);
+		if (section && !section->pairs)
+			json_array_append_new(json_object_get(schema, "anyOf"),
+				json_pack("{s:s}", "type", "null"));
 		json_object_set_new(schema, "description",
 			json_sprintf("%s; %s", row->value ? row->value : "on|off",
 				wanted_changeable(row->name) ? "can change while the switch runs"
 							     : "takes a restart"));
-		json_object_set_new(properties, row->name, schema);
+		json_object_set_new(properties, options_row_key(row), schema);
 	}
 	json_object_set_new(properties, "ports", ports_schema());
 	return json_pack("{s:s, s:s, s:s, s:[s, s], s:o, s:b}", "$schema",

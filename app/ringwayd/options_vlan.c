@@ -18,17 +18,33 @@ static void vlan_add(struct options_vlans *v, unsigned vlan)
 	v->allowed[vlan / 64] |= UINT64_C(1) << (vlan % 64);
 }
 
-/* One VLAN id, or 0 for "none". 0 or a mistake. */
+/*
+ * `value` is no VLAN id and no name of one: "" or what to put behind that. `text` has room for it.
+ */
+static const char *name_hint(const struct parse *p, const char *value, char text[96])
+{
+	const char *nearest = options_vlan_nearest(p->opt, value);
+
+	text[0] = '\0';
+	if (nearest)
+		snprintf(text, 96, ": did you mean %s?", nearest);
+	else if (*value && strchr(OPTIONS_LETTERS, *value))
+		strcpy(text, ": no VLAN has that name");
+	return text;
+}
+
+/* One VLAN id or name, or 0 for "none". 0 or a mistake. */
 static int vlan_read(
 	struct parse *p, const char *what, const char *key, const char *value, uint16_t *out)
 {
-	uint32_t vlan = 0;
+	uint32_t vlan = options_vlan_named(p->opt, value, strlen(value));
+	char hint[96];
 
-	if (strcmp(value, NONE) && !rw_text_number(value, 1, OPTIONS_VLAN_MAX, &vlan))
+	if (!vlan && strcmp(value, NONE) && !rw_text_number(value, 1, OPTIONS_VLAN_MAX, &vlan))
 		return options_mistake(p,
 			"%s: %s is \"%s\", but must be a VLAN id from 1 to %d, "
-			"or " NONE,
-			what, key, value, OPTIONS_VLAN_MAX);
+			"or " NONE "%s",
+			what, key, value, OPTIONS_VLAN_MAX, name_hint(p, value, hint));
 	*out = (uint16_t)vlan;
 	return 0;
 }
@@ -45,37 +61,64 @@ int options_set_native(
 	return vlan_read(p, what, "native", value, &port->vlans.native);
 }
 
-/* "10+20-30" into the allowed VLANs. False: it is no such list. */
-static bool list_read(const char *s, struct options_vlans *v)
+/* "10" or "20-30" at `*s`, which is moved behind it, into the allowed VLANs. */
+static bool range_read(const char **s, struct options_vlans *v)
 {
-	do {
-		uint32_t first, last;
+	uint32_t first, last;
 
-		if (!rw_text_scan(&s, OPTIONS_VLAN_MAX, &first) || !first)
+	if (!rw_text_scan(s, OPTIONS_VLAN_MAX, &first) || !first)
+		return false;
+	last = first;
+	if (**s == '-') {
+		(*s)++;
+		if (!rw_text_scan(s, OPTIONS_VLAN_MAX, &last) || last < first)
 			return false;
-		last = first;
-		if (*s == '-') {
-			s++;
-			if (!rw_text_scan(&s, OPTIONS_VLAN_MAX, &last) || last < first)
-				return false;
+	}
+	for (uint32_t vlan = first; vlan <= last; vlan++)
+		vlan_add(v, vlan);
+	return true;
+}
+
+/*
+ * "10+20-30+NAME" into the allowed VLANs. NULL; or what is none, which begins the rest of the text.
+ */
+static const char *list_read(const struct options *opt, const char *s, struct options_vlans *v)
+{
+	const char *item;
+
+	do {
+		size_t len = strcspn(s, "+");
+		uint16_t named = options_vlan_named(opt, s, len);
+
+		item = s;
+		if (named) {
+			vlan_add(v, named);
+			s += len;
+		} else if (!range_read(&s, v)) {
+			return item;
 		}
-		for (uint32_t vlan = first; vlan <= last; vlan++)
-			vlan_add(v, vlan);
 	} while (*s++ == '+');
-	return !s[-1];
+	return s[-1] ? item : NULL;
 }
 
 int options_set_trunk(
 	struct parse *p, const char *what, struct options_port *port, const char *value)
 {
-	struct options_vlans v = {.access = port->vlans.access, .native = port->vlans.native};
+	struct options_vlans v = port->vlans;
+	const char *wrong = NULL;
+	char hint[96], item[OPTIONS_NAME_MAX + 1];
 
+	memset(v.allowed, 0, sizeof(v.allowed));
 	v.trunk = strcmp(value, NONE);
-	if (v.trunk && !list_read(strcmp(value, "all") ? value : "1-4094", &v))
+	if (v.trunk)
+		wrong = list_read(p->opt, strcmp(value, "all") ? value : "1-4094", &v);
+	if (wrong) {
+		snprintf(item, sizeof(item), "%.*s", (int)strcspn(wrong, "+"), wrong);
 		return options_mistake(p,
 			"%s: trunk is \"%s\", but must be VLAN ids from 1 to %d, "
-			"like 10+20-30, or all, or " NONE,
-			what, value, OPTIONS_VLAN_MAX);
+			"like 10+20-30, or all, or " NONE "%s",
+			what, value, OPTIONS_VLAN_MAX, name_hint(p, item, hint));
+	}
 	port->vlans = v;
 	return 0;
 }

@@ -53,7 +53,7 @@ static bool value_missing(int opt, const char *next)
 static int option_read(struct parse *p, int opt, const char *word, const char *next)
 {
 	const struct options_row *row = row_of(opt == '?' || opt == ':' ? optopt : opt, word);
-	unsigned bit;
+	uint64_t bit;
 
 	if (opt == 1)
 		return options_mistake(
@@ -62,7 +62,7 @@ static int option_read(struct parse *p, int opt, const char *word, const char *n
 		return OPTIONS_HELP;
 	if (!row)
 		return option_refuse(p, word);
-	bit = 1u << (row - options_rows);
+	bit = UINT64_C(1) << (row - options_rows);
 	if (!row->many && (p->seen & bit))
 		return options_mistake(p, "--%s is given twice", row->name);
 	p->seen |= bit;

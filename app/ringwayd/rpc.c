@@ -124,16 +124,21 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 		name, types, true, help \
 	}
 
-#define PORT_NAME HAS("name", CTL_STRING, "the name of a port")
-#define COUNTERS  "counters: frames, bytes, unicast, multicast, broadcast and drops by reason"
-#define MAC       HAS("mac", CTL_STRING, "an address like 52:54:00:00:00:01")
-#define VLAN      MAY("vlan", CTL_INTEGER, "a number from 0 (no VLAN) to 4094")
+#define PORT_NAME   HAS("name", CTL_STRING, "the name of a port")
+#define BRIDGE_NAME HAS("name", CTL_STRING, "the name of a bridge")
+#define COUNTERS    "counters: frames, bytes, unicast, multicast, broadcast and drops by reason"
+#define MAC         HAS("mac", CTL_STRING, "an address like 52:54:00:00:00:01")
+#define VLAN        MAY("vlan", CTL_INTEGER | CTL_STRING, "0 (no VLAN) to 4094, or a name")
+#define BRIDGE      MAY("bridge", CTL_STRING, "the name of a bridge")
+#define TPID        MAY("tpid", CTL_STRING, "which VLAN of that number: 8021q or 8021ad")
 
 #define PORT_RESULT                                                                        \
 	CTL_FIELDS(PORT_NAME, HAS("id", CTL_INTEGER, "its number in the switch"),          \
 		HAS("driver", CTL_STRING, "its kind"),                                     \
 		MAY("description", CTL_STRING, "what the user wrote"),                     \
 		HAS("link", CTL_BOOLEAN, "whether frames can be sent there"),              \
+		HAS("bridge", CTL_STRING, "the name of its bridge"),                       \
+		HAS("tpid", CTL_STRING, "its kind of tag, 8021q or 8021ad"),               \
 		HAS("vlans", CTL_OBJECT | CTL_NULL, "its VLANs; null: it is transparent"), \
 		HAS("policy", CTL_OBJECT, "its policy, by the keys of its options"),       \
 		MAY("note", CTL_STRING, "what the user has to know about the change"))
@@ -199,17 +204,32 @@ const struct ctl_method rpc_methods[] = {
 		.more = rpc_port_changes,
 		.result = PORT_RESULT,
 		.open = true},
+	{.name = "bridge.list",
+		.each = rpc_bridge_list,
+		.help = "the bridges and their ports",
+		.result = CTL_FIELDS(BRIDGE_NAME, HAS("ports", CTL_ARRAY, "their names"))},
+	{.name = "bridge.add",
+		.fn = rpc_bridge_add,
+		.help = "make a bridge",
+		.params = CTL_FIELDS(BRIDGE_NAME),
+		.result = CTL_FIELDS(BRIDGE_NAME, HAS("ports", CTL_ARRAY, "empty"))},
+	{.name = "bridge.del",
+		.fn = rpc_bridge_del,
+		.help = "end a bridge without ports",
+		.params = CTL_FIELDS(BRIDGE_NAME)},
 	{.name = "fdb.list",
 		.fn = rpc_fdb_list,
 		.help = "a page of the addresses that the switch knows",
 		.params = CTL_FIELDS(MAY("cursor", CTL_INTEGER, "\"next\" of the page before"),
 			MAY("limit", CTL_INTEGER, "the number of entries wanted, at most 512"),
 			MAY("port", CTL_STRING, "the name of a port"),
-			MAY("mac", CTL_STRING, "an address like 52:54:00:00:00:01"), VLAN,
+			MAY("mac", CTL_STRING, "an address like 52:54:00:00:00:01"), VLAN, BRIDGE,
+			TPID,
 			MAY("static", CTL_BOOLEAN,
 				"true or false: only static, only learned ones")),
 		.result = CTL_FIELDS(
-			HAS("entries", CTL_ARRAY, "mac, vlan, port, static and age_s of each"),
+			HAS("entries", CTL_ARRAY,
+				"mac, vlan, tpid, bridge, port, static, age_s of each"),
 			HAS("next", CTL_INTEGER | CTL_NULL,
 				"the cursor of the next page; null: none"),
 			HAS("entries_total", CTL_INTEGER, "how many entries there are"),
@@ -229,7 +249,7 @@ const struct ctl_method rpc_methods[] = {
 	{.name = "fdb.del",
 		.fn = rpc_fdb_del,
 		.help = "forget one address, static or learned",
-		.params = CTL_FIELDS(MAC, VLAN)},
+		.params = CTL_FIELDS(MAC, VLAN, BRIDGE, TPID)},
 	{.name = "group.list",
 		.fn = rpc_group_list,
 		.help = "a page of the multicast groups that snooping knows, and the queriers",

@@ -13,6 +13,11 @@ struct daemon;
 bool rpc_param_port(const struct daemon *d, const json_t *params, const char *key,
 	struct ctl_failure *fail, struct port **out);
 
+/* rpc_bridge.c */
+json_t *rpc_bridge_list(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+json_t *rpc_bridge_add(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_bridge_del(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_fdb.c */
 json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail);

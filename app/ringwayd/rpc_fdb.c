@@ -6,7 +6,7 @@
 #include "daemon.h"
 #include "rpc.h"
 #include "rw_text.h"
-#include "sw_domain.h"
+#include "sw_bridge.h"
 
 /* Most entries in one answer of fdb.list. */
 #define PAGE_MAX 512u
@@ -51,41 +51,73 @@ static bool param_mac(const json_t *params, struct ctl_failure *fail, uint8_t ma
 	return false;
 }
 
-static bool param_vlan(const json_t *params, struct ctl_failure *fail, uint32_t *out)
+/* The VLAN id `vlan`, which may be given by its name; 0 when it is absent. */
+static bool param_vlan(
+	const struct daemon *d, const json_t *params, struct ctl_failure *fail, uint16_t *out)
 {
-	if (param_u32(params, "vlan", 0, out) && *out <= VLAN_MAX)
+	const json_t *v = json_object_get(params, "vlan");
+	const char *name = json_string_value(v);
+	uint32_t id;
+
+	if (name) {
+		*out = options_vlan_named(&d->opt, name, strlen(name));
+		if (!*out)
+			ctl_fail(fail, CTL_ERR_FAILED, "no VLAN has the name \"%s\"", name);
+		return *out;
+	}
+	if (!param_u32(params, "vlan", 0, &id) || id > VLAN_MAX) {
+		ctl_fail(fail, CTL_ERR_PARAMS,
+			"\"vlan\" must be a number from 0 to %d, or the name of a VLAN", VLAN_MAX);
+		return false;
+	}
+	*out = (uint16_t)id;
+	return true;
+}
+
+/* `tpid`; `given`: it is there. */
+static bool param_service(
+	const json_t *params, struct ctl_failure *fail, bool *given, bool *service)
+{
+	const json_t *v = json_object_get(params, "tpid");
+	const char *name = json_string_value(v);
+
+	*given = v;
+	*service = name && !strcmp(name, "8021ad");
+	if (!v || *service || (name && !strcmp(name, "8021q")))
 		return true;
-	ctl_fail(fail, CTL_ERR_PARAMS, "\"vlan\" must be a number from 0 to %d", VLAN_MAX);
+	ctl_fail(fail, CTL_ERR_PARAMS, "\"tpid\" must be 8021q or 8021ad");
 	return false;
 }
 
-/* The address that `params` names with "mac" and "vlan", in the domain that `domain_of` says. */
-static bool param_key(const json_t *params, struct ctl_failure *fail, struct sw *sw,
-	uint16_t (*domain_of)(struct sw *sw, struct sw_vlan vlan), fdb_key *out)
+/*
+ * The number of the bridge that `params` names, or of the default one; -ENOENT: it is there, and
+ * has no port. False: `fail` is filled in.
+ */
+static bool param_bridge(
+	const struct daemon *d, const json_t *params, struct ctl_failure *fail, int *out)
 {
-	uint8_t mac[RW_MAC_LEN];
-	uint16_t domain;
-	uint32_t vlan;
+	const json_t *v = json_object_get(params, "bridge");
+	const char *name = v ? json_string_value(v) : SW_BRIDGE_DEFAULT;
 
-	if (!param_mac(params, fail, mac) || !param_vlan(params, fail, &vlan))
-		return false;
-	domain = domain_of(sw, (struct sw_vlan){.id = (uint16_t)vlan});
-	if (!domain) {
-		ctl_fail(fail, CTL_ERR_FAILED, "all broadcast domains are in use");
-		return false;
+	if (name && options_bridge_exists(&d->opt, name)) {
+		*out = sw_bridge_find(d->sw, name);
+		return true;
 	}
-	*out = fdb_key_make(mac, domain);
-	return true;
+	if (name)
+		ctl_fail(fail, CTL_ERR_FAILED, "there is no bridge \"%s\"", name);
+	else
+		ctl_fail(fail, CTL_ERR_PARAMS, "\"bridge\" must be the name of a bridge");
+	return false;
 }
 
 /* Which entries a list has: each member counts if it is given. */
 struct filter {
 	const struct port *port; /* or NULL */
-	bool by_mac, by_vlan, by_static;
+	bool by_mac, by_vlan, by_static, by_bridge, by_service;
 	uint8_t mac[RW_MAC_LEN];
-	uint32_t vlan;
-	uint16_t domain; /* the VLAN's, if it has one */
-	bool is_static;
+	uint16_t vlan;
+	int bridge;
+	bool service, is_static;
 };
 
 static bool filter_read(
@@ -94,24 +126,27 @@ static bool filter_read(
 	struct port *port;
 
 	*out = (struct filter){.by_mac = json_object_get(params, "mac"),
-		.by_vlan = json_object_get(params, "vlan")};
+		.by_vlan = json_object_get(params, "vlan"),
+		.by_bridge = json_object_get(params, "bridge")};
 	if (!rpc_param_port(d, params, "port", fail, &port))
 		return false;
 	out->port = port;
-	if (!param_vlan(params, fail, &out->vlan))
-		return false;
-	out->domain = sw_domain_find(d->sw, (struct sw_vlan){.id = (uint16_t)out->vlan});
-	return (!out->by_mac || param_mac(params, fail, out->mac)) &&
+	return param_vlan(d, params, fail, &out->vlan) &&
+		param_bridge(d, params, fail, &out->bridge) &&
+		param_service(params, fail, &out->by_service, &out->service) &&
+		(!out->by_mac || param_mac(params, fail, out->mac)) &&
 		param_bool(params, "static", fail, &out->by_static, &out->is_static);
 }
 
-static bool filter_passes(const struct filter *f, const struct fdb_entry *e)
+static bool filter_passes(const struct sw *sw, const struct filter *f, const struct fdb_entry *e)
 {
+	const struct sw_vlan vlan = sw_domain_vlan(sw, fdb_key_domain(e->key));
 	uint8_t mac[RW_MAC_LEN];
 
 	fdb_key_mac(e->key, mac);
-	return (!f->port || e->hop == f->port->id) &&
-		(!f->by_vlan || fdb_key_domain(e->key) == f->domain) &&
+	return (!f->port || e->hop == f->port->id) && (!f->by_vlan || vlan.id == f->vlan) &&
+		(!f->by_bridge || vlan.bridge == f->bridge) &&
+		(!f->by_service || vlan.service == f->service) &&
 		(!f->by_mac || !memcmp(mac, f->mac, sizeof(mac))) &&
 		(!f->by_static || (e->kind == FDB_STATIC) == f->is_static);
 }
@@ -119,14 +154,16 @@ static bool filter_passes(const struct filter *f, const struct fdb_entry *e)
 static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 {
 	const struct port *port = e->kind == FDB_EXTERNAL ? NULL : sw_port(d->sw, (uint16_t)e->hop);
+	const struct sw_vlan vlan = sw_domain_vlan(d->sw, fdb_key_domain(e->key));
 	uint32_t now = sw_now_s(d->sw);
 	uint8_t m[RW_MAC_LEN];
 	char mac[RW_MAC_TEXT];
 
 	fdb_key_mac(e->key, m);
-	return json_pack("{s:s, s:i, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac), "vlan",
-		sw_domain_vlan(d->sw, fdb_key_domain(e->key)).id, "port", port ? port->name : NULL,
-		"static", e->kind == FDB_STATIC, "age_s",
+	return json_pack("{s:s, s:i, s:s*, s:s, s:s, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac),
+		"vlan", vlan.id, "vlan_name", options_vlan_name(&d->opt, vlan.id), "tpid",
+		vlan.service ? "8021ad" : "8021q", "bridge", sw_bridge_name(d->sw, vlan.bridge),
+		"port", port ? port->name : NULL, "static", e->kind == FDB_STATIC, "age_s",
 		(json_int_t)(e->kind != FDB_LEARNED || e->last_seen_s > now
 				? 0
 				: now - e->last_seen_s));
@@ -153,7 +190,7 @@ json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail)
 			sw_fdb(d->sw), &cursor, page, RW_MIN(left, (uint32_t)RW_ARRAY_SIZE(page)));
 
 		for (uint32_t i = 0; i < n; i++) {
-			if (!filter_passes(&filter, &page[i]))
+			if (!filter_passes(d->sw, &filter, &page[i]))
 				continue;
 			json_array_append_new(list, entry_json(d, &page[i]));
 			left--;
@@ -181,16 +218,22 @@ json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail)
 json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	const struct daemon *d = ctx;
+	uint8_t mac[RW_MAC_LEN];
+	uint16_t vlan, domain;
 	bool given, replace;
 	struct port *port;
 	fdb_key key;
 
-	if (!param_key(params, fail, d->sw, sw_domain_keep, &key) ||
+	if (!param_mac(params, fail, mac) || !param_vlan(d, params, fail, &vlan) ||
 		!rpc_param_port(d, params, "port", fail, &port) ||
 		!param_bool(params, "replace", fail, &given, &replace))
 		return NULL;
 	if (!port)
 		return ctl_fail(fail, CTL_ERR_PARAMS, "\"port\" is missing");
+	domain = sw_domain_keep(d->sw, sw_bridge_vlan(d->sw, port, vlan));
+	if (!domain)
+		return ctl_fail(fail, CTL_ERR_FAILED, "all broadcast domains are in use");
+	key = fdb_key_make(mac, domain);
 	switch (fdb_add_static(sw_fdb(d->sw), key, port->id, replace)) {
 	case 0:
 		return json_object();
@@ -210,11 +253,21 @@ json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 json_t *rpc_fdb_del(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	const struct daemon *d = ctx;
-	fdb_key key;
+	struct sw_vlan vlan = {0};
+	uint8_t mac[RW_MAC_LEN];
+	uint16_t domain = SW_DOMAIN_NONE;
+	int bridge;
+	bool given;
 
-	if (!param_key(params, fail, d->sw, sw_domain_of, &key))
+	if (!param_mac(params, fail, mac) || !param_vlan(d, params, fail, &vlan.id) ||
+		!param_bridge(d, params, fail, &bridge) ||
+		!param_service(params, fail, &given, &vlan.service))
 		return NULL;
-	if (fdb_del(sw_fdb(d->sw), key))
+	if (bridge >= 0) {
+		vlan.bridge = (uint16_t)bridge;
+		domain = sw_domain_find(d->sw, vlan);
+	}
+	if (!domain || fdb_del(sw_fdb(d->sw), fdb_key_make(mac, domain)))
 		return ctl_fail(fail, CTL_ERR_FAILED, "there is no such entry");
 	return json_object();
 }

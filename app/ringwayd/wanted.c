@@ -118,6 +118,8 @@ static int kept_add(struct reading *r, bool keep_words)
 		if (n == OPTIONS_PORTS_MAX)
 			return options_mistake(
 				&r->p, "there are more than %d ports", OPTIONS_PORTS_MAX);
+		if (options_port_bridge_check(&r->p, r->now->ports[i].name, &r->now->ports[i]))
+			return -EINVAL;
 		w->opt.ports[n] = r->now->ports[i];
 		w->steps[n] = WANTED_SAME;
 		w->from[n] = (int)i;
@@ -154,7 +156,7 @@ static int ports_check(struct reading *r)
 bool wanted_changeable(const char *name)
 {
 	static const char *const names[] = {
-		"log-level", "fdb-age", "forward", "balance", "snooping"};
+		"bridge", "vlan", "log-level", "fdb-age", "forward", "balance", "snooping"};
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], name))
@@ -179,11 +181,11 @@ static int restart_needed(struct reading *r, const struct options_row *row)
 	char *from = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
 	char *to = wanted ? json_dumps(wanted, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
 
-	options_source_stand_at(r->source, row->name);
+	options_source_stand_at(r->source, options_row_key(row));
 	options_mistake(&r->p,
 		"%s is %s now and would be %s: that takes a restart of ringwayd; nothing was "
 		"changed",
-		row->name, from ? from : "not set", to ? to : "not set");
+		options_row_key(row), from ? from : "not set", to ? to : "not set");
 	free(from);
 	free(to);
 	json_decref(now);
@@ -220,6 +222,7 @@ int wanted_read(const struct options *now, const struct wanted_source *source, s
 	memset(out, 0, sizeof(*out));
 	*fault = (struct wanted_fault){.at = ""};
 	options_init(&out->opt);
+	options_names_take(&out->opt, now, now->words);
 	r.p = (struct parse){.opt = &out->opt,
 		.err = fault->text,
 		.errlen = sizeof(fault->text),

@@ -58,7 +58,7 @@ json_t *wanted_difference(const struct options *now, const struct wanted *w)
 		const struct options_row *row = &options_rows[i];
 
 		if (w->settings >> i & 1)
-			change_add(list, row->name, row->get(now), row->get(&w->opt));
+			change_add(list, options_row_key(row), row->get(now), row->get(&w->opt));
 	}
 	for (unsigned i = 0; i < now->nports; i++) {
 		const struct options_port *port = &now->ports[i];

@@ -150,6 +150,7 @@ void sw_domain_free(struct sw *sw, struct sw_vlan vlan)
 	if (!domain)
 		return;
 	number_set(sw, vlan, SW_DOMAIN_NONE, __ATOMIC_RELAXED);
+	sw_snoop_forget_domain(sw, domain);
 	membership_free(sw, domain);
 	number_take(sw, domain);
 }

@@ -58,15 +58,23 @@ GOOD = [
         {'description': 'x'}, {'description': 7}, {'admin': 'down'}, {'isolated': True}])}},
     {'ports': {'up': {'device': 'net_null', 'size': 64},
                'down': {'kind': 'ethdev', 'device': 'net_null1', 'vlan': 7}}},
+    {'bridges': None, 'vlans': None}, {'bridges': 'blue'},
+    {'ports': {'a': {'socket': '/tmp/a', 'bridge': 'blue', 'tpid': '8021ad', 'trunk': ['web', 7],
+                     'native': 'web'},
+               'b': {'socket': '/tmp/b', 'bridge': 'default', 'trunk': 'web+10-20+db'}},
+     'vlans': {'web': 10, 'db': '20'}, 'bridges': ['blue', 'green']},
 ]
 BAD = [
     [], 'x', {'fdb-sice': 1}, {'fdb-age': 'soon'}, {'idle': 'often'},
     {'ports': []}, {'ports': {'a b': {'socket': '/tmp/x'}}}, {'ports': {'vm1': None}},
     {'ports': {'vm1': {}}}, {'ports': {'vm1': '/tmp/x'}}, {'socket-dir': []}, {'balance': 'on'},
+    {'bridges': []}, {'bridges': ['a b']}, {'vlans': {'web': 4095}}, {'vlans': {'1web': 1}},
+    {'vlans': {'web': [1]}}, {'vlans': 7},
     {'ports': {'up': {'kind': 'ethdev'}}}, {'ports': {'up': {'kind': 'tap', 'device': 'x'}}},
 ]
 BAD_PORTS = [
-    {'vlan': 0}, {'vlan': 4095}, {'vlan': [1, 2]}, {'trunk': []}, {'trunk': 'x'}, {'trunk': [0]},
+    {'vlan': 0}, {'vlan': 4095}, {'vlan': [1, 2]}, {'trunk': []}, {'trunk': '1x'}, {'trunk': [0]},
+    {'tpid': '8021x'}, {'bridge': ''},
     {'mode': 'both'}, {'postcopy': 'yes'}, {'memory': 'some'}, {'max-mapped': '4X'},
     {'colour': 'red'}, {'kind': 'tap'}, {'description': 'x' * 64}, {'admin': True},
 ]

@@ -82,7 +82,7 @@ def counters(frames, size, **drops):
 
 PORTS = [
     {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/tmp/vm1.sock',
-     'connected': True, 'link': True, 'pairs': 2, 'ring_format': 'packed',
+     'bridge': 'blue', 'connected': True, 'link': True, 'pairs': 2, 'ring_format': 'packed',
      'features': '0x140000000', 'mtu': 1500},
     {'name': 'uplink', 'id': 11, 'driver': 'vhost', 'mode': 'client', 'path': '/tmp/up.sock',
      'connected': False, 'link': False, 'pairs': 0, 'ring_format': None, 'features': None,
@@ -140,10 +140,11 @@ def pages(params):
 def test_port_list_is_a_table(switch):
     server = switch({'port.list': PORTS})
     assert succeed('-s', server.path, 'port', 'list') == (
-        'ID  NAME    DRIVER  MODE    CONNECTED  LINK  PAIRS  RING     MTU     FEATURES  PATH\n'
-        ' 0  vm1     vhost   server  yes        up        2  packed  1500  0x140000000  '
+        'ID  NAME    BRIDGE  DRIVER  MODE    CONNECTED  LINK  PAIRS  RING     MTU     FEATURES  '
+        'PATH\n'
+        ' 0  vm1     blue    vhost   server  yes        up        2  packed  1500  0x140000000  '
         '/tmp/vm1.sock\n'
-        '11  uplink  vhost   client  no         down      0  -          -            -  '
+        '11  uplink  -       vhost   client  no         down      0  -          -            -  '
         '/tmp/up.sock\n')
     assert server.asked == [('port.list', None)]
 
@@ -476,8 +477,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['prot', 'lst'], 'unknown command "prot lst": did you mean "port list"?'),
     (['port', 'lsit'], 'did you mean "port list"?'),
     (['port', 'frobnicate'], 'there are list, show, stats, add, del and set'),
-    (['frobnicate', 'it'], 'there are port, fdb, group, worker, rate, forward, apply, config, '
-                           'backends and version'),
+    (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, forward, apply, '
+                           'config, backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),

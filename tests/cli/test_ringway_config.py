@@ -88,6 +88,55 @@ def test_a_saved_document_takes_the_place_of_the_old_one(launch, place):
     assert daemon.stop() == 0
 
 
+def test_the_document_has_bridges_and_names_of_vlans(launch, place):
+    text = '''
+ports:
+  vm1: {socket: PLACE/one.sock, bridge: blue, trunk: [web, 20-30, db], native: voice}
+  vm2: {socket: PLACE/two.sock, bridge: default, vlan: web, tpid: 8021ad}
+bridges: [blue, green]
+vlans: {web: 10, db: 7, voice: 4}
+'''
+    config = write(f'{place}/conf.yaml', text.replace('PLACE', place))
+    daemon = launch('--config', config)
+    document = shown(daemon)
+    assert document['bridges'] == ['blue', 'green']
+    assert document['vlans'] == {'web': 10, 'db': 7, 'voice': 4}
+    assert document['ports'] == {
+        'vm1': {'socket': f'{place}/one.sock', 'bridge': 'blue', 'trunk': [7, 10, '20-30'],
+                'native': 4},
+        'vm2': {'socket': f'{place}/two.sock', 'vlan': 10, 'tpid': '8021ad'}}
+    # Names are for numbers wherever one is given, and shown beside them.
+    assert daemon.cli('port', 'set', 'vm2', 'vlan=voice').returncode == 0
+    assert daemon.cli('fdb', 'add', '52:54:00:00:00:01', '--port', 'vm2', '--vlan',
+                      'voice').returncode == 0
+    assert 's4 (voice)  52:54:00:00:00:01' in daemon.cli('fdb', 'list', 'vlan=voice').stdout
+    assert 'VLAN name          4 voice\n' in daemon.cli('port', 'show', 'vm2').stdout
+    wrong = daemon.cli('port', 'set', 'vm2', 'vlan=voise')
+    assert wrong.stderr == ('ringway: port vm2: vlan is "voise", but must be a VLAN id from 1 to '
+                            '4094, or none: did you mean voice?\n')
+    assert daemon.cli('fdb', 'list', 'vlan=nobody').stderr == (
+        'ringway: no VLAN has the name "nobody"\n')
+    # The name's number changes, and the ports that have it; a bridge comes and another one goes.
+    text = text.replace('web: 10', 'web: 11').replace('green', 'red')
+    answer = applied(daemon, text, place, '--dry-run')
+    assert answer.stdout == (
+        '~ bridges ["blue","green"] -> ["blue","red"]\n'
+        '~ vlans {"web":10,"db":7,"voice":4} -> {"web":11,"db":7,"voice":4}\n'
+        '~ port vm1: trunk [7,10,"20-30"] -> [7,11,"20-30"]\n'
+        '~ port vm2: vlan 4 -> 11\n'
+        '4 changes would be made, 0 port(s) as they were\n'), answer.stderr
+    assert shown(daemon)['bridges'] == ['blue', 'green']
+    assert applied(daemon, text, place).returncode == 0
+    assert shown(daemon)['bridges'] == ['blue', 'red']
+    assert shown(daemon)['ports']['vm2']['vlan'] == 11
+    assert applied(daemon, text, place).stdout == '0 changes, 2 port(s) as they were\n'
+    # What is shown is read again as the same.
+    saved = f'{place}/saved.yaml'
+    assert daemon.cli('config', 'save', saved).returncode == 0
+    assert daemon.cli('apply', saved).stdout == '0 changes, 2 port(s) as they were\n'
+    assert daemon.stop() == 0
+
+
 # ---- apply ----
 
 PORTS = '\nports:\n  vm1: {socket: PLACE/one.sock}\n  vm2: {socket: PLACE/two.sock, vlan: 10}\n'
@@ -151,6 +200,11 @@ REFUSED = [
     ('user: games\n', '1:1', 'user is not set now and would be "games": that takes a restart'),
     ('fdb-age: 20\nports:\n  vm1: {socket: PLACE/one.sock,\n        vlan: 4095}\n', '4:9',
      'port vm1: vlan is "4095", but must be a VLAN id from 1 to 4094'),
+    ('vlans: {web: 10}\nports:\n  vm1: {socket: PLACE/one.sock,\n        vlan: wed}\n', '4:9',
+     'port vm1: vlan is "wed", but must be a VLAN id from 1 to 4094, or none: did you mean web?'),
+    ('ports:\n  vm1: {socket: PLACE/one.sock,\n        bridge: bleu}\nbridges: [blue]\n', '3:9',
+     'port vm1: there is no bridge bleu: did you mean blue?'),
+    ('vlans: {web: 10,\n  www: 10}\n', '2:3', 'vlan=www=10: that VLAN has the name web'),
     ('ports:\n  vm1: {mode: client}\n', '2:3', 'port vm1: the socket is missing'),
     ('ports:\n  vm1: {socket: PLACE/x}\n  vm2: {socket: PLACE/x}\n', '3:3',
      'ports vm1 and vm2 have the same socket'),

@@ -74,6 +74,51 @@ def test_port_stats_of_an_unknown_port_is_a_failure(daemon):
     assert 'vm9' in the_line(done.stderr)
 
 
+def test_bridges_come_and_go(daemon):
+    assert ask(daemon, 'bridge', 'list') == [{'name': 'default', 'ports': ['vm1', 'vm2']}]
+    done = daemon.cli('port', 'set', 'vm1', 'bridge=blue')
+    assert (done.returncode, the_line(done.stderr)) == (
+        1, 'ringway: port vm1: there is no bridge blue: ringway bridge add makes one')
+    assert show(daemon, 'bridge', 'add', 'blue') == [['bridge', 'blue', 'is', 'there']]
+    done = daemon.cli('bridge', 'add', 'blue')
+    assert 'there is one already' in the_line(done.stderr)
+    done = daemon.cli('port', 'set', 'vm1', 'bridge=bleu')
+    assert the_line(done.stderr).endswith('there is no bridge bleu: did you mean blue?')
+    assert ask(daemon, 'port', 'set', 'vm1', 'bridge=blue')['bridge'] == 'blue'
+    assert ['blue', '1', 'vm1'] in show(daemon, 'bridge', 'list')
+    assert ask(daemon, 'config', 'show')['bridges'] == ['blue']
+    assert ['bridge', 'blue'] in show(daemon, 'port', 'show', 'vm1')
+    # A static entry is of its port's bridge, and goes when that leaves.
+    assert ask(daemon, 'fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm1') == {}
+    row, = ask(daemon, 'fdb', 'list', 'bridge=blue')
+    assert (row['bridge'], row['port']) == ('blue', 'vm1')
+    assert daemon.cli('fdb', 'del', '52:54:00:00:00:aa').returncode == 1
+    assert ask(daemon, 'fdb', 'list', 'bridge=default') == []
+    done = daemon.cli('bridge', 'del', 'blue')
+    assert the_line(done.stderr).startswith('ringway: bridge blue has ports, such as vm1')
+    assert ask(daemon, 'fdb', 'del', '52:54:00:00:00:aa', '--bridge', 'blue') == {}
+    assert ask(daemon, 'fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm1') == {}
+    ask(daemon, 'port', 'set', 'vm1', 'bridge=default')
+    assert ask(daemon, 'fdb', 'list') == []
+    assert ask(daemon, 'bridge', 'del', 'blue') == {}
+    for name in 'default', 'blue':
+        assert daemon.cli('bridge', 'del', name).returncode == 1
+    assert 'bridges' not in ask(daemon, 'config', 'show')
+
+
+def test_a_port_says_which_kind_of_tag_it_has(daemon):
+    assert ask(daemon, 'port', 'set', 'vm1', 'tpid=8021ad', 'vlan=10')['tpid'] == '8021ad'
+    assert ['tags', 'of', 'service', 'VLANs', '(802.1ad)'] in show(daemon, 'port', 'show', 'vm1')
+    assert ask(daemon, 'fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm1', '--vlan', '10') == {}
+    row, = ask(daemon, 'fdb', 'list', 'tpid=8021ad')
+    assert (row['vlan'], row['tpid']) == (10, '8021ad')
+    assert show(daemon, 'fdb', 'list')[1][0] == 's10'
+    assert daemon.cli('fdb', 'del', '52:54:00:00:00:aa', '--vlan', '10').returncode == 1
+    assert ask(daemon, 'fdb', 'del', '52:54:00:00:00:aa', '--vlan', '10', '--tpid', '8021ad') == {}
+    done = daemon.cli('port', 'set', 'vm1', 'tpid=0x88a8')
+    assert 'tpid is "0x88a8", but must be 8021q or 8021ad' in the_line(done.stderr)
+
+
 def test_fdb_list_and_flush(daemon):
     assert ask(daemon, 'fdb', 'list') == []
     assert show(daemon, 'fdb', 'list') == [
@@ -90,7 +135,8 @@ def test_a_static_entry_stays_until_it_is_deleted(daemon):
     assert ask(daemon, 'fdb', 'add', '52:54:00:00:00:aa', '--port', 'vm2', '--vlan', '7') == {}
     assert ask(daemon, 'fdb', 'flush') == {'flushed': 0}
     row, = ask(daemon, 'fdb', 'list')
-    assert row == {'mac': '52:54:00:00:00:aa', 'vlan': 7, 'port': 'vm2', 'static': True, 'age_s': 0}
+    assert row == {'mac': '52:54:00:00:00:aa', 'vlan': 7, 'port': 'vm2', 'static': True, 'age_s': 0,
+                   'bridge': 'default', 'tpid': '8021q'}
     assert show(daemon, 'fdb', 'list')[1] == ['7', '52:54:00:00:00:aa', 'vm2', 'static', '-']
     done = daemon.cli('fdb', 'del', '52:54:00:00:00:aa')
     assert done.returncode == 1, 'it is on VLAN 7, not untagged'

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static struct rig rig;
+static bool service; /* the tags of the ports are those of service VLANs */
 
 /* a has the settings, b must not be reached when a is isolated, c hears what may pass. */
 struct three {
@@ -17,7 +18,10 @@ struct three {
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abc", NULL);
+	if (rig_start(&rig, "abc", NULL))
+		return -1;
+	json_decref(rig_call(&rig, "bridge.add", json_pack("{s:s}", "name", "blue")));
+	return 0;
 }
 
 /* IPv4 and UDP, as it is always allowed. */
@@ -26,7 +30,7 @@ static struct packet udp(const struct three *p, const uint8_t *dst, int tag)
 	struct packet f = packet_of(dst, p->a->mac);
 
 	if (tag >= 0)
-		packet_tag(&f, 0x8100, (unsigned)tag);
+		packet_tag(&f, service ? 0x88a8 : 0x8100, (unsigned)tag);
 	packet_ipv4(&f, "10.0.0.5", 17, 0);
 	packet_udp(&f, 68, 67);
 	packet_pad(&f);
@@ -93,6 +97,17 @@ static struct packet of_other_vlan(const struct three *p)
 	return udp(p, mac_broadcast, 20);
 }
 
+static struct packet of_the_reserved_vlan(const struct three *p)
+{
+	struct packet f = packet_of(mac_broadcast, p->a->mac);
+
+	packet_tag(&f, 0x88a8, 4095);
+	packet_ipv4(&f, "10.0.0.5", 17, 0);
+	packet_udp(&f, 68, 67);
+	packet_pad(&f);
+	return f;
+}
+
 static struct packet to_the_bridge(const struct three *p)
 {
 	const uint8_t dst[6] = {0x01, 0x80, 0xc2, 0, 0, 3};
@@ -137,6 +152,7 @@ static const struct setting {
 	{"{\"vlan\":\"10\"}", "vlan_not_member", of_other_vlan, 1},
 	{"{\"max-addresses\":\"1\",\"excess-addresses\":\"drop\"}", "address_limit", of_second_host,
 		1},
+	{"{\"tpid\":\"8021ad\"}", "vlan_id", of_the_reserved_vlan, 1},
 	{"{\"link-local\":\"lldp\"}", "reserved_address", to_the_bridge, 1},
 	{"{\"isolated\":\"on\"}", "isolated", to_b, 1},
 	{"{\"learning\":\"off\",\"storm-unknown\":\"1fps\"}", "storm_unknown", to_nobody, 60},
@@ -161,7 +177,8 @@ static void reset(void)
 		const char name[2] = {*c, 0};
 
 		rig_port_set(&rig, name,
-			"{\"vlan\":\"none\",\"isolated\":\"off\",\"promiscuous\":\"off\","
+			"{\"bridge\":\"default\",\"tpid\":\"8021q\","
+			"\"vlan\":\"none\",\"isolated\":\"off\",\"promiscuous\":\"off\","
 			"\"macs\":\"none\",\"addresses\":\"none\",\"dhcp-server\":\"on\","
 			"\"router\":\"on\",\"mtu\":\"none\",\"link-local\":\"none\","
 			"\"learning\":\"on\",\"storm-unknown\":\"none\",\"rate-rx\":\"none\","
@@ -218,6 +235,17 @@ static bool exclude_each_other(const struct setting *x, const struct setting *y)
 	return strstr(x->pairs, "excess") && strstr(y->pairs, "learning");
 }
 
+static bool has(unsigned i, unsigned k, const char *key)
+{
+	return strstr(settings[i].pairs, key) || strstr(settings[k].pairs, key);
+}
+
+static void others_set(const char *pairs)
+{
+	rig_port_set(&rig, "b", pairs);
+	rig_port_set(&rig, "c", pairs);
+}
+
 static void each_setting_holds_beside_each_other_one(void **state)
 {
 	const struct three p = {
@@ -233,10 +261,15 @@ static void each_setting_holds_beside_each_other_one(void **state)
 			setting_set(&p, &settings[i]);
 			setting_set(&p, &settings[k]);
 			rig_port_set(*state, "c", "{\"promiscuous\":\"on\"}");
-			if (strstr(settings[i].pairs, "vlan") ||
-				strstr(settings[k].pairs, "vlan")) {
-				rig_port_set(*state, "b", "{\"vlan\":\"10\"}");
-				rig_port_set(*state, "c", "{\"vlan\":\"10\"}");
+			service = has(i, k, "tpid");
+			if (service)
+				others_set("{\"tpid\":\"8021ad\"}");
+			if (has(i, k, "vlan"))
+				others_set("{\"vlan\":\"10\"}");
+			/* In another bridge all is the same. */
+			if ((i + k) % 2) {
+				others_set("{\"bridge\":\"blue\"}");
+				rig_port_set(*state, "a", "{\"bridge\":\"blue\"}");
 			}
 			/* So that b and c are known. */
 			peer_send_to(*state, p.b, mac_broadcast, 60, 1);

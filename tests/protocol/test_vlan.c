@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which VLANs a port is in, set while guests talk, and what a frame looks like where it arrives. */
+/*
+ * Which bridge and which VLANs a port is in, set while guests talk, and what a frame looks like
+ * where it arrives.
+ */
 #include "harness.h"
 #include "hosts.h"
 
@@ -7,14 +10,18 @@
 
 #define LEN      60 /* of a frame without a tag */
 #define UNTAGGED (-1)
-#define PRIORITY 0xa000 /* of a tag: priority 5, no drop eligibility */
+#define PRIORITY 0xa000  /* of a tag: priority 5, no drop eligibility */
+#define SERVICE  0x10000 /* of a tag: that of a service VLAN */
 
 static struct rig rig;
 
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abcd", NULL);
+	if (rig_start(&rig, "abcd", NULL))
+		return -1;
+	json_decref(rig_call(&rig, "bridge.add", json_pack("{s:s}", "name", "blue")));
+	return 0;
 }
 
 /* Ports are transparent again, guests are disconnected. */
@@ -23,8 +30,9 @@ static int clean(void **state)
 	for (const char *c = "abcd"; *c; c++) {
 		const char name[2] = {*c, 0};
 
-		rig_port_set(
-			*state, name, "{\"vlan\":\"none\",\"native\":\"none\",\"trunk\":\"none\"}");
+		rig_port_set(*state, name,
+			"{\"vlan\":\"none\",\"native\":\"none\",\"trunk\":\"none\","
+			"\"bridge\":\"default\",\"tpid\":\"8021q\"}");
 	}
 	return rig_clean(state);
 }
@@ -37,6 +45,8 @@ static uint32_t make(uint8_t *data, const uint8_t *dst, const uint8_t *src, int 
 		return LEN;
 	memmove(data + 16, data + 12, LEN - 12);
 	memcpy(data + 12, (uint8_t[]){0x81, 0, (uint8_t)(tag >> 8), (uint8_t)tag}, 4);
+	if (tag & SERVICE)
+		memcpy(data + 12, (uint8_t[]){0x88, 0xa8}, 2);
 	return LEN + 4;
 }
 
@@ -224,6 +234,101 @@ static void a_frame_of_the_reserved_vlan_is_dropped_on_every_port(void **state)
 	}
 }
 
+static void a_bridge_is_a_switch_of_its_own(void **state)
+{
+	const struct four p = four_up(*state);
+
+	rig_port_set(*state, "c", "{\"bridge\":\"blue\"}");
+	rig_port_set(*state, "d", "{\"bridge\":\"blue\"}");
+	for (int tag = UNTAGGED; tag <= 10; tag += 11) {
+		send(*state, p.a, mac_broadcast, tag);
+		next_is(*state, p.b, mac_broadcast, p.a, tag);
+		send(*state, p.c, mac_broadcast, tag);
+		next_is(*state, p.d, mac_broadcast, p.c, tag);
+		/* c is unknown in a's bridge: d and c hear nothing of it. */
+		send(*state, p.a, p.c->mac, tag);
+		next_is(*state, p.b, p.c->mac, p.a, tag);
+		send(*state, p.d, p.a->mac, tag);
+		next_is(*state, p.c, p.a->mac, p.d, tag);
+	}
+	/* The same VLAN of two bridges. */
+	rig_port_set(*state, "a", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "b", "{\"trunk\":\"10\"}");
+	rig_port_set(*state, "c", "{\"trunk\":\"10\"}");
+	rig_port_set(*state, "d", "{\"vlan\":\"10\"}");
+	send(*state, p.a, mac_broadcast, UNTAGGED);
+	next_is(*state, p.b, mac_broadcast, p.a, 10);
+	send(*state, p.d, mac_broadcast, UNTAGGED);
+	next_is(*state, p.c, mac_broadcast, p.d, 10);
+}
+
+static void a_port_that_changes_its_bridge_takes_its_addresses_along(void **state)
+{
+	const struct four p = four_up(*state);
+	const struct stream s = {.n = 200, .len = 100};
+
+	peers_meet(*state, p.a, p.b);
+	peer_expect(*state, p.c, p.b->mac, p.a->mac, 60, 0); /* b was unknown */
+	peer_expect(*state, p.d, p.b->mac, p.a->mac, 60, 0);
+	send(*state, p.c, mac_broadcast, UNTAGGED);
+	next_is(*state, p.a, mac_broadcast, p.c, UNTAGGED);
+	next_is(*state, p.b, mac_broadcast, p.c, UNTAGGED);
+	next_is(*state, p.d, mac_broadcast, p.c, UNTAGGED);
+	for (int round = 0; round < 6; round++) {
+		rig_port_set(*state, "c",
+			round % 2 ? "{\"bridge\":\"default\"}" : "{\"bridge\":\"blue\"}");
+		rig_port_set(*state, "d",
+			round % 2 ? "{\"bridge\":\"default\",\"vlan\":\"none\"}"
+				  : "{\"bridge\":\"blue\",\"vlan\":\"7\"}");
+		assert_int_equal(host_port(*state, p.c->mac, 0), 0);
+		/* Others lose nothing. */
+		stream_check(*state, p.a, p.b, &s);
+	}
+	/* As a member of VLANs, too: they come along into the other bridge. */
+	rig_port_set(*state, "a", "{\"vlan\":\"5\"}");
+	rig_port_set(*state, "b", "{\"bridge\":\"blue\",\"vlan\":\"5\"}");
+	rig_port_set(*state, "c", "{\"bridge\":\"blue\"}");
+	rig_port_set(*state, "a", "{\"bridge\":\"blue\"}");
+	send(*state, p.a, mac_broadcast, UNTAGGED);
+	next_is(*state, p.b, mac_broadcast, p.a, UNTAGGED);
+	next_is(*state, p.c, mac_broadcast, p.a, 5);
+}
+
+static void service_vlans_are_others_than_customer_vlans(void **state)
+{
+	const struct four p = four_up(*state);
+	static uint8_t got[FRAME_MAX];
+	struct fe_received in;
+	uint64_t before = drops(*state, "a", "vlan_id"),
+		 foreign = drops(*state, "d", "vlan_not_member");
+
+	rig_port_set(*state, "a", "{\"tpid\":\"8021ad\"}");
+	rig_port_set(*state, "b", "{\"tpid\":\"8021ad\",\"vlan\":\"10\"}");
+	rig_port_set(*state, "c", "{\"vlan\":\"10\"}");
+	rig_port_set(*state, "d", "{\"tpid\":\"8021ad\",\"trunk\":\"10\"}");
+	send(*state, p.a, mac_broadcast, SERVICE | PRIORITY | 10);
+	next_is(*state, p.b, mac_broadcast, p.a, UNTAGGED);
+	next_is(*state, p.d, mac_broadcast, p.a, SERVICE | PRIORITY | 10);
+	/* A customer's tag is payload: it arrives behind the service tag, and comes out again. */
+	send(*state, p.b, p.d->mac, 20);
+	send(*state, p.b, mac_broadcast, UNTAGGED);
+	peer_recv(*state, p.d, 0, got, &in);
+	assert_int_equal(in.len, LEN + 8);
+	assert_memory_equal(got + 12, "\x88\xa8\0\x0a\x81\0\0\x14", 8);
+	next_is(*state, p.d, mac_broadcast, p.b, SERVICE | 10);
+	/* On a trunk without a native VLAN, a frame with the other kind of tag has none. */
+	send(*state, p.d, mac_broadcast, 10);
+	send(*state, p.a, mac_broadcast, SERVICE | 4095);
+	send(*state, p.d, p.b->mac, SERVICE | PRIORITY | 10);
+	next_is(*state, p.b, p.b->mac, p.d, UNTAGGED);
+	assert_int_equal(drops(*state, "d", "vlan_not_member"), foreign + 1);
+	assert_int_equal(drops(*state, "a", "vlan_id"), before + 1);
+	/* c, of customer VLAN 10, has heard nothing of it all. */
+	rig_port_set(*state, "a", "{\"tpid\":\"8021q\"}");
+	send(*state, p.a, mac_broadcast, 10);
+	next_is(*state, p.c, mac_broadcast, p.a, UNTAGGED);
+}
+
 #define vlan_test(f) cmocka_unit_test_teardown(f, clean)
 
 int main(void)
@@ -236,6 +341,9 @@ int main(void)
 		vlan_test(a_transparent_port_meets_an_access_port_by_the_tag),
 		vlan_test(a_port_that_changes_its_vlan_leaves_the_old_one_at_once),
 		vlan_test(ports_that_are_left_alone_lose_nothing_while_others_change),
+		vlan_test(a_bridge_is_a_switch_of_its_own),
+		vlan_test(a_port_that_changes_its_bridge_takes_its_addresses_along),
+		vlan_test(service_vlans_are_others_than_customer_vlans),
 		vlan_test(a_frame_of_the_reserved_vlan_is_dropped_on_every_port),
 	};
 

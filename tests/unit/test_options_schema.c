@@ -30,7 +30,7 @@ static void every_option_is_in_it(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < options_nrows; i++)
-		assert_int_equal(!!json_object_get(settings, options_rows[i].name),
+		assert_int_equal(!!json_object_get(settings, options_row_key(&options_rows[i])),
 			!options_rows[i].words_only);
 	for (unsigned k = 0; (kind = kind_at(k)); k++) {
 		for (unsigned i = 0; (option = options_port_option(kind, i)); i++) {
