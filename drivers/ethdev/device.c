@@ -293,14 +293,23 @@ static int queues_begin(const struct ethdev_device_config *cfg, struct ethdev_de
 	return ret;
 }
 
+/*
+ * Whether the driver is told of the MTU. net_af_packet takes frames of any size that framesz= has
+ * room for, refuses an MTU above the usual one and logs an error: there the interface has the MTU
+ * that its user gave it.
+ */
+static bool has_own_mtu(const struct ethdev_device_config *cfg, const struct ethdev_device *dev)
+{
+	return cfg->mtu && (cfg->mtu <= DEFAULT_MTU || !has_driver(dev->name, "net_af_packet"));
+}
+
 /* Larger frames, all addresses. 0, or -errno and `err`. */
 static int device_start(
 	const struct ethdev_device_config *cfg, struct ethdev_device *dev, char *err, size_t errlen)
 {
-	int ret = cfg->mtu ? rte_eth_dev_set_mtu(dev->id, cfg->mtu) : 0;
+	int ret = has_own_mtu(cfg, dev) ? rte_eth_dev_set_mtu(dev->id, cfg->mtu) : 0;
 
-	/* The interface of net_af_packet has its user's MTU, and the PMD knows the usual one. */
-	if (ret && ret != -ENOTSUP && !has_driver(dev->name, "net_af_packet")) {
+	if (ret && ret != -ENOTSUP) {
 		snprintf(err, errlen, "the device does not take mtu=%u: %s", cfg->mtu,
 			strerror(-ret));
 		return ret;

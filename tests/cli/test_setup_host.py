@@ -36,8 +36,7 @@ def thread(root, pid, comm, allowed, is_program=True):
           f'Name:\t{comm}\n{memory}Cpus_allowed_list:\t{allowed}')
 
 
-@pytest.fixture
-def root(tmp_path):
+def make_host(tmp_path):
     """CPUs 0-3 on node 0, 4-7 on node 1; 2-7 are isolated; pages on both nodes."""
     for node, cpus in (0, '0-3'), (1, '4-7'):
         folder = f'sys/devices/system/node/node{node}'
@@ -54,6 +53,11 @@ def root(tmp_path):
         write(tmp_path, f'{folder}/cpufreq/scaling_governor', 'performance')
     write(tmp_path, 'proc/mounts', 'none /dev/hugepages hugetlbfs rw 0 0')
     return tmp_path
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_host(tmp_path)
 
 
 def show(root, *words):
