@@ -70,7 +70,8 @@ static const struct driver {
 			{.name = "setsockopt", .kinds = I}}},
 	{.name = "net_null"},
 	{.name = "net_ring"},
-	{.name = "net_bonding"},
+	/* What it sets in its members when one of them leaves needs privileges. */
+	{.name = "net_bonding", .calls = {{.name = "socket", .kinds = C | I, .refused = true}}},
 	/* A PCI device, by VFIO. */
 	{.name = "",
 		.capabilities = CAP(IPC_LOCK) | CAP(SYS_RAWIO) | CAP(DAC_OVERRIDE),

@@ -9,6 +9,7 @@
 
 #include <rte_dev.h>
 #include <rte_eth_bond.h>
+#include <rte_eth_bond_8023ad.h>
 
 #include "ethdev.h"
 
@@ -16,6 +17,27 @@
 
 /* It is there in programs that have DPDK's drivers: no unit test does. */
 extern typeof(rte_eth_bond_primary_set) rte_eth_bond_primary_set __attribute__((weak));
+extern typeof(rte_eth_bond_mode_get) rte_eth_bond_mode_get __attribute__((weak));
+extern typeof(rte_eth_bond_8023ad_slave_info) rte_eth_bond_8023ad_slave_info __attribute__((weak));
+
+/*
+ * LACP (802.3ad) asks the member's driver for its link, and drivers such as net_af_packet say that
+ * it is up always. The linker (--wrap) has all of DPDK ask here, where the reports are known.
+ */
+static bool member_down[RTE_MAX_ETHPORTS]; /* atomic; by DPDK's number */
+int link_get(uint16_t id, struct rte_eth_link *link) __asm__("__real_rte_eth_link_get_nowait");
+int link_get_known(uint16_t id, struct rte_eth_link *link) __asm__(
+	"__wrap_rte_eth_link_get_nowait");
+
+/* Thread: any. */
+int link_get_known(uint16_t id, struct rte_eth_link *link)
+{
+	int ret = link_get(id, link);
+
+	if (!ret && __atomic_load_n(&member_down[id], __ATOMIC_RELAXED))
+		link->link_status = RTE_ETH_LINK_DOWN;
+	return ret;
+}
 
 /* Probe one, and append it to `out`. 0; or -errno and `err`. */
 static int member_add(
@@ -79,10 +101,29 @@ int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, 
 	return ret;
 }
 
+/* Whether the other side of a link aggregation takes frames from a member. */
+static bool one_distributes(const struct ethdev_device *dev)
+{
+	struct rte_eth_bond_8023ad_slave_info info;
+
+	for (unsigned i = 0; i < dev->nmembers; i++) {
+		if (dev->member_up[i] &&
+			!rte_eth_bond_8023ad_slave_info(dev->id, dev->members[i], &info) &&
+			info.actor_state & STATE_DISTRIBUTING)
+			return true;
+	}
+	return false;
+}
+
 bool ethdev_bond_choose(struct ethdev_device *dev)
 {
 	unsigned best = 0;
 
+	for (unsigned i = 0; i < dev->nmembers; i++)
+		__atomic_store_n(
+			&member_down[dev->members[i]], !dev->member_up[i], __ATOMIC_RELAXED);
+	if (rte_eth_bond_mode_get(dev->id) == BONDING_MODE_8023AD)
+		return one_distributes(dev);
 	while (best < dev->nmembers && !dev->member_up[best])
 		best++;
 	if (best == dev->nmembers)

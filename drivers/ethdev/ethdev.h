@@ -90,8 +90,9 @@ int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, 
 	char *err, size_t errlen);
 
 /*
- * The members' links are known: let one that is up be the one that sends. Drivers such as
- * net_af_packet do not tell the bond. Whether any is up.
+ * The members' links are known: let one that is up be the one that sends, or LACP leave those that
+ * are down. Drivers such as net_af_packet do not tell the bond. Whether the bond has a member that
+ * sends.
  */
 bool ethdev_bond_choose(struct ethdev_device *dev);
 
