@@ -144,7 +144,23 @@ static json_t *port_stats(struct cli *cli)
 		cli, "port.stats", cli->name ? json_pack("{s:s}", "name", cli->name) : NULL);
 }
 
-/* The row of one direction in `stats`, then one for each reason of its drops. */
+/* Frames that were converted for the receiver. */
+static void conversion_rows(struct table *t, const char *queue, const json_t *direction)
+{
+	static const char *const keys[] = {"converted_csum", "segmented", "segments"};
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(keys); i++) {
+		if (!number_of(direction, keys[i]))
+			continue;
+		table_cell(t, "%s", "");
+		table_cell(t, "%*s  %s", (int)strlen(queue), "", keys[i]);
+		cell_number(t, direction, keys[i]);
+		table_cell(t, "%s", "");
+		table_cell(t, "%s", "");
+	}
+}
+
+/* The row of one direction in `stats`, then one for each conversion and each reason of drops. */
 static void direction_rows(
 	struct table *t, const char *port, const char *queue, const char *key, const json_t *stats)
 {
@@ -160,6 +176,7 @@ static void direction_rows(
 	cell_number(t, direction, "frames");
 	cell_number(t, direction, "bytes");
 	cell_integer(t, total);
+	conversion_rows(t, queue, direction);
 	for (it = json_object_iter(drops); it; it = json_object_iter_next(drops, it)) {
 		n = json_integer_value(json_object_iter_value(it));
 		if (!n)

@@ -34,16 +34,23 @@ static json_t *rpc_version(void *ctx, const json_t *params, struct ctl_failure *
 		rte_version());
 }
 
-static json_t *counters_json(const struct port_counters *c)
+static json_t *counters_json(const struct port_counters *c, bool tx)
 {
-	json_t *drops = json_object();
+	json_t *drops = json_object(), *all;
 
 	for (int i = 0; i < PORT_NUM_DROPS; i++)
 		json_object_set_new(drops, port_drop_name((enum port_drop)i),
 			json_integer((json_int_t)c->drops[i]));
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "frames", (json_int_t)c->frames, "bytes",
+	all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "frames", (json_int_t)c->frames, "bytes",
 		(json_int_t)c->bytes, "unicast", (json_int_t)c->unicast, "multicast",
 		(json_int_t)c->multicast, "broadcast", (json_int_t)c->broadcast, "drops", drops);
+	if (all && tx) {
+		json_object_set_new(
+			all, "converted_csum", json_integer((json_int_t)c->converted_csum));
+		json_object_set_new(all, "segmented", json_integer((json_int_t)c->segmented));
+		json_object_set_new(all, "segments", json_integer((json_int_t)c->segments));
+	}
+	return all;
 }
 
 static json_t *stats_json(const struct port *port)
@@ -58,12 +65,14 @@ static json_t *stats_json(const struct port *port)
 			continue;
 		port_read_pair(port, i, &pair);
 		json_array_append_new(queues,
-			json_pack("{s:i, s:o, s:o}", "pair", i, "rx", counters_json(&pair.rx), "tx",
-				counters_json(&pair.tx)));
+			json_pack("{s:i, s:o, s:o}", "pair", i, "rx",
+				counters_json(&pair.rx, false), "tx",
+				counters_json(&pair.tx, true)));
 	}
 	port_read(port, &sum);
-	return json_pack("{s:s, s:o, s:o, s:o}", "name", port->name, "rx", counters_json(&sum.rx),
-		"tx", counters_json(&sum.tx), "queues", queues);
+	return json_pack("{s:s, s:o, s:o, s:o}", "name", port->name, "rx",
+		counters_json(&sum.rx, false), "tx", counters_json(&sum.tx, true), "queues",
+		queues);
 }
 
 static json_t *rpc_port_stats(

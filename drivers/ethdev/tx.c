@@ -5,6 +5,7 @@
 #include <rte_ip.h>
 
 #include "ethdev.h"
+#include "frame_convert.h"
 
 /*
  * Complete a partial checksum: its field holds the sum of the pseudo header (virtio 1.2, 5.1.6.2),
@@ -26,10 +27,6 @@ static struct rte_mbuf *frame_copy(const struct ethdev_txq *q, const struct fram
 	uint8_t *data, *to;
 	struct rte_mbuf *m;
 
-	if (rw_unlikely(f->offload.gso_type)) {
-		port_count_drop(q->txq.counters, PORT_DROP_NO_GSO);
-		return NULL;
-	}
 	if (rw_unlikely(f->len > q->max_len)) {
 		port_count_drop(q->txq.counters, PORT_DROP_TOO_LONG);
 		return NULL;
@@ -62,6 +59,10 @@ static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
 	unsigned k = 0, sent;
 
 	for (unsigned i = 0; i < n; i++) {
+		if (rw_unlikely(!frame_is_plain(frames[i]) && !port_txq_takes(txq, frames[i]))) {
+			txq->unfit = n - i;
+			break;
+		}
 		copies[k] = frame_copy(q, frames[i]);
 		if (copies[k])
 			frames[k++] = frames[i];
@@ -77,4 +78,6 @@ static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
 void ethdev_tx_init(struct ethdev_txq *q)
 {
 	q->txq.burst = burst;
+	/* Checksums are completed in the mbufs. */
+	q->txq.takes = FRAME_TAKES_CSUM;
 }

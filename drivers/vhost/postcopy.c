@@ -77,6 +77,10 @@ static unsigned relay_tx(struct port_txq *txq, struct frame **frames, unsigned n
 	struct vhost_relay *relay = vhost_queue_of_txq(txq)->relay;
 
 	for (unsigned i = 0; i < n; i++) {
+		if (!frame_is_plain(frames[i]) && !port_txq_takes(txq, frames[i])) {
+			txq->unfit = n - i;
+			break;
+		}
 		if (!port_fifo_push(relay->fifo, frames[i]))
 			__atomic_store_n(&relay->full, relay->full + 1, __ATOMIC_RELAXED);
 	}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame_convert.h"
 #include "kick.h"
 #include "postcopy.h"
 #include "rw_log.h"
@@ -149,15 +150,33 @@ static int ring_prepare(
 	return ret;
 }
 
-/* Which offloads concern the queue: what the guest sends, or what it accepts. */
+/* The offloads that the guest negotiated, with what it sends or for what it accepts. */
 static void offloads_init(struct vhost_queue *q, const struct vu_session *s, bool from)
 {
-	q->csum = vu_has_feature(s, from ? VIRTIO_NET_F_CSUM : VIRTIO_NET_F_GUEST_CSUM);
-	q->tso4 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_TSO4 : VIRTIO_NET_F_GUEST_TSO4);
-	q->tso6 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_TSO6 : VIRTIO_NET_F_GUEST_TSO6);
-	q->ecn = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_ECN : VIRTIO_NET_F_GUEST_ECN);
-	q->uso4 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_USO : VIRTIO_NET_F_GUEST_USO4);
-	q->uso6 = vu_has_feature(s, from ? VIRTIO_NET_F_HOST_USO : VIRTIO_NET_F_GUEST_USO6);
+	static const struct {
+		unsigned feature;
+		uint8_t takes;
+	} accepted[] = {
+		{VIRTIO_NET_F_GUEST_CSUM, FRAME_TAKES_CSUM},
+		{VIRTIO_NET_F_GUEST_TSO4, FRAME_TAKES_TSO4},
+		{VIRTIO_NET_F_GUEST_TSO6, FRAME_TAKES_TSO6},
+		{VIRTIO_NET_F_GUEST_ECN, FRAME_TAKES_ECN},
+		{VIRTIO_NET_F_GUEST_USO4, FRAME_TAKES_USO4},
+		{VIRTIO_NET_F_GUEST_USO6, FRAME_TAKES_USO6},
+	};
+
+	if (from) {
+		q->csum = vu_has_feature(s, VIRTIO_NET_F_CSUM);
+		q->tso4 = vu_has_feature(s, VIRTIO_NET_F_HOST_TSO4);
+		q->tso6 = vu_has_feature(s, VIRTIO_NET_F_HOST_TSO6);
+		q->ecn = vu_has_feature(s, VIRTIO_NET_F_HOST_ECN);
+		q->uso = vu_has_feature(s, VIRTIO_NET_F_HOST_USO);
+		return;
+	}
+	for (size_t i = 0; i < RW_ARRAY_SIZE(accepted); i++) {
+		if (vu_has_feature(s, accepted[i].feature))
+			q->txq.takes |= accepted[i].takes;
+	}
 }
 
 /*

@@ -36,13 +36,12 @@ struct vhost_queue {
 	struct port_work *work;         /* the port's */
 	uint32_t walk_most;             /* what vq.walked of the burst may come to */
 	uint32_t hdr_len;
-	/* Offloads that the guest negotiated to send (rx) or to take (tx). */
+	/* rx: offloads that the guest negotiated. */
 	bool csum;
 	bool ecn;
 	bool tso4;
 	bool tso6;
-	bool uso4;
-	bool uso6;
+	bool uso;
 	uint32_t broken; /* set by a worker for control to see */
 	bool discards;   /* rx: of a disabled ring */
 	bool armed;      /* the guest was asked for kicks: kick.c */

@@ -100,7 +100,7 @@ static RW_NOINLINE bool open_offload(
 		return false;
 	if (!(type == VIRTIO_NET_HDR_GSO_TCPV4 && q->tso4) &&
 		!(type == VIRTIO_NET_HDR_GSO_TCPV6 && q->tso6) &&
-		!(hdr->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 && q->uso4))
+		!(hdr->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 && q->uso))
 		return false;
 	f->offload.gso_type = hdr->gso_type;
 	f->offload.gso_size = hdr->gso_size;

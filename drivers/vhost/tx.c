@@ -17,39 +17,13 @@ struct slot {
 	uint16_t num_buffers;
 };
 
-/* UDP segmentation is one type for both versions of IP, but two features of a receiver. */
-static bool uso_fits(const struct vhost_queue *q, const struct frame *f)
+/*
+ * Whether the guest takes the frame as it is. What waited in a relay was converted before, by the
+ * worker.
+ */
+static inline bool takes(const struct vhost_queue *q, const struct frame *f)
 {
-	unsigned at = FRAME_TAG_AT;
-	uint16_t type;
-
-	/* The type of the packet is behind all tags. */
-	do {
-		type = (uint16_t)(f->head[at] << 8 | f->head[at + 1]);
-		at += FRAME_TAG_LEN;
-	} while ((type == 0x8100 || type == 0x88a8) && at + 2 <= f->head_len);
-	return type == 0x86dd ? q->uso6 : q->uso4;
-}
-
-/* Whether the receiver negotiated what the frame needs; counts it when not. */
-static inline bool offload_fits(struct vhost_queue *q, const struct frame *f)
-{
-	uint8_t type = f->offload.gso_type;
-
-	if (rw_likely(frame_is_plain(f)))
-		return true;
-	if (f->offload.flags && !q->csum) {
-		port_count_drop(q->counters, PORT_DROP_NO_CSUM);
-		return false;
-	}
-	if (((type & VIRTIO_NET_HDR_GSO_ECN) && !q->ecn) ||
-		((type & 7) == VIRTIO_NET_HDR_GSO_TCPV4 && !q->tso4) ||
-		((type & 7) == VIRTIO_NET_HDR_GSO_TCPV6 && !q->tso6) ||
-		((type & 7) == VIRTIO_NET_HDR_GSO_UDP_L4 && !uso_fits(q, f))) {
-		port_count_drop(q->counters, PORT_DROP_NO_GSO);
-		return false;
-	}
-	return true;
+	return rw_likely(frame_is_plain(f)) || q->relay || port_txq_takes(&q->txq, f);
 }
 
 /* Return the first `n` of q->taken unused, and count why. */
@@ -392,9 +366,7 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 		struct frame *f = frames[i];
 		uint32_t need = hdr_len + f->len;
 
-		if (rw_unlikely(!offload_fits(q, f)))
-			continue;
-		if (rw_unlikely(k == m || need > segs[k].len))
+		if (rw_unlikely(!takes(q, f) || k == m || need > segs[k].len))
 			break;
 		prefetch_buffer(segs[k].data, f->len, apart);
 		chains[k].len = need;
@@ -402,10 +374,6 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 		placed[k++] = f;
 	}
 	*took = k;
-	if (rw_unlikely(k != i)) {
-		for (unsigned j = 0; j < k; j++)
-			frames[j] = placed[j];
-	}
 	vq_unfetch(&q->vq, m - k, mode);
 	vq_complete_batch(&q->vq, chains, k, mode, true);
 	q->nfresh = bytes <= k * SHORT ? k : 0;
@@ -430,7 +398,7 @@ static RW_NOINLINE unsigned drop_rest(struct vhost_queue *q, unsigned i, unsigne
 
 /*
  * Place and fill `n` frames; the `*took` that fit are moved to the front. How many are dealt with:
- * all, unless the IOTLB lacks a buffer.
+ * all, unless the IOTLB lacks a buffer. From one on that the guest does not take, the caller does.
  */
 RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frames, unsigned n,
 	unsigned *took, const unsigned mode, const bool mergeable)
@@ -459,8 +427,11 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 				break;
 			}
 			slot->segs = seg;
-			if (!offload_fits(q, frames[i]))
-				continue;
+			if (!takes(q, frames[i])) {
+				q->txq.unfit = n - i;
+				i = n;
+				break;
+			}
 			placed = place(q, frames[i], slot, &nsegs, mode, mergeable);
 			if ((mode & VQ_SLOW) && placed == MISSED) {
 				missed = true;

@@ -7,7 +7,7 @@
 
 /*
  * Send one burst and count it. Returns how many frames were delivered or dropped. Adds those that
- * were delivered to `*took`.
+ * were delivered to `*took`. The others were deferred, or are to be converted.
  */
 static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsigned *took)
 {
@@ -17,7 +17,7 @@ static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsi
 	port_tally_frames(&tally, frames, q->burst(q, frames, n));
 	port_tally_commit(&tally, q->counters);
 	*took += tally.frames;
-	return n - q->deferred;
+	return n - q->deferred - q->unfit;
 }
 
 /* Send the backlog. False: it is not empty afterwards. */
@@ -33,6 +33,11 @@ static bool backlog_send(struct port_txq *q, unsigned *took)
 		for (unsigned i = 0; i < m; i++)
 			frames[i] = &held[i];
 		dealt = send(q, frames, m, took);
+		/* The port refuses now what it took when they came: these may become the last. */
+		if (rw_unlikely(q->unfit)) {
+			*took += port_txq_convert(q, frames + dealt, m - dealt, false);
+			dealt = m;
+		}
 		port_fifo_pop(q->backlog, dealt);
 		if (dealt < m)
 			return false;
@@ -46,11 +51,8 @@ unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsign
 	port_txq_lock(q);
 	if (backlog_send(q, &took))
 		dealt = send(q, frames, n, &took);
-	for (; dealt < n; dealt++) {
-		/* cppcheck-suppress nullPointer ; without frames, n is 0 */
-		if (!port_fifo_push(q->backlog, frames[dealt]))
-			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
-	}
+	if (dealt < n)
+		took += port_txq_convert(q, frames + dealt, n - dealt, !q->unfit);
 	port_txq_unlock(q);
 	return took;
 }

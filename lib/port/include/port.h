@@ -38,21 +38,22 @@
 	X(STORM_BROADCAST, "storm_broadcast") /* from: more broadcasts than the port may send */  \
 	X(STORM_MULTICAST, "storm_multicast") /* from: more multicasts than the port may send */  \
 	X(STORM_UNKNOWN, "storm_unknown")     /* from: too many to addresses that nobody knows */ \
-	X(RATE, "rate_limit")             /* from/to: more than the port may send or receive */   \
-	X(MTU, "mtu_exceeded")            /* from/to: longer than the port's MTU */               \
-	X(RESERVED, "reserved_address")   /* from: 01:80:c2:00:00:00 to :0f stay on the link */   \
-	X(HAIRPIN, "hairpin")             /* from: the destination is behind the same port */     \
-	X(VLAN, "vlan_not_member")        /* from: the port is not in the frame's VLAN */         \
-	X(VLAN_ID, "vlan_id")             /* from: the tag has the reserved VLAN id 4095 */       \
-	X(NO_DOMAIN, "no_domain")         /* from: no broadcast domain is left for its VLAN */    \
-	X(NO_MEMBER, "no_member")         /* from: nobody has joined the multicast group */       \
-	X(NO_PORT, "no_destination")      /* from: no other port is up */                         \
-	X(LINK_DOWN, "link_down")         /* to: known address, but no running queue */           \
-	X(NO_BUFFER, "no_buffer")         /* to: the guest posted too few buffers */              \
-	X(WORK, "work_limit")             /* to: finding buffers took too many descriptors */     \
-	X(TX_FULL, "tx_full")             /* to: the uplink's device takes no more now */         \
-	X(NO_CSUM, "csum_not_negotiated") /* to: partial checksum, receiver takes none */         \
-	X(NO_GSO, "gso_not_negotiated")   /* to: segmentation the receiver does not take */
+	X(RATE, "rate_limit")               /* from/to: more than the port may send or receive */ \
+	X(MTU, "mtu_exceeded")              /* from/to: longer than the port's MTU */             \
+	X(RESERVED, "reserved_address")     /* from: 01:80:c2:00:00:00 to :0f stay on the link */ \
+	X(HAIRPIN, "hairpin")               /* from: the destination is behind the same port */   \
+	X(VLAN, "vlan_not_member")          /* from: the port is not in the frame's VLAN */       \
+	X(VLAN_ID, "vlan_id")               /* from: the tag has the reserved VLAN id 4095 */     \
+	X(NO_DOMAIN, "no_domain")           /* from: no broadcast domain is left for its VLAN */  \
+	X(NO_MEMBER, "no_member")           /* from: nobody has joined the multicast group */     \
+	X(NO_PORT, "no_destination")        /* from: no other port is up */                       \
+	X(LINK_DOWN, "link_down")           /* to: known address, but no running queue */         \
+	X(NO_BUFFER, "no_buffer")           /* to: the guest posted too few buffers */            \
+	X(WORK, "work_limit")               /* to: finding buffers took too many descriptors */   \
+	X(TX_FULL, "tx_full")               /* to: the uplink's device takes no more now */       \
+	X(BAD_CSUM, "bad_checksum_offload") /* to: partial checksum that cannot be completed */   \
+	X(BAD_GSO, "bad_segmentation")      /* to: headers are not those of what is to be cut */  \
+	X(MANY_SEGMENTS, "too_many_segments") /* to: a frame would become too many */
 
 enum port_drop {
 #define X(id, name) PORT_DROP_##id,
@@ -71,6 +72,10 @@ struct port_counters {
 	uint64_t unicast;
 	uint64_t multicast; /* without broadcast */
 	uint64_t broadcast;
+	/* tx: frames that were converted for a receiver that lacks an offload (frame_convert.h). */
+	uint64_t converted_csum; /* frames whose checksum was completed */
+	uint64_t segmented;      /* large frames that were cut */
+	uint64_t segments;       /* what became of these */
 	uint64_t drops[PORT_NUM_DROPS];
 } RW_CACHE_ALIGNED;
 
@@ -155,6 +160,9 @@ struct port_txq {
 	 * A queue with a backlog may stop early. Then `deferred` is the number of frames, the last
 	 * ones, that were neither delivered nor dropped. The caller passes them again later. With
 	 * `n` 0 the queue only does its own pending work.
+	 *
+	 * It stops at a frame that it does not take (port_txq_takes). Then `unfit` is the number of
+	 * frames from there on, and the caller passes them to port_txq_convert.
 	 */
 	unsigned (*burst)(struct port_txq *q, struct frame **frames, unsigned n);
 	/*
@@ -167,16 +175,19 @@ struct port_txq {
 	struct port_fifo *backlog; /* NULL: it never defers */
 	uint16_t index;            /* among the port's tx queues */
 	bool shared;               /* several workers fill it */
+	uint8_t takes;             /* FRAME_TAKES_*: what its guest or device can take */
 	struct rw_spinlock lock;   /* held for one burst */
 	uint32_t deferred;         /* by the latest burst; protected by the lock */
+	uint32_t unfit;            /* the same; 0 but between a burst and port_txq_convert */
 	uint32_t wants_poll;       /* atomic; 1: poll it although no frame comes */
 };
 
 struct port_steer;
 
 struct port {
-	uint16_t id; /* given by the switch */
-	bool uplink; /* it leads out of this host; its driver says so before sw_port_add */
+	uint16_t id;     /* given by the switch */
+	bool uplink;     /* it leads out of this host; its driver says so before sw_port_add */
+	uint8_t refuses; /* FRAME_TAKES_* that are not used though they could be; atomic */
 	char name[PORT_NAME_MAX + 1];
 	struct port_steer *steer; /* NULL until the port has a second queue pair */
 	/* Allocated at first use and kept when a queue is freed. */
@@ -284,6 +295,20 @@ static inline void port_txq_unlock(struct port_txq *q)
 }
 
 /*
+ * Whether the queue takes a frame as it is, by what its guest negotiated and its port refuses. All
+ * take plain frames. Thread: worker.
+ */
+bool port_txq_takes(const struct port_txq *q, const struct frame *f);
+
+/*
+ * Send `n` frames to a queue. What it does not take is converted: checksums are completed, large
+ * frames cut. With `hold`, and from the first one that is deferred, they are appended to the
+ * backlog. Counts what is delivered, and returns how many frames that are. The caller holds the
+ * lock. Thread: worker.
+ */
+unsigned port_txq_convert(struct port_txq *q, struct frame **frames, unsigned n, bool hold);
+
+/*
  * Send `n` <= FRAME_BURST frames to a tx queue that has no backlog, and count those delivered.
  * `all` is the tally of all of them, or NULL. Returns how many were delivered. Thread: worker, or
  * the thread that acts for it.
@@ -301,6 +326,8 @@ static inline unsigned port_txq_send(
 	} else {
 		port_tally_frames(&tally, frames, took);
 		port_tally_commit(&tally, q->counters);
+		if (rw_unlikely(q->unfit))
+			took += port_txq_convert(q, frames + n - q->unfit, q->unfit, false);
 	}
 	port_txq_unlock(q);
 	return took;
