@@ -17,6 +17,7 @@ CALLS = [
     ('fdb.add', {'mac': '52:54:00:00:00:01', 'port': 'vm2', 'vlan': 7, 'replace': True}),
     ('fdb.list', {'limit': 1, 'static': True}),
     ('fdb.del', {'mac': '52:54:00:00:00:01', 'vlan': 7}),
+    ('bridge.add', {'name': 'blue'}), ('bridge.list', {}), ('bridge.del', {'name': 'blue'}),
     ('fdb.flush', {'port': 'vm1'}), ('worker.list', {}), ('group.list', {'cursor': 0}),
     ('worker.balance', {}), ('forward.show', {}), ('forward.set', {'mode': 'switch'}),
     ('forward.stop', {}), ('forward.start', {}), ('config.get', {}), ('port.del', {'name': 'vm2'}),
