@@ -66,7 +66,7 @@ static const char *const words[] = {"on", "off", "none", "any", "shared", "serve
 static const char *const keys[] = {"name", "socket", "mode", "vlan", "trunk", "native", "postcopy",
 	"memory", "max-fds", "max-mappings", "max-mapped", "max-slots", "max-iotlb", "max-scratch",
 	"max-addresses", "description", "mac", "port", "vlan", "kind", "static", "replace", "pair",
-	"worker", "queue", "cpu", "to", "socket-mode", "socket-owner", "limit"};
+	"worker", "queue", "cpu", "to", "socket-mode", "socket-owner", "limit", "bridge", "tpid"};
 
 static json_t *value_read(struct fuzz_in *in)
 {
