@@ -317,9 +317,11 @@ int apply_document(struct daemon *d, const struct wanted_source *source, bool dr
 	*a = (struct apply){.d = d, .w = w, .notes = out->notes, .fault = fault};
 	if (!dry_run && json_array_size(out->changes))
 		ret = change(a);
-	if (!dry_run && !ret)
+	if (!dry_run && !ret) {
 		rw_info("configuration: %zu change(s), %u port(s) as they were",
 			json_array_size(out->changes), out->unchanged);
+		events_configuration(d, json_array_size(out->changes), out->unchanged);
+	}
 out:
 	if (ret)
 		applied_free(out);

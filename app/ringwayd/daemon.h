@@ -27,6 +27,7 @@ struct daemon {
 	struct rw_watch signals;      /* a signalfd */
 	struct rw_timer ageing;
 	struct rw_timer balancing;
+	struct rw_timer hosts; /* runs while somebody wants to know of hosts (rpc_event.c) */
 	struct pidfile pidfile;
 };
 
@@ -96,6 +97,13 @@ int confine_begin(const struct options *opt);
  */
 int confine_threads(void);
 void confine_end(void);
+
+/* rpc_event.c: have events go to the clients that subscribe. */
+void events_begin(struct daemon *d);
+/* A port was "added", "changed" or "removed". */
+void events_port(const struct daemon *d, const char *name, const char *what);
+/* A document was applied. */
+void events_configuration(const struct daemon *d, size_t changes, unsigned unchanged);
 
 /* What `ringway` can ask. The context is the struct daemon. */
 extern const struct ctl_method rpc_methods[];

@@ -173,6 +173,7 @@ static int control_begin(struct daemon *d)
 	if (d->opt.no_control)
 		return 0;
 	d->control = ctl_server_new(d->loop, path, rpc_methods, rpc_nmethods, d);
+	events_begin(d);
 	if (d->control)
 		return 0;
 	if (d->opt.control_is_default)
@@ -201,6 +202,7 @@ static void daemon_end(struct daemon *d)
 {
 	pidfile_remove(&d->pidfile);
 	ctl_server_free(d->control);
+	d->control = NULL;
 	while (d->opt.nports > d->nports) {
 		struct options_port *port = &d->opt.ports[d->opt.nports - 1];
 

@@ -45,6 +45,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		return ret;
 	}
 	d->nports++;
+	events_port(d, spec->name, "added");
 	return 0;
 }
 
@@ -66,12 +67,14 @@ int daemon_port_change(
 	}
 	*from = *to;
 	from->kind->change(d->ports[index].handle, from, note, notelen);
+	events_port(d, from->name, "changed");
 	return 0;
 }
 
 void daemon_port_end(struct daemon *d, unsigned index)
 {
 	d->opt.ports[index].kind->free(d->ports[index].handle);
+	events_port(d, d->opt.ports[index].name, "removed");
 	options_port_del(&d->opt, index);
 	d->nports--;
 	memmove(&d->ports[index], &d->ports[index + 1], (d->nports - index) * sizeof(d->ports[0]));

@@ -176,7 +176,19 @@ const struct ctl_method rpc_methods[] = {
 		.help = "all methods, with JSON Schemas of what they take and give",
 		.result = CTL_FIELDS(
 			HAS("methods", CTL_ARRAY, "name, help, params and result of each method"),
+			HAS("events", CTL_ARRAY, "name, help and params of each kind of event"),
 			HAS("errors", CTL_ARRAY, "code and help of each error"))},
+	{.name = "subscribe",
+		.fn = rpc_subscribe,
+		.help = "get events on this connection: those named now, in place of others",
+		.params = CTL_FIELDS(MAY("kinds", CTL_ARRAY, "a list of kinds; none: all of them"),
+			MAY("port", CTL_STRING,
+				"the name of a port, whose events alone are wanted")),
+		.result = CTL_FIELDS(HAS("kinds", CTL_ARRAY, "the kinds that come"),
+			HAS("port", CTL_STRING | CTL_NULL, "of that port; null: of all"))},
+	{.name = "unsubscribe",
+		.fn = rpc_unsubscribe,
+		.help = "get no events on this connection any more"},
 	{.name = "port.list",
 		.each = rpc_port_list,
 		.help = "the ports and what is attached to them",
@@ -334,8 +346,3 @@ const struct ctl_method rpc_methods[] = {
 			HAS("applied", CTL_BOOLEAN, "false for a dry run"))},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);
-
-json_t *rpc_describe(void)
-{
-	return ctl_describe(rpc_methods, rpc_nmethods);
-}

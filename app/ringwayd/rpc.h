@@ -38,6 +38,10 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_options(void);
 json_t *rpc_port_changes(void);
 
+/* rpc_event.c */
+json_t *rpc_subscribe(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_unsubscribe(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_forward.c */
 json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fail);

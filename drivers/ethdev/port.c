@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ethdev.h"
+#include "sw_event.h"
 
 void ethdev_port_link(struct ethdev_port *ep, bool up)
 {
@@ -17,6 +18,7 @@ void ethdev_port_link(struct ethdev_port *ep, bool up)
 	/* Frames that the device had received go on being polled. */
 	ep->flush_due = !up;
 	rw_info("port %s: link is %s", ep->port.name, up ? "up" : "down");
+	sw_tell(ep->sw, &(struct sw_event){.kind = SW_EVENT_LINK, .port = &ep->port, .on = up});
 }
 
 void ethdev_port_poll(struct ethdev_port *ep, bool on)

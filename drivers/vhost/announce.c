@@ -80,6 +80,7 @@ void vhost_rarp_wanted(void *dev, const uint8_t mac[6])
 			vp->port.name);
 		return;
 	}
+	vhost_tell_announced(vp, mac);
 	ret = announce(vp, mac, 0);
 	/* After two rounds of the workers, microseconds, there is room again. */
 	for (unsigned i = 0; i < 2 && ret; i++) {

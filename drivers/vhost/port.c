@@ -38,6 +38,7 @@ static void watch_rings(struct vhost_port *vp)
 			"it",
 			vp->port.name, i);
 		vu_ring_error(vp->session, i);
+		vhost_tell_broken(vp, i);
 	}
 }
 
@@ -100,6 +101,7 @@ static void watch_due(void *arg)
 	vu_session_end_if_lost(vp->session);
 	if (!vp->session)
 		return;
+	vhost_tell_state(vp);
 	watch_rings(vp);
 	watch_work(vp);
 	watch_helper(vp);
@@ -180,6 +182,8 @@ static void session_closed(void *dev, int reason)
 	rw_timer_stop(vp->loop, &vp->watch);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);
+	vhost_tell_state(vp);
+	vhost_tell_down(vp);
 	/* The hosts behind it are gone; a frame for them is unknown again. */
 	sw_port_flush(vp->sw, &vp->port);
 	if (vp->mode == VHOST_CLIENT)

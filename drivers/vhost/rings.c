@@ -148,6 +148,7 @@ int vhost_rings_resume(void *dev, unsigned first, unsigned n)
 	}
 	work_share(vp);
 	sw_commit(vp->sw);
+	vhost_tell_state(vp);
 	vhost_announce(vp);
 	return ret;
 }

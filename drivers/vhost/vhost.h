@@ -71,6 +71,9 @@ struct vhost_port {
 	uint32_t rests_seen;       /* port.work.rests, when looked at last */
 	bool rests_told;           /* they had grown then, which was logged */
 
+	/* tell.c: what was told last */
+	bool link_told, log_told;
+
 	/* iotlb_miss.c */
 	int wake_fd; /* eventfd: a worker has opened a note */
 	struct rw_watch wake_watch;
@@ -105,6 +108,12 @@ static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsig
 
 /* port.c: log what a front-end did, a line of the level "info", as often as the port may. */
 void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
+
+/* tell.c: events of the port, for whoever watches: its link and dirty log, if they changed. */
+void vhost_tell_state(struct vhost_port *vp);
+void vhost_tell_down(struct vhost_port *vp);
+void vhost_tell_broken(struct vhost_port *vp, unsigned ring);
+void vhost_tell_announced(struct vhost_port *vp, const uint8_t mac[6]);
 
 /* budget.c: have the limits of `cfg`, once the port is in the switch. */
 void vhost_budgets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);

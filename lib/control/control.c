@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "feed.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 
@@ -26,7 +27,8 @@ struct client {
 	bool answering;           /* if there is one */
 	struct buf in;            /* received, not answered yet */
 	size_t scanned;           /* bytes of `in` known to hold no newline */
-	struct buf out;           /* answers, not sent yet */
+	struct buf out;           /* answers and events, not sent yet */
+	struct ctl_feed feed;     /* events that do not wait in `out` yet */
 	bool eof;                 /* nothing more is read: close when all is answered and sent */
 	bool send_failed;         /* sending failed: answers are thrown away */
 	bool broken;              /* close it now */
@@ -41,12 +43,36 @@ struct ctl_server {
 	char path[RW_SOCK_PATH_MAX + 1];
 	struct rw_sock_id id; /* the socket file, to remove no other one at the end */
 	struct rw_log_limit log_limit;
+
+	/* Events. */
+	const struct ctl_event_kind *kinds;
+	unsigned nkinds;
+	uint32_t wanted; /* by any client, as bits */
+	void (*wanted_fn)(void *arg, uint32_t kinds);
+	void *wanted_arg;
+	struct client *caller; /* whose request is being answered now */
+
 	struct client clients[CTL_CLIENTS_MAX];
 };
 
+/* Find out which kinds of events anybody wants. */
+static void wanted_update(struct ctl_server *srv)
+{
+	uint32_t wanted = 0;
+
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
+		wanted |= srv->clients[i].feed.kinds;
+	if (wanted == srv->wanted)
+		return;
+	srv->wanted = wanted;
+	if (srv->wanted_fn)
+		srv->wanted_fn(srv->wanted_arg, wanted);
+}
+
 static void client_close(struct client *c)
 {
-	struct rw_loop *loop = c->srv->loop;
+	struct ctl_server *srv = c->srv;
+	struct rw_loop *loop = srv->loop;
 	int fd = c->watch.fd;
 
 	rw_turn_cancel(loop, &c->turn);
@@ -56,7 +82,9 @@ static void client_close(struct client *c)
 	close(fd);
 	free(c->in.data);
 	free(c->out.data);
+	ctl_feed_end(&c->feed);
 	*c = (struct client){0};
+	wanted_update(srv);
 }
 
 /* Send what the client takes. */
@@ -87,6 +115,8 @@ static void client_stalled(void *arg)
 {
 	struct client *c = arg;
 
+	if (c->feed.kinds)
+		return;
 	rw_log_limited(&c->srv->log_limit, RW_LOG_WARNING,
 		"control: closed a client that does not read its answers");
 	client_close(c);
@@ -203,6 +233,15 @@ static bool client_is_full(const struct client *c)
 	return c->out.len >= CTL_OUTPUT_HIGH;
 }
 
+/* Events stand between two answers. */
+static void client_feed(struct client *c)
+{
+	if (c->answering || client_is_full(c) || !ctl_feed_waits(&c->feed))
+		return;
+	if (ctl_feed_take(&c->feed, &c->out))
+		c->broken = true;
+}
+
 /* One slice of work for a client; then set the events to wait for. */
 static void client_turn(void *arg)
 {
@@ -211,11 +250,15 @@ static void client_turn(void *arg)
 	bool more = true;
 	uint32_t interest;
 
+	c->srv->caller = c;
 	while (more && !c->broken && !client_is_full(c)) {
 		more = client_step(c);
 		if (rw_slice_done(&slice))
 			break;
 	}
+	c->srv->caller = NULL;
+	if (!c->broken)
+		client_feed(c);
 	if (!c->broken)
 		client_flush(c);
 	if (c->broken || (c->eof && !more && !c->out.len)) {
@@ -371,6 +414,78 @@ free_srv:
 void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms)
 {
 	srv->stall_ms = ms;
+}
+
+/* ---- events ---- */
+
+void ctl_server_events(struct ctl_server *srv, const struct ctl_event_kind *kinds, unsigned nkinds,
+	void (*wanted)(void *arg, uint32_t kinds), void *arg)
+{
+	srv->kinds = kinds;
+	srv->nkinds = nkinds;
+	srv->wanted_fn = wanted;
+	srv->wanted_arg = arg;
+}
+
+uint32_t ctl_server_wanted(const struct ctl_server *srv)
+{
+	return srv->wanted;
+}
+
+int ctl_subscribe(struct ctl_server *srv, uint32_t kinds, const char *subject)
+{
+	struct client *c = srv->caller;
+
+	if (!c)
+		return -ENOTCONN;
+	if (strlen(subject) > CTL_SUBJECT_MAX)
+		return -ENAMETOOLONG;
+	/* What waits already was wanted then. */
+	c->feed.kinds = kinds;
+	strcpy(c->feed.subject, subject);
+	wanted_update(srv);
+	return 0;
+}
+
+/* There is something for the client. */
+static void client_wake(struct client *c)
+{
+	if (!client_is_full(c))
+		rw_turn_queue(c->srv->loop, &c->turn);
+}
+
+void ctl_emit(struct ctl_server *srv, unsigned kind, const char *const subjects[2], json_t *params)
+{
+	char *line = NULL;
+	size_t len;
+
+	for (size_t i = 0; i < CTL_CLIENTS_MAX && (srv->wanted >> kind & 1); i++) {
+		struct client *c = &srv->clients[i];
+
+		if (!ctl_feed_wants(&c->feed, kind, subjects))
+			continue;
+		if (!line)
+			line = ctl_event_line(srv->kinds[kind].name, params, &len);
+		if (line)
+			ctl_feed_add(&c->feed, line, len);
+		else
+			ctl_feed_lose(&c->feed, 1);
+		client_wake(c);
+	}
+	free(line);
+	json_decref(params);
+}
+
+void ctl_lose(struct ctl_server *srv, uint32_t kinds, uint64_t n)
+{
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct client *c = &srv->clients[i];
+
+		if (!(c->feed.kinds & kinds))
+			continue;
+		ctl_feed_lose(&c->feed, n);
+		client_wake(c);
+	}
 }
 
 void ctl_server_free(struct ctl_server *srv)

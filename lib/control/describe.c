@@ -166,11 +166,44 @@ static json_t *errors_json(void)
 	return list;
 }
 
-json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods)
+static json_t *event_json(const char *name, const char *help, const struct ctl_field *fields)
+{
+	static const struct ctl_field common[] = {
+		{"event", CTL_STRING, false, "the kind of the event"},
+		{"time", CTL_NUMBER, false, "when it happened: seconds since 1970"}, {0}};
+	json_t *schema = fields_schema(common, NULL, false), *special;
+
+	special = fields_schema(fields, NULL, false);
+	json_object_update(
+		json_object_get(schema, "properties"), json_object_get(special, "properties"));
+	json_array_extend(
+		json_object_get(schema, "required"), json_object_get(special, "required"));
+	json_decref(special);
+	return json_pack("{s:s, s:s, s:o}", "name", name, "help", help, "params", schema);
+}
+
+static json_t *events_json(const struct ctl_event_kind *kinds, unsigned n)
+{
+	static const struct ctl_field lost[] = {
+		{"lost", CTL_INTEGER, false, "how many events are missing here"}, {0}};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++)
+		json_array_append_new(
+			list, event_json(kinds[i].name, kinds[i].help, kinds[i].fields));
+	json_array_append_new(list,
+		event_json("lost", "events are missing: the client, or the switch, was too slow",
+			lost));
+	return list;
+}
+
+json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods,
+	const struct ctl_event_kind *kinds, unsigned nkinds)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < nmethods; i++)
 		json_array_append_new(list, method_json(&methods[i]));
-	return json_pack("{s:o, s:o}", "methods", list, "errors", errors_json());
+	return json_pack("{s:o, s:o, s:o}", "methods", list, "events", events_json(kinds, nkinds),
+		"errors", errors_json());
 }

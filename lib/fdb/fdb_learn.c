@@ -217,6 +217,8 @@ static enum fdb_learned move_host(struct fdb *fdb, uint32_t slot, uint32_t port,
 	limit_enforce(fdb, to);
 	change(fdb, slot, fdb_value(to, FDB_LEARNED, now_s));
 	fdb_count_one(&fdb->moved);
+	if (rw_unlikely(fdb->watched))
+		fdb_change_note(fdb, fdb_key_at(fdb, slot), to, fdb_hop_of(value));
 	return to == port ? FDB_MOVED : FDB_HELD;
 }
 
@@ -246,6 +248,8 @@ static enum fdb_learned learn_locked(
 		return FDB_REFUSED;
 	insert(fdb, slot, query->key, fdb_value(port, FDB_LEARNED, now_s));
 	fdb_count_one(&fdb->learned);
+	if (rw_unlikely(fdb->watched))
+		fdb_change_note(fdb, query->key, port, FDB_HOP_NONE);
 	return evicted ? FDB_EVICTED : FDB_NEW;
 }
 

@@ -8,6 +8,7 @@
  *	fdb_ports.c   each port's entries in the order of their eviction
  *	fdb_flush.c   age and flush
  *	fdb_flap.c    hosts that move too often
+ *	fdb_watch.c   what was learned and what moved, for a watcher
  *
  * How readers and writers agree
  * -----------------------------
@@ -149,6 +150,12 @@ struct fdb {
 
 	struct fdb_mover movers[FDB_MOVERS];
 
+	/* fdb_watch.c; under the lock as well. */
+	bool watched;
+	uint32_t nchanges, first_change; /* of a ring */
+	uint64_t changes_lost;
+	struct fdb_change changes[FDB_CHANGES];
+
 	/* Thread: control. */
 	uint32_t age_cursor; /* the next bucket to age */
 };
@@ -278,6 +285,9 @@ static inline bool fdb_port_refuses(const struct fdb *fdb, uint32_t port)
 uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s);
 /* Nothing is held at `hop` any more, FDB_HOP_NONE: anywhere. Takes the lock. */
 void fdb_flap_forget(struct fdb *fdb, uint32_t hop);
+
+/* fdb_watch.c: a host is behind `hop` now. Under the lock. */
+void fdb_change_note(struct fdb *fdb, fdb_key key, uint32_t hop, uint32_t from);
 
 static inline struct fdb_mover *fdb_mover_of(struct fdb *fdb, fdb_key key)
 {

@@ -6,7 +6,7 @@
 #include "domain.h"
 #include "policy.h"
 #include "rw_log.h"
-#include "sw.h"
+#include "sw_event.h"
 
 #define SW_MAX_QUEUES (SW_MAX_PORTS * PORT_MAX_PAIRS)
 
@@ -228,6 +228,10 @@ struct sw {
 	struct rw_log_limit limit;
 
 	struct rw_log_limit flap_limit;
+
+	/* event.c */
+	sw_event_fn *event_fn; /* NULL: nobody listens */
+	void *event_arg;
 };
 
 /*

@@ -534,6 +534,11 @@ static void flaps_tell(struct sw *sw)
 
 		if (!home || !away)
 			continue;
+		sw_tell(sw,
+			&(struct sw_event){.kind = SW_EVENT_FLAPPING,
+				.port = home,
+				.other = away,
+				.key = flaps[i].key});
 		vlan = sw_domain_vlan(sw, fdb_key_domain(flaps[i].key));
 		fdb_key_mac(flaps[i].key, mac);
 		rw_log_limited(&sw->flap_limit, RW_LOG_WARNING,

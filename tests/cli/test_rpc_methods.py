@@ -22,6 +22,7 @@ CALLS = [
     ('worker.balance', {}), ('forward.show', {}), ('forward.set', {'mode': 'switch'}),
     ('forward.stop', {}), ('forward.start', {}), ('config.get', {}), ('port.del', {'name': 'vm2'}),
     ('config.apply', {'config': {'fdb-age': 77}, 'dry_run': True}),
+    ('subscribe', {'kinds': ['link'], 'port': 'vm1'}), ('unsubscribe', {}),
 ]
 # What only a guest makes possible: it is understood, and refused for another reason.
 CANNOT = [('worker.move', {'port': 'vm1', 'queue': 0, 'worker': 0})]

@@ -66,7 +66,8 @@ static const char *const words[] = {"on", "off", "none", "any", "shared", "serve
 static const char *const keys[] = {"name", "socket", "mode", "vlan", "trunk", "native", "postcopy",
 	"memory", "max-fds", "max-mappings", "max-mapped", "max-slots", "max-iotlb", "max-scratch",
 	"max-addresses", "description", "mac", "port", "vlan", "kind", "static", "replace", "pair",
-	"worker", "queue", "cpu", "to", "socket-mode", "socket-owner", "limit", "bridge", "tpid"};
+	"worker", "queue", "cpu", "to", "socket-mode", "socket-owner", "limit", "bridge", "tpid",
+	"kinds", "cursor", "config", "dry_run"};
 
 static json_t *value_read(struct fuzz_in *in)
 {
@@ -88,7 +89,7 @@ static json_t *value_read(struct fuzz_in *in)
 	case 6:
 		return json_boolean(kind & 8);
 	default:
-		return kind & 8 ? json_null() : json_pack("[s]", "vm1");
+		return kind & 8 ? json_null() : json_pack("[s]", kind & 16 ? "link" : "vm1");
 	}
 }
 

@@ -25,6 +25,8 @@ struct subject {
 	unsigned nbig;        /* calls of "big" */
 	size_t counted;       /* elements of "count" */
 	struct rw_loop *loop; /* left by "quit" */
+	struct ctl_server *srv;
+	uint32_t wanted; /* kinds of events */
 };
 
 static inline json_t *subtract(void *ctx, const json_t *params, struct ctl_failure *fail)
@@ -82,7 +84,18 @@ static inline json_t *quit(void *ctx, const json_t *params, struct ctl_failure *
 	return json_true();
 }
 
+/* params: the kinds, and the subject. */
+static inline json_t *subscribe(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	const struct subject *s = ctx;
+	int ret = ctl_subscribe(s->srv, (uint32_t)json_integer_value(json_array_get(params, 0)),
+		json_string_value(json_array_get(params, 1)));
+
+	return ret ? ctl_fail(fail, CTL_ERR_FAILED, "%s", strerror(-ret)) : json_true();
+}
+
 static const struct ctl_method methods[] = {
+	{.name = "subscribe", .fn = subscribe},
 	{.name = "subtract", .fn = subtract},
 	{.name = "slow", .fn = slow},
 	{.name = "big", .fn = big},
@@ -112,6 +125,7 @@ static inline int place_setup(void **state)
 	snprintf(p->path, sizeof(p->path), "%s/c.sock", p->dir);
 	p->subject.loop = rw_loop_new();
 	p->srv = serve(p);
+	p->subject.srv = p->srv;
 	assert_non_null(p->srv);
 	*state = p;
 	return 0;

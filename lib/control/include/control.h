@@ -26,6 +26,8 @@
 #define CTL_OUTPUT_MAX  (16u << 20)  /* bytes of one item; and of an answer that ctl_call takes */
 #define CTL_CLIENTS_MAX 64           /* at once, one of them root; one more is told so and closed */
 #define CTL_BATCH_MAX   256          /* requests in one batch */
+#define CTL_EVENTS_MAX  (128u << 10) /* bytes of events that wait for one client */
+#define CTL_SUBJECT_MAX 63           /* bytes of the name of what an event is about */
 
 /* JSON-RPC error codes. Program-defined errors use CTL_ERR_FAILED with a message. */
 enum ctl_error {
@@ -92,11 +94,18 @@ struct ctl_method {
 /* Fill in `fail` and return NULL, for the last line of a method. */
 json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PRINTF(3, 4);
 
+/* A kind of event. Its fields come behind "event", the name of the kind, and "time". */
+struct ctl_event_kind {
+	const char *name, *help;
+	const struct ctl_field *fields;
+};
+
 /*
- * What the methods are, for people and programs: {"methods": [...], "errors": [...]}, where the
- * params and the result of a method are JSON Schemas (json-schema.org, 2020-12). A new reference.
+ * What there is, for people and programs: {"methods": [...], "events": [...], "errors": [...]},
+ * where params, results and events are JSON Schemas (json-schema.org, 2020-12). A new reference.
  */
-json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods);
+json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods,
+	const struct ctl_event_kind *kinds, unsigned nkinds);
 
 /*
  * Answer one JSON text: the response as a new string (free()), or NULL when none is due (a
@@ -116,6 +125,31 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	const struct ctl_method *methods, size_t nmethods, void *ctx);
 /* Close a client that takes nothing for `ms` instead of CTL_STALL_MS. */
 void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms);
+
+/*
+ * Events are notifications of the method "event" to the clients that subscribed. At most
+ * CTL_EVENTS_MAX bytes of them wait for a client; one that reads too slowly misses some and hears
+ * how many, in an event of the kind "lost". A client that subscribed is not closed for reading
+ * nothing.
+ *
+ * `kinds`, at most 31 of them, must outlive the server. `wanted`, which may be NULL, is called when
+ * the kinds that anybody wants change.
+ */
+void ctl_server_events(struct ctl_server *srv, const struct ctl_event_kind *kinds, unsigned nkinds,
+	void (*wanted)(void *arg, uint32_t kinds), void *arg);
+/* The kinds that anybody wants, as bits. */
+uint32_t ctl_server_wanted(const struct ctl_server *srv);
+/*
+ * For a method: have the client that called it get these kinds of events (0: none), of `subject`
+ * alone unless it is "". It replaces what the client wanted before. 0; -ENOTCONN: no client of the
+ * server calls; -ENAMETOOLONG.
+ */
+int ctl_subscribe(struct ctl_server *srv, uint32_t kinds, const char *subject);
+/* An event, about one or two subjects, or NULL. `params` is taken over. */
+void ctl_emit(struct ctl_server *srv, unsigned kind, const char *const subjects[2], json_t *params);
+/* So many events of one of these kinds are lost. */
+void ctl_lose(struct ctl_server *srv, uint32_t kinds, uint64_t n);
+
 /* Close all clients and remove the socket file if it is still this server's. NULL is fine. */
 void ctl_server_free(struct ctl_server *srv);
 

@@ -232,6 +232,26 @@ struct fdb_flap {
 
 uint32_t fdb_flaps_take(struct fdb *fdb, struct fdb_flap *out, uint32_t n);
 
+/*
+ * What is learned and what moves, for whoever watches. At most FDB_CHANGES of them wait; those
+ * beyond are counted. Nobody watches at first, and then they cost nothing. Thread: control.
+ */
+#define FDB_CHANGES 512
+
+struct fdb_change {
+	fdb_key key;
+	uint32_t hop;
+	uint32_t from; /* the next hop before; FDB_HOP_NONE: the host is new */
+};
+
+/* Watch, or do so no longer; what waits is forgotten. */
+void fdb_watch(struct fdb *fdb, bool on);
+/*
+ * Take up to `n` changes, the oldest first, and return how many. `*lost`: how many found no room
+ * since the last call.
+ */
+uint32_t fdb_changes_take(struct fdb *fdb, struct fdb_change *out, uint32_t n, uint64_t *lost);
+
 enum fdb_kind {
 	FDB_LEARNED = 1, /* from a frame: ages, moves, can be evicted and flushed */
 	FDB_STATIC,      /* at a port: stays until it is deleted or its port goes away */
