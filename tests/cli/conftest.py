@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fixtures for the black-box tests of ringwayd's and ringway's command lines."""
 
+import json
 import os
+import socketserver
+import threading
 
 import pytest
 
@@ -32,3 +35,48 @@ def launch(place):
     yield start
     for daemon in daemons:
         daemon.kill()
+
+
+class ScriptedSwitch(socketserver.ThreadingUnixStreamServer):
+    """Answers each method with what `answers` holds for it; a callable gets the parameters."""
+
+    daemon_threads = True
+
+    class Conversation(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                request = json.loads(line)
+                assert request['jsonrpc'] == '2.0'
+                self.server.asked.append((request['method'], request.get('params')))
+                answer = self.server.answers[request['method']]
+                if callable(answer):
+                    answer = answer(request.get('params'))
+                if isinstance(answer, bytes):
+                    self.wfile.write(answer)
+                    return
+                kind = 'error' if 'code' in answer else 'result'
+                response = {'jsonrpc': '2.0', kind: answer, 'id': request['id']}
+                self.wfile.write(json.dumps(response).encode() + b'\n')
+
+    def __init__(self, path, answers):
+        self.answers = answers
+        self.asked = []
+        self.path = path
+        super().__init__(path, self.Conversation)
+
+
+@pytest.fixture
+def switch(place):
+    """switch({method: answer}) is a ScriptedSwitch that listens at its `path`."""
+    started = []
+
+    def start(answers):
+        server = ScriptedSwitch(f'{place}/s{len(started)}', answers)
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()

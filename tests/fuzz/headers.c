@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The headers of a frame, which the input is: where the parser finds them, and what rules of ports
- * make of them. A head that is extended already must not change anything, nor may bytes that no
- * head reaches, and each rule refuses under its own reasons alone.
+ * The headers of a frame, which the input is: where the parser finds them, what rules of ports make
+ * of them, and what IGMP and MLD messages say. A head that is extended already must not change
+ * anything, nor may bytes that no head reaches, and each rule refuses under its own reasons alone.
  */
+#include "frame_group.h"
 #include "frame_parse.h"
 #include "fuzz.h"
 #include "sw_rules.h"
@@ -70,6 +71,38 @@ static void headers_check(const struct frame *f, const struct frame_headers *h)
 	}
 }
 
+/* What is read of groups is the same from a head that is extended already. */
+static void groups_check(const uint8_t *data, uint32_t len, uint32_t cut)
+{
+	static struct lent a, b;
+	struct frame_group first, again;
+
+	lend(&a, data, len, cut);
+	frame_group_read(&a.f, &first);
+	lend(&b, data, len, 0);
+	frame_pull(&b.f, FRAME_PULL_MAX);
+	if (len > FRAME_PULL_MAX)
+		memset(b.bytes + FRAME_PULL_MAX, 0xa5, len - FRAME_PULL_MAX);
+	frame_group_read(&b.f, &again);
+	fuzz_check(first.what == again.what && first.what <= FRAME_GROUP_REPORT);
+	fuzz_check(a.f.len == len && !memcmp(a.f.head, data, a.f.head_len));
+	if (first.what == FRAME_GROUP_NONE)
+		return;
+	fuzz_check(first.version == again.version && first.cut == again.cut &&
+		first.nrecords == again.nrecords && first.response_s == again.response_s &&
+		first.interval_s == again.interval_s && first.robustness == again.robustness);
+	fuzz_check(first.nrecords <= FRAME_GROUPS_MAX);
+	fuzz_check(first.what != FRAME_GROUP_QUERY ||
+		(first.version && first.version <= 3 && first.interval_s && first.robustness &&
+			first.robustness <= 7));
+	for (unsigned i = 0; i < first.nrecords; i++)
+		fuzz_check(!memcmp(first.records[i].address, again.records[i].address, 16) &&
+			first.records[i].leaves == again.records[i].leaves);
+	for (unsigned i = 0; i < first.nrecords; i++)
+		fuzz_check(first.ipv6 ? first.records[i].address[0] == 0xff
+				      : first.records[i].address[0] >> 4 == 0xe);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct lent a, b;
@@ -82,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 + FRAME_MIN_LEN || !(data[0] & 15))
 		return 0;
 	len = (uint32_t)RW_MIN(size - 2, (size_t)LEN_MAX);
+	groups_check(data + 2, len, data[1]);
 	policy = policy_of(data[0]);
 	rules = sw_rules_new(&policy);
 	fuzz_check(rules);

@@ -226,6 +226,7 @@ static void frames_may_end_anywhere(void **state)
 		packet_igmp3_query(host, "10.0.0.1", 100, 2, 125),
 		packet_mld2_report(host, "fe80::5", 1, "ff15::77", 8),
 		packet_mld1(host, "fe80::1", 130, 10000, NULL)};
+	struct frame_group msg;
 
 	(void)state;
 	for (size_t i = 0; i < RW_ARRAY_SIZE(all); i++) {
@@ -233,7 +234,9 @@ static void frames_may_end_anywhere(void **state)
 			struct packet p = all[i];
 
 			p.len = len;
-			assert_true(read_frame(&p).nrecords <= FRAME_GROUPS_MAX);
+			msg = read_frame(&p);
+			assert_true(
+				msg.what == FRAME_GROUP_NONE || msg.nrecords <= FRAME_GROUPS_MAX);
 		}
 	}
 }

@@ -81,6 +81,7 @@ static void what_a_port_may_do_is_read_and_shown(void **state)
 		{"mrouter=on", "{\"mrouter\":\"on\"}"},
 		{"mrouter=off", "{\"mrouter\":\"off\"}"},
 		{"mrouter=auto,excess-addresses=forget", "{}"},
+		{"max-addresses=4,mrouter=on", "{\"mrouter\":\"on\"}"},
 		{"link-local=stp+14+5+lldp", "{\"link-local\":[\"stp\",\"5\",\"lldp\"]}"},
 		{"link-local=none", "{}"},
 		{"dhcp-server=off,router=off", "{\"dhcp-server\":false,\"router\":false}"},
@@ -131,6 +132,10 @@ static void what_is_no_policy_is_refused(void **state)
 		{"router=no", "router is \"no\", but must be on or off"},
 		{"dhcp-server=no", "dhcp-server is \"no\", but must be on or off"},
 		{"isolated=on,promiscuous=on", "either isolated or promiscuous"},
+		{"mrouter=yes", "mrouter is \"yes\", but must be auto, on or off"},
+		{"max-addresses=4,excess-addresses=flood", "must be forget or drop"},
+		{"excess-addresses=drop",
+			"excess-addresses=drop wants a limit: give max-addresses"},
 	};
 	char line[256];
 

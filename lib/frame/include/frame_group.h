@@ -47,7 +47,10 @@ struct frame_group {
 #define FRAME_GROUP_INTERVAL_S 125
 #define FRAME_GROUP_RESPONSE_S 10
 
-/* Read a frame, whose head is extended if need be. */
+/*
+ * Read a frame, whose head is extended if need be. Of a frame that is none, only out->what is
+ * written.
+ */
 void frame_group_read(struct frame *f, struct frame_group *out);
 
 /* The Ethernet address to which frames for a group go. */
