@@ -42,7 +42,8 @@ ROWS = {
         'flag', ['running_rings_may_be_moved', 'logging_goes_on_and_off_while_a_ring_runs'],
         ['addresses_need_a_memory_table', 'addresses_lie_in_guest_memory',
          'addresses_are_aligned']),
-    'SET_VRING_BASE': ('split: 16 bits; packed: both indices with their wrap counters',
+    'SET_VRING_BASE': ('packed: both indices with their wrap counters, unless the ring or the '
+                       'record of it says otherwise; split: the used index decides',
                        ['a_base_that_was_given_outlives_the_choice_of_a_format'],
                        ['a_split_index_has_16_bits_and_a_packed_one_is_coded']),
     'GET_VRING_BASE': ('stops that ring alone and says exactly where it was; forgets the IOTLB, of '
@@ -110,7 +111,8 @@ ROWS = {
                         ['the_next_back_end_finds_what_the_last_one_wrote'],
                         ['a_buffer_that_is_not_all_there_is_refused',
                          'a_file_that_may_shrink_is_refused']),
-    'RESET_DEVICE': ('rings and features are forgotten; memory and the protocol are kept',
+    'RESET_DEVICE': ('rings and features are forgotten; memory, the protocol and the descriptors '
+                     'for calls and errors are kept',
                      ['resetting_the_device_forgets_all_but_memory_and_protocol'], []),
     'VRING_KICK': ('starts a ring that has no kick descriptor, and wakes its worker',
         ['a_kick_may_be_a_message'], []),
@@ -174,6 +176,10 @@ FEATURE_ROWS = {
                    'need_reply_means_nothing_unless_negotiated']),
     'PAGEFAULT': ("offered on a port with `postcopy=on` only: it trusts the front-end with the "
                   'whole process', []),
+    'CONFIG': ('offered on a port with `config-space=on` only: QEMU has a space of its own, and '
+               'warns of ours', ['what_disturbs_front_ends_is_for_those_who_ask']),
+    'DEVICE_STATE': ('offered on a port with `device-state=on` only: see above',
+                     ['what_disturbs_front_ends_is_for_those_who_ask']),
     'INBAND_NOTIFICATIONS': (
         'kicks, calls and errors as messages; needs BACKEND_REQ and REPLY_ACK',
         ['calls_of_a_worker_become_messages', 'an_eventfd_or_polling_is_preferred_to_messages']),

@@ -223,6 +223,10 @@ static void facts_print(const json_t *port)
 	fact_number("in-flight bytes", json_object_get(port, "inflight"), "size");
 	fact("postcopy", "%s (%s)", text_of(port, "postcopy"),
 		is_true(port, "postcopy_allowed") ? "allowed" : "not allowed");
+	if (is_true(port, "device_state_allowed"))
+		fact("device state", "allowed");
+	if (is_true(port, "config_space_allowed"))
+		fact("config space", "allowed");
 	far_off_print(json_object_get(port, "rings"));
 }
 

@@ -6,6 +6,7 @@
 #include "options.h"
 #include "pidfile.h"
 #include "sw.h"
+#include "vhost_records.h"
 
 /* What an entry of options.ports became. */
 struct daemon_port {
@@ -29,6 +30,8 @@ struct daemon {
 	struct rw_timer balancing;
 	struct rw_timer hosts; /* runs while somebody wants to know of hosts (rpc_event.c) */
 	struct pidfile pidfile;
+	int rings_fd;                  /* of the state directory; -1: none */
+	struct vhost_records *records; /* in it; NULL: none */
 };
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
@@ -72,6 +75,14 @@ void notify_ready(struct daemon *d);
 /* The configuration is being read again; notify_ready follows, whatever came of it. */
 void notify_reloading(void);
 void notify_stopping(struct daemon *d);
+
+/*
+ * Open what outlives the process (state.c), before confine_begin. 0, or -errno after an error line;
+ * without a state directory of the user's choice there may be none. state_end: once no port is
+ * left.
+ */
+int state_begin(struct daemon *d);
+void state_end(struct daemon *d);
 
 /* Warn if the limit of open files does not suffice for so many ports. */
 void daemon_fd_check(unsigned nports);

@@ -47,20 +47,31 @@ static json_t *get_mode(const struct options_port *port)
 		: json_string(port->mode == OPTIONS_CLIENT ? "client" : "server");
 }
 
-static int set_postcopy(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
+static int set_allowed(
+	struct parse *p, const char *what, const char *key, bool *allowed, const char *value)
 {
 	if (strcmp(value, "on") && strcmp(value, "off"))
 		return options_mistake(
-			p, "%s: postcopy is \"%s\", but must be on or off", what, value);
-	port->postcopy = !strcmp(value, "on");
+			p, "%s: %s is \"%s\", but must be on or off", what, key, value);
+	*allowed = !strcmp(value, "on");
 	return 0;
 }
 
-static json_t *get_postcopy(const struct options_port *port)
-{
-	return json_boolean(port->postcopy);
-}
+/* A feature that is offered if the operator allows it. */
+#define ALLOWED(member, key)                                                                     \
+	static int set_##member(                                                                 \
+		struct parse *p, const char *what, struct options_port *port, const char *value) \
+	{                                                                                        \
+		return set_allowed(p, what, key, &port->allowed.member, value);                  \
+	}                                                                                        \
+	static json_t *get_##member(const struct options_port *port)                             \
+	{                                                                                        \
+		return json_boolean(port->allowed.member);                                       \
+	}
+
+ALLOWED(postcopy, "postcopy")
+ALLOWED(device_state, "device-state")
+ALLOWED(config_space, "config-space")
 
 static int set_memory(
 	struct parse *p, const char *what, struct options_port *port, const char *value)
@@ -68,13 +79,13 @@ static int set_memory(
 	if (strcmp(value, "shared") && strcmp(value, "any"))
 		return options_mistake(
 			p, "%s: memory is \"%s\", but must be shared or any", what, value);
-	port->any_file = !strcmp(value, "any");
+	port->allowed.any_file = !strcmp(value, "any");
 	return 0;
 }
 
 static json_t *get_memory(const struct options_port *port)
 {
-	return json_string(port->any_file ? "any" : "shared");
+	return json_string(port->allowed.any_file ? "any" : "shared");
 }
 
 #define LIMIT(kind, id)                                                                      \
@@ -103,6 +114,8 @@ static const struct port_option options[] = {
 	{"socket-owner", "USER", false, false, options_set_port_owner, options_get_port_owner},
 	{"socket-group", "GROUP", false, false, options_set_port_group, options_get_port_group},
 	{"postcopy", "on|off", false, true, set_postcopy, get_postcopy},
+	{"device-state", "on|off", false, true, set_device_state, get_device_state},
+	{"config-space", "on|off", false, true, set_config_space, get_config_space},
 	{"memory", "shared|any", false, true, set_memory, get_memory},
 	{"max-fds", "N", false, true, set_max_fds, get_max_fds},
 	{"max-mappings", "N", false, true, set_max_mappings, get_max_mappings},
@@ -177,10 +190,10 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.path = port->mode == OPTIONS_FD ? NULL : port->path,
 		.access = options_access(port, ctx->access),
 		.fd = port->fd,
-		.postcopy = port->postcopy,
-		.any_file = port->any_file,
+		.allowed = port->allowed,
 		.limits = port->limits,
 		.pools = ctx->pools,
+		.records = ctx->records,
 		.gone = ctx->gone,
 		.arg = ctx->arg,
 	};
@@ -205,8 +218,7 @@ static void change_port(void *handle, const struct options_port *port, char *not
 	size_t at = 0;
 
 	vhost_port_link(handle, !port->policy.down);
-	vhost_port_allow_postcopy(handle, port->postcopy);
-	vhost_port_allow_files(handle, port->any_file);
+	vhost_port_allow(handle, &port->allowed);
 	vhost_port_limit(handle, port->limits);
 	vhost_port_budgets(handle, budgets);
 	*note = 0;
@@ -271,6 +283,7 @@ static json_t *describe(const void *handle)
 	json_object_set_new(
 		port, "features", info.connected ? hex_json(info.features) : json_null());
 	json_object_set_new(port, "broken_rings", json_integer(info.broken));
+	json_object_set_new(port, "needs_reset", json_integer(info.needs_reset));
 	return port;
 }
 /* The names of the bits that are set. */
@@ -437,8 +450,11 @@ static json_t *show(void *handle)
 			"signalled", (json_int_t)info.helper.signalled, "slow_signals",
 			(json_int_t)info.helper.slow));
 	json_object_set_new(port, "log_suppressed", json_integer((json_int_t)info.log_suppressed));
-	json_object_set_new(port, "postcopy_allowed", json_boolean(info.postcopy));
-	json_object_set_new(port, "memory_files", json_string(info.any_file ? "any" : "shared"));
+	json_object_set_new(port, "postcopy_allowed", json_boolean(info.allowed.postcopy));
+	json_object_set_new(port, "device_state_allowed", json_boolean(info.allowed.device_state));
+	json_object_set_new(port, "config_space_allowed", json_boolean(info.allowed.config_space));
+	json_object_set_new(
+		port, "memory_files", json_string(info.allowed.any_file ? "any" : "shared"));
 	json_object_set_new(port, "budgets", budgets_json(handle));
 	session_set(port, handle, info.features);
 	return port;

@@ -33,6 +33,7 @@ struct port_context {
 	struct sw *sw;
 	struct rw_loop *loop;
 	struct rw_budget_pools *pools;       /* what ports share */
+	struct vhost_records *records;       /* of packed rings; NULL: none */
 	const struct rw_sock_access *access; /* to their sockets, where a port says nothing */
 	/* The other side has left for good, and there will be no other. */
 	void (*gone)(void *arg);

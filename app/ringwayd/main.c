@@ -212,6 +212,7 @@ static void daemon_end(struct daemon *d)
 	}
 	while (d->nports)
 		daemon_port_end(d, d->nports - 1);
+	state_end(d);
 	if (d->sw) {
 		rw_timer_stop(d->loop, &d->ageing);
 		rw_timer_stop(d->loop, &d->balancing);
@@ -292,6 +293,8 @@ static int daemon_run(struct daemon *d)
 		return EXIT_CANNOT;
 	}
 	notify_begin();
+	if (state_begin(d))
+		return EXIT_MISTAKE;
 	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
 		return EXIT_CANNOT;
 	if (switch_begin(d))
@@ -368,6 +371,7 @@ int main(int argc, char **argv)
 	if (!d)
 		return EXIT_CANNOT;
 	d->pidfile.fd = -1;
+	d->rings_fd = -1;
 	ret = options_parse(argc, argv, &d->opt, err, sizeof(err));
 	if (ret > 0) {
 		ret = inform(ret);

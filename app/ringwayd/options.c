@@ -11,6 +11,7 @@
 #include "control.h"
 #include "options_internal.h"
 
+#define DEFAULT_STATE_DIR "/run/ringway"
 #define DEFAULT_FDB_SIZE  65536
 #define DEFAULT_FDB_AGE_S 300
 #define FDB_SIZE_MAX      (1u << 24)
@@ -113,6 +114,23 @@ static int set_pidfile(struct parse *p, const char *value)
 			p, "--pidfile: the path is longer than %d bytes", OPTIONS_FILE_MAX);
 	strcpy(p->opt->pidfile, value);
 	return 0;
+}
+
+static int set_state_dir(struct parse *p, const char *value)
+{
+	if (strlen(value) > OPTIONS_FILE_MAX)
+		return options_mistake(
+			p, "--state-dir: the path is longer than %d bytes", OPTIONS_FILE_MAX);
+	p->opt->state_dir_is_default = false;
+	strcpy(p->opt->state_dir, strcmp(value, "none") ? value : "");
+	return 0;
+}
+
+static json_t *get_state_dir(const struct options *opt)
+{
+	if (opt->state_dir_is_default)
+		return NULL;
+	return json_string(opt->state_dir[0] ? opt->state_dir : "none");
 }
 
 /* A new text; NULL for an empty one. */
@@ -351,6 +369,7 @@ const struct options_row options_rows[] = {
 	{"cpus", "LIST", false, false, options_set_cpus, options_get_cpus},
 	{"control", "PATH|none", false, false, set_control, get_control},
 	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},
+	{"state-dir", "DIR|none", false, false, set_state_dir, get_state_dir},
 	{"no-huge", NULL, true, false, set_no_huge, get_no_huge},
 	{"socket-dir", "DIR", true, false, options_set_socket_dir, options_get_socket_dirs},
 	{"socket-mode", "OCTAL", false, false, options_set_socket_mode, options_get_socket_mode},
@@ -522,6 +541,8 @@ void options_init(struct options *opt)
 	memset(opt, 0, sizeof(*opt));
 	opt->cpus_are_default = true;
 	opt->control_is_default = true;
+	opt->state_dir_is_default = true;
+	strcpy(opt->state_dir, DEFAULT_STATE_DIR);
 	opt->log_level = RW_LOG_INFO;
 	opt->access = RW_SOCK_PRIVATE;
 	opt->fdb_size = DEFAULT_FDB_SIZE;

@@ -21,6 +21,7 @@
 #include "sw_forward.h"
 #include "sw_idle.h"
 #include "sw_policy.h"
+#include "vhost_allowed.h"
 
 #define OPTIONS_PORTS_MAX  1024 /* as many as the switch has */
 #define OPTIONS_CPUS_MAX   64   /* workers */
@@ -96,8 +97,7 @@ struct options_port {
 	struct options_access access;     /* OPTIONS_SERVER: to the socket */
 	int fd;                           /* -1 but for OPTIONS_FD */
 	bool listening;                   /* `fd` is a listening socket, not a connection */
-	bool postcopy;                    /* front-ends may have a post-copy migration */
-	bool any_file;                    /* front-ends may share files of any file system */
+	struct vhost_allowed allowed;     /* what front-ends may do beyond the usual */
 	uint64_t limits[RW_BUDGET_KINDS]; /* what they may take */
 
 	/* Kind ethdev. */
@@ -115,15 +115,17 @@ struct options {
 	struct options_vlan_name vlan_names[OPTIONS_VLAN_MAX]; /* names and VLANs are unique */
 	unsigned nvlan_names;
 	uint64_t words; /* bit: row of the table of options, given on the command line */
-	unsigned cpus[OPTIONS_CPUS_MAX];    /* worker CPUs in the order given */
-	unsigned ncpus;                     /* at least one */
-	bool cpus_are_default;              /* the user did not say */
-	char control[RW_SOCK_PATH_MAX + 1]; /* control socket; "": none */
-	bool no_control;                    /* the user wants none */
-	bool control_is_default;            /* the user did not say */
-	char pidfile[OPTIONS_FILE_MAX + 1]; /* "": none */
-	char config[OPTIONS_FILE_MAX + 1];  /* the configuration; "": none */
-	bool no_huge;                       /* no huge pages */
+	unsigned cpus[OPTIONS_CPUS_MAX];      /* worker CPUs in the order given */
+	unsigned ncpus;                       /* at least one */
+	bool cpus_are_default;                /* the user did not say */
+	char control[RW_SOCK_PATH_MAX + 1];   /* control socket; "": none */
+	bool no_control;                      /* the user wants none */
+	bool control_is_default;              /* the user did not say */
+	char pidfile[OPTIONS_FILE_MAX + 1];   /* "": none */
+	char state_dir[OPTIONS_FILE_MAX + 1]; /* of what outlives the process; "": none */
+	bool state_dir_is_default;            /* the user did not say */
+	char config[OPTIONS_FILE_MAX + 1];    /* the configuration; "": none */
+	bool no_huge;                         /* no huge pages */
 	char socket_dirs[OPTIONS_DIRS_MAX][RW_SOCK_PATH_MAX + 1]; /* for ports to come */
 	unsigned nsocket_dirs;
 	struct rw_sock_access access;          /* to sockets of ports that say nothing */

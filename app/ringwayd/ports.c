@@ -20,6 +20,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 	const struct port_context ctx = {.sw = d->sw,
 		.loop = d->loop,
 		.pools = &d->pools,
+		.records = d->records,
 		.access = &d->opt.access,
 		.gone = inherited_gone,
 		.arg = d};

@@ -173,6 +173,8 @@ static void choices_accept(const struct options *now, struct options *wanted)
 		wanted->cpus_are_default = true;
 	if (now->control_is_default && !strcmp(now->control, wanted->control))
 		wanted->control_is_default = true;
+	if (now->state_dir_is_default && !strcmp(now->state_dir, wanted->state_dir))
+		wanted->state_dir_is_default = true;
 }
 
 static int restart_needed(struct reading *r, const struct options_row *row)

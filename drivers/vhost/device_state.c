@@ -83,15 +83,19 @@ int vhost_state_save(void *dev, void **out)
 	return (int)(sizeof(*head) + state.n * sizeof(*state.to));
 }
 
-/* How many hosts the `len` bytes at `data` hold, or -EINVAL: they are no state. */
+/*
+ * How many hosts the `len` bytes at `data` hold; -EINVAL: they are no state; -EPROTONOSUPPORT: they
+ * are one of another version.
+ */
 static int state_check(const void *data, uint32_t len)
 {
 	const struct state_header *head = data;
 	uint32_t n;
 
-	if (len < sizeof(*head) || memcmp(head->magic, STATE_MAGIC, sizeof(head->magic)) ||
-		le16toh(head->version) != STATE_VERSION)
+	if (len < sizeof(*head) || memcmp(head->magic, STATE_MAGIC, sizeof(head->magic)))
 		return -EINVAL;
+	if (le16toh(head->version) != STATE_VERSION)
+		return -EPROTONOSUPPORT;
 	n = le32toh(head->nhosts);
 	if (n > MAX_HOSTS || len != sizeof(*head) + n * sizeof(struct state_host))
 		return -EINVAL;
@@ -105,6 +109,15 @@ int vhost_state_load(void *dev, const void *data, uint32_t len)
 	struct vhost_host *hosts;
 	int n = state_check(data, len);
 
+	/* Refused, it would end the guest. Without it, others learn where the guest is later. */
+	if (n == -EPROTONOSUPPORT) {
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: the guest comes with state of another version of this switch, "
+			"which is skipped; its addresses are learned when it sends",
+			vp->port.name);
+		vp->announce_due = true;
+		return 0;
+	}
 	if (n < 0)
 		return n;
 	from = (const struct state_host *)((const struct state_header *)data + 1);

@@ -216,8 +216,8 @@ static const struct vu_ops session_ops = {
 #define P(name) (1ull << VU_PF_##name)
 
 /*
- * What a guest is offered. A front-end hands on the part of it that it knows. PAGEFAULT is offered
- * only if the operator allows it for the port.
+ * What a guest is offered. A front-end hands on the part of it that it knows. PAGEFAULT,
+ * DEVICE_STATE and CONFIG are offered only if the operator allows them for the port.
  */
 static const struct vu_offer offer = {
 	.features = F(F_VERSION_1) | F(F_ACCESS_PLATFORM) | F(F_RING_PACKED) | F(F_IN_ORDER) |
@@ -266,12 +266,17 @@ static int session_begin(struct vhost_port *vp, int fd)
 	socklen_t len = sizeof(peer);
 	struct vu_offer mine = offer;
 
-	if (!vp->may_postcopy)
+	if (!vp->allowed.postcopy)
 		mine.protocol_features &= ~P(PAGEFAULT);
+	if (!vp->allowed.device_state)
+		mine.protocol_features &= ~P(DEVICE_STATE);
+	if (!vp->allowed.config_space)
+		mine.protocol_features &= ~P(CONFIG);
 	mine.budgets = &vp->port.budgets;
-	mine.any_file = vp->any_file;
+	mine.any_file = vp->allowed.any_file;
 	mine.helper = vp->helper;
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	vhost_record_peer(&vp->record, fd);
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
 		return -errno;
@@ -391,8 +396,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->sw = cfg->sw;
 	vp->loop = cfg->loop;
 	vp->mode = cfg->mode;
-	vp->may_postcopy = cfg->postcopy;
-	vp->any_file = cfg->any_file;
+	vp->allowed = cfg->allowed;
 	vp->gone = cfg->gone;
 	vp->arg = cfg->arg;
 	vp->listen_fd = -1;
@@ -414,6 +418,10 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	if (ret)
 		goto err_wake;
 	vhost_budgets_begin(vp, cfg);
+	ret = vhost_record_begin(&vp->record, cfg->records, cfg->name);
+	if (ret)
+		rw_warning("port %s: its packed rings are not recorded: %s", cfg->name,
+			strerror(-ret));
 	ret = sockets_begin(vp, cfg);
 	if (ret)
 		goto err_port;
@@ -463,6 +471,7 @@ void vhost_port_free(struct vhost_port *vp)
 		sw_port_flush(vp->sw, &vp->port);
 	vhost_miss_end(vp);
 	sw_port_del(vp->sw, &vp->port);
+	vhost_record_end(&vp->record);
 	rw_budgets_leave(&vp->port.budgets);
 	rw_helper_free(vp->helper);
 	port_fini(&vp->port);
@@ -470,14 +479,9 @@ void vhost_port_free(struct vhost_port *vp)
 	rw_free(vp);
 }
 
-void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed)
+void vhost_port_allow(struct vhost_port *vp, const struct vhost_allowed *allowed)
 {
-	vp->may_postcopy = allowed;
-}
-
-void vhost_port_allow_files(struct vhost_port *vp, bool any)
-{
-	vp->any_file = any;
+	vp->allowed = *allowed;
 }
 
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out)
@@ -496,8 +500,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.mtu = s ? vu_mtu(s) : 0,
 		.unlogged = vhost_port_unlogged(vp),
 		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
-		.postcopy = vp->may_postcopy,
-		.any_file = vp->any_file,
+		.allowed = vp->allowed,
 		.down = vp->down[0] ? vp->down : NULL,
 	};
 	if (vp->helper)
@@ -508,5 +511,6 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		out->pairs += rx || tx;
 		out->broken += rx && __atomic_load_n(&rx->broken, __ATOMIC_RELAXED);
 		out->broken += tx && __atomic_load_n(&tx->broken, __ATOMIC_RELAXED);
+		out->needs_reset += vp->needs_reset[2 * i] + vp->needs_reset[2 * i + 1];
 	}
 }

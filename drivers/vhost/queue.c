@@ -6,6 +6,7 @@
 #include "frame_convert.h"
 #include "kick.h"
 #include "postcopy.h"
+#include "record.h"
 #include "rw_log.h"
 #include "vq_ops.h"
 
@@ -150,6 +151,29 @@ static int ring_prepare(
 	return ret;
 }
 
+/*
+ * Set the ring up where it goes on. One whose setting up is deferred comes by migration, from a
+ * switch that stopped it in good order: its base is right.
+ */
+static int ring_start(struct vhost_queue *q, const struct vhost_queue_config *cfg)
+{
+	bool recorded = q->packed && !cfg->deferred;
+	int ret = 0;
+
+	if (cfg->deferred)
+		return 0;
+	if (recorded && cfg->settled)
+		vhost_record_resume(cfg->record, cfg->session, cfg->ring, &q->init);
+	else if (recorded)
+		ret = vhost_record_judge(
+			cfg->record, cfg->session, cfg->ring, &q->init, &q->resumes);
+	if (!ret)
+		ret = vhost_queue_init(q);
+	if (!ret && recorded)
+		vhost_record_open(cfg->record, cfg->session, cfg->ring, &q->init);
+	return ret;
+}
+
 /* The offloads that the guest negotiated, with what it sends or for what it accepts. */
 static void offloads_init(struct vhost_queue *q, const struct vu_session *s, bool from)
 {
@@ -289,8 +313,8 @@ int vhost_queue_new(
 	q->hdr_len = mergeable || vu_has_feature(s, VIRTIO_F_VERSION_1) ? NET_HDR_LONG
 									: NET_HDR_SHORT;
 	ret = ring_prepare(q, cfg, missing);
-	if (!ret && !cfg->deferred)
-		ret = vhost_queue_init(q);
+	if (!ret)
+		ret = ring_start(q, cfg);
 	if (ret)
 		goto err;
 	offloads_init(q, s, from);

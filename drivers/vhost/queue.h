@@ -25,8 +25,9 @@
 /* The parts of a ring, as indices. */
 enum vhost_area { VHOST_AREA_DESC, VHOST_AREA_DRIVER, VHOST_AREA_DEVICE };
 
-struct vhost_relay; /* postcopy.h */
-struct vu_session;  /* vu_session.h */
+struct vhost_record; /* record.h */
+struct vhost_relay;  /* postcopy.h */
+struct vu_session;   /* vu_session.h */
 
 struct vhost_queue {
 	struct vq vq;
@@ -80,6 +81,7 @@ struct vhost_queue {
 	bool packed;
 	bool slow;
 	bool ready;                 /* the ring was set up: vq is valid */
+	bool resumes;               /* its record said where to go on */
 	uint32_t num;               /* the ring's entries: `segs` and `taken` have room for them */
 	struct rw_pages pages;      /* what this structure, `segs` and `taken` lie in */
 	struct rw_budgets *budgets; /* of the port */
@@ -94,13 +96,16 @@ struct vhost_queue_config {
 	bool shared;   /* several workers may fill it */
 	bool deferred; /* whoever runs it sets the ring up: touching guest memory may take long */
 	int wake_fd;
-	struct vhost_queue **kept; /* a queue of that ring that rests, or NULL; taken or freed */
-	struct rw_helper *helper;  /* of the port */
+	struct vhost_queue **kept;   /* a queue of that ring that rests, or NULL; taken or freed */
+	struct rw_helper *helper;    /* of the port */
+	struct vhost_record *record; /* of the port */
+	bool settled;                /* the ring goes on where it rested: its base is right */
 };
 
 /*
  * A queue for a ring that is ready. 0; -EINVAL: the ring is malformed; -EFAULT: it is not in guest
- * memory; -EAGAIN: `*missing` is not in the IOTLB; -ENOMEM.
+ * memory; -EAGAIN: `*missing` is not in the IOTLB; -EUCLEAN: nobody knows where it goes on, so the
+ * guest has to reset it; -ENOMEM.
  */
 int vhost_queue_new(
 	const struct vhost_queue_config *cfg, struct vhost_queue **out, uint64_t *missing);

@@ -36,6 +36,15 @@ bool vhost_quiesce(void *dev)
 	return true;
 }
 
+static void ring_rested(struct vhost_port *vp, unsigned i, const struct vhost_queue *q)
+{
+	uint32_t base = vq_base(&q->vq, q->packed);
+
+	vu_ring_rested(vp->session, i, base);
+	vp->settled[i] = true;
+	vp->settled_at[i] = base;
+}
+
 bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 {
 	struct vhost_port *vp = dev;
@@ -55,7 +64,7 @@ bool vhost_rings_pause(void *dev, unsigned first, unsigned n)
 		if (!*q)
 			continue;
 		if ((*q)->ready)
-			vu_ring_rested(vp->session, i, vq_base(&(*q)->vq, (*q)->packed));
+			ring_rested(vp, i, *q);
 		vp->rested[i] = (*q)->ready && vq_inflight_idle(&(*q)->vq);
 		vp->nunlogged += (*q)->nunlogged;
 		if (!(*q)->rx)
@@ -73,6 +82,8 @@ void vhost_rings_forget(struct vhost_port *vp)
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
 		vhost_queue_free(vp->kept[i]);
 		vp->kept[i] = NULL;
+		vp->settled[i] = false;
+		vp->needs_reset[i] = false;
 	}
 }
 
@@ -84,6 +95,41 @@ void vhost_ring_stopped(void *dev, unsigned ring)
 	if (record && vp->rested[ring])
 		vq_inflight_forget(record);
 	vp->rested[ring] = false;
+	/* Of a ring whose position nobody knows, the front-end has learned nothing. */
+	if (!vp->needs_reset[ring])
+		vhost_record_close(&vp->record, ring);
+	vp->needs_reset[ring] = false;
+}
+
+static bool is_settled(const struct vhost_port *vp, unsigned i)
+{
+	return vp->settled[i] && vp->settled_at[i] == vu_ring(vp->session, i)->base;
+}
+
+/* Where a ring goes on, if that is not where the front-end said. */
+static void ring_started(struct vhost_port *vp, unsigned i, const struct vhost_queue *q)
+{
+	const struct vu_ring *r = vu_ring(vp->session, i);
+
+	vp->needs_reset[i] = false;
+	if (q->resumes)
+		vhost_port_event(vp, "ring %u goes on where the record says that it stopped", i);
+	else if (!q->packed && q->ready && !q->init.inflight && r->base != q->vq.done.idx)
+		vhost_port_event(vp,
+			"ring %u goes on at its used index, %u; the front-end named %u", i,
+			q->vq.done.idx, r->base);
+}
+
+/* A packed ring does not say where it is, and to guess would leave it silent for ever. */
+static void ring_needs_reset(struct vhost_port *vp, unsigned i)
+{
+	if (!vp->needs_reset[i])
+		rw_log_limited(&vp->limit, RW_LOG_WARNING,
+			"port %s: nobody knows where packed ring %u stopped when the switch last "
+			"ended; the guest has to reset it (restart its driver, or reboot)",
+			vp->port.name, i);
+	vp->needs_reset[i] = true;
+	vu_ring_error(vp->session, i);
 }
 
 static int ring_resume(struct vhost_port *vp, unsigned i)
@@ -98,6 +144,8 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		.wake_fd = vp->wake_fd,
 		.kept = &vp->kept[i],
 		.helper = vp->helper,
+		.record = &vp->record,
+		.settled = is_settled(vp, i),
 	};
 	struct vhost_queue *made = NULL;
 	uint64_t missing = 0;
@@ -109,6 +157,10 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	ret = vhost_queue_new(&cfg, &made, &missing);
 	if (ret == -EAGAIN) {
 		vhost_miss_ring_wait(vp, i, missing);
+		return 0;
+	}
+	if (ret == -EUCLEAN) {
+		ring_needs_reset(vp, i);
 		return 0;
 	}
 	if (!ret && cfg.deferred) {
@@ -123,6 +175,8 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 			vp->port.name, i, vhost_why(vp, ret, why, sizeof(why)));
 		return ret;
 	}
+	if (!cfg.settled)
+		ring_started(vp, i, made);
 	vp->broken_told[i] = false;
 	vp->waits[i].waiting = false;
 	/* Any worker may fill a tx queue: its state stays with the guest's memory. */

@@ -127,6 +127,8 @@ static const char *ring_state(
 		return "stopped";
 	if (broken)
 		return "broken";
+	if (vp->needs_reset[i])
+		return "needs_reset";
 	if (vp->waits[i].waiting)
 		return "waiting";
 	if (!vu_ring_ready(vp->session, i))

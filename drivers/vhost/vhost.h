@@ -10,6 +10,7 @@
  * Thread: control, unless a comment says otherwise.
  */
 #include "queue.h"
+#include "record.h"
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "vhost_port.h"
@@ -46,9 +47,8 @@ struct vhost_port {
 	char *path; /* NULL with VHOST_FD */
 	void (*gone)(void *arg);
 	void *arg;
-	bool may_postcopy; /* front-ends are offered it */
-	bool any_file;     /* they may share files of any file system */
-	char down[128];    /* why there is none; "" when nothing was wrong */
+	struct vhost_allowed allowed; /* for the next front-end */
+	char down[128];               /* why there is none; "" when nothing was wrong */
 
 	int listen_fd;          /* -1: none */
 	struct rw_sock_id file; /* of VHOST_SERVER */
@@ -67,9 +67,13 @@ struct vhost_port {
 	uint64_t unlogged_told;
 	struct vhost_queue *kept[VU_MAX_RINGS]; /* that rest: memory for the ring's next queue */
 	bool broken_told[VU_MAX_RINGS];         /* the ring's present trouble was logged */
-	bool rested[VU_MAX_RINGS]; /* nothing was in flight when the ring was paused last */
-	uint32_t rests_seen;       /* port.work.rests, when looked at last */
-	bool rests_told;           /* they had grown then, which was logged */
+	struct vhost_record record;             /* of its packed rings */
+	bool settled[VU_MAX_RINGS];             /* the ring has run, and rested last... */
+	uint32_t settled_at[VU_MAX_RINGS];      /* ...with this base */
+	bool needs_reset[VU_MAX_RINGS]; /* nobody knows where the ring goes on; was logged */
+	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
+	uint32_t rests_seen;            /* port.work.rests, when looked at last */
+	bool rests_told;                /* they had grown then, which was logged */
 
 	/* tell.c: what was told last */
 	bool link_told, log_told;

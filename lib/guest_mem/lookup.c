@@ -119,6 +119,20 @@ static uint32_t index_by_host(const struct gm_map *map, uintptr_t host)
 	return map->nregions;
 }
 
+bool gm_origin_of(const struct gm_map *map, const void *host, struct gm_origin *out)
+{
+	uint32_t i = index_by_host(map, (uintptr_t)host);
+	const struct gm_backing *b;
+
+	if (i == map->nregions)
+		return false;
+	b = map->regions[i].backing;
+	*out = (struct gm_origin){.dev = b->dev,
+		.ino = b->ino,
+		.offset = b->offset + (uint64_t)((const uint8_t *)host - b->file.base)};
+	return true;
+}
+
 int gm_host_to_gpa(
 	const struct gm_map *map, const void *host, uint64_t *len, uint64_t *gpa, uint32_t *hint)
 {

@@ -157,13 +157,13 @@ int vu_on_net_set_mtu(struct vu_session *s, struct vu_msg *m)
 
 /*
  * The guest's driver starts from scratch. What belongs to the front-end stays: memory, protocol
- * features, channel, a postcopy migration.
+ * features, channel, a postcopy migration, the descriptors for calls and errors.
  */
 int vu_on_reset_device(struct vu_session *s, struct vu_msg *m)
 {
 	(void)m;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
-		vu_ring_reset(s, &s->rings[i]);
+		vu_ring_restart(s, &s->rings[i]);
 	iotlb_follow(s, 0);
 	vu_log_release(s);
 	vu_inflight_release(s);

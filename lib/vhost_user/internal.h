@@ -186,6 +186,8 @@ unsigned vu_state_fds(const struct vu_session *s);
 /* A ring as it is before the front-end says anything about it. */
 void vu_ring_init(struct vu_ring *r);
 /* Close its descriptors and forget all about it. */
+/* The device is reset: as vu_ring_reset, but the descriptors for calls and errors stay. */
+void vu_ring_restart(struct vu_session *s, struct vu_ring *r);
 void vu_ring_reset(struct vu_session *s, struct vu_ring *r);
 /* Where a ring begins if the front-end never said: entry 0, packed rings in their first lap. */
 uint32_t vu_ring_first_base(const struct vu_session *s);

@@ -34,6 +34,22 @@ void vu_ring_reset(struct vu_session *s, struct vu_ring *r)
 	vu_ring_init(r);
 }
 
+/*
+ * QEMU gives the error eventfd and the call eventfd of a masked vector only when it connects, so a
+ * device that it resets must still have them.
+ */
+void vu_ring_restart(struct vu_session *s, struct vu_ring *r)
+{
+	struct vu_ring kept = *r;
+
+	fd_replace(s, &r->kick_fd, -1);
+	vu_ring_init(r);
+	r->err_fd = kept.err_fd;
+	r->call_fd = kept.call_fd;
+	r->call = kept.call;
+	r->call_given = kept.call_given;
+}
+
 static bool is_packed(const struct vu_session *s)
 {
 	return vu_has_feature(s, VU_F_RING_PACKED);

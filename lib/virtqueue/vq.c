@@ -62,9 +62,14 @@ static int split_position(struct vq *vq, uint32_t base)
 {
 	if (!rw_is_power_of_2(vq->num) || base > UINT16_MAX)
 		return -EINVAL;
-	vq->next.idx = (uint16_t)base;
-	/* The used index lives in the ring: there it survives a back-end that was killed. */
+	/*
+	 * The used index lives in the ring: there it survives a back-end that was killed. Chains
+	 * are returned in order, so what is not used is still to be fetched, and the base has
+	 * nothing to add: front-ends name 0, the available index or one of long ago (DPDK's
+	 * virtio-user, Cloud Hypervisor, a driver that posted buffers before it started).
+	 */
 	vq->done.idx = vq_split_16(vq, vq_load(&vq->used->idx), VQ_SLOW);
+	vq->next = vq->done;
 	return 0;
 }
 
@@ -146,6 +151,8 @@ static void vq_set(struct vq *vq, const struct vq_config *cfg)
 		.nlog_pieces = cfg->log ? cfg->nlog_pieces : 0,
 		.swap = cfg->swap,
 	};
+	vq->progress = cfg->progress ? cfg->progress : (struct vq_progress *)vq->nowhere;
+	vq->progress_mask = cfg->progress ? UINT16_MAX : 0;
 }
 
 /* The ring's areas are few pieces as a rule: one each, unless they cross regions or IOMMU pages. */
@@ -189,6 +196,8 @@ int vq_init(struct vq *vq, const struct vq_config *cfg)
 		vq->avail_seen = vq->next.idx;
 		vq->last_signal = vq->done.idx;
 	}
+	if (packed && cfg->progress)
+		vq_progress_begin(cfg->progress, vq_base(vq, true) >> 16);
 	vq_disable_notify(vq, packed);
 	/* The predecessor may have died between the used entries and the interrupt. */
 	if (recorded)

@@ -15,7 +15,8 @@ from programs import the_line
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
         'log', 'inflight', 'postcopy', 'policy', 'vlans', 'bridge', 'tpid', 'log_suppressed',
-        'unlogged', 'postcopy_allowed', 'budgets', 'down', 'memory_files', 'helper'}
+        'unlogged', 'postcopy_allowed', 'device_state_allowed',
+        'config_space_allowed', 'budgets', 'down', 'memory_files', 'helper'}
 RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
     'avail', 'avail_wrap', 'used',
              'used_wrap', 'call', 'events', 'big_endian', 'logged', 'inflight'}
@@ -122,7 +123,8 @@ def test_a_port_without_a_front_end(daemon, place):
         'backend_channel': False, 'iotlb': None, 'log': None, 'inflight': None,
         'postcopy': 'none', 'policy': {}, 'vlans': None, 'bridge': 'default',
         'tpid': '8021q', 'log_suppressed': 0, 'unlogged': 0,
-        'postcopy_allowed': False,
+        'postcopy_allowed': False, 'device_state_allowed': False,
+        'config_space_allowed': False,
         'down': None, 'memory_files': 'shared',
         'helper': {'jobs': 0, 'fds': 0, 'mappings': 0, 'mapped': 0, 'signals': False,
                    'signalled': 0, 'slow_signals': 0}}

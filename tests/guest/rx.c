@@ -102,12 +102,12 @@ int fe_guest_recv(
 		err = rx_take(g, q, &s);
 	if (err)
 		return err;
-	if (s.done < s.hdr_len)
+	if (s.done && s.done < s.hdr_len)
 		return -EPROTO;
 	memcpy(&hdr, s.hdr, s.hdr_len);
 	if (fe_guest_swaps(g))
 		hdr_swap(&hdr);
-	if (fe_guest_has(g, VIRTIO_NET_F_MRG_RXBUF))
+	if (s.done && fe_guest_has(g, VIRTIO_NET_F_MRG_RXBUF))
 		nbufs = hdr.num_buffers;
 	/* All buffers of a frame are used at once (virtio 1.2, 5.1.6.4). */
 	for (i = 1; !err && i < nbufs; i++)
@@ -117,6 +117,8 @@ int fe_guest_recv(
 		fe_queue_kick(q);
 	if (err == -EILSEQ)
 		return err;
+	if (!s.done)
+		return -ENODATA;
 	if (err || nbufs == 0)
 		return -EPROTO;
 	if (s.done - s.hdr_len > size)

@@ -302,6 +302,17 @@ void rig_port_set(struct rig *r, const char *port, const char *pairs)
 	json_decref(row);
 }
 
+void rig_allow(struct rig *r, const char *key)
+{
+	char name[2] = {0};
+
+	for (const char *p = r->ports; *p; p++) {
+		name[0] = *p;
+		json_decref(
+			rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", name, key, "on")));
+	}
+}
+
 uint64_t rig_counter(struct rig *r, const char *port, const char *direction, const char *name)
 {
 	json_t *rows = rig_call(r, "port.stats", NULL);

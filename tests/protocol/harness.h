@@ -115,6 +115,9 @@ uint64_t rig_port_info(struct rig *r, const char *port, const char *key);
 /* port.set: `pairs` is a JSON object, {"vlan": "10"}. */
 void rig_port_set(struct rig *r, const char *port, const char *pairs);
 
+/* port.set KEY=on, for all server ports: their next front-ends are offered it. */
+void rig_allow(struct rig *r, const char *key);
+
 /* The ordinary guest: what FEATURES_USUAL and PROTOCOL_USUAL say. */
 struct fe_guest_config guest_usual(void);
 

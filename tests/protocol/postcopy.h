@@ -32,13 +32,7 @@ static inline bool postcopy_is_possible(void)
 /* The operator trusts the front-ends of all ports. */
 static inline int postcopy_allow(struct rig *r)
 {
-	char name[2] = {0};
-
-	for (const char *p = r->ports; *p; p++) {
-		name[0] = *p;
-		json_decref(rig_call(
-			r, "port.set", json_pack("{s:s, s:s}", "name", name, "postcopy", "on")));
-	}
+	rig_allow(r, "postcopy");
 	return 0;
 }
 

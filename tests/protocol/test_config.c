@@ -10,7 +10,10 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "ab", NULL);
+	if (rig_start(&rig, "ab", NULL))
+		return -1;
+	rig_allow(&rig, "config-space");
+	return 0;
 }
 
 /* struct virtio_net_config up to `duplex` (virtio 1.2, 5.1.4). */

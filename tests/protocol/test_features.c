@@ -15,11 +15,10 @@ static int start(void **state)
 
 static const uint64_t offered_protocol = FE_BIT(VU_PF_MQ) | FE_BIT(VU_PF_LOG_SHMFD) |
 	FE_BIT(VU_PF_RARP) | FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_NET_MTU) |
-	FE_BIT(VU_PF_BACKEND_REQ) | FE_BIT(VU_PF_CROSS_ENDIAN) | FE_BIT(VU_PF_CONFIG) |
-	FE_BIT(VU_PF_INFLIGHT_SHMFD) | FE_BIT(VU_PF_RESET_DEVICE) |
-	FE_BIT(VU_PF_INBAND_NOTIFICATIONS) | FE_BIT(VU_PF_CONFIGURE_MEM_SLOTS) |
-	FE_BIT(VU_PF_STATUS) | FE_BIT(VU_PF_DEVICE_STATE) | FE_BIT(VU_PF_GET_VRING_BASE_INFLIGHT) |
-	FE_BIT(VU_PF_GPA_ADDRESSES);
+	FE_BIT(VU_PF_BACKEND_REQ) | FE_BIT(VU_PF_CROSS_ENDIAN) | FE_BIT(VU_PF_INFLIGHT_SHMFD) |
+	FE_BIT(VU_PF_RESET_DEVICE) | FE_BIT(VU_PF_INBAND_NOTIFICATIONS) |
+	FE_BIT(VU_PF_CONFIGURE_MEM_SLOTS) | FE_BIT(VU_PF_STATUS) |
+	FE_BIT(VU_PF_GET_VRING_BASE_INFLIGHT) | FE_BIT(VU_PF_GPA_ADDRESSES);
 
 #define NET(n)  FE_BIT(VIRTIO_NET_F_##n)
 #define RING(n) FE_BIT(VIRTIO_##n)
@@ -218,6 +217,36 @@ static void postcopy_is_for_those_whom_the_operator_trusts(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/*
+ * QEMU makes DEVICE_STATE a part of every migration once it is offered, and warns of CONFIG at each
+ * connection: each is offered where the operator wants it.
+ */
+static void what_disturbs_front_ends_is_for_those_who_ask(void **state)
+{
+	static const struct {
+		const char *on, *off;
+		uint64_t bit;
+	} cases[] = {
+		{"{\"device-state\": \"on\"}", "{\"device-state\": \"off\"}",
+			FE_BIT(VU_PF_DEVICE_STATE)},
+		{"{\"config-space\": \"on\"}", "{\"config-space\": \"off\"}", FE_BIT(VU_PF_CONFIG)},
+	};
+	struct peer *a = peer_up(*state, "a", NULL);
+	size_t i;
+
+	for (i = 0; i < RW_ARRAY_SIZE(cases); i++) {
+		rig_port_set(*state, "a", cases[i].on);
+		assert_int_equal(a->g->protocol_offered, offered_protocol);
+		peer_down(*state, a);
+		peer_start(*state, a);
+		assert_int_equal(a->g->protocol_offered, offered_protocol | cases[i].bit);
+		rig_port_set(*state, "a", cases[i].off);
+		peer_down(*state, a);
+		peer_start(*state, a);
+		assert_int_equal(a->g->protocol_offered, offered_protocol);
+	}
+}
+
 /* A number cannot say no: the connection ends, that port's only. */
 static void numbers_without_their_feature_end_the_session(void **state)
 {
@@ -297,6 +326,7 @@ int main(void)
 		rig_test(messages_without_their_feature_are_refused),
 		rig_test(questions_without_their_feature_get_their_kind_of_no),
 		rig_test(postcopy_is_for_those_whom_the_operator_trusts),
+		rig_test(what_disturbs_front_ends_is_for_those_who_ask),
 		rig_test(numbers_without_their_feature_end_the_session),
 		rig_test(a_base_with_inflight_needs_the_buffer),
 		rig_test(one_queue_is_reset_while_its_neighbours_run),

@@ -1,253 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A switch that is killed under traffic, and the next one that goes on with the same rings by the
- * in-flight record. Guests a and b notice nothing but that some frames come twice.
+ * The in-flight record of the front-end: a switch that is killed under traffic, and the next one
+ * that goes on with the same rings by the record. Guests a and b notice nothing but that some
+ * frames come twice.
  */
-#include "harness.h"
+#include "kill.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define RX_SIZE 256
-#define LEN     200
-
 static struct rig rig;
-static uint32_t seed = 1;
 
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abyz", NULL);
-}
-
-static struct fe_guest_config guest_recorded(void)
-{
-	struct fe_guest_config c = guest_usual();
-
-	c.protocol_features |= FE_BIT(VU_PF_INFLIGHT_SHMFD);
-	c.tx_size = 64;
-	c.rx_size = RX_SIZE;
-	return c;
-}
-
-static uint32_t draw(uint32_t n)
-{
-	seed = seed * 1664525u + 1013904223u;
-	return (seed >> 8) % n;
-}
-
-static void directory_remove(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *e;
-
-	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(path);
-}
-
-/* Kill the daemon and start another one, in a directory of its own; the guests are the same. */
-static void switch_is_killed(struct rig *r)
-{
-	const struct rig old = *r;
-	uint32_t i;
-
-	assert_int_equal(kill(r->pid, SIGKILL), 0);
-	assert_int_equal(waitpid(r->pid, NULL, 0), r->pid);
-	fe_conn_close(&r->ctl);
-	for (i = 0; i < r->npeers; i++)
-		fe_guest_disconnect(r->peers[i]->g);
-	directory_remove(old.dir);
-	assert_int_equal(rig_start(r, old.ports, NULL), 0);
-	memcpy(r->peers, old.peers, sizeof(r->peers));
-	r->npeers = old.npeers;
-}
-
-/* Let ring `i` run; enabled first, for what a disabled ring has to send is discarded. */
-static int ring_begin(struct fe_guest *g, uint32_t i)
-{
-	static const enum fe_step order[] = {
-		FE_NUM, FE_BASE, FE_ADDR, FE_CALL, FE_ERR, FE_ENABLE, FE_KICK};
-	size_t k;
-	int err = 0;
-
-	for (k = 0; !err && k < RW_ARRAY_SIZE(order); k++)
-		err = fe_guest_ring_step(g, i, order[k]);
-	return err;
-}
-
-/*
- * Where QEMU lets a ring go on: a split one behind what was used; for a packed one it knows but
- * what it was told last, or nothing.
- */
-static void base_as_qemu(struct fe_queue *q, bool forgotten)
-{
-	if (q->ring.format == FE_SPLIT)
-		q->base = q->ring.used->idx;
-	else if (forgotten)
-		q->base = 0;
-}
-
-static void go_on(struct rig *r, struct peer *p)
-{
-	peer_connect(r, p);
-	assert_int_equal(fe_guest_negotiate(p->g), 0);
-	assert_int_equal(fe_guest_share_memory(p->g), 0);
-	assert_int_equal(fe_guest_set_inflight(p->g), 0);
-}
-
-/* Both guests go on; nobody sends before everybody can receive. */
-static void both_go_on(struct rig *r, struct peer *a, struct peer *b)
-{
-	bool forgotten = draw(2);
-	uint32_t i;
-
-	go_on(r, a);
-	go_on(r, b);
-	for (i = 0; i < 2; i++) {
-		base_as_qemu(&a->g->queues[i], forgotten);
-		base_as_qemu(&b->g->queues[i], forgotten);
-		assert_int_equal(ring_begin(a->g, i), 0);
-		assert_int_equal(ring_begin(b->g, i), 0);
-	}
-}
-
-/* One direction. */
-struct flow {
-	struct peer *from, *to;
-	uint32_t sent;
-	uint32_t distinct; /* frames that have arrived */
-	uint32_t again;    /* ... once more */
-	uint8_t *seen;     /* by number */
-};
-
-static void flow_send(struct flow *f, uint32_t n)
-{
-	uint8_t buf[LEN];
-	const struct fe_frame frame = {.data = buf, .len = LEN};
-	int err = 0;
-
-	for (; n; n--) {
-		frame_make(buf, LEN, f->to->mac, f->from->mac, f->sent);
-		memcpy(buf + 14, &f->sent, 4);
-		err = fe_guest_put(f->from->g, 0, &frame);
-		if (err)
-			break;
-		f->sent++;
-	}
-	assert_true(!err || err == -EAGAIN);
-	fe_guest_flush(f->from->g, 0);
-}
-
-/* Take all that has arrived: each is one that was sent, byte for byte. */
-static void flow_receive(struct flow *f)
-{
-	static uint8_t got[FRAME_MAX], want[LEN];
-	struct fe_received in;
-	uint32_t n;
-	int err;
-
-	while (!(err = fe_guest_recv(f->to->g, 0, got, sizeof(got), &in))) {
-		memcpy(&n, got + 14, 4);
-		assert_true(n < f->sent);
-		frame_make(want, LEN, f->to->mac, f->from->mac, n);
-		memcpy(want + 14, &n, 4);
-		assert_int_equal(in.len, LEN);
-		assert_memory_equal(got, want, LEN);
-		if (f->seen[n])
-			f->again++;
-		else
-			f->distinct++;
-		f->seen[n] = 1;
-	}
-	assert_int_equal(err, -EAGAIN); /* a buffer used twice would be -EPROTO */
-}
-
-static bool all_arrived(struct flow *f)
-{
-	flow_receive(f);
-	return f->distinct == f->sent && fe_guest_reap(f->from->g, 0) >= 0 &&
-		f->from->g->queues[1].ring.in_flight == 0;
-}
-
-/* As many frames as the ring has buffers arrive though nobody looks: none was lost. */
-static void every_buffer_is_there(struct rig *r, struct flow *f)
-{
-	uint64_t before = rig_counter(r, f->to->port, "tx", "frames");
-	uint64_t drops = rig_counter(r, f->to->port, "tx", "drops.no_buffer");
-	uint32_t till = f->sent + RX_SIZE;
-
-	while (f->sent < till) {
-		flow_send(f, till - f->sent);
-		rig_nap();
-	}
-	rig_wait(r, rig_counter(r, f->to->port, "tx", "frames") == before + RX_SIZE);
-	assert_int_equal(rig_counter(r, f->to->port, "tx", "drops.no_buffer"), drops);
-	rig_wait(r, all_arrived(f));
-}
-
-static void kill_and_go_on(struct rig *r, uint64_t features, bool scatter)
-{
-	struct fe_guest_config c = guest_recorded();
-	struct flow ab = {0}, ba = {0};
-	uint32_t kills, rounds, i;
-
-	c.features |= features;
-	c.scatter = scatter;
-	ab.from = ba.to = peer_up(r, "a", &c);
-	ab.to = ba.from = peer_up(r, "b", &c);
-	ab.seen = calloc(1, 1u << 20);
-	ba.seen = calloc(1, 1u << 20);
-	assert_true(ab.seen && ba.seen);
-	for (kills = 0; kills < 5; kills++) {
-		rounds = draw(200);
-		for (i = 0; i < rounds; i++) {
-			flow_send(&ab, draw(20));
-			flow_send(&ba, draw(20));
-			flow_receive(&ab);
-			flow_receive(&ba);
-			rig_nap();
-		}
-		/* Something is under way, and more comes when nobody is there. */
-		flow_send(&ab, 16);
-		flow_send(&ba, 16);
-		switch_is_killed(r);
-		flow_send(&ab, 16);
-		both_go_on(r, ab.from, ab.to);
-	}
-	rig_wait(r, all_arrived(&ab));
-	rig_wait(r, all_arrived(&ba));
-	every_buffer_is_there(r, &ab);
-	every_buffer_is_there(r, &ba);
-	for (i = 0; i < 1000; i++) {
-		flow_send(&ab, 8);
-		rig_wait(r, all_arrived(&ab));
-	}
-	free(ab.seen);
-	free(ba.seen);
-	rig_clean((void **)&r);
+	return kill_start(&rig, "abyz");
 }
 
 static void a_killed_switch_loses_no_frame_of_a_split_ring(void **state)
 {
-	kill_and_go_on(*state, 0, true);
-	kill_and_go_on(*state, FE_BIT(VIRTIO_F_IN_ORDER), false);
+	const struct fe_guest_config c = guest_recorded();
+
+	kill_and_go_on(*state, &c, 0, true, 5);
+	kill_and_go_on(*state, &c, FE_BIT(VIRTIO_F_IN_ORDER), false, 5);
 }
 
 static void a_killed_switch_loses_no_frame_of_a_packed_ring(void **state)
 {
-	kill_and_go_on(*state, PACKED, true);
-	kill_and_go_on(*state, PACKED | FE_BIT(VIRTIO_F_IN_ORDER), false);
+	const struct fe_guest_config c = guest_recorded();
+
+	kill_and_go_on(*state, &c, PACKED, true, 5);
+	kill_and_go_on(*state, &c, PACKED | FE_BIT(VIRTIO_F_IN_ORDER), false, 5);
 }
 
 static void a_record_is_as_large_as_its_rings(void **state)
@@ -400,5 +186,5 @@ int main(void)
 		rig_test(a_killed_switch_loses_no_frame_of_a_packed_ring),
 	};
 
-	return cmocka_run_group_tests_name("inflight", tests, start, rig_stop);
+	return cmocka_run_group_tests_name("inflight", tests, start, kill_stop);
 }

@@ -14,7 +14,10 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abcd", NULL);
+	if (rig_start(&rig, "abcd", NULL))
+		return -1;
+	rig_allow(&rig, "device-state");
+	return 0;
 }
 
 static const struct {
@@ -98,6 +101,7 @@ static void hosts_move_with_their_guest_to_another_switch(void **state)
 
 	assert_non_null(other);
 	assert_int_equal(rig_start(other, "xy", NULL), 0);
+	rig_allow(other, "device-state");
 	hosts_speak(*state, a, c);
 	state_guest_stop(a);
 	len = state_save(*state, a, data, sizeof(data));

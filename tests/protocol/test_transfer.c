@@ -18,7 +18,10 @@ static struct rig rig;
 static int start(void **state)
 {
 	*state = &rig;
-	return rig_start(&rig, "abcd", NULL);
+	if (rig_start(&rig, "abcd", NULL))
+		return -1;
+	rig_allow(&rig, "device-state");
+	return 0;
 }
 
 /* Make state number `k` of those that are wrong. Its length. */
@@ -45,11 +48,11 @@ static uint32_t state_spoil(uint8_t *data, unsigned k)
 	case 7: /* of somebody else */
 		data[6] ^= 0x20;
 		break;
-	case 8: /* from the future */
+	case 8: /* cut off, with a version from the future */
 		data[STATE_VERSION] = 2;
-		break;
-	case 9:
-		data[STATE_VERSION + 1] = 1;
+		return STATE_HEADER - 1;
+	case 9: /* counts wrong, the other way */
+		data[STATE_COUNT]++;
 		break;
 	case 10: /* counts wrong */
 		data[STATE_COUNT]--;
@@ -97,9 +100,30 @@ static void a_state_that_is_wrong_changes_nothing(void **state)
 	/* What was there before stays. */
 	state_guest_stop(b);
 	assert_int_equal(state_load(b, data, state_make(data, 30, 3)), 0);
-	assert_int_equal(state_load(b, data, state_spoil(data, 8)), -EREMOTEIO);
+	assert_int_equal(state_load(b, data, state_spoil(data, 7)), -EREMOTEIO);
 	state_guest_go(b);
 	state_is_announced(*state, c, 30, 3);
+}
+
+/* Refused, it would end the guest: the front-end has nowhere else to go on. */
+static void a_state_of_another_version_is_skipped(void **state)
+{
+	static uint8_t data[STATE_BYTES];
+	struct peer *c = state_guest_up(*state, "c"), *b = state_guest_incoming(*state, "d");
+	uint32_t len = state_make(data, 30, 3);
+
+	assert_int_equal(state_load(b, data, len), 0);
+	for (unsigned k = 0; k < 3; k++) {
+		data[STATE_VERSION] = k == 1 ? 0 : 2;
+		data[STATE_VERSION + 1] = k == 2;
+		/* Nothing behind the version has a meaning that is known. */
+		memset(data + STATE_COUNT, 0xa5, 40);
+		assert_int_equal(state_load(b, data, k ? len : STATE_HEADER), 0);
+	}
+	/* What was loaded before it stays. */
+	state_guest_go(b);
+	state_is_announced(*state, c, 30, 3);
+	rig_wait(*state, rig_has_logged(*state, "state of another version"));
 }
 
 static void a_state_without_end_is_cut_off(void **state)
@@ -304,6 +328,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		rig_test(a_state_that_is_wrong_changes_nothing),
+		rig_test(a_state_of_another_version_is_skipped),
 		rig_test(a_state_without_end_is_cut_off),
 		rig_test(nothing_is_transferred_while_rings_run),
 		rig_test(a_front_end_that_does_not_read_delays_nobody),

@@ -346,9 +346,10 @@ static void a_cpu_that_does_not_exist_and_one_not_allowed_are_told_apart(void **
 static void the_help_fits_80_columns_and_names_every_option(void **state)
 {
 	static const char *const names[] = {"--socket-path=PATH", "--port NAME,", "--fd=FDNUM",
-		"--cpus LIST", "--control=PATH", "--pidfile=PATH", "--no-huge", "--seccomp=MODE",
-		"--user=NAME[:GROUP]", "--socket-dir=DIR", "--log-level=LEVEL", "--fdb-size=N",
-		"--fdb-age=SECONDS", "--print-capabilities", "--version", "--help"};
+		"--cpus LIST", "--control=PATH", "--pidfile=PATH", "--state-dir=DIR|none",
+		"--no-huge", "--seccomp=MODE", "--user=NAME[:GROUP]", "--socket-dir=DIR",
+		"--log-level=LEVEL", "--fdb-size=N", "--fdb-age=SECONDS", "--print-capabilities",
+		"--version", "--help"};
 	char *text = NULL, *rest, *line;
 	size_t size = 0;
 	FILE *f = open_memstream(&text, &size);

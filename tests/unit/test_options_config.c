@@ -209,14 +209,17 @@ static void options_become_a_document_and_come_back(void **state)
 	(void)state;
 	comes_back("", "");
 	comes_back("cpus: 0\nno-huge: true\ncontrol: none\npidfile: /tmp/p\nseccomp: kill\n"
+		   "state-dir: none\n"
 		   "log-level: debug\nfdb-size: 5\nfdb-age: 0\nforward: io\nidle: spin\n"
 		   "balance: auto,7\nuser: root:root\nsocket-dir: [/tmp, /run]\n"
 		   "socket-mode: 0660\nsocket-owner: 7\nsocket-group: 0\n",
 		"");
+	comes_back("state-dir: /tmp/s\n", "");
 	comes_back("balance: auto\ncontrol: /tmp/c\nsocket-dir: /tmp\nuser: root\n", "");
 	comes_back("ports:\n"
 		   "  a: {socket: /tmp/a}\n"
-		   "  b: {socket: /tmp/b, mode: client, description: \"on\", postcopy: on}\n"
+		   "  b: {socket: /tmp/b, mode: client, description: \"on\", postcopy: on,\n"
+		   "      device-state: on, config-space: on}\n"
 		   "  c: {socket: /tmp/c, vlan: 10, memory: any}\n"
 		   "  d: {socket: /tmp/d, trunk: [10, 20-30], native: 7}\n"
 		   "  e: {socket: /tmp/e, trunk: all}\n"

@@ -198,18 +198,25 @@ static void resetting_the_device_forgets_all_but_memory_and_protocol(void **stat
 {
 	struct front *f = front_of(state);
 	const struct gm_map *mem;
+	int call_fd, err_fd;
 	unsigned fds;
 
 	negotiate(f, PROTOCOL | VERSION1 | PACKED);
-	fds = count_fds();
-	start_ring(f, 0);
-	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, 1), ACK_OK);
+	/* QEMU gives these two only when it connects. */
+	assert_int_equal(ask_fd(f, VU_SET_VRING_CALL, 0), ACK_OK);
 	assert_int_equal(ask_fd(f, VU_SET_VRING_ERR, 0), ACK_OK);
+	start_ring(f, 0);
+	call_fd = vu_ring(f->s, 0)->call_fd;
+	err_fd = vu_ring(f->s, 0)->err_fd;
+	fds = count_fds();
+	assert_int_equal(ask_state(f, VU_SET_VRING_ENABLE, 0, 1), ACK_OK);
 	assert_int_equal(ask_u64(f, VU_SET_STATUS, 0xf), ACK_OK);
 	mem = vu_mem(f->s);
 	assert_int_equal(ask(f, msg(VU_RESET_DEVICE)), ACK_OK);
 	assert_false(f->running[0]);
-	assert_int_equal(count_fds(), fds);
+	assert_int_equal(count_fds(), fds - 1); /* the kick */
+	assert_true(call_fd >= 0 && vu_ring(f->s, 0)->call_fd == call_fd);
+	assert_true(err_fd >= 0 && vu_ring(f->s, 0)->err_fd == err_fd);
 	assert_ptr_equal(vu_mem(f->s), mem);
 	assert_int_equal(vu_protocol_features(f->s), ALL_PF);
 	assert_false(version1_is_set(f));

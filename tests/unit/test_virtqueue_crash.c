@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that is killed at any instruction loses no buffer and returns none twice.
+ * A back-end that is killed at any instruction loses no buffer and returns none twice, with an
+ * in-flight record or with the progress that the device records for itself.
  *
  * A child process is the device. Its parent steps it through its code one machine instruction at a
  * time, and whenever the memory that survives a kill (ring and in-flight record) has changed, a
@@ -61,6 +62,7 @@ struct world {
 	unsigned long points; /* states that a kill would leave behind */
 	struct moment moments[MOMENTS];
 	unsigned nmoments, mended; /* kept; seen */
+	unsigned long unsure;      /* times that a ring looked new */
 };
 
 /* ---- the device ---- */
@@ -81,23 +83,46 @@ static int device_init(const struct world *w, struct vq *vq, struct shared *s)
 		.base = w->v->packed ? 0x80008000 : 0,
 		.num = w->v->num,
 		.call_fd = -1,
-		.inflight = s->record};
+		.inflight = w->v->progress ? NULL : s->record,
+		.progress = w->v->progress ? (struct vq_progress *)(void *)s->progress : NULL};
+	enum vq_known known = s->open ? VQ_KNOWN_RECORD : VQ_KNOWN_NOTHING;
+	int ret;
 
-	return vq_init(vq, &cfg);
+	if (w->v->progress && vq_progress_judge(&cfg, known, &cfg.base) == VQ_START_UNSURE)
+		return -EBADMSG;
+	ret = vq_init(vq, &cfg);
+	__atomic_store_n(&s->open, 1, __ATOMIC_RELEASE);
+	return ret;
 }
 
 #define PACKED_MODE (VQ_PACKED | VQ_SLOW)
 
+/* The usual functions of a packed ring, which record its progress. */
+static bool is_fast(const struct world *w)
+{
+	return w->v->progress && !w->v->slow;
+}
+
 static enum vq_status device_fetch(
 	const struct world *w, struct vq *vq, struct rw_seg *segs, struct vq_chain *c)
 {
+	if (is_fast(w))
+		return vq_fetch(vq, segs, c, VQ_PACKED, true);
 	return w->v->packed ? vq_fetch(vq, segs, c, PACKED_MODE, true)
 			    : vq_fetch(vq, segs, c, VQ_SLOW, true);
 }
 
+/* Single chains and batches of them are completed by different functions. */
 static void device_complete(const struct world *w, struct vq *vq, const struct vq_chain *c)
 {
-	if (w->v->packed)
+	struct vq_chain one = *c;
+
+	one.len = BUF_BYTES;
+	if (is_fast(w) && c->id % 2)
+		vq_complete_batch(vq, &one, 1, VQ_PACKED, true);
+	else if (is_fast(w))
+		vq_complete(vq, c, BUF_BYTES, VQ_PACKED, true);
+	else if (w->v->packed)
 		vq_complete(vq, c, BUF_BYTES, PACKED_MODE, true);
 	else
 		vq_complete(vq, c, BUF_BYTES, VQ_SLOW, true);
@@ -105,10 +130,22 @@ static void device_complete(const struct world *w, struct vq *vq, const struct v
 
 static void device_flush(const struct world *w, struct vq *vq)
 {
-	if (w->v->packed)
+	if (is_fast(w))
+		vq_flush(vq, VQ_PACKED);
+	else if (w->v->packed)
 		vq_flush(vq, PACKED_MODE);
 	else
 		vq_flush(vq, VQ_SLOW);
+}
+
+static void device_rewind(const struct world *w, struct vq *vq, struct vq_cursor at)
+{
+	if (is_fast(w))
+		vq_rewind(vq, at, VQ_PACKED);
+	else if (w->v->packed)
+		vq_rewind(vq, at, PACKED_MODE);
+	else
+		vq_rewind(vq, at, VQ_SLOW);
 }
 
 /* Chains that the device holds, in order, and where each began. */
@@ -148,10 +185,7 @@ static void device_op(const struct world *w, struct vq *vq, struct held *held)
 		break;
 	case OP_REWIND:
 		held->n -= a->n;
-		if (w->v->packed)
-			vq_rewind(vq, held->at[held->n], PACKED_MODE);
-		else
-			vq_rewind(vq, held->at[held->n], VQ_SLOW);
+		device_rewind(w, vq, held->at[held->n]);
 		break;
 	}
 }
@@ -204,10 +238,26 @@ static void moment_keep(struct world *w, const struct shared *after)
 	const struct shared *s = &w->arena->shared;
 
 	if (!memcmp(s->desc, after->desc, sizeof(s->desc)) &&
-		!memcmp(s->record, after->record, sizeof(s->record)))
+		!memcmp(s->record, after->record, sizeof(s->record)) &&
+		!memcmp(s->progress, after->progress, sizeof(s->progress)))
 		return;
 	if (w->mended++ % MOMENT_EVERY == 0 && w->nmoments < MOMENTS)
 		w->moments[w->nmoments++] = (struct moment){.shared = *s, .driver = w->driver};
+}
+
+/*
+ * A ring as full as in its first lap could be that of a guest that was rebooted: nobody knows,
+ * though the record fits. It takes a chain that goes round the end of the ring.
+ */
+static bool looks_new(const struct world *w, const struct shared *s)
+{
+	const struct vring_packed_desc *ring = (const struct vring_packed_desc *)s->desc;
+
+	for (uint16_t i = 0; i < w->v->num; i++) {
+		if (!vq_packed_is_avail(ring[i].flags, true))
+			return false;
+	}
+	return w->v->max_chain > 1;
 }
 
 /* The back-end is dead and another one starts; `busy`: the driver did not wait for that. */
@@ -216,6 +266,7 @@ static void assert_recovers(struct world *w, bool busy)
 	struct shared s = w->arena->shared;
 	struct driver d = w->driver;
 	struct vq vq;
+	int ret;
 
 	if (busy) {
 		while (driver_pop(&d, &s, w->v))
@@ -223,7 +274,12 @@ static void assert_recovers(struct world *w, bool busy)
 		while (driver_add(&d, &s, w->v))
 			;
 	}
-	assert_int_equal(device_init(w, &vq, &s), 0);
+	ret = device_init(w, &vq, &s);
+	if (ret && w->v->progress && looks_new(w, &s)) {
+		w->unsure++;
+		return;
+	}
+	assert_int_equal(ret, 0);
 	if (!busy)
 		moment_keep(w, &s);
 	if (busy) { /* and dies at once */
@@ -355,7 +411,10 @@ static void round_of(struct world *w, unsigned round)
 		step_through(w, OP_COMPLETE, n);
 		step_through(w, OP_INIT, 0);
 		assert_int_equal(w->arena->result, 0);
-		n = fetch(w, n);
+		/* By its own record the successor has finished the batch, or fetches one chain. */
+		step_through(w, OP_FETCH, n);
+		n = (unsigned)w->arena->result;
+		assert_true(n > 0 || w->v->progress);
 		break;
 	case 4: /* a flush while chains are held; put those back after it */
 		step_through(w, OP_FETCH, 2);
@@ -387,7 +446,8 @@ static void a_kill_at_any_instruction_loses_nothing(void **state)
 	for (unsigned round = 0; round < v->rounds; round++)
 		round_of(&w, round);
 	assert_true(w.driver.out >= 2u * v->num); /* round the ring and round again */
-	assert_true(w.nmoments > 0);
+	/* A ring whose bursts are single chains never has a batch to finish. */
+	assert_true(w.nmoments > 0 || v->progress);
 	for (unsigned i = 0; i < w.nmoments; i++) {
 		struct moment m = w.moments[i];
 
@@ -397,6 +457,7 @@ static void a_kill_at_any_instruction_loses_nothing(void **state)
 		assert_int_equal(w.arena->result, 0);
 	}
 	assert_true(w.points > v->rounds);
+	assert_true(w.unsure < w.points / 4);
 	world_free(&w);
 	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
 }
@@ -411,6 +472,20 @@ static const struct variant packed_batches = {
 /* Bursts as long as the ring: the used position is the same before and after. */
 static const struct variant packed_whole = {
 	.packed = true, .num = 3, .max_chain = 1, .max_burst = 3, .rounds = 10};
+
+static const struct variant own_single = {
+	.packed = true, .num = 4, .max_chain = 1, .max_burst = 1, .rounds = 10, .progress = true};
+static const struct variant own_batches = {
+	.packed = true, .num = 7, .max_chain = 3, .max_burst = 3, .rounds = 20, .progress = true};
+static const struct variant own_whole = {
+	.packed = true, .num = 3, .max_chain = 1, .max_burst = 3, .rounds = 10, .progress = true};
+static const struct variant own_slow = {.packed = true,
+	.num = 8,
+	.max_chain = 2,
+	.max_burst = 4,
+	.rounds = 10,
+	.progress = true,
+	.slow = true};
 
 #define T(v)                                                                \
 	{                                                                   \
@@ -427,6 +502,10 @@ int main(void)
 		T(packed_single),
 		T(packed_batches),
 		T(packed_whole),
+		T(own_single),
+		T(own_batches),
+		T(own_whole),
+		T(own_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,8 @@ static void each_difference_has_its_step(void **state)
 static void what_takes_a_restart_is_named(void **state)
 {
 	static const char *const texts[] = {"cpus: [0, 63]", "control: /tmp/d", "pidfile: /tmp/d",
-		"no-huge: true", "user: nobody:root", "seccomp: off", "fdb-size: 9", "idle: spin"};
+		"state-dir: /tmp", "state-dir: none", "no-huge: true", "user: nobody:root",
+		"seccomp: off", "fdb-size: 9", "idle: spin"};
 
 	(void)state;
 	now_is("--socket-path=/tmp/a --socket-dir=/tmp");

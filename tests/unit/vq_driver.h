@@ -24,6 +24,8 @@ struct shared {
 	_Alignas(64) uint8_t driver[64];
 	_Alignas(64) uint8_t device[128];
 	_Alignas(64) uint8_t record[32 + MAX_NUM * 32 + 32];
+	_Alignas(64) uint8_t progress[64];
+	uint32_t open; /* the progress is that of this ring */
 };
 
 /* The driver, as a value. */
@@ -47,6 +49,8 @@ struct variant {
 	unsigned max_chain; /* chains have 1 to this many descriptors */
 	unsigned max_burst; /* and bursts as many chains */
 	unsigned rounds;
+	bool progress; /* of the device, without an in-flight record */
+	bool slow;     /* then: with the functions for slow-path features */
 };
 
 static inline uint16_t id_take(struct driver *d, uint16_t num)
@@ -65,7 +69,8 @@ static inline void id_give(struct driver *d, uint16_t num, uint16_t id)
 
 static inline uint64_t buffer_of(uint32_t name, unsigned piece)
 {
-	return (name % (MEM_BYTES / BUF_BYTES / MAX_CHAIN) * MAX_CHAIN + piece) * BUF_BYTES;
+	/* No buffer is at 0: an entry that was used is never all zero. */
+	return (1 + name % (MEM_BYTES / BUF_BYTES / MAX_CHAIN - 1) * MAX_CHAIN + piece) * BUF_BYTES;
 }
 
 static inline void driver_init(struct driver *d, uint16_t num)

@@ -17,6 +17,8 @@
 #include "rw_loop.h"
 #include "rw_sock.h"
 #include "sw.h"
+#include "vhost_allowed.h"
+#include "vhost_records.h"
 
 enum vhost_mode {
 	VHOST_SERVER, /* listen on `path` */
@@ -32,8 +34,8 @@ struct vhost_port_config {
 	const char *path;              /* copied; NULL with VHOST_FD */
 	struct rw_sock_access access;  /* VHOST_SERVER: to the socket */
 	int fd;                        /* VHOST_FD: taken over on success */
-	bool postcopy;                 /* as vhost_port_allow_postcopy */
-	bool any_file;                 /* as vhost_port_allow_files */
+	struct vhost_allowed allowed;  /* as vhost_port_allow */
+	struct vhost_records *records; /* of all ports, outlives them; NULL: none */
 	const uint64_t *limits;        /* of RW_BUDGET_KINDS budgets; NULL: the default ones */
 	struct rw_budget_pools *pools; /* what the port shares with others; NULL: nothing */
 	/*
@@ -52,17 +54,10 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 void vhost_port_free(struct vhost_port *vp);
 
 /*
- * Whether front-ends may have a post-copy migration. It gives a front-end a userfaultfd over the
- * memory of this whole process, other guests' included. A front-end that is there keeps what it was
- * offered; the next one is offered what was set last.
+ * Change what is allowed. A front-end that is there keeps what it was offered; the next one is
+ * offered what was set last.
  */
-void vhost_port_allow_postcopy(struct vhost_port *vp, bool allowed);
-
-/*
- * Whether front-ends may share files of any file system, or only those of tmpfs and hugetlbfs. One
- * in user space can make a worker wait for ever. As above for when it holds.
- */
-void vhost_port_allow_files(struct vhost_port *vp, bool any);
+void vhost_port_allow(struct vhost_port *vp, const struct vhost_allowed *allowed);
 
 /*
  * What the guest is told of its link, once it is asked (VIRTIO_NET_F_STATUS). At first it is up.
@@ -92,12 +87,12 @@ struct vhost_port_info {
 	uint64_t features;            /* negotiated */
 	uint16_t mtu;                 /* 0: not said */
 	unsigned broken;              /* rings that lied about their indices and wait for a reset */
+	unsigned needs_reset;         /* packed rings whose position nobody knows */
 	struct rw_helper_info helper; /* all zero before the first front-end */
 	uint64_t unlogged;            /* buffers written that are missing in the dirty log */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
-	bool postcopy;           /* allowed for the next front-end */
-	bool any_file;           /* the same */
-	const char *down;        /* why there is no front-end; NULL: none came, or it left */
+	struct vhost_allowed allowed; /* for the next front-end */
+	const char *down;             /* why there is no front-end; NULL: none came, or it left */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
 
@@ -147,7 +142,8 @@ struct vhost_ring_info {
 	/*
 	 * "stopped"; "incomplete": started, but something is missing or does not fit; "disabled";
 	 * "waiting": for the IOTLB to know the ring itself; "enabled"; "failed": the log says why;
-	 * "broken": it lied about its indices.
+	 * "broken": it lied about its indices; "needs_reset": it is packed, and nobody knows where
+	 * it was when the switch last ended.
 	 */
 	const char *state;
 	struct vhost_position avail; /* the next entry to take */

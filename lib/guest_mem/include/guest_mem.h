@@ -129,6 +129,15 @@ static inline uint8_t *gm_cache_at(const struct gm_cache *cache, uint64_t gpa)
 	return cache->host + (gpa - cache->gpa);
 }
 
+/* Which byte of which file is at an address of ours. */
+struct gm_origin {
+	dev_t dev;
+	ino_t ino;
+	uint64_t offset;
+};
+/* False: `host` is in no region's mapping, but perhaps in one that joins several. */
+bool gm_origin_of(const struct gm_map *map, const void *host, struct gm_origin *out);
+
 /* The region that holds user address `uva`, or NULL. */
 const struct gm_region *gm_region_by_uva(const struct gm_map *map, uint64_t uva);
 /* The index in map->by_uva of that region, or map->nregions. */

@@ -79,6 +79,19 @@ struct vq_cursor {
 	bool wrap;
 };
 
+/*
+ * How far a packed ring has come, in memory that outlives the process: progress.c says what for.
+ * Positions are coded as in SET_VRING_BASE, 16 bits each.
+ */
+struct vq_progress {
+	uint64_t first_word; /* what publishes the batch under way: vq->first_word */
+	uint16_t done;       /* what was flushed ends here */
+	uint16_t last;       /* and the latest batch of it began here */
+	uint16_t end;        /* where the batch ends that is being flushed; `done`: none is */
+	uint16_t padding;
+	uint16_t ndesc[]; /* by position: entries of the chain that was completed there */
+};
+
 /* A range that the IOTLB lacks. */
 struct vq_miss {
 	uint64_t iova;
@@ -113,10 +126,12 @@ struct vq {
 	int call_fd; /* -1: the driver polls */
 
 	/* Changing. */
-	struct vq_cursor next; /* split: free-running; packed: position and wrap counter */
-	struct vq_cursor done; /* position of the next used entry; the same two forms */
-	uint16_t avail_seen;   /* split: the driver's index when last read */
-	uint16_t npending;     /* used entries written since the last flush */
+	struct vq_progress *progress; /* packed: of no use unless the owner gave it */
+	uint16_t progress_mask;       /* of the positions that it has room for */
+	struct vq_cursor next;        /* split: free-running; packed: position and wrap counter */
+	struct vq_cursor done;        /* position of the next used entry; the same two forms */
+	uint16_t avail_seen;          /* split: the driver's index when last read */
+	uint16_t npending;            /* used entries written since the last flush */
 	/* packed: ring entries flushed since the driver's events were last read */
 	uint16_t nsignal;
 	uint16_t last_signal; /* split: used index when used_event was last read */
@@ -149,6 +164,8 @@ struct vq {
 	uint64_t misses_at; /* generation of the view that lacked the first of `misses` */
 	uint8_t nmisses;
 	struct vq_miss misses[VQ_MAX_MISSES];
+	/* A progress that nobody reads. */
+	uint64_t nowhere[(sizeof(struct vq_progress) + sizeof(uint64_t)) / sizeof(uint64_t)];
 };
 
 struct vq_config {
@@ -161,6 +178,12 @@ struct vq_config {
 	/* With which, and in which slot, call_fd is signalled; NULL: call_fd is our own. */
 	struct rw_helper *helper;
 	unsigned call_slot;
+
+	/*
+	 * Packed ring: where its progress is recorded, vq_progress_bytes long; the caller's, and
+	 * outlives the queue's use. What vq_progress_judge said of it is in `base`. NULL: nowhere.
+	 */
+	struct vq_progress *progress;
 
 	/* Slow-path features; all zero: none. All are the caller's and outlive the queue's use. */
 	const struct gm_iotlb *tlb; /* ACCESS_PLATFORM: descriptors hold IOVAs */
@@ -183,6 +206,42 @@ struct vq_config {
  * multiple of 64.
  */
 uint64_t vq_inflight_bytes(uint64_t features, uint16_t num);
+
+/* Bytes of the record of a packed ring's progress. */
+static inline size_t vq_progress_bytes(uint16_t num)
+{
+	return sizeof(struct vq_progress) + num * sizeof(uint16_t);
+}
+
+/* Where a packed ring can start. */
+enum vq_verdict {
+	VQ_START_BASE,   /* at the base that the front-end named */
+	VQ_START_RECORD, /* where the record says */
+	VQ_START_UNSURE, /* nowhere before the driver has reset it */
+};
+
+/* What is known of a ring before it starts. */
+enum vq_known {
+	VQ_KNOWN_NOTHING, /* but the base */
+	VQ_KNOWN_RECORD,  /* the progress is that of this ring */
+	/*
+	 * The driver's process ran the ring, or one in its place, when a back-end was killed, and
+	 * its progress is lost: the front-end names the base of an earlier start.
+	 */
+	VQ_KNOWN_LOST,
+};
+
+/*
+ * Judge where the packed ring of `cfg` starts: by cfg->progress, by cfg->base and by what stands in
+ * the ring. The driver may run. For VQ_START_RECORD, `*base` is where, and a batch that was being
+ * flushed has been. A wrong answer would make the ring silent for ever, so what is not sure is
+ * VQ_START_UNSURE. Other members of `cfg` than desc, base, num and progress are not read.
+ */
+enum vq_verdict vq_progress_judge(const struct vq_config *cfg, enum vq_known known, uint32_t *base);
+/* The record of a ring that starts at `base`: vq_init does it. */
+void vq_progress_begin(struct vq_progress *p, uint32_t base);
+/* What is there is of another ring, and fits none. */
+void vq_progress_forget(struct vq_progress *p, uint16_t num);
 
 /* Bytes of the three areas of a ring of `num` entries. */
 struct vq_areas {

@@ -154,6 +154,8 @@ RW_ALWAYS_INLINE void vq_packed_complete_batch(
 	struct vq_cursor done = vq->done;
 	uint16_t npending = vq->npending, nsignal = vq->nsignal, num = vq->num;
 
+	if (rw_likely(vq->progress_mask))
+		vq_progress_batch(vq, chains, n);
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t flags = done.wrap ? VQ_PACKED_AVAIL | VQ_PACKED_USED : 0;
 		uint16_t ndesc = chains[i].ndesc;
@@ -167,6 +169,7 @@ RW_ALWAYS_INLINE void vq_packed_complete_batch(
 		if (rw_unlikely(!npending++)) {
 			vq->first_pos = done.idx;
 			vq->first_word = word;
+			vq_progress_first(vq, word, ndesc);
 		} else {
 			vq_store((uint64_t *)&ring[done.idx].len, word);
 		}

@@ -6,6 +6,7 @@
  * need not be powers of two, so positions are compared, never masked. Private to vq_ops.h.
  */
 #include "vq_chain.h"
+#include "vq_progress.h"
 
 #define VQ_PACKED_AVAIL ((uint16_t)(1u << VRING_PACKED_DESC_F_AVAIL))
 #define VQ_PACKED_USED  ((uint16_t)(1u << VRING_PACKED_DESC_F_USED))
@@ -167,9 +168,11 @@ RW_ALWAYS_INLINE void vq_packed_complete(struct vq *vq, const struct vq_chain *c
 	if (!vq->npending++) {
 		vq->first_pos = vq->done.idx;
 		vq->first_word = word;
+		vq_progress_first(vq, word, ndesc);
 	} else {
 		uint64_t *entry = (uint64_t *)&vq->packed[vq->done.idx].len;
 
+		vq_progress_next(vq->progress, vq->progress_mask, vq->done.idx, ndesc);
 		vq_store(entry, word);
 		if (mode & VQ_SLOW)
 			vq_log_written(vq, entry, sizeof(*entry));
@@ -189,8 +192,10 @@ RW_ALWAYS_INLINE void vq_packed_flush(struct vq *vq, const unsigned mode)
 		if (vq->inflight)
 			vq_inflight_flush_packed(vq);
 	}
+	vq_progress_flush(vq);
 	/* Pairs with the driver's barrier after it read the flags (2.8.22). */
 	vq_store_release(entry, vq->first_word);
+	vq_progress_flushed(vq);
 	if (mode & VQ_SLOW) {
 		vq_log_written(vq, entry, sizeof(*entry));
 		vq_log_flush(vq);

@@ -348,7 +348,8 @@ struct fe_received {
 
 /*
  * Receive a frame into `buf` and give its buffers back to the ring. -EAGAIN when there is none;
- * -EPROTO when the back-end contradicts itself; -EMSGSIZE when it does not fit `size`.
+ * -EPROTO when the back-end contradicts itself; -EMSGSIZE when it does not fit `size`; -ENODATA
+ * when the back-end wrote nothing to the buffer, which drivers ignore.
  */
 int fe_guest_recv(
 	struct fe_guest *g, uint16_t pair, void *buf, uint32_t size, struct fe_received *out);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What outlives the process, in files of the state directory that are opened before it gives up its
+ * rights: where packed rings are.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "rw_log.h"
+
+/* A predecessor that was killed may not be gone yet, or its helper process. */
+#define LOCK_TRIES  100
+#define LOCK_NAP_MS 20
+
+#define RINGS_FILE "rings"
+#define BOOT_ID    "/proc/sys/kernel/random/boot_id"
+
+/* Say that there is no state, which is an error if the user named the directory: 0 or -errno. */
+static int without(const struct daemon *d, const char *what, int err)
+{
+	if (d->opt.state_dir_is_default) {
+		if (err != ENOENT)
+			rw_info("no state outlives this process: %s/%s: %s", d->opt.state_dir, what,
+				strerror(err));
+		return 0;
+	}
+	rw_error("--state-dir=%s: %s: %s", d->opt.state_dir, what, strerror(err));
+	return -err;
+}
+
+/* Lock the file, unless another process that lives owns it. 0 or an error number. */
+static int file_lock(int fd)
+{
+	const struct timespec nap = {.tv_nsec = LOCK_NAP_MS * 1000000L};
+
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return errno;
+		nanosleep(&nap, NULL);
+	}
+	return EBUSY;
+}
+
+/* A private file in the directory. The descriptor, or -1 and errno. */
+static int file_open(const char *dir, const char *name)
+{
+	int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd, err;
+	struct stat st;
+
+	if (at < 0)
+		return -1;
+	fd = openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	err = errno;
+	close(at);
+	if (fd < 0) {
+		errno = err;
+		return -1;
+	}
+	if (fstat(fd, &st))
+		err = errno;
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1 ||
+		st.st_mode & 077)
+		err = EPERM; /* somebody else's, or open to others */
+	else
+		err = file_lock(fd);
+	if (!err)
+		return fd;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+/* Which boot this is. False: the kernel does not say. */
+static bool boot_id(char *out, size_t len)
+{
+	int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, len - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	out[n] = 0;
+	out[strcspn(out, "\n")] = 0;
+	return true;
+}
+
+int state_begin(struct daemon *d)
+{
+	char boot[64];
+	bool kept;
+	int ret;
+
+	d->rings_fd = -1;
+	if (!d->opt.state_dir[0])
+		return 0;
+	if (!boot_id(boot, sizeof(boot)))
+		return without(d, BOOT_ID, errno);
+	d->rings_fd = file_open(d->opt.state_dir, RINGS_FILE);
+	if (d->rings_fd < 0)
+		return without(d, RINGS_FILE, errno);
+	ret = vhost_records_new(d->rings_fd, boot, &kept, &d->records);
+	if (!ret)
+		return 0;
+	close(d->rings_fd);
+	d->rings_fd = -1;
+	return without(d, RINGS_FILE, -ret);
+}
+
+void state_end(struct daemon *d)
+{
+	vhost_records_free(d->records);
+	if (d->rings_fd >= 0)
+		close(d->rings_fd);
+}
