@@ -124,6 +124,11 @@ void options_port_init(struct options_port *port, const struct port_kind *kind);
 /* Option `i` of a port of that kind: its own ones first. NULL behind the last. */
 const struct port_option *options_port_option(const struct port_kind *kind, unsigned i);
 
+/* options_offload.c: as struct port_option says. */
+int options_set_offload(
+	struct parse *p, const char *what, struct options_port *port, const char *value);
+json_t *options_get_offload(const struct options_port *port);
+
 /* options_policy.c: option `i` of those that make a port's policy; NULL behind the last. */
 const struct port_option *options_policy_at(unsigned i);
 /* That they agree with each other. 0 or a mistake. */

@@ -440,6 +440,7 @@ static const struct port_option rows[] = {
 	{"burst-rx", "SIZE", false, true, set_burst_rx, get_burst_rx},
 	{"burst-tx", "SIZE", false, true, set_burst_tx, get_burst_tx},
 	{"mtu", "N", false, true, set_mtu, get_mtu},
+	{"offload", "NAMES", false, true, options_set_offload, options_get_offload},
 	{"link-local", "NAMES", false, true, set_link_local, get_link_local},
 	{"learning", "on|off", false, true, set_learning, get_learning},
 	{"excess-addresses", "forget|drop", false, true, set_excess, get_excess},

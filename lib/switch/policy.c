@@ -42,9 +42,9 @@ static bool policy_same(const struct sw_policy *a, const struct sw_policy *b)
 	return a->down == b->down && a->isolated == b->isolated &&
 		a->promiscuous == b->promiscuous && a->no_dhcp_server == b->no_dhcp_server &&
 		a->no_router == b->no_router && a->mtu == b->mtu &&
-		a->link_local == b->link_local && a->no_learning == b->no_learning &&
-		a->drop_excess == b->drop_excess && a->mrouter == b->mrouter &&
-		addresses_same(a, b) && limits_same(a, b);
+		a->link_local == b->link_local && a->refuses_offload == b->refuses_offload &&
+		a->no_learning == b->no_learning && a->drop_excess == b->drop_excess &&
+		a->mrouter == b->mrouter && addresses_same(a, b) && limits_same(a, b);
 }
 
 static bool is_none(const struct sw_policy *p)
@@ -155,6 +155,7 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 		}
 	}
 	state->rules = next;
+	__atomic_store_n(&port->refuses, policy->refuses_offload, __ATOMIC_RELAXED);
 	sw->changed = true;
 	fdb_set_learning(sw->fdb, port->id, !policy->no_learning);
 	fdb_set_strict(sw->fdb, port->id, policy->drop_excess);

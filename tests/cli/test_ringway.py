@@ -63,7 +63,7 @@ PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/t
         'postcopy_allowed': True}
 STATS = [
     {'name': 'vm1', 'rx': counters(1234567, 88, bad_chain=3, hairpin=0, no_link=4),
-     'tx': counters(5, 300),
+     'tx': counters(5, 300) | {'converted_csum': 0, 'segmented': 3},
      'queues': [{'pair': 0, 'rx': counters(1234567, 88, bad_chain=3),
                  'tx': counters(5, 300)}]},
 ]
@@ -148,13 +148,15 @@ def test_port_stats_name_the_reasons_that_occurred(switch):
         'vm1   rx           1234567     88      7\n'
         '        bad_chain                      3\n'
         '        no_link                        4\n'
-        '      tx                 5    300      0\n')
+        '      tx                 5    300      0\n'
+        '        segmented        3              \n')
     assert succeed('-s', server.path, 'port', 'stats', 'vm1', '--queues') == (
         'PORT  DIRECTION            FRAMES  BYTES  DROPS\n'
         'vm1   rx                  1234567     88      7\n'
         '        bad_chain                             3\n'
         '        no_link                               4\n'
         '      tx                        5    300      0\n'
+        '        segmented               3              \n'
         '      pair 0 rx           1234567     88      3\n'
         '               bad_chain                      3\n'
         '      pair 0 tx                 5    300      0\n')

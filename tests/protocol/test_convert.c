@@ -128,7 +128,6 @@ static void the_order_is_kept(void **state)
 	const struct gso_spec small = {.payload = 500, .tcp_flags = 0x18};
 	struct fe_guest_config c = with(SENDS);
 	struct peer *a = peer_up(*state, "a", &c), *b;
-	uint32_t done;
 
 	c = with(HAS(MRG_RXBUF));
 	b = peer_up(*state, "b", &c);
@@ -151,7 +150,6 @@ static void the_order_is_kept(void **state)
 		packet_arrives(*state, b, &small, false);
 		peer_expect(*state, b, b->mac, a->mac, 60, 3);
 	}
-	(void)done;
 }
 
 /* A broadcast reaches receivers of different abilities, each as it can take it. */
@@ -180,6 +178,49 @@ static void of_two_receivers_each_gets_what_it_takes(void **state)
 		assert_int_equal(in.len, len);
 		assert_memory_equal(got, whole, len);
 		assert_int_equal(in.hdr.hdr.gso_size, GSO);
+	}
+}
+
+static void offload_set(struct rig *r, const char *value)
+{
+	json_decref(
+		rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", "b", "offload", value)));
+}
+
+/* What a guest negotiated is turned off and on while it runs. */
+static void a_port_refuses_offloads(void **state)
+{
+	static const struct {
+		const char *set;
+		bool csum, tso, uso4, uso6; /* what is left */
+	} turns[] = {
+		{"all", true, true, true, true},
+		{"-tso", true, false, true, true},
+		{"csum,-uso4", true, true, false, true},
+		{"none,csum", true, false, false, false},
+		{"-csum", false, false, false, false},
+		{"none", false, false, false, false},
+		{"all", true, true, true, true},
+	};
+	struct fe_guest_config c = with(SENDS | USO_ALL | HAS(GUEST_ECN) | HAS(MRG_RXBUF));
+	struct peer *a = peer_up(*state, "a", &c), *b = peer_up(*state, "b", &c);
+
+	for (size_t i = 0; i < RW_ARRAY_SIZE(turns); i++) {
+		offload_set(*state, turns[i].set);
+		for (size_t k = 0; k < RW_ARRAY_SIZE(specs); k++) {
+			const struct gso_spec *s = &specs[k];
+			bool uso = s->ipv6 ? turns[i].uso6 : turns[i].uso4;
+			struct fe_received in;
+
+			packet_send(*state, a, b->mac, s, GSO);
+			if (s->udp ? !uso : !turns[i].tso) {
+				packet_arrives(*state, b, s, turns[i].csum);
+				continue;
+			}
+			peer_recv(*state, b, 0, got, &in);
+			assert_int_equal(in.len, gso_place_of(s).payload + s->payload);
+			assert_memory_equal(got, whole, in.len);
+		}
 	}
 }
 
@@ -235,6 +276,7 @@ int main(void)
 		rig_test(every_receiver_gets_what_it_takes),
 		rig_test(the_order_is_kept),
 		rig_test(of_two_receivers_each_gets_what_it_takes),
+		rig_test(a_port_refuses_offloads),
 		rig_test(impossible_requests_are_dropped),
 	};
 

@@ -84,6 +84,11 @@ static void what_a_port_may_do_is_read_and_shown(void **state)
 		{"max-addresses=4,mrouter=on", "{\"mrouter\":\"on\"}"},
 		{"link-local=stp+14+5+lldp", "{\"link-local\":[\"stp\",\"5\",\"lldp\"]}"},
 		{"link-local=none", "{}"},
+		{"offload=-tso", "{\"offload\":[\"-tso4\",\"-tso6\"]}"},
+		{"offload=none+csum+uso4",
+			"{\"offload\":[\"-tso4\",\"-tso6\",\"-ecn\",\"-uso6\"]}"},
+		{"offload=-csum+-tso4+-tso6+-ecn+-uso+tso+ecn+uso+csum", "{}"},
+		{"offload=all", "{}"},
 		{"dhcp-server=off,router=off", "{\"dhcp-server\":false,\"router\":false}"},
 	};
 
@@ -127,6 +132,10 @@ static void what_is_no_policy_is_refused(void **state)
 		{"mtu=67", "mtu is \"67\", but must be bytes from 68 to 65535"},
 		{"mtu=65536", "mtu is"},
 		{"link-local=16", "link-local is"},
+		{"offload=", "offload is \"\", but must be csum, tso"},
+		{"offload=-none", "offload is"},
+		{"offload=--tso", "offload is"},
+		{"offload=csum+", "offload is"},
 		{"link-local=", "link-local is \"\", but must be stp, pause"},
 		{"learning=no", "learning is"},
 		{"router=no", "router is \"no\", but must be on or off"},

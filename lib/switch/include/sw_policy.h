@@ -95,6 +95,8 @@ struct sw_policy {
 	uint16_t mtu;
 	/* Bit i: frames from the port to 01:80:c2:00:00:0i are forwarded; else reserved_address. */
 	uint16_t link_local;
+	/* Offloads that the port does not use though its guest takes them: FRAME_TAKES_* bits. */
+	uint8_t refuses_offload;
 	/* Nothing is learned behind the port: frames to it are flooded. */
 	bool no_learning;
 	/*
