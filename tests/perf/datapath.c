@@ -18,6 +18,7 @@
 
 #include "daemon.h"
 #include "fe_guest.h"
+#include "gso_packets.h"
 #include "sw_domain.h"
 #include "vhost_port.h"
 
@@ -34,6 +35,8 @@
 #define WARM_BURSTS    32
 #define COUNTED_BURSTS 64
 
+#define CUT_MAX 65536 /* bytes of a large frame */
+
 #define ETHERTYPE 0x88b5 /* local experimental */
 
 #define FEATURES                                                       \
@@ -42,12 +45,14 @@
 #define PACKED FE_BIT(VIRTIO_F_RING_PACKED)
 
 /* Who hears the first guest. */
-#define PATTERNS(X)                                                              \
-	X(UNICAST, "unicast", 2) /* the second, on a few stations */             \
-	X(RANDOM, "random", 2)   /* the second, each frame on another station */ \
-	X(CROWD, "crowd", 64)    /* the second, and 62 others say nothing */     \
-	X(POLICY, "policy", 2)   /* as UNICAST, and both ports have policies */  \
-	X(FLOOD, "flood", 9)     /* eight others */
+#define PATTERNS(X)                                                               \
+	X(UNICAST, "unicast", 2) /* the second, on a few stations */              \
+	X(RANDOM, "random", 2)   /* the second, each frame on another station */  \
+	X(CROWD, "crowd", 64)    /* the second, and 62 others say nothing */      \
+	X(POLICY, "policy", 2)   /* as UNICAST, and both ports have policies */   \
+	X(FLOOD, "flood", 9)     /* eight others */                               \
+	X(CSUM, "csum", 2)       /* as UNICAST, checksums are completed for it */ \
+	X(CUT, "cut", 2)         /* the second, a burst is one large frame */
 
 enum pattern {
 #define X(id, name, guests) id,
@@ -81,6 +86,12 @@ struct rig {
 	struct fe_guest *guests[MAX_GUESTS];
 	bool started; /* atomic: the rings of all guests run */
 };
+
+/* Whether what that guest sends is converted for the second one. */
+static bool converts(const struct rig *r, unsigned from)
+{
+	return !from && (r->row.pattern == CSUM || r->row.pattern == CUT);
+}
 
 /* One round that counts: callgrind collects while it is in this function. */
 void round_counted(struct sw *sw);
@@ -117,6 +128,7 @@ static void guest_attach(struct rig *r, unsigned i)
 {
 	struct fe_guest_config guest = {
 		.features = FEATURES | (r->row.packed ? PACKED : 0),
+		.tx_buf_size = r->row.pattern == CUT ? CUT_MAX : 0,
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK),
 	};
 	char name[16];
@@ -124,6 +136,8 @@ static void guest_attach(struct rig *r, unsigned i)
 		.sw = r->sw, .loop = r->loop, .name = name, .mode = VHOST_FD};
 	int fds[2];
 
+	if (converts(r, i))
+		guest.features |= FE_BIT(VIRTIO_NET_F_CSUM) | FE_BIT(VIRTIO_NET_F_HOST_TSO4);
 	snprintf(name, sizeof(name), "p%u", i);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds))
 		err(1, "socketpair");
@@ -230,12 +244,79 @@ static void policy_set(struct rig *r, unsigned guest)
 	sw_commit(r->sw);
 }
 
+/* What is converted: TCP over IPv4, of which all is one burst, or a frame is. */
+static struct gso_spec converted(const struct row *row, uint32_t seq)
+{
+	struct gso_spec s = {.id = (uint16_t)seq, .tcp_flags = 0x10};
+
+	s.payload = (row->len - gso_place_of(&s).payload) * (row->pattern == CUT ? BURST : 1);
+	return s;
+}
+
+/* Write it to `buf`. Returns its length. */
+static uint32_t converted_make(uint8_t *buf, const struct gso_spec *s, unsigned to)
+{
+	uint32_t len = gso_build(s, buf);
+
+	station_address(buf, to, 0);
+	station_address(buf + 6, 0, 0);
+	return len;
+}
+
+static void converted_send(struct rig *r, unsigned to, uint32_t seq)
+{
+	const bool cut = r->row.pattern == CUT;
+	const struct virtio_net_hdr_mrg_rxbuf hdr = {
+		.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			.gso_type = cut ? VIRTIO_NET_HDR_GSO_TCPV4 : 0,
+			.gso_size = cut ? (uint16_t)(r->row.len - 54) : 0,
+			.csum_start = 34,
+			.csum_offset = 16}};
+	static uint8_t buf[CUT_MAX];
+	struct fe_frame frame = {.data = buf, .hdr = &hdr};
+
+	must(fe_guest_reap(r->guests[0], 0), "fe_guest_reap");
+	for (unsigned i = 0; i < (cut ? 1 : BURST); i++) {
+		struct gso_spec s = converted(&r->row, seq + i);
+
+		frame.len = converted_make(buf, &s, to);
+		must(fe_guest_put(r->guests[0], 0, &frame), "fe_guest_put");
+	}
+	fe_guest_flush(r->guests[0], 0);
+}
+
+static void converted_expect(struct rig *r, unsigned to, uint32_t seq)
+{
+	const bool cut = r->row.pattern == CUT;
+	static uint8_t want[CUT_MAX], got[LEN_MAX];
+	struct fe_received in;
+	uint32_t done = 0;
+
+	for (unsigned i = 0; i < BURST; i++) {
+		struct gso_spec s = converted(&r->row, cut ? seq : seq + i);
+		const char *bad;
+
+		must(fe_guest_recv(r->guests[to], 0, got, sizeof(got), &in),
+			"a frame did not arrive");
+		converted_make(want, &s, to);
+		if (!cut)
+			done = 0;
+		bad = gso_check(&s, want, got, in.len, cut ? i : 0, &done, false);
+		if (bad)
+			errx(1, "guest %u, frame %u: not so: %s", to, seq + i, bad);
+	}
+}
+
 static void burst_send(struct rig *r, unsigned from, unsigned to, uint32_t seq)
 {
 	struct fe_guest *g = r->guests[from];
 	uint8_t buf[LEN_MAX];
 	const struct fe_frame frame = {.data = buf, .len = r->row.len};
 
+	if (converts(r, from)) {
+		converted_send(r, to, seq);
+		return;
+	}
 	must(fe_guest_reap(g, 0), "fe_guest_reap");
 	for (unsigned i = 0; i < BURST; i++) {
 		frame_make(buf, &r->row, from, to, seq + i);
@@ -250,6 +331,10 @@ static void burst_expect(struct rig *r, unsigned from, unsigned to, unsigned at,
 	uint8_t want[LEN_MAX], got[LEN_MAX];
 	struct fe_received in;
 
+	if (converts(r, from)) {
+		converted_expect(r, at, seq);
+		return;
+	}
 	for (unsigned i = 0; i < BURST; i++) {
 		must(fe_guest_recv(r->guests[at], 0, got, sizeof(got), &in),
 			"a frame did not arrive");
@@ -338,7 +423,9 @@ int main(int argc, char **argv)
 	}
 	if (!row_parse(argc, argv, &r.row))
 		errx(2,
-			"usage: datapath split|packed LENGTH unicast|random|crowd|policy|flood, or "
+			"usage: datapath split|packed LENGTH "
+			"unicast|random|crowd|policy|flood|csum|"
+			"cut, or "
 			"--build");
 	r.n = patterns[r.row.pattern].guests;
 	rig_begin(&r);
