@@ -34,7 +34,7 @@ static int peer_check(struct cli *cli)
 		(int)peer.pid, (unsigned)peer.uid, cli->socket);
 }
 
-static int connect_to(struct cli *cli)
+int cli_connect(struct cli *cli)
 {
 	uint64_t deadline_ms = rw_now_ms() + TIMEOUT_MS;
 	const char *why;
@@ -58,7 +58,7 @@ json_t *call_failing(struct cli *cli, const char *method, json_t *params, struct
 	json_t *result = NULL;
 
 	*fail = (struct ctl_failure){.code = CTL_ERR_INTERNAL};
-	if (cli->fd >= 0 || !connect_to(cli)) {
+	if (cli->fd >= 0 || !cli_connect(cli)) {
 		result = ctl_call(cli->fd, method, params,
 			cli->timeout_ms ? cli->timeout_ms : TIMEOUT_MS, fail);
 		if (!result && fail->code == CTL_ERR_INTERNAL)
@@ -273,6 +273,26 @@ static void version_print(const struct cli *cli, const json_t *result)
 		text_of(result, "dpdk"));
 }
 
+static json_t *methods(struct cli *cli)
+{
+	return call(cli, "rpc.methods", NULL);
+}
+
+static void methods_print(const struct cli *cli, const json_t *answer)
+{
+	static const struct table_column columns[] = {{"METHOD", false}, {"HELP", false}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *list = json_object_get(answer, "methods"), *row;
+
+	(void)cli;
+	for (size_t i = 0; (row = json_array_get(list, i)); i++) {
+		table_cell(t, "%s", text_of(row, "name"));
+		table_cell(t, "%s", text_of(row, "help"));
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
 #define NAME_ (COMMAND_NAME | COMMAND_NEEDS_NAME)
 #define PORT_ (COMMAND_PORT | COMMAND_NEEDS_PORT)
 
@@ -315,8 +335,17 @@ const struct command commands[] = {
 		.help = "let another worker poll a queue; all numbered from 0"},
 	{"worker", "balance", 0, worker_balance, worker_balance_print, "worker balance",
 		.help = "move queues off busy workers, once"},
-	{"rate", NULL, COMMAND_RATE, rate, rate_print, "rate [--interval S] [--count N]",
+	{"rate", NULL, COMMAND_INTERVAL | COMMAND_COUNT, rate, rate_print,
+		"rate [--interval S] [--count N]",
 		.help = "frames, bits and drops in a second; busy workers"},
+	{"top", NULL, COMMAND_INTERVAL | COMMAND_ONCE, NULL, NULL, "top [--interval S] [--once]",
+		.help = "the same on the terminal, again and again", .run = top},
+	{"monitor", NULL, COMMAND_PORT | COMMAND_COUNT, NULL, NULL,
+		"monitor [KIND...] [--port NAME]",
+		.help = "what happens: link, learned, moved, port, ...", .read = kinds_read,
+		.run = monitor},
+	{"methods", NULL, 0, methods, methods_print, "methods",
+		.help = "what the switch can be asked over its socket"},
 	{"forward", "show", 0, forward_show, forward_print, "forward show",
 		.help = "what is done with frames"},
 	{"forward", "set", NAME_, forward_set, forward_print, "forward set MODE",

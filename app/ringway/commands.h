@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "control.h"
+#include "table.h"
 
 #define VLAN_MAX 4094 /* IEEE 802.1Q, 9.6 */
 
@@ -26,23 +27,27 @@ struct cli {
 	const char *tpid;   /* --tpid KIND, or NULL */
 	bool replace;       /* --replace */
 	bool dry_run;       /* --dry-run */
+	bool once;          /* --once */
 	int timeout_ms;     /* how long to wait for an answer; 0: as usual */
 	json_t *params;     /* an object: what struct command.read has read */
 	double interval_s;  /* --interval S */
 	unsigned count;     /* --count N: answers to print; 0: no end */
-	unsigned done;      /* answers printed */
-	json_t *before;     /* rate: the reading of last time */
+	bool count_given;
+	unsigned done;  /* answers printed */
+	json_t *before; /* rate: the reading of last time */
 };
 
 /* Options and words that only some commands take. */
-#define COMMAND_NAME    1u    /* a word: NAME */
-#define COMMAND_PORT    2u    /* --port NAME */
-#define COMMAND_QUEUES  4u    /* --queues */
-#define COMMAND_VLAN    8u    /* --vlan ID */
-#define COMMAND_RATE    64u   /* --interval S, --count N */
-#define COMMAND_REPLACE 256u  /* --replace */
-#define COMMAND_DRY_RUN 512u  /* --dry-run */
-#define COMMAND_BRIDGE  1024u /* --bridge NAME, --tpid KIND */
+#define COMMAND_NAME     1u    /* a word: NAME */
+#define COMMAND_PORT     2u    /* --port NAME */
+#define COMMAND_QUEUES   4u    /* --queues */
+#define COMMAND_VLAN     8u    /* --vlan ID */
+#define COMMAND_INTERVAL 64u   /* --interval S */
+#define COMMAND_COUNT    2048u /* --count N */
+#define COMMAND_ONCE     4096u /* --once */
+#define COMMAND_REPLACE  256u  /* --replace */
+#define COMMAND_DRY_RUN  512u  /* --dry-run */
+#define COMMAND_BRIDGE   1024u /* --bridge NAME, --tpid KIND */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -64,6 +69,9 @@ struct command {
 	/* In place of ask and print: 0, or -1 with a complaint. */
 	int (*run)(struct cli *cli);
 };
+
+/* top.c: called before a complaint is made; NULL: nothing is. */
+extern void (*before_complaint)(void);
 
 extern const struct command commands[];
 extern const unsigned ncommands;
@@ -87,6 +95,8 @@ json_t *call(struct cli *cli, const char *method, json_t *params);
  * and no complaint is made about it.
  */
 json_t *call_failing(struct cli *cli, const char *method, json_t *params, struct ctl_failure *fail);
+/* Connect cli->fd to the switch. 0, or -1 with a complaint. */
+int cli_connect(struct cli *cli);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
@@ -152,8 +162,20 @@ void worker_balance_print(const struct cli *cli, const json_t *answer);
 /* Below the table of workers: the queues of each, if it has any. */
 void worker_queues_print(const json_t *workers);
 
+/* monitor.c: the words are kinds of events. */
+int kinds_read(struct cli *cli, const char *const *words, unsigned n);
+int monitor(struct cli *cli);
+
+/* top.c. */
+int top(struct cli *cli);
+
 /* rate.c: waits for cli->interval_s. */
 json_t *rate(struct cli *cli);
+/* All counters, or NULL with a complaint; and what happened in a second between two of these. */
+json_t *rate_reading(struct cli *cli);
+json_t *rate_between(const json_t *before, const json_t *after);
+/* A number of things in a second: "14.881 M". */
+void cell_rate(struct table *t, double n);
 void rate_print(const struct cli *cli, const json_t *answer);
 
 /* Say what went wrong in one line on standard error. Returns -1. */

@@ -40,6 +40,8 @@ int complain(const char *fmt, ...)
 	va_start(ap, fmt);
 	rw_text_line(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	if (before_complaint)
+		before_complaint();
 	fprintf(stderr, "ringway: %s\n", line);
 	return -1;
 }
@@ -70,8 +72,10 @@ static void print_help(void)
 	      "                     (default: of the bridge default, 8021q)\n"
 	      "      --replace      fdb add: move a static entry that is behind another port\n"
 	      "      --dry-run      apply: say what would change, and change nothing\n"
-	      "      --interval=S   rate: seconds from one reading to the next (default: 1)\n"
-	      "      --count=N      rate: so many times (default: 1); 0: until interrupted\n"
+	      "      --interval=S   rate, top: seconds from one reading to the next (default: 1)\n"
+	      "      --count=N      rate: so many times (default: 1); monitor: so many events;\n"
+	      "                     0: until interrupted\n"
+	      "      --once         top: print it once, as where there is no terminal\n"
 	      "  -V, --version      print the version of this program alone and exit\n"
 	      "  -h, --help         print this and exit\n"
 	      "\n"
@@ -158,6 +162,13 @@ static int set_interval(struct cli *cli, const char *text)
 	return 0;
 }
 
+static int set_once(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->once = true;
+	return 0;
+}
+
 static int set_count(struct cli *cli, const char *text)
 {
 	uint32_t n;
@@ -165,6 +176,7 @@ static int set_count(struct cli *cli, const char *text)
 	if (!rw_text_number(text, 0, COUNT_MAX, &n))
 		return complain("--count wants a number from 0 to %u, not \"%s\"", COUNT_MAX, text);
 	cli->count = n;
+	cli->count_given = true;
 	return 0;
 }
 
@@ -183,8 +195,9 @@ static const struct row {
 	{"tpid", true, COMMAND_BRIDGE, set_tpid},
 	{"replace", false, COMMAND_REPLACE, set_replace},
 	{"dry-run", false, COMMAND_DRY_RUN, set_dry_run},
-	{"interval", true, COMMAND_RATE, set_interval},
-	{"count", true, COMMAND_RATE, set_count},
+	{"interval", true, COMMAND_INTERVAL, set_interval},
+	{"count", true, COMMAND_COUNT, set_count},
+	{"once", false, COMMAND_ONCE, set_once},
 };
 
 /* What getopt_long returns for the first row; above all letters. */
@@ -335,6 +348,8 @@ int main(int argc, char **argv)
 		json_decref(cli.params);
 		return MISUSE;
 	}
+	if (command->run == monitor && !cli.count_given)
+		cli.count = 0;
 	ret = command_run(command, &cli);
 	json_decref(cli.params);
 	if (cli.fd >= 0)

@@ -24,7 +24,7 @@ static void sleep_s(double s)
 }
 
 /* The counters of ports and workers and when they came; NULL when it has complained. */
-static json_t *reading(struct cli *cli)
+json_t *rate_reading(struct cli *cli)
 {
 	json_t *ports, *workers;
 	double ports_at;
@@ -96,6 +96,34 @@ static const json_t *row_like(const json_t *list, const json_t *row, const char 
 	return other;
 }
 
+/* What was dropped, by direction and reason. */
+static void reasons_add(
+	json_t *list, const json_t *before, const json_t *after, const char *direction, double s)
+{
+	const json_t *from = json_object_get(json_object_get(before, direction), "drops");
+	json_t *to = json_object_get(json_object_get(after, direction), "drops"), *value;
+	const char *reason;
+
+	json_object_foreach(to, reason, value)
+	{
+		double n = growth(number_of(from, reason), json_integer_value(value));
+
+		if (n > 0)
+			json_array_append_new(list,
+				json_pack("{s:s, s:s, s:f}", "direction", direction, "reason",
+					reason, "per_s", n / s));
+	}
+}
+
+static json_t *reasons(const json_t *before, const json_t *after, double s)
+{
+	json_t *list = json_array();
+
+	reasons_add(list, before, after, "rx", s);
+	reasons_add(list, before, after, "tx", s);
+	return list;
+}
+
 static json_t *ports_rate(const json_t *before, const json_t *after)
 {
 	const json_t *ports = json_object_get(after, "ports"), *row, *old;
@@ -105,9 +133,10 @@ static json_t *ports_rate(const json_t *before, const json_t *after)
 	for (size_t i = 0; (row = json_array_get(ports, i)); i++) {
 		old = row_like(json_object_get(before, "ports"), row, "name");
 		json_array_append_new(list,
-			json_pack("{s:s, s:o, s:o}", "name", text_of(row, "name"), "rx",
+			json_pack("{s:s, s:o, s:o, s:o}", "name", text_of(row, "name"), "rx",
 				direction_rate(old, row, "rx", s), "tx",
-				direction_rate(old, row, "tx", s)));
+				direction_rate(old, row, "tx", s), "drop_reasons",
+				reasons(old, row, s)));
 	}
 	return list;
 }
@@ -134,36 +163,43 @@ static json_t *workers_rate(const json_t *before, const json_t *after)
 	return list;
 }
 
+json_t *rate_between(const json_t *before, const json_t *after)
+{
+	return json_pack("{s:f, s:o, s:o}", "interval_s", seconds(before, after, "ports_at"),
+		"ports", ports_rate(before, after), "workers", workers_rate(before, after));
+}
+
 json_t *rate(struct cli *cli)
 {
 	json_t *after, *answer;
 
 	if (!cli->before)
-		cli->before = reading(cli);
+		cli->before = rate_reading(cli);
 	if (!cli->before)
 		return NULL;
 	sleep_s(cli->interval_s);
-	after = reading(cli);
+	after = rate_reading(cli);
 	if (!after)
 		return NULL;
-	answer = json_pack("{s:f, s:o, s:o}", "interval_s", seconds(cli->before, after, "ports_at"),
-		"ports", ports_rate(cli->before, after), "workers",
-		workers_rate(cli->before, after));
+	answer = rate_between(cli->before, after);
 	json_decref(cli->before);
 	cli->before = after;
 	return answer;
 }
 
-/* A number of things in a second: "14.881 M". */
-static void cell_rate(struct table *t, const json_t *object, const char *key)
+void cell_rate(struct table *t, double n)
 {
 	static const char *const units[] = {"", " k", " M", " G", " T"};
-	double n = json_number_value(json_object_get(object, key));
 	size_t unit = 0;
 
 	for (; n >= 999.9995 && unit + 1 < RW_ARRAY_SIZE(units); unit++)
 		n /= 1000;
 	table_cell(t, "%.*f%s", unit ? 3 : 0, n, units[unit]);
+}
+
+static void cell_rate_of(struct table *t, const json_t *object, const char *key)
+{
+	cell_rate(t, json_number_value(json_object_get(object, key)));
 }
 
 static void direction_row(
@@ -173,9 +209,9 @@ static void direction_row(
 
 	table_cell(t, "%s", name);
 	table_cell(t, "%s", direction);
-	cell_rate(t, rates, "frames_per_s");
-	cell_rate(t, rates, "bits_per_s");
-	cell_rate(t, rates, "drops_per_s");
+	cell_rate_of(t, rates, "frames_per_s");
+	cell_rate_of(t, rates, "bits_per_s");
+	cell_rate_of(t, rates, "drops_per_s");
 }
 
 static void ports_print(const json_t *ports)
@@ -203,7 +239,7 @@ static void workers_print(const json_t *workers)
 	for (size_t i = 0; (worker = json_array_get(workers, i)); i++) {
 		cell_number(t, worker, "cpu");
 		cell_number(t, worker, "queues");
-		cell_rate(t, worker, "frames_per_s");
+		cell_rate_of(t, worker, "frames_per_s");
 		table_cell(t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "busy")));
 		table_cell(
 			t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "asleep")));

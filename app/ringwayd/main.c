@@ -334,10 +334,9 @@ static int daemon_run(struct daemon *d)
 	return 0;
 }
 
-static void schema_print(void)
+/* `schema` is taken over. */
+static void schema_print(json_t *schema)
 {
-	json_t *schema = options_schema();
-
 	json_dumpf(schema, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(schema);
@@ -351,7 +350,9 @@ static int inform(int what)
 	else if (what == OPTIONS_VERSION)
 		printf("ringwayd %s\n", RINGWAY_VERSION);
 	else if (what == OPTIONS_SCHEMA)
-		schema_print();
+		schema_print(options_schema());
+	else if (what == OPTIONS_CONTROL)
+		schema_print(rpc_describe());
 	else if (what == OPTIONS_CHECKED)
 		puts("the configuration has no mistake");
 	else

@@ -352,6 +352,13 @@ static int set_config_schema(struct parse *p, const char *value)
 	return OPTIONS_SCHEMA;
 }
 
+static int set_control_schema(struct parse *p, const char *value)
+{
+	(void)p;
+	(void)value;
+	return OPTIONS_CONTROL;
+}
+
 static int set_version(struct parse *p, const char *value)
 {
 	(void)p;
@@ -366,6 +373,7 @@ const struct options_row options_rows[] = {
 	{"config", "FILE", false, true, set_config, NULL},
 	{"check-config", "FILE", false, true, set_check_config, NULL},
 	{"config-schema", NULL, true, true, set_config_schema, NULL},
+	{"control-schema", NULL, true, true, set_control_schema, NULL},
 	{"cpus", "LIST", false, false, options_set_cpus, options_get_cpus},
 	{"control", "PATH|none", false, false, set_control, get_control},
 	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},

@@ -46,6 +46,7 @@
 #define OPTIONS_CAPABILITIES 3
 #define OPTIONS_CHECKED      4 /* --check-config found no mistake */
 #define OPTIONS_SCHEMA       5
+#define OPTIONS_CONTROL      6 /* --control-schema */
 
 struct port_kind;
 

@@ -35,6 +35,7 @@ static void help_ports(FILE *to)
 	      "                      an option given here as well prevails\n"
 	      "  --check-config FILE read FILE, say what is wrong with it, and end\n"
 	      "  --config-schema     print the JSON Schema of such a file, and end\n"
+	      "  --control-schema    print what the control socket understands, and end\n"
 	      "\n",
 		to);
 }

@@ -432,8 +432,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['prot', 'lst'], 'unknown command "prot lst": did you mean "port list"?'),
     (['port', 'lsit'], 'did you mean "port list"?'),
     (['port', 'frobnicate'], 'there are list, show, stats, add, del and set'),
-    (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, forward, apply, '
-                           'config, backends and version'),
+    (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, top, monitor, '
+                           'methods, forward, apply, config, backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),
@@ -488,7 +488,8 @@ def test_help_names_every_command():
     text = succeed('--help')
     for command in ('port list', 'port show', 'port stats', 'port add', 'port del', 'port set',
                     'fdb list', 'fdb flush', 'worker list',
-                    'worker move', 'worker balance', 'rate', 'forward show', 'forward set',
+                    'worker move', 'worker balance', 'rate', 'top', 'monitor', 'methods',
+                    'forward show', 'forward set',
                     'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text

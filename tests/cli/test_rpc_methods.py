@@ -3,9 +3,13 @@
 
 import json
 
+import os
+import re
+
 import jsonschema
 import pytest
 
+from programs import RINGWAYD, ROOT, run
 from test_ringwayd_rpc import Client, call
 
 # A call that each method carries out, in an order that works.
@@ -106,3 +110,22 @@ def test_a_notification_with_wrong_params_does_nothing(client):
     assert len(ask(client, 'port.list', {})['result']) == 1
     client.put({'jsonrpc': '2.0', 'method': 'port.del', 'params': {'name': 'vm1'}})
     assert json.dumps(ask(client, 'port.list', {})['result']) == '[]'
+
+
+def test_the_document_is_made_of_the_tables():
+    done = run(f'{ROOT}/scripts/control_doc.py', '--check', RINGWAYD)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+METHOD = re.compile(r'"([a-z]+\.[a-z]{2,}|version|subscribe)"')
+
+
+def test_the_command_line_calls_all_methods_and_no_others(methods):
+    called = set()
+    folder = f'{ROOT}/app/ringway'
+    for name in os.listdir(folder):
+        if name.endswith('.c'):
+            with open(f'{folder}/{name}', encoding='utf-8') as file:
+                called |= set(METHOD.findall(file.read()))
+    # A connection that ends needs no unsubscribe.
+    assert called | {'unsubscribe'} == set(methods)
