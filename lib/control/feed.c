@@ -68,10 +68,11 @@ void ctl_feed_end(struct ctl_feed *f)
 static double now_s(void)
 {
 	struct timespec ts = {0};
+	long ms;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	/* Milliseconds: a double has no more digits to spare. */
-	return (double)ts.tv_sec + (double)(ts.tv_nsec / 1000000) / 1000;
+	ms = ts.tv_nsec / 1000000;
+	return (double)ts.tv_sec + (double)ms / 1000;
 }
 
 char *ctl_event_line(const char *kind, const json_t *params, size_t *len)
