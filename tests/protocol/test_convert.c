@@ -202,7 +202,7 @@ static void a_port_refuses_offloads(void **state)
 		{"none", false, false, false, false},
 		{"all", true, true, true, true},
 	};
-	struct fe_guest_config c = with(SENDS | USO_ALL | HAS(GUEST_ECN) | HAS(MRG_RXBUF));
+	struct fe_guest_config c = with(SENDS | HAS(GUEST_ECN) | HAS(MRG_RXBUF));
 	struct peer *a = peer_up(*state, "a", &c), *b = peer_up(*state, "b", &c);
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(turns); i++) {
