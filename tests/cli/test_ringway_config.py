@@ -279,9 +279,14 @@ def test_an_uplink_changes_as_far_as_it_can(launch, place):
     answer = applied(daemon, text, place)
     assert answer.stdout == '0 changes, 2 port(s) as they were\n', answer.stderr
     for what in text.replace('size: 64', 'size: 65'), text + '  up2: {device: net_null1}\n':
-        line = the_line(applied(daemon, what, place).stderr)
-        assert 'an uplink needs privileges that ringwayd gives up' in line, line
-        assert shown(daemon) == before
+        for words in ([], ['--dry-run']):
+            line = the_line(applied(daemon, what, place, *words).stderr)
+            assert 'an uplink needs privileges that ringwayd gives up' in line, line
+            assert line.endswith('and restart ringwayd'), line
+            assert shown(daemon) == before
+    line = the_line(daemon.cli('port', 'add', 'up2', 'device=net_null1').stderr)
+    assert line.startswith('ringway: port up2: an uplink needs privileges that'), line
+    assert line.endswith('and restart ringwayd') and shown(daemon) == before, line
     answer = applied(daemon, text.replace('vlan: 3', 'vlan: 4'), place)
     assert answer.stdout == '~ port up: vlan 3 -> 4\n1 change, 1 port(s) as they were\n'
     # It goes, and a new port takes the socket of another one; the uplink does not come back.
