@@ -276,6 +276,8 @@ static int change(struct apply *a)
 
 	/* A port is noted twice at most: when it ends, and when it begins anew. */
 	a->steps = calloc(d->nports + a->w->opt.nports + 1, sizeof(*a->steps));
+	/* One commit for all ports that stop nothing. */
+	sw_hold(d->sw);
 	ret = a->steps ? steps_do(a, removed) : failed(a, "", strerror(ENOMEM));
 	if (ret) {
 		undo_all(a);
@@ -283,6 +285,7 @@ static int change(struct apply *a)
 		settings_keep(&d->opt, a->w, &a->w->opt);
 		settings_apply(d, &a->w->opt);
 	}
+	sw_release(d->sw);
 	free(a->steps);
 	json_decref(removed);
 	daemon_pools_share(d, d->nports);

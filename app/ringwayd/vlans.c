@@ -47,7 +47,7 @@ int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_v
 	/* What it had it gets again: those domains and their tables are still there. */
 	if (ret)
 		memberships_change(d->sw, port, to, from);
-	sw_commit(d->sw);
+	sw_commit_soon(d->sw);
 	sw_bridge_settle(d->sw, port);
 	return ret;
 }

@@ -207,6 +207,7 @@ struct sw {
 
 	/* Control only, on separate cache lines: workers read the above in every round. */
 	bool changed RW_CACHE_ALIGNED; /* since the last sw_commit */
+	bool held;                     /* between sw_hold and sw_release */
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	bool snooping;

@@ -161,7 +161,10 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 	fdb_set_strict(sw->fdb, port->id, policy->drop_excess);
 	sw_snoop_router(sw, port, policy->mrouter);
 	/* No worker uses the old rules afterwards. */
-	sw_commit(sw);
+	if (old || policy->down || policy->no_learning)
+		sw_commit(sw);
+	else
+		sw_commit_soon(sw);
 	if (policy->down && !was_down)
 		sw_port_flush(sw, port);
 	else if (policy->no_learning && learned)

@@ -217,7 +217,7 @@ int sw_port_add(struct sw *sw, struct port *port)
 	sw->order[sw->nports++] = port->id;
 	sw_bridge_count(sw, port->id);
 	sw->changed = true;
-	sw_commit(sw);
+	sw_commit_soon(sw);
 	return 0;
 }
 
@@ -424,6 +424,23 @@ void sw_commit(struct sw *sw)
 	sw_idle_wake_all(sw);
 	sw_quiesce(sw);
 	sw_idle_unwatch(sw, sw->spare);
+}
+
+void sw_commit_soon(struct sw *sw)
+{
+	if (!sw->held)
+		sw_commit(sw);
+}
+
+void sw_hold(struct sw *sw)
+{
+	sw->held = true;
+}
+
+void sw_release(struct sw *sw)
+{
+	sw->held = false;
+	sw_commit(sw);
 }
 
 void sw_rxq_wake(struct sw *sw, const struct port *port, uint16_t index)

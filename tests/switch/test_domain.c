@@ -379,6 +379,39 @@ static void a_worker_that_does_not_run_is_named(void **state)
 	close(log_fd);
 }
 
+static void changes_that_are_held_come_into_force_at_once(void **state)
+{
+	const struct sw_policy isolated = {.isolated = true};
+	uint32_t serial = sw->serial;
+
+	(void)state;
+	sw_hold(sw);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(sw_domain_join(sw, &ports[i]->port, 10, SW_FORM_UNTAGGED), 0);
+		sw_commit_soon(sw);
+	}
+	assert_int_equal(sw_policy_set(sw, &ports[3]->port, &isolated), 0);
+	assert_int_equal(sw->serial, serial);
+	/* All is as before: port a, which is in no VLAN, is heard. */
+	send(ports[0], UNTAGGED, BROADCAST, 3, 1);
+	for (unsigned i = 1; i < NPORTS; i++)
+		expect(ports[i], UNTAGGED, BROADCAST, 3, 1);
+	sw_release(sw);
+	assert_int_equal(sw->serial, serial + 1);
+	send(ports[0], UNTAGGED, BROADCAST, 3, 2);
+	for (unsigned i = 1; i <= 3; i++)
+		expect_nothing(ports[i]);
+	expect(ports[4], UNTAGGED, BROADCAST, 3, 2);
+	send(ports[1], UNTAGGED, BROADCAST, 1, 3);
+	expect(ports[2], UNTAGGED, BROADCAST, 1, 3);
+	/* What frees something does not wait. */
+	sw_hold(sw);
+	assert_int_equal(sw_policy_set(sw, &ports[3]->port, &(struct sw_policy){.nmacs = 0}), 0);
+	assert_int_equal(sw->serial, serial + 2);
+	sw_release(sw);
+	assert_int_equal(sw->serial, serial + 2);
+}
+
 #define DOMAIN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -397,6 +430,7 @@ int main(int argc, char **argv)
 		DOMAIN_TEST(a_member_keeps_its_domains_number),
 		DOMAIN_TEST(a_list_takes_any_number_of_frames),
 		DOMAIN_TEST(one_queue_has_a_list_for_each_edit),
+		DOMAIN_TEST(changes_that_are_held_come_into_force_at_once),
 		DOMAIN_TEST(a_worker_that_does_not_run_is_named),
 	};
 
