@@ -19,7 +19,7 @@ from programs import ROOT, run
 from test_setup_host import make_host
 
 DOCUMENTS = [pathlib.Path(ROOT, 'README.md'), *sorted(pathlib.Path(ROOT, 'doc').glob('*.md'))]
-BLOCK = re.compile(r'^```\n(.*?)^```', re.M | re.S)
+BLOCK = re.compile(r'^```(?P<language>.*?)\n(?P<text>.*?)^```$', re.M | re.S)
 PROMPT = re.compile(r'^[#$] ')
 # First words of commands that this test does not run, and where they are run.
 ELSEWHERE = {
@@ -33,7 +33,7 @@ ELSEWHERE = {
     'RINGWAY_TEST_CYCLES=1000000': 'test_protocol_idle_storm',
 }
 # The ports that documents speak of.
-PORTS = ('vm1', 'vm2', 'vm3', 'vm4', 'gateway')
+PORTS = (*(f'vm{i}' for i in range(1, 10)), 'gateway')
 # What ends a command that would go on, or that waits for what no guest here does.
 MORE_WORDS = {'rate': ['--count=1', '--interval=0.1']}
 
@@ -60,7 +60,9 @@ def blocks_of(document):
     """Lists of commands. A block is one of commands if its first line is one, or has a prompt."""
     text = document.read_text(encoding='utf-8')
     for match in BLOCK.finditer(text):
-        lines = match[1].replace('\\\n', '').splitlines()
+        if match['language']:
+            continue
+        lines = match['text'].replace('\\\n', '').splitlines()
         number = text[:match.start()].count('\n') + 2
         prompted = bool(PROMPT.match(lines[0]))
         if not prompted and not is_command(lines[0]):
