@@ -87,20 +87,34 @@ static json_t *words_only(const json_t *alternatives)
 	return words;
 }
 
+/* YAML reads the words on and off as true and false. */
+static json_t *truths_added(json_t *words)
+{
+	size_t n = json_array_size(words);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *word = json_string_value(json_array_get(words, i));
+
+		if (!strcmp(word, "on") || !strcmp(word, "off"))
+			json_array_append_new(words, json_boolean(!strcmp(word, "on")));
+	}
+	return words;
+}
+
 /* The schema of what an option wants; NULL: nothing. */
 static json_t *value_schema(const char *value)
 {
 	json_t *list, *words, *only;
 
-	if (!value || !strcmp(value, "on|off"))
-		return json_pack("{s:[b, b, s, s]}", "enum", 1, 0, "on", "off");
+	if (!value)
+		value = "on|off";
 	list = json_array();
 	for (const char *at = value; *at; at += strcspn(at, "|"), at += *at == '|')
 		json_array_append_new(list, alternative(at, strcspn(at, "|")));
 	words = words_only(list);
 	if (words) {
 		json_decref(list);
-		return json_pack("{s:o}", "enum", words);
+		return json_pack("{s:o}", "enum", truths_added(words));
 	}
 	if (json_array_size(list) > 1)
 		return json_pack("{s:o}", "anyOf", list);

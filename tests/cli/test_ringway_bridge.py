@@ -3,7 +3,7 @@
 
 import json
 
-from test_ringway import succeed, switch
+from test_ringway import succeed
 
 
 def test_fdb_list_names_bridges_and_kinds_of_vlans_if_there_are_any(switch):

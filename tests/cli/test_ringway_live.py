@@ -324,7 +324,7 @@ def test_rate(daemon):
     answer = ask(daemon, 'rate', '--interval', '0.05')
     assert answer['interval_s'] >= 0.05
     still = {'frames_per_s': 0, 'bits_per_s': 0, 'drops_per_s': 0}
-    assert answer['ports'] == [{'name': name, 'rx': still, 'tx': still}
+    assert answer['ports'] == [{'name': name, 'rx': still, 'tx': still, 'drop_reasons': []}
                                for name in ('vm1', 'vm2')]
     worker, = answer['workers']
     assert (worker['busy'], worker['frames_per_s'], worker['cycles_per_frame']) == (0, 0, None)
