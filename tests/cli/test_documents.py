@@ -35,7 +35,7 @@ ELSEWHERE = {
 # The ports that documents speak of.
 PORTS = (*(f'vm{i}' for i in range(1, 10)), 'gateway')
 # What ends a command that would go on, or that waits for what no guest here does.
-MORE_WORDS = {'rate': ['--count=1', '--interval=0.1']}
+MORE_WORDS = {'rate': ['--count=1', '--interval=0.1'], 'monitor': ['--count=1']}
 
 END_S = 30
 
@@ -142,7 +142,19 @@ class Walker:
         words = [f'{self.place}/before.yaml' if word in ('changed.yaml', 'config/tenants.yaml')
                  else 'vm1' if word == 'NAME' else self.here(word) for word in words]
         words = [f'{self.place}/{word}' if word == 'ringway.yaml' else word for word in words]
-        self.do('ringway', *words, *MORE_WORDS.get(words[0], []))
+        if words[0] == 'monitor':
+            self.watch(words)
+        else:
+            self.do('ringway', *words, *MORE_WORDS.get(words[0], []))
+
+    def watch(self, words):
+        """Ports come and go until one of those events is printed."""
+        command = [programs.RINGWAY, '-s', self.switch.control, *words, *MORE_WORDS['monitor']]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as monitor:
+            while monitor.poll() is None:
+                self.do('ringway', 'port', 'add', 'new', f'socket={self.place}/run/new.sock')
+                self.do('ringway', 'port', 'del', 'new')
+            assert monitor.returncode == 0 and 'new' in monitor.stdout.read()
 
     def ringwayd(self, words):
         words = [self.config(word.split('=')[-1]) if word.startswith('config/') else
