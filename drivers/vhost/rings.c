@@ -163,6 +163,9 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		ring_needs_reset(vp, i);
 		return 0;
 	}
+	/* Before another thread has it. */
+	if (!ret && !cfg.settled)
+		ring_started(vp, i, made);
 	if (!ret && cfg.deferred) {
 		ret = vhost_postcopy_take(vp, i, made);
 		if (ret)
@@ -175,8 +178,6 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 			vp->port.name, i, vhost_why(vp, ret, why, sizeof(why)));
 		return ret;
 	}
-	if (!cfg.settled)
-		ring_started(vp, i, made);
 	vp->broken_told[i] = false;
 	vp->waits[i].waiting = false;
 	/* Any worker may fill a tx queue: its state stays with the guest's memory. */

@@ -307,16 +307,18 @@ static int wait_stop(struct world *w)
 /* Let the child do one operation, looking at what it leaves behind after each instruction. */
 static void step_through(struct world *w, enum op op, unsigned n)
 {
-	struct shared seen = w->arena->shared;
+	const uint8_t *now = (const void *)&w->arena->shared;
+	uint8_t seen[sizeof(struct shared)];
 	int sig;
 
+	memcpy(seen, now, sizeof(seen));
 	w->arena->op = op;
 	w->arena->n = n;
 	do {
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, w->child, NULL, NULL), 0);
 		sig = wait_stop(w);
-		if (memcmp(&seen, &w->arena->shared, sizeof(seen))) {
-			seen = w->arena->shared;
+		if (memcmp(seen, now, sizeof(seen))) {
+			memcpy(seen, now, sizeof(seen));
 			w->points++;
 			assert_recovers(w, false);
 			assert_recovers(w, true);
