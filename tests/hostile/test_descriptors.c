@@ -3,7 +3,6 @@
 #include "say.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 
 #include "fe_log.h"
 #include "fe_messages.h"
+#include "lingering.h"
 
 /* Fill an eventfd: a write to it waits for a reader that does not come. */
 static void fill(int fd)
@@ -32,31 +32,6 @@ static void fill(int fd)
 static void control_answers(struct rig *r)
 {
 	assert_int_equal(rig_port_info(r, "d", "connected"), 0);
-}
-
-/*
- * A TCP socket whose close takes ten minutes, or until `*peer` is closed: it has data that nobody
- * reads.
- */
-static int lingering_socket(int *peer)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = 600};
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	static const char data[1 << 16];
-	socklen_t len = sizeof(at);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	*peer = accept(listener, NULL, NULL);
-	assert_true(*peer >= 0);
-	close(listener);
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
 }
 
 /*

@@ -2,7 +2,6 @@
 /* Foreign descriptors: signals that never wait, and the helper for the calls that do. */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "lingering.h"
 #include "rw_helper.h"
 #include "rw_signal.h"
 
@@ -159,31 +159,6 @@ static unsigned jobs_of(const struct rw_helper *h)
 		}                                           \
 		assert_true(is_);                           \
 	} while (0)
-
-/*
- * A TCP socket whose close takes ten minutes, unless `*peer` is closed before: it has data that
- * nobody reads.
- */
-static int lingering_socket(int *peer)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = 600};
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	static const char data[1 << 16];
-	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	*peer = accept(listener, NULL, NULL);
-	assert_true(*peer >= 0);
-	close(listener);
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
-}
 
 static void a_close_that_lingers_delays_its_own_port_alone(void **state)
 {
