@@ -198,9 +198,10 @@ enum newness {
 };
 
 /*
- * In a new ring a part of the first lap is available, and the rest is zero. A consumed one still
- * has the addresses of its buffers. Behind what is available there may be entries of a chain whose
- * first entry has all but its flags yet.
+ * In a new ring a part of the first lap is available, and the rest has no address and no length
+ * (DPDK's driver numbers its entries, others leave zeroes). A consumed one still has the addresses
+ * of its buffers. Behind what is available there may be entries of a chain whose first entry has
+ * all but its flags yet.
  */
 static enum newness ring_newness(const struct look *l)
 {
@@ -210,7 +211,7 @@ static enum newness ring_newness(const struct look *l)
 
 	for (; c.idx < l->vq.num; c.idx++) {
 		const uint64_t *w = (const uint64_t *)&l->vq.packed[c.idx];
-		uint64_t words = vq_load(&w[0]) | vq_load(&w[1]);
+		uint64_t words = vq_load(&w[0]) | (uint32_t)vq_load(&w[1]);
 		uint16_t flags = flags_at(l, c);
 		bool available = vq_packed_is_avail(flags, true);
 

@@ -188,10 +188,17 @@ static void a_record_says_where_its_ring_is(void **state)
 	}
 }
 
-/* The driver starts anew, with so many buffers, where its ring was. */
+/*
+ * The driver starts anew, with so many buffers, where its ring was. Every other time it is one that
+ * numbers the entries of a new ring, as DPDK's does.
+ */
 static void reboot(struct world *w, unsigned buffers)
 {
+	struct vring_packed_desc *ring = (struct vring_packed_desc *)w->s.desc;
+
 	memset(w->s.desc, 0, sizeof(w->s.desc));
+	for (uint16_t i = 0; buffers % 2 && i < w->v.num; i++)
+		ring[i].id = i;
 	driver_init(&w->d, w->v.num);
 	while (buffers && driver_add(&w->d, &w->s, &w->v))
 		buffers--;
