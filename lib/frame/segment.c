@@ -234,7 +234,8 @@ enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, st
 	c->seg = p.seg;
 	c->seg_at = p.at;
 	memcpy(out->head, c->head, c->hdr_len);
-	memcpy(out->head + c->hdr_len, c->frame->head + from, in_head);
+	if (in_head)
+		memcpy(out->head + c->hdr_len, c->frame->head + from, in_head);
 	out->head_len = (uint16_t)(c->hdr_len + in_head);
 	out->len = c->hdr_len + size;
 	out->seg = room->segs + first;

@@ -12,6 +12,7 @@
 
 #include "fuzz.h"
 #include "queue.h"
+#include "record.h"
 #include "vu_export.h"
 
 #define F(bit) (1ull << (bit))
@@ -137,7 +138,9 @@ static bool port_begin(struct fuzz_port *p, struct fuzz_in *in)
 		.max_pairs = 4,
 		.max_ring_size = 1024};
 	struct vhost_queue *kept = NULL;
-	struct vhost_queue_config cfg = {.port = &p->port, .wake_fd = wake_fd, .kept = &kept};
+	static struct vhost_record none;
+	struct vhost_queue_config cfg = {
+		.port = &p->port, .wake_fd = wake_fd, .kept = &kept, .record = &none};
 	uint16_t chosen = fuzz_u16(in);
 	uint64_t missing;
 
