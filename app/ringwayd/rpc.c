@@ -123,16 +123,6 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 
 /* ---- the table ---- */
 
-/* What a method takes or gives: a field that is always there, and one that may be. */
-#define HAS(name, types, help)           \
-	{                                \
-		name, types, false, help \
-	}
-#define MAY(name, types, help)          \
-	{                               \
-		name, types, true, help \
-	}
-
 #define PORT_NAME   HAS("name", CTL_STRING, "the name of a port")
 #define BRIDGE_NAME HAS("name", CTL_STRING, "the name of a bridge")
 #define COUNTERS    "counters: frames, bytes, unicast, multicast, broadcast and drops by reason"

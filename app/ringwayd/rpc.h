@@ -4,6 +4,16 @@
 #include "control.h"
 #include "sw.h"
 
+/* What a method or an event has: a field that is always there, and one that may be. */
+#define HAS(name, types, help)           \
+	{                                \
+		name, types, false, help \
+	}
+#define MAY(name, types, help)          \
+	{                               \
+		name, types, true, help \
+	}
+
 struct daemon;
 
 /*

@@ -21,14 +21,6 @@
 /* Those of the switch, then those of the daemon. */
 enum { EVENT_PORT = SW_EVENT_KINDS, EVENT_CONFIGURATION, EVENT_KINDS };
 
-#define HAS(name, types, help)           \
-	{                                \
-		name, types, false, help \
-	}
-#define MAY(name, types, help)          \
-	{                               \
-		name, types, true, help \
-	}
 #define PORT HAS("port", CTL_STRING, "the name of the port")
 #define HOST                                                   \
 	HAS("mac", CTL_STRING, "the address of the host"),     \
