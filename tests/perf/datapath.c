@@ -3,7 +3,7 @@
  * The switch's datapath in one process and one thread, for instructions.py to count what it costs:
  * the first of several guests sends bursts, sw_round forwards each in one call, and what arrives is
  * compared byte by byte. Only what round_counted does is counted; all that the guests do lies
- * outside.
+ * outside. With an uplink each round moves a burst there and another one back.
  *
  * A second thread plays the front-ends while the rings start, and is gone before the first frame.
  * Guests poll, as DPDK's virtio drivers do: no kick and no interrupt is on the way of a frame.
@@ -20,6 +20,7 @@
 #include "fe_guest.h"
 #include "gso_packets.h"
 #include "sw_domain.h"
+#include "uplink.h"
 #include "vhost_port.h"
 
 #define MAX_GUESTS 64
@@ -52,7 +53,9 @@
 	X(POLICY, "policy", 2)   /* as UNICAST, and both ports have policies */   \
 	X(FLOOD, "flood", 9)     /* eight others */                               \
 	X(CSUM, "csum", 2)       /* as UNICAST, checksums are completed for it */ \
-	X(CUT, "cut", 2)         /* the second, a burst is one large frame */
+	X(CUT, "cut", 2)         /* the second, a burst is one large frame */     \
+	X(NET_RING, "ring", 1)   /* hosts behind an uplink, which answer */       \
+	X(NET_NULL, "null", 1)   /* an uplink that takes all and sends; all are zeros */
 
 enum pattern {
 #define X(id, name, guests) id,
@@ -85,7 +88,13 @@ struct rig {
 	struct vhost_port *ports[MAX_GUESTS];
 	struct fe_guest *guests[MAX_GUESTS];
 	bool started; /* atomic: the rings of all guests run */
+	struct uplink up;
 };
+
+static bool has_uplink(const struct rig *r)
+{
+	return r->row.pattern == NET_RING || r->row.pattern == NET_NULL;
+}
 
 /* Whether what that guest sends is converted for the second one. */
 static bool converts(const struct rig *r, unsigned from)
@@ -162,6 +171,9 @@ static void rig_begin(struct rig *r)
 	if (!r->loop)
 		err(1, "rw_loop_new");
 	must(sw_new(&cfg, &r->sw), "sw_new");
+	/* First, so that a round takes what it has before more is sent to it. */
+	if (has_uplink(r))
+		uplink_begin(&r->up, r->sw, r->loop, r->row.pattern == NET_RING, r->row.len);
 	for (unsigned i = 0; i < r->n; i++)
 		guest_attach(r, i);
 	must(-pthread_create(&thread, NULL, guests_start, r), "pthread_create");
@@ -170,8 +182,8 @@ static void rig_begin(struct rig *r)
 	pthread_join(thread, NULL);
 	/* Each ring's start was acknowledged, so the plan has them all. */
 	sw_worker_read(r->sw, 0, &stats);
-	if (stats.queues != r->n)
-		errx(1, "%u of %u queues are polled", stats.queues, r->n);
+	if (stats.queues != r->n + has_uplink(r))
+		errx(1, "%u of %u queues are polled", stats.queues, r->n + has_uplink(r));
 }
 
 static void rig_end(struct rig *r)
@@ -180,6 +192,8 @@ static void rig_end(struct rig *r)
 		vhost_port_free(r->ports[i]);
 		fe_guest_free(r->guests[i]);
 	}
+	if (has_uplink(r))
+		uplink_end(&r->up);
 	sw_free(r->sw);
 	rw_loop_free(r->loop);
 	eal_end();
@@ -197,6 +211,11 @@ static void frame_make(
 {
 	bool random = row->pattern == RANDOM;
 
+	/* net_null sends what its mbufs held before: what it was sent, or zeros. */
+	if (row->pattern == NET_NULL) {
+		memset(buf, 0, row->len);
+		return;
+	}
 	if (row->pattern == FLOOD)
 		memset(buf, 0xff, 6);
 	else
@@ -351,6 +370,52 @@ static void round_warm(struct sw *sw)
 	sw_round(sw, 0);
 }
 
+/* Hosts behind the uplink answer to the burst that was sent to them, or are the first to speak. */
+static void hosts_answer(struct rig *r, uint32_t seq, bool first)
+{
+	uint8_t want[LEN_MAX], got[LEN_MAX];
+
+	for (unsigned i = 0; i < BURST; i++) {
+		int len = first ? (int)r->row.len : uplink_recv(&r->up, got, sizeof(got));
+
+		frame_make(want, &r->row, 0, 1, seq + i);
+		if (len != (int)r->row.len || (!first && memcmp(got, want, r->row.len)))
+			errx(1, "uplink, frame %u: not what was sent", seq + i);
+		frame_make(want, &r->row, 1, 0, seq + i);
+		uplink_send(&r->up, want, r->row.len);
+	}
+}
+
+/* One round moves one burst there, and the answers to the burst before. */
+static void bursts_exchange(struct rig *r, uint32_t first, uint32_t n, void (*run)(struct sw *sw))
+{
+	for (uint32_t burst = first; burst < first + n; burst++) {
+		burst_send(r, 0, 1, burst * BURST);
+		run(r->sw);
+		if (r->row.pattern == NET_NULL) {
+			burst_expect(r, 1, 0, 0, 0);
+			if (uplink_sent(&r->up) != (burst + 1) * BURST)
+				errx(1, "net_null did not get all of burst %u", burst);
+			continue;
+		}
+		hosts_answer(r, burst * BURST, false);
+		if (burst)
+			burst_expect(r, 1, 0, 0, (burst - 1) * BURST);
+	}
+}
+
+/* What is counted, with an uplink. Its hosts speak first. */
+static void measure_uplink(struct rig *r)
+{
+	if (r->row.pattern == NET_RING) {
+		hosts_answer(r, 0, true);
+		sw_round(r->sw, 0);
+		burst_expect(r, 1, 0, 0, 0);
+	}
+	bursts_exchange(r, 0, WARM_BURSTS, round_warm);
+	bursts_exchange(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
+}
+
 /* One round moves one burst. */
 static void bursts_forward(struct rig *r, uint32_t first, uint32_t n, void (*run)(struct sw *sw))
 {
@@ -386,7 +451,7 @@ static void silent_guest_speaks(struct rig *r)
 	burst_expect(r, r->n - 1, 0, 0, 0);
 }
 
-static void measure(struct rig *r)
+static void measure_guests(struct rig *r)
 {
 	for (unsigned i = 0; r->row.pattern == POLICY && i < r->n; i++)
 		policy_set(r, i);
@@ -398,7 +463,6 @@ static void measure(struct rig *r)
 	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
 	if (r->row.pattern == CROWD)
 		silent_guest_speaks(r);
-	printf("frames %d\n", COUNTED_BURSTS * BURST);
 }
 
 static bool row_parse(int argc, char **argv, struct row *row)
@@ -425,11 +489,15 @@ int main(int argc, char **argv)
 		errx(2,
 			"usage: datapath split|packed LENGTH "
 			"unicast|random|crowd|policy|flood|csum|"
-			"cut, or "
+			"cut|ring|null, or "
 			"--build");
 	r.n = patterns[r.row.pattern].guests;
 	rig_begin(&r);
-	measure(&r);
+	if (has_uplink(&r))
+		measure_uplink(&r);
+	else
+		measure_guests(&r);
+	printf("frames %d\n", COUNTED_BURSTS * BURST);
 	rig_end(&r);
 	return 0;
 }
