@@ -48,7 +48,6 @@ int daemon_vlans_set(struct daemon *d, struct port *port, const struct options_v
 	if (ret)
 		memberships_change(d->sw, port, to, from);
 	sw_commit_soon(d->sw);
-	sw_bridge_settle(d->sw, port);
 	return ret;
 }
 

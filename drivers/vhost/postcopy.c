@@ -408,7 +408,8 @@ bool vhost_postcopy_drain(struct vhost_port *vp, unsigned first, unsigned n)
 	if (!wait_for(vp, all_from_stopped, first, n) && !vu_is_over(vp->session))
 		return false;
 	/* Workers never wait; when they take nothing, what is left is counted as dropped. */
-	while (sw_forward_takes(vp->sw) && !all_sent(vp, first, n))
+	while (sw_forward_takes(vp->sw) && !sw_port_has_left(vp->sw, &vp->port) &&
+		!all_sent(vp, first, n))
 		nanosleep(&nap, NULL);
 	return true;
 }

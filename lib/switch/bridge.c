@@ -63,6 +63,7 @@ void sw_bridges_end(struct sw_domains *all)
 
 int sw_bridge_enter(struct sw *sw, struct port *port, const char *bridge, bool service)
 {
+	const struct sw_target *there = &sw->plan->targets[port->id];
 	struct sw_port_state *state = &sw->ports[port->id];
 	struct sw_domains *all = sw->domains;
 	int i = sw_bridge_find(sw, bridge);
@@ -78,7 +79,9 @@ int sw_bridge_enter(struct sw *sw, struct port *port, const char *bridge, bool s
 	sw_bridge_leave(sw, port->id);
 	state->bridge = (uint16_t)i;
 	state->service = service;
-	state->moved = true;
+	/* Compare with what workers know: it may have moved more than once since the commit. */
+	state->moved = there->port == port &&
+		(there->bridge != state->bridge || there->service != service);
 	sw_bridge_count(sw, port->id);
 	sw->changed = true;
 	return 0;
@@ -98,6 +101,7 @@ void sw_bridge_leave(struct sw *sw, uint16_t id)
 
 	sw->domains->bridges[state->bridge]->nports--;
 	sw->nplaced -= state->bridge || state->service;
+	sw->unsettled = true;
 }
 
 /*
@@ -119,7 +123,7 @@ static void bridge_free(struct sw *sw, uint16_t bridge)
 		all->bridge_end--;
 }
 
-void sw_bridges_sweep(struct sw *sw)
+static void bridges_sweep(struct sw *sw)
 {
 	struct sw_domains *all = sw->domains;
 
@@ -129,14 +133,19 @@ void sw_bridges_sweep(struct sw *sw)
 	}
 }
 
-void sw_bridge_settle(struct sw *sw, struct port *port)
+void sw_bridges_settle(struct sw *sw)
 {
-	struct sw_port_state *state = &sw->ports[port->id];
+	if (!sw->unsettled)
+		return;
+	sw->unsettled = false;
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct sw_port_state *state = &sw->ports[id];
 
-	if (state->moved) {
-		fdb_forget_port(sw->fdb, port->id);
-		sw_snoop_forget(sw, port);
+		if (!state->moved)
+			continue;
+		state->moved = false;
+		fdb_forget_port(sw->fdb, id);
+		sw_snoop_forget(sw, state->port);
 	}
-	state->moved = false;
-	sw_bridges_sweep(sw);
+	bridges_sweep(sw);
 }

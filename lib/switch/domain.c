@@ -28,14 +28,10 @@ int sw_domains_begin(struct sw *sw, unsigned max)
 
 void sw_domains_end(struct sw *sw)
 {
-	struct sw_membership *m, *next;
-
 	if (!sw->domains)
 		return;
-	for (m = sw->domains->memberships; m; m = next) {
-		next = m->next;
-		free(m);
-	}
+	for (unsigned i = 1; i <= sw->domains->max; i++)
+		free(sw->domains->domain[i].member);
 	sw_bridges_end(sw->domains);
 	free(sw->domains);
 	sw->domains = NULL;
@@ -125,22 +121,11 @@ uint16_t sw_domain_keep(struct sw *sw, struct sw_vlan vlan)
 	return domain;
 }
 
-/* Free the domain's memberships, of which there are none. */
+/* Free the domain's memberships, of which there are none, nor were any since the latest commit. */
 static void membership_free(struct sw *sw, uint16_t domain)
 {
-	struct sw_membership *m = sw->domains->domain[domain].member;
-	struct sw_membership **at = &sw->domains->memberships;
-
-	if (!m)
-		return;
-	while (*at != m)
-		at = &(*at)->next;
-	*at = m->next;
-	/* Another VLAN may get the number: neither plan may have what is freed here. */
-	sw->plan->members[domain] = NULL;
-	sw->spare->members[domain] = NULL;
+	free(sw->domains->domain[domain].member);
 	sw->domains->domain[domain].member = NULL;
-	free(m);
 }
 
 void sw_domain_free(struct sw *sw, struct sw_vlan vlan)
@@ -155,13 +140,19 @@ void sw_domain_free(struct sw *sw, struct sw_vlan vlan)
 	number_take(sw, domain);
 }
 
+/* Whether there are members in this plan or in the next one. */
+static bool has_members(const struct sw_membership *m)
+{
+	return m && (m->n || m->changed);
+}
+
 /* Free the number of a VLAN that was silent for `idle_s` seconds. Whether it was. */
 static bool silent_free(struct sw *sw, struct sw_vlan vlan, uint32_t idle_s)
 {
 	uint16_t i = sw_domain_find(sw, vlan);
 	const struct sw_domain *d = &sw->domains->domain[i];
 
-	if (!i || d->member || d->kept ||
+	if (!i || has_members(d->member) || d->kept ||
 		sw_now_s(sw) - __atomic_load_n(&d->seen_s, __ATOMIC_RELAXED) < idle_s)
 		return false;
 	/* First make sure that no frame gets the domain, then delete its FDB entries. */
@@ -169,6 +160,7 @@ static bool silent_free(struct sw *sw, struct sw_vlan vlan, uint32_t idle_s)
 	sw_quiesce(sw);
 	fdb_flush_domain(sw->fdb, i);
 	sw_snoop_forget_domain(sw, i);
+	membership_free(sw, i);
 	number_take(sw, i);
 	return true;
 }
@@ -205,6 +197,12 @@ void sw_domains_tick(struct sw *sw)
 
 /* ---- memberships ---- */
 
+/* What control changes is the next plan's half. */
+static unsigned next_half(const struct sw *sw)
+{
+	return (sw->serial + 1) % 2;
+}
+
 static struct sw_membership *membership_get(struct sw *sw, uint16_t domain)
 {
 	struct sw_domain *d = &sw->domains->domain[domain];
@@ -212,11 +210,8 @@ static struct sw_membership *membership_get(struct sw *sw, uint16_t domain)
 	if (d->member)
 		return d->member;
 	d->member = calloc(1, sizeof(*d->member));
-	if (!d->member)
-		return NULL;
-	d->member->domain = domain;
-	d->member->next = sw->domains->memberships;
-	sw->domains->memberships = d->member;
+	if (d->member)
+		d->member->domain = domain;
 	return d->member;
 }
 
@@ -227,14 +222,52 @@ static int vlan_map_get(struct sw_port_state *state)
 	return state->vlans ? 0 : -ENOMEM;
 }
 
+/* Where the port has that domain; -1: it is not a member. */
+static int entry_of(const struct sw *sw, const struct port *port, uint16_t domain, uint16_t vlan)
+{
+	const struct sw_vlan_map *vlans = sw->ports[port->id].vlans;
+	const uint16_t *next = vlans ? vlans->domain[next_half(sw)] : NULL;
+
+	if (!vlans || !domain)
+		return -1;
+	if (next[0] == domain)
+		return 0;
+	return next[vlan] == domain ? vlan : -1;
+}
+
+/* Give a port's entry a domain, of which `m` are the members, or take it. */
+static void entry_set(
+	struct sw *sw, const struct port *port, uint16_t entry, struct sw_membership *m, bool give)
+{
+	struct sw_vlan_map *vlans = sw->ports[port->id].vlans;
+	const unsigned half = next_half(sw);
+	int by = give ? 1 : -1;
+
+	vlans->domain[half][entry] = give ? m->domain : SW_DOMAIN_NONE;
+	vlans->first = vlans->end ? RW_MIN(vlans->first, entry) : entry;
+	vlans->end = RW_MAX(vlans->end, (uint16_t)(entry + 1));
+	vlans->n += (unsigned)by;
+	m->n = (uint16_t)(m->n + by);
+	m->members[half].bits[port->id / 64] ^= 1ull << port->id % 64;
+	if (!m->changed) {
+		m->changed = true;
+		m->next = sw->domains->changed;
+		sw->domains->changed = m;
+	}
+	sw->nmembers += (unsigned)by;
+	sw->changed = true;
+}
+
 int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form form)
 {
+	const uint16_t entry = form == SW_FORM_UNTAGGED ? 0 : vlan;
 	struct sw_port_state *state = &sw->ports[port->id];
-	bool untagged = form == SW_FORM_UNTAGGED;
-	uint16_t domain, *at;
+	uint16_t domain, there;
 	struct sw_membership *m;
+	int now;
 
-	if (vlan >= SW_VLANS || (!untagged && (form != SW_FORM_TAGGED || !vlan)))
+	if (vlan >= SW_VLANS || (entry && form != SW_FORM_TAGGED) ||
+		(!entry && form != SW_FORM_UNTAGGED))
 		return -EINVAL;
 	domain = sw_domain_of(sw, sw_bridge_vlan(sw, port, vlan));
 	if (!domain)
@@ -242,43 +275,33 @@ int sw_domain_join(struct sw *sw, struct port *port, uint16_t vlan, enum sw_form
 	m = membership_get(sw, domain);
 	if (!m || vlan_map_get(state))
 		return -ENOMEM;
-	at = &state->vlans->next[untagged ? 0 : vlan];
-	if (*at && *at != domain)
+	there = state->vlans->domain[next_half(sw)][entry];
+	if (there && there != domain)
 		return -EEXIST;
-	if (m->form[port->id] && m->form[port->id] != form)
-		sw_domain_leave(sw, port, vlan);
-	if (!m->form[port->id]) {
-		m->n++;
-		state->vlans->n++;
-		sw->nmembers++;
-	}
-	m->form[port->id] = (uint8_t)form;
-	*at = domain;
-	sw->changed = true;
+	now = entry_of(sw, port, domain, vlan);
+	if (now == entry)
+		return 0;
+	if (now >= 0)
+		entry_set(sw, port, (uint16_t)now, m, false);
+	entry_set(sw, port, entry, m, true);
 	return 0;
 }
 
 void sw_domain_leave(struct sw *sw, struct port *port, uint16_t vlan)
 {
-	struct sw_port_state *state = &sw->ports[port->id];
 	uint16_t domain = sw_domain_find(sw, sw_bridge_vlan(sw, port, vlan));
-	struct sw_membership *m = domain ? sw->domains->domain[domain].member : NULL;
+	int now = entry_of(sw, port, domain, vlan);
 
-	if (!m || !m->form[port->id])
-		return;
-	state->vlans->next[m->form[port->id] == SW_FORM_UNTAGGED ? 0 : vlan] = SW_DOMAIN_NONE;
-	m->form[port->id] = SW_FORM_NONE;
-	m->n--;
-	state->vlans->n--;
-	sw->nmembers--;
-	sw->changed = true;
+	if (now >= 0)
+		entry_set(sw, port, (uint16_t)now, sw->domains->domain[domain].member, false);
 }
 
 uint16_t sw_domain_untagged(const struct sw *sw, const struct port *port)
 {
 	const struct sw_vlan_map *vlans = sw->ports[port->id].vlans;
+	uint16_t domain = vlans ? vlans->domain[next_half(sw)][0] : SW_DOMAIN_NONE;
 
-	return vlans && vlans->next[0] ? sw_domain_vlan(sw, vlans->next[0]).id : 0;
+	return domain ? sw_domain_vlan(sw, domain).id : 0;
 }
 
 void sw_domains_forget_port(struct sw *sw, uint16_t id)
@@ -293,41 +316,24 @@ void sw_domains_forget_port(struct sw *sw, uint16_t id)
 
 /* ---- the plan ---- */
 
-static void members_fill(const struct sw *sw, const struct sw_plan *plan,
-	const struct sw_membership *m, struct sw_members *out)
-{
-	const struct sw_vlan vlan = sw_domain_vlan(sw, m->domain);
-
-	out->n = 0;
-	for (unsigned id = 0; id < sw->id_end; id++) {
-		const struct sw_target *t = &plan->targets[id];
-		bool sees = t->port && t->transparent && sw_target_sees(t, vlan);
-
-		out->form[id] = sees ? SW_FORM_AS_IS : m->form[id];
-		if (out->form[id] && t->ntxqs)
-			out->ids[out->n++] = (uint16_t)id;
-	}
-}
-
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan)
 {
-	unsigned half = plan->serial % 2;
+	const unsigned half = plan->serial % 2;
 
+	plan->nwords = (sw->id_end + 63) / 64;
 	plan->edits = sw->nmembers || sw->nplaced;
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		const struct sw_port_state *state = &sw->ports[id];
-		struct sw_vlan_map *vlans = state->vlans;
+		const struct sw_vlan_map *vlans = state->vlans;
 		struct sw_target *t = &plan->targets[id];
 
 		t->bridge = state->bridge;
 		t->service = state->service;
 		t->tpid = sw_tpid(state->service);
 		t->transparent = !vlans || !vlans->n;
-		t->domains = sw->domains->bridges[state->bridge]->of_vlan[state->service];
-		if (t->transparent)
-			continue;
-		memcpy(vlans->domain[half], vlans->next, sizeof(vlans->next));
-		t->domains = vlans->domain[half];
+		t->domains = t->transparent
+			? sw->domains->bridges[state->bridge]->of_vlan[state->service]
+			: vlans->domain[half];
 	}
 }
 
@@ -360,16 +366,40 @@ static void spans_fill(const struct sw *sw, struct sw_plan *plan)
 	}
 }
 
+/* What a plan has of the memberships that changed. */
+static void members_set(const struct sw *sw, struct sw_plan *plan)
+{
+	const struct sw_membership *m;
+
+	for (m = sw->domains->changed; m; m = m->next)
+		plan->members[m->domain] = m->n ? &m->members[plan->serial % 2] : NULL;
+}
+
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan)
 {
-	unsigned half = plan->serial % 2;
-	struct sw_membership *m;
-
 	if (plan->edits)
 		spans_fill(sw, plan);
-	for (m = sw->domains->memberships; m; m = m->next) {
-		plan->members[m->domain] = m->n ? &m->lists[half] : NULL;
-		if (m->n)
-			members_fill(sw, plan, m, &m->lists[half]);
+	members_set(sw, plan);
+}
+
+void sw_domains_committed(struct sw *sw)
+{
+	const unsigned now = sw->serial % 2, next = next_half(sw);
+	struct sw_membership *m;
+
+	members_set(sw, sw->spare);
+	for (m = sw->domains->changed; m; m = m->next) {
+		m->members[next] = m->members[now];
+		m->changed = false;
+	}
+	sw->domains->changed = NULL;
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct sw_vlan_map *vlans = sw->ports[id].vlans;
+
+		if (!vlans || !vlans->end)
+			continue;
+		memcpy(&vlans->domain[next][vlans->first], &vlans->domain[now][vlans->first],
+			(size_t)(vlans->end - vlans->first) * sizeof(vlans->domain[0][0]));
+		vlans->first = vlans->end = 0;
 	}
 }

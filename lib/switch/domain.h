@@ -6,20 +6,23 @@
 #include "rw_log.h"
 #include "sw_bridge.h"
 
-/* The members of a domain that has members of its own. Immutable while a plan names them. */
+/*
+ * The ports with a membership of a domain, as bits: a flood goes through them. The form of a port's
+ * frames is in the port's own map of VLANs (sw_plan_form). So a domain with a few members takes as
+ * much memory as one with all ports, and that is little.
+ */
 struct sw_members {
-	unsigned n;
-	uint16_t ids[SW_MAX_PORTS]; /* members that are up, including transparent ports */
-	uint8_t form[SW_MAX_PORTS]; /* by port id: enum sw_form, for all members */
+	uint64_t bits[SW_MAX_PORTS / 64];
 };
 
-/* Control only. */
+/* Control only, but for what a plan names. */
 struct sw_membership {
-	struct sw_membership *next; /* of another domain */
+	struct sw_membership *next; /* that changed since the latest commit; valid if `changed` */
 	uint16_t domain;
-	unsigned n;
-	uint8_t form[SW_MAX_PORTS];
-	struct sw_members lists[2]; /* one for each of the two plans */
+	uint16_t n; /* of members */
+	bool changed;
+	/* One for each of the two plans. Control changes that of the next plan. */
+	struct sw_members members[2];
 };
 
 struct sw_domain {
@@ -40,17 +43,20 @@ struct sw_bridge {
 	uint16_t of_vlan[2][SW_VLANS];
 };
 
-/* For a port with memberships: the domain of a frame, by the VLAN of its tag. */
+/*
+ * For a port with memberships: the domain of a frame, by the VLAN of its tag; SW_DOMAIN_NONE: drop
+ * it. Entry 0 is the untagged membership.
+ */
 struct sw_vlan_map {
-	unsigned n; /* number of memberships; only control uses `n` and `next` */
-	uint16_t next[SW_VLANS];
-	uint16_t domain[2][SW_VLANS]; /* one for each of the two plans; SW_DOMAIN_NONE: drop */
+	unsigned n;          /* of memberships; only control uses this and the next line */
+	uint16_t first, end; /* the entries that changed since the latest commit are in between */
+	uint16_t domain[2][SW_VLANS]; /* as sw_membership.members */
 };
 
 struct sw_domains {
 	struct sw_bridge *bridges[SW_MAX_BRIDGES]; /* NULL: not in use; the default one always is */
 	unsigned bridge_end;                       /* one more than the highest number in use */
-	struct sw_membership *memberships;         /* of all domains that had a member */
+	struct sw_membership *changed;             /* since the latest commit */
 	struct sw_domain domain[SW_MAX_DOMAINS + 1];
 	struct rw_spinlock lock; /* protects allocation and the members below */
 	unsigned max, nused;     /* how many numbers exist, and are allocated */
@@ -68,8 +74,8 @@ void sw_bridges_end(struct sw_domains *all);
 /* bridge.c: count a port in its bridge, or not any more. */
 void sw_bridge_count(struct sw *sw, uint16_t id);
 void sw_bridge_leave(struct sw *sw, uint16_t id);
-/* bridge.c: end bridges without ports, after a commit. */
-void sw_bridges_sweep(struct sw *sw);
+/* bridge.c, after a commit: forget what is behind ports that moved, end bridges without ports. */
+void sw_bridges_settle(struct sw *sw);
 /* Free the number of a VLAN, if it has one, which no worker uses and the FDB does not have. */
 void sw_domain_free(struct sw *sw, struct sw_vlan vlan);
 /* Call this once a second. */

@@ -21,21 +21,38 @@ static void flood_to(struct flood *fl, const struct sw_target *t, enum sw_form f
 	sw_deliver_form(fl->w, fl->self, t, fl->lot, sw_edit_for(fl->lot->frames, fl->vlan, form));
 }
 
+/* To the ports with a membership that are up. */
+static void flood_to_members(struct flood *fl, const struct sw_plan *plan,
+	const struct sw_members *m, const struct port *from)
+{
+	for (unsigned word = 0; word < plan->nwords; word++) {
+		for (uint64_t left = m->bits[word]; left; left &= left - 1) {
+			unsigned id = word * 64 + (unsigned)__builtin_ctzll(left);
+			const struct sw_target *t = &plan->targets[id];
+
+			if (id != from->id && t->ntxqs)
+				flood_to(fl, t, sw_target_form(t, fl->lot->domain, fl->vlan));
+		}
+	}
+}
+
 enum port_drop sw_flood_all(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_lot *lot, const struct port *from)
 {
-	const struct sw_receivers to = sw_plan_receivers(w->sw, plan, lot->domain);
 	struct flood fl = {.w = w,
 		.lot = lot,
 		.self = &plan->targets[from->id],
 		.vlan = sw_vlan_of(w->sw, lot->domain),
 		.ret = PORT_DROP_NO_PORT};
+	const struct sw_receivers to = sw_plan_receivers(plan, fl.vlan);
+	const struct sw_members *m = plan->members[lot->domain];
 
 	for (unsigned i = 0; i < to.n; i++) {
 		if (to.ids[i] != from->id)
-			flood_to(&fl, &plan->targets[to.ids[i]],
-				to.form ? (enum sw_form)to.form[to.ids[i]] : SW_FORM_AS_IS);
+			flood_to(&fl, &plan->targets[to.ids[i]], SW_FORM_AS_IS);
 	}
+	if (m)
+		flood_to_members(&fl, plan, m, from);
 	return fl.ret;
 }
 
@@ -57,7 +74,7 @@ enum port_drop sw_flood_set(struct sw_worker *w, const struct sw_plan *plan,
 			if (id == from->id || !t->port || !t->ntxqs)
 				continue;
 			if (plan->edits)
-				form = sw_plan_form(w->sw, plan, lot->domain, id);
+				form = sw_target_form(t, lot->domain, fl.vlan);
 			if (form != SW_FORM_NONE)
 				flood_to(&fl, t, form);
 		}

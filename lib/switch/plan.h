@@ -72,6 +72,7 @@ struct sw_plan {
 	uint16_t flood[SW_MAX_PORTS]; /* transparent ports that are up, by bridge and kind of tag */
 	struct sw_span spans[SW_MAX_BRIDGES];                 /* valid with `edits` */
 	const struct sw_members *members[SW_MAX_DOMAINS + 1]; /* NULL: only transparent ports */
+	unsigned nwords; /* so many words of struct sw_members have bits of ports */
 	unsigned nup;
 	uint16_t up[SW_MAX_PORTS];      /* all ports that are up */
 	uint16_t partner[SW_MAX_PORTS]; /* by port id: the port that it is paired with */
@@ -180,10 +181,12 @@ struct sw_port_state {
 	struct sw_vlan_map *vlans; /* NULL: the port has had no membership */
 	uint16_t bridge;           /* its number */
 	bool service;              /* its tags are those of service VLANs */
-	bool moved;                /* out of a bridge or a kind of tag; not yet forgotten there */
-	struct sw_rules *rules;    /* NULL: the port has no policy */
-	struct sw_meters *meters;  /* NULL: the port has had no limit */
-	bool far_told;             /* the warning that no worker is near its memory was logged */
+	bool moved;               /* the next commit brings it into another bridge or kind of tag */
+	struct sw_rules *rules;   /* NULL: the port has no policy */
+	struct sw_meters *meters; /* NULL: the port has had no limit */
+	bool leaves;              /* it is out of the switch with the next commit, or `left` */
+	bool left;                /* it is, and only its id is not free yet */
+	bool far_told;            /* the warning that no worker is near its memory was logged */
 	/* The queues that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];
 	struct port_txq *txqs[PORT_MAX_PAIRS];
@@ -208,6 +211,7 @@ struct sw {
 	/* Control only, on separate cache lines: workers read the above in every round. */
 	bool changed RW_CACHE_ALIGNED; /* since the last sw_commit */
 	bool held;                     /* between sw_hold and sw_release */
+	bool unsettled;                /* a port has left its bridge; see sw_bridges_settle */
 	enum sw_forward forward;
 	bool forwarding; /* not stopped */
 	bool snooping;
@@ -219,6 +223,7 @@ struct sw {
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
+	unsigned nleaving;            /* ports that leave with the next commit */
 	unsigned nmembers;            /* memberships of all ports in domains */
 	unsigned nplaced;             /* ports not in the default bridge, or with service tags */
 	uint16_t order[SW_MAX_PORTS]; /* port ids, in the order of sw_port_add */
@@ -265,26 +270,19 @@ static inline bool sw_target_sees(const struct sw_target *t, struct sw_vlan vlan
 	return t->bridge == vlan.bridge && (!vlan.id || t->service == vlan.service);
 }
 
-/* The ports of a domain that are up. */
+/* Transparent ports that are up. */
 struct sw_receivers {
 	const uint16_t *ids;
 	unsigned n;
-	const uint8_t *form; /* by port id: enum sw_form; NULL: all are SW_FORM_AS_IS */
 };
 
-static inline struct sw_receivers sw_plan_receivers(
-	const struct sw *sw, const struct sw_plan *plan, uint16_t domain)
+/* Those that see a VLAN. */
+static inline struct sw_receivers sw_plan_receivers(const struct sw_plan *plan, struct sw_vlan vlan)
 {
-	const struct sw_members *m;
 	const struct sw_span *span;
-	struct sw_vlan vlan;
 
 	if (!plan->edits)
 		return (struct sw_receivers){.ids = plan->flood, .n = plan->nflood};
-	m = plan->members[domain];
-	if (m)
-		return (struct sw_receivers){.ids = m->ids, .n = m->n, .form = m->form};
-	vlan = sw_vlan_of(sw, domain);
 	span = &plan->spans[vlan.bridge];
 	if (vlan.id && vlan.service)
 		return (struct sw_receivers){.ids = &plan->flood[span->first + span->customer],
@@ -293,17 +291,15 @@ static inline struct sw_receivers sw_plan_receivers(
 		.ids = &plan->flood[span->first], .n = vlan.id ? span->customer : span->all};
 }
 
-/* The form of a port's frames in a domain, in a plan with `edits`. */
-static inline enum sw_form sw_plan_form(
-	const struct sw *sw, const struct sw_plan *plan, uint16_t domain, unsigned id)
+/* The form of a port's frames in the domain of a VLAN, in a plan with `edits`. */
+static inline enum sw_form sw_target_form(
+	const struct sw_target *t, uint16_t domain, struct sw_vlan vlan)
 {
-	const struct sw_members *m = plan->members[domain];
-	const struct sw_target *t = &plan->targets[id];
-
-	if (m)
-		return (enum sw_form)m->form[id];
-	return t->transparent && sw_target_sees(t, sw_vlan_of(sw, domain)) ? SW_FORM_AS_IS
-									   : SW_FORM_NONE;
+	if (t->transparent)
+		return sw_target_sees(t, vlan) ? SW_FORM_AS_IS : SW_FORM_NONE;
+	if (t->domains[0] == domain)
+		return SW_FORM_UNTAGGED;
+	return t->domains[vlan.id] == domain ? SW_FORM_TAGGED : SW_FORM_NONE;
 }
 
 /*
@@ -332,6 +328,8 @@ uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint1
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */
 void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t head);
 
+/* ports.c, after a commit: forget the ports that left with it, but for their ids. */
+void sw_ports_forget(struct sw *sw);
 /* switch.c: as sw_port_flush, but the port stays in its multicast groups. Thread: control. */
 void sw_port_flush_addresses(struct sw *sw, const struct port *port);
 
@@ -348,6 +346,8 @@ static inline enum port_drop sw_down_reason(const struct sw_target *t)
  */
 void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan);
 void sw_plan_domains(const struct sw *sw, struct sw_plan *plan);
+/* Once no worker uses the plan before: the next plan begins with what this one has. */
+void sw_domains_committed(struct sw *sw);
 
 /*
  * policy.c: fill in what the policy of port `id` says. Its number of tx queues is known; it becomes

@@ -201,83 +201,12 @@ struct fdb *sw_fdb(struct sw *sw)
 	return sw->fdb;
 }
 
-int sw_port_add(struct sw *sw, struct port *port)
-{
-	unsigned id;
-
-	if (sw_port_by_name(sw, port->name))
-		return -EEXIST;
-	for (id = 0; id < SW_MAX_PORTS && sw->ports[id].port; id++)
-		;
-	if (id == SW_MAX_PORTS)
-		return -ENOSPC;
-	sw->ports[id] = (struct sw_port_state){.port = port};
-	port->id = (uint16_t)id;
-	sw->id_end = RW_MAX(sw->id_end, id + 1);
-	sw->order[sw->nports++] = port->id;
-	sw_bridge_count(sw, port->id);
-	sw->changed = true;
-	sw_commit_soon(sw);
-	return 0;
-}
-
-void sw_port_del(struct sw *sw, struct port *port)
-{
-	struct sw_vlan_map *vlans;
-	struct sw_rules *rules;
-	struct sw_meters *meters;
-	unsigned at = 0;
-
-	while (sw->order[at] != port->id)
-		at++;
-	sw->nports--;
-	memmove(&sw->order[at], &sw->order[at + 1], (sw->nports - at) * sizeof(sw->order[0]));
-	/*
-	 * Another port may get its id soon. So the FDB forgets the port after the commit, when no
-	 * worker can learn from frames in flight any more.
-	 */
-	sw_domains_forget_port(sw, port->id);
-	sw_bridge_leave(sw, port->id);
-	vlans = sw->ports[port->id].vlans;
-	rules = sw->ports[port->id].rules;
-	meters = sw->ports[port->id].meters;
-	sw->ports[port->id] = (struct sw_port_state){0};
-	sw->changed = true;
-	sw_commit(sw);
-	free(vlans);
-	rw_free(rules);
-	rw_free(meters);
-	fdb_set_learning(sw->fdb, port->id, true);
-	fdb_set_strict(sw->fdb, port->id, false);
-	fdb_set_limit(sw->fdb, port->id, 0);
-	fdb_forget_port(sw->fdb, port->id);
-	sw_snoop_router(sw, port, SW_MROUTER_AUTO);
-	sw_snoop_forget(sw, port);
-	sw_bridges_sweep(sw);
-}
-
-struct port *sw_port(const struct sw *sw, uint16_t id)
-{
-	return id < SW_MAX_PORTS ? sw->ports[id].port : NULL;
-}
-
-struct port *sw_port_by_name(const struct sw *sw, const char *name)
-{
-	for (unsigned id = 0; id < sw->id_end; id++) {
-		struct port *port = sw->ports[id].port;
-
-		if (port && !strcmp(port->name, name))
-			return port;
-	}
-	return NULL;
-}
-
 void sw_rxq_set(struct sw *sw, struct port *port, uint16_t index, struct port_rxq *q)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
 	struct port_rxq *old = state->rxqs[index];
 
-	if (old == q)
+	if (old == q || state->leaves)
 		return;
 	sw->changed = true;
 	state->rxqs[index] = q;
@@ -294,7 +223,7 @@ void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_tx
 {
 	struct sw_port_state *state = &sw->ports[port->id];
 
-	if (state->txqs[index] == q)
+	if (state->txqs[index] == q || state->leaves)
 		return;
 	sw->changed = true;
 	state->txqs[index] = q;
@@ -309,7 +238,7 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 		const struct sw_port_state *state = &sw->ports[id];
 		struct sw_target *t = &plan->targets[id];
 
-		t->port = state->port;
+		t->port = state->leaves ? NULL : state->port;
 		t->ntxqs = 0;
 		t->direct = false;
 		t->reach = SW_REACH_NORMAL;
@@ -423,7 +352,10 @@ void sw_commit(struct sw *sw)
 	__atomic_store_n(&sw->plan, next, __ATOMIC_RELEASE);
 	sw_idle_wake_all(sw);
 	sw_quiesce(sw);
+	sw_domains_committed(sw);
 	sw_idle_unwatch(sw, sw->spare);
+	sw_ports_forget(sw);
+	sw_bridges_settle(sw);
 }
 
 void sw_commit_soon(struct sw *sw)

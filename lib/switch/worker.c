@@ -296,15 +296,16 @@ static inline bool is_alike(const struct sw_worker *w, unsigned a, unsigned b)
 static RW_NOINLINE bool deliver_to_member(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_target *self, unsigned r, unsigned end)
 {
-	enum sw_form form = sw_plan_form(w->sw, plan, w->domain[r], w->dst[r]);
+	const struct sw_target *t = &plan->targets[w->dst[r]];
+	const struct sw_vlan vlan = sw_vlan_of(w->sw, w->domain[r]);
+	enum sw_form form = sw_target_form(t, w->domain[r], vlan);
 	const struct sw_lot lot = {.frames = &w->frames[w->run[r]],
 		.n = (unsigned)(w->run[end] - w->run[r]),
 		.bytes = w->run_bytes[end] - w->run_bytes[r]};
 
 	if (form == SW_FORM_NONE)
 		return false;
-	sw_deliver_form(w, self, &plan->targets[w->dst[r]], &lot,
-		sw_edit_for(lot.frames, sw_vlan_of(w->sw, w->domain[r]), form));
+	sw_deliver_form(w, self, t, &lot, sw_edit_for(lot.frames, vlan, form));
 	return true;
 }
 

@@ -8,7 +8,6 @@ static void enter(unsigned i, const char *bridge, bool service)
 {
 	assert_int_equal(sw_bridge_enter(sw, &ports[i]->port, bridge, service), 0);
 	sw_commit(sw);
-	sw_bridge_settle(sw, &ports[i]->port);
 }
 
 /* Which of the ports got something, as bits. */
@@ -113,7 +112,8 @@ static void a_bridge_that_ends_leaves_nothing_to_the_next_one(void **state)
 		assert_int_equal(reached(), 1 << 1 | 1 << 3 | 1 << 4);
 		enter(2, SW_BRIDGE_DEFAULT, false);
 		assert_int_equal(sw->domains->bridge_end, 1);
-		assert_null(sw->domains->memberships);
+		for (unsigned i = 1; i <= SW_MAX_DOMAINS; i++)
+			assert_null(sw->domains->domain[i].member);
 	}
 }
 
@@ -246,19 +246,44 @@ static size_t heap_used(void)
 
 #define ALL_VLANS (SW_VLANS - 1) /* but VLAN 0 */
 
-static void the_tables_of_all_vlans_and_ports_fit_into_64_mib(void **state)
+static struct port more[SW_MAX_PORTS - NPORTS];
+
+static void more_begin(void)
 {
-	static struct port more[SW_MAX_PORTS - NPORTS];
-	size_t before;
 	char name[8];
 
-	(void)state;
 	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++) {
 		snprintf(name, sizeof(name), "p%u", i);
 		assert_int_equal(port_init(&more[i], name, 1), 0);
 		assert_int_equal(sw_port_add(sw, &more[i]), 0);
 	}
-	before = heap_used();
+}
+
+/* With one commit. */
+static void more_end(void)
+{
+	uint32_t serial = sw->serial;
+
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++)
+		sw_port_leave(sw, &more[i]);
+	sw_commit(sw);
+	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++) {
+		sw_port_del(sw, &more[i]);
+		port_fini(&more[i]);
+	}
+	assert_int_equal(sw->serial, serial + 1);
+}
+
+/* What the tables of `n` bridges take, with all VLANs of each and the ports dealt out to them. */
+static size_t tables_of(unsigned n, size_t before)
+{
+	char name[8];
+
+	for (uint16_t id = 0; id < SW_MAX_PORTS; id++) {
+		snprintf(name, sizeof(name), "br%u", id % n);
+		assert_int_equal(sw_bridge_enter(sw, sw_port(sw, id), name, false), 0);
+	}
+	sw_commit(sw);
 	for (uint16_t vlan = 1; vlan <= ALL_VLANS; vlan++) {
 		for (uint16_t id = 0; id < SW_MAX_PORTS; id++)
 			assert_int_equal(
@@ -267,21 +292,82 @@ static void the_tables_of_all_vlans_and_ports_fit_into_64_mib(void **state)
 	sw_commit(sw);
 	sw->changed = true;
 	sw_commit(sw);
-	send(ports[0], ALL_VLANS, BROADCAST, 1, 0);
-	expect(ports[4], ALL_VLANS, BROADCAST, 1, 0);
-	print_message("tables of %d VLANs x %d ports: %zu KiB\n", ALL_VLANS, SW_MAX_PORTS,
-		(heap_used() - before) / 1024);
+	return heap_used() - before;
+}
+
+/* The tables of all VLANs and 1,024 ports; so many bridges that numbers of domains just suffice. */
+static void tables_are_small(unsigned nbridges)
+{
+	size_t before, used;
+
+	more_begin();
+	before = heap_used();
+	used = tables_of(nbridges, before);
 	/* What was allocated before: the numbers of domains, and what both plans have of them. */
-	before -= sizeof(struct sw_domains) + sizeof(struct sw_bridge) +
-		2 * sizeof(sw->plan->members);
-	assert_true(heap_used() - before <= (size_t)64 << 20);
-	/* All memberships first: each commit goes through what there is. */
-	for (uint16_t id = 0; id < SW_MAX_PORTS; id++)
+	used += sizeof(struct sw_domains) + 2 * sizeof(sw->plan->members);
+	print_message("tables of %d VLANs on %u bridges, %d ports: %zu KiB\n", ALL_VLANS, nbridges,
+		SW_MAX_PORTS, used / 1024);
+	assert_true(used <= (size_t)64 << 20);
+	send(ports[0], ALL_VLANS, BROADCAST, 1, 0);
+	assert_int_equal(reached(), nbridges == 1 ? 0x1e : 0);
+	for (uint16_t id = 0; id < NPORTS; id++) {
 		sw_domains_forget_port(sw, id);
-	for (unsigned i = 0; i < RW_ARRAY_SIZE(more); i++) {
-		sw_port_del(sw, &more[i]);
-		port_fini(&more[i]);
+		assert_int_equal(sw_bridge_enter(sw, sw_port(sw, id), SW_BRIDGE_DEFAULT, false), 0);
 	}
+	more_end();
+	/* Nothing stays of bridges that are gone. */
+	assert_int_equal(sw->domains->bridge_end, 1);
+	for (unsigned i = 1; i <= SW_MAX_DOMAINS; i++)
+		assert_null(sw->domains->domain[i].member);
+}
+
+static void the_tables_of_all_vlans_and_ports_fit_into_64_mib(void **state)
+{
+	(void)state;
+	tables_are_small(1);
+}
+
+static void the_tables_of_sixteen_bridges_fit_into_64_mib(void **state)
+{
+	(void)state;
+	tables_are_small(16);
+}
+
+/* A bridge goes when workers do not know it any more, not when its last port is told to leave. */
+static void a_bridge_stays_until_the_commit(void **state)
+{
+	uint32_t serial;
+
+	(void)state;
+	enter(1, "blue", false);
+	enter(2, "blue", false);
+	serial = sw->serial;
+	sw_hold(sw);
+	for (unsigned i = 1; i < 3; i++) {
+		assert_int_equal(sw_bridge_enter(sw, &ports[i]->port, SW_BRIDGE_DEFAULT, false), 0);
+		sw_commit_soon(sw);
+	}
+	send(ports[1], 10, BROADCAST, 1, 0);
+	assert_int_equal(reached(), 1 << 2);
+	assert_int_equal(sw_bridge_find(sw, "blue"), 1);
+	sw_release(sw);
+	assert_int_equal(sw->serial, serial + 1);
+	assert_int_equal(sw_bridge_find(sw, "blue"), -ENOENT);
+	send(ports[1], 10, BROADCAST, 1, 0);
+	assert_int_equal(reached(), 0x1d);
+}
+
+/* A port that went and came back before the commit has not moved. */
+static void addresses_stay_behind_a_port_that_comes_back(void **state)
+{
+	(void)state;
+	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	reached();
+	assert_int_equal(sw_bridge_enter(sw, &ports[1]->port, "blue", false), 0);
+	assert_int_equal(sw_bridge_enter(sw, &ports[1]->port, SW_BRIDGE_DEFAULT, false), 0);
+	sw_commit(sw);
+	send(ports[0], UNTAGGED, 1, 2, 0);
+	assert_int_equal(reached(), 1 << 1);
 }
 
 #define DOMAIN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -298,7 +384,10 @@ int main(int argc, char **argv)
 		DOMAIN_TEST(one_address_in_two_service_vlans_is_two_hosts),
 		DOMAIN_TEST(a_service_tag_goes_on_and_off_and_keeps_its_priority),
 		DOMAIN_TEST(payload_does_not_become_a_tag_at_a_port_of_the_other_kind),
+		DOMAIN_TEST(a_bridge_stays_until_the_commit),
+		DOMAIN_TEST(addresses_stay_behind_a_port_that_comes_back),
 		DOMAIN_TEST(the_tables_of_all_vlans_and_ports_fit_into_64_mib),
+		DOMAIN_TEST(the_tables_of_sixteen_bridges_fit_into_64_mib),
 	};
 
 	(void)argc;

@@ -267,6 +267,40 @@ static void a_member_keeps_its_domains_number(void **state)
 	assert_int_equal(sw_domain_reclaim(sw, 0), 0);
 	send(ports[1], 7, BROADCAST, 1, 0);
 	expect(ports[0], 7, BROADCAST, 1, 0);
+	/* Workers have the member until the commit; then nothing keeps the number. */
+	sw_domain_leave(sw, &ports[1]->port, 7);
+	assert_int_equal(sw_domain_reclaim(sw, 0), 0);
+	sw_commit(sw);
+	assert_int_equal(sw_domain_reclaim(sw, 0), 1);
+	assert_int_equal(sw_domain_find(sw, vlan_of(7)), SW_DOMAIN_NONE);
+	send(ports[1], 8, BROADCAST, 1, 1);
+	expect(ports[0], 8, BROADCAST, 1, 1);
+}
+
+/* Between two commits a port may change its form and come back, or change it for good. */
+static void a_member_changes_its_form(void **state)
+{
+	(void)state;
+	members_join();
+	for (int round = 0; round < 2; round++) {
+		for (int turn = 0; turn <= round; turn++) {
+			assert_int_equal(sw_domain_join(sw, &ports[1]->port, 10,
+						 turn ? SW_FORM_UNTAGGED : SW_FORM_TAGGED),
+				0);
+		}
+		/* As before. */
+		send(ports[2], 10, BROADCAST, 2, 1);
+		expect(ports[1], round ? 10 : UNTAGGED, BROADCAST, 2, 1);
+		sw_commit(sw);
+		for (uint8_t again = 0; again < 2; again++) {
+			ports[0]->ngot = 0;
+			send(ports[2], 10, BROADCAST, 2, 2);
+			expect(ports[1], round ? UNTAGGED : 10, BROADCAST, 2, 2);
+			/* The other plan has the same. */
+			sw->changed = true;
+			sw_commit(sw);
+		}
+	}
 }
 
 /*
@@ -428,6 +462,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(
 			numbers_are_given_out_on_use_and_taken_back_late, begin_small, end),
 		DOMAIN_TEST(a_member_keeps_its_domains_number),
+		DOMAIN_TEST(a_member_changes_its_form),
 		DOMAIN_TEST(a_list_takes_any_number_of_frames),
 		DOMAIN_TEST(one_queue_has_a_list_for_each_edit),
 		DOMAIN_TEST(changes_that_are_held_come_into_force_at_once),

@@ -59,9 +59,16 @@ struct fdb *sw_fdb(struct sw *sw);
  * there are SW_MAX_PORTS ports; -EEXIST: another port has the name.
  */
 int sw_port_add(struct sw *sw, struct port *port);
-/* Delete a port and its addresses. Its queues must have been stopped. */
+/*
+ * The port leaves with the next sw_commit, which stops its queues and deletes its addresses: so
+ * ports that go together take one commit. From now on its queues cannot be set, and another port
+ * may have its name. sw_port_del must follow; the port and its queues stay until then.
+ */
+void sw_port_leave(struct sw *sw, struct port *port);
+bool sw_port_has_left(const struct sw *sw, const struct port *port);
+/* Delete a port; commits, unless the port has left before. Nobody uses it or its queues then. */
 void sw_port_del(struct sw *sw, struct port *port);
-/* The port with that id, or NULL. */
+/* The port with that id, which may have left; or NULL. */
 struct port *sw_port(const struct sw *sw, uint16_t id);
 struct port *sw_port_by_name(const struct sw *sw, const char *name);
 

@@ -15,16 +15,11 @@
 
 /*
  * Bring a port that has no memberships into a bridge, and say which kind of tag its frames have:
- * that of IEEE 802.1Q, or with `service` that of 802.1ad. The next sw_commit puts it into effect;
- * sw_bridge_settle must follow that. Returns 0; -EBUSY: the port has memberships; -ENOSPC: there
- * are SW_MAX_BRIDGES bridges; -ENOMEM.
+ * that of IEEE 802.1Q, or with `service` that of 802.1ad. The next sw_commit puts it into effect.
+ * It also forgets all addresses behind the port, static ones too, and ends bridges without ports.
+ * Returns 0; -EBUSY: the port has memberships; -ENOSPC: there are SW_MAX_BRIDGES bridges; -ENOMEM.
  */
 int sw_bridge_enter(struct sw *sw, struct port *port, const char *bridge, bool service);
-/*
- * After the commit: forget all addresses behind a port that has entered another bridge or changed
- * its kind of tag, static ones too, and end bridges without ports.
- */
-void sw_bridge_settle(struct sw *sw, struct port *port);
 
 /* The VLAN `id` of the bridge that the port is in, with the port's kind of tag. */
 struct sw_vlan sw_bridge_vlan(const struct sw *sw, const struct port *port, uint16_t id);
