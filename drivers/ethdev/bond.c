@@ -20,6 +20,12 @@ extern typeof(rte_eth_bond_primary_set) rte_eth_bond_primary_set __attribute__((
 extern typeof(rte_eth_bond_mode_get) rte_eth_bond_mode_get __attribute__((weak));
 extern typeof(rte_eth_bond_8023ad_slave_info) rte_eth_bond_8023ad_slave_info __attribute__((weak));
 
+/* Of DPDK's headers for drivers, which Debian does not install. */
+struct rte_eth_dev;
+extern struct rte_eth_dev *rte_eth_dev_allocated(const char *name) __attribute__((weak));
+extern void bond_mode_8023ad_activate_slave(struct rte_eth_dev *bond, uint16_t member)
+	__attribute__((weak));
+
 /*
  * LACP (802.3ad) asks the member's driver for its link, and drivers such as net_af_packet say that
  * it is up always. The linker (--wrap) has all of DPDK ask here, where the reports are known.
@@ -99,6 +105,20 @@ int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, 
 		ret = member_add(dev, text, out, len, err, errlen);
 	}
 	return ret;
+}
+
+/*
+ * The driver makes what LACP needs for a member, a mempool and two rings, when the member has a
+ * link for the first time, and ends the process (rte_panic) if it cannot. By then EAL's heap may
+ * grow no more. What is made is kept and used again, so it is made here, for each member once.
+ */
+void ethdev_bond_prepare(const struct ethdev_device *dev)
+{
+	if (!rte_eth_bond_mode_get || !bond_mode_8023ad_activate_slave ||
+		rte_eth_bond_mode_get(dev->id) != BONDING_MODE_8023AD)
+		return;
+	for (unsigned i = 0; i < dev->nmembers; i++)
+		bond_mode_8023ad_activate_slave(rte_eth_dev_allocated(dev->name), dev->members[i]);
 }
 
 /* Whether the other side of a link aggregation takes frames from a member. */

@@ -314,6 +314,8 @@ static int device_start(
 			strerror(-ret));
 		return ret;
 	}
+	if (dev->bond)
+		ethdev_bond_prepare(dev);
 	ret = rte_eth_dev_start(dev->id);
 	if (ret) {
 		snprintf(err, errlen, "the device does not start: %s", strerror(-ret));

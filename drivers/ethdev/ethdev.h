@@ -90,6 +90,12 @@ int ethdev_bond_members(struct ethdev_device *dev, const char *args, char *out, 
 	char *err, size_t errlen);
 
 /*
+ * Have the driver make all that a bond by LACP needs later. Its queues are set up, and it has not
+ * started.
+ */
+void ethdev_bond_prepare(const struct ethdev_device *dev);
+
+/*
  * The members' links are known: let one that is up be the one that sends, or LACP leave those that
  * are down. Drivers such as net_af_packet do not tell the bond. Whether the bond has a member that
  * sends.

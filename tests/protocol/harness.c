@@ -95,7 +95,8 @@ static void daemon_exec(const struct rig *r, const char *const *more)
 
 	/* A test that crashes leaves no daemon behind to poll for ever. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	argv[n++] = arg_make(r, "--no-huge");
+	if (!r->huge)
+		argv[n++] = arg_make(r, "--no-huge");
 	/* A call that no filter names ends the daemon, and so the test fails. */
 	argv[n++] = arg_make(r, "--seccomp=kill");
 	argv[n++] = arg_make(r, "--control=%s/ctl");
@@ -134,12 +135,11 @@ static void log_print(const struct rig *r)
 	fclose(f);
 }
 
-int rig_start(struct rig *r, const char *ports, const char *const *more)
+static int start(struct rig *r, const char *const *more)
 {
 	const char *slow = getenv("RINGWAY_TEST_SLOW");
 	uint64_t until;
 
-	*r = (struct rig){.ports = ports, .dir = "/tmp/ringway-test.XXXXXX"};
 	r->slow = slow ? atoi(slow) : 1;
 	fe_conn_init(&r->ctl, -1);
 	if (!getenv("RINGWAYD") || r->slow < 1 || !mkdtemp(r->dir)) {
@@ -164,6 +164,18 @@ int rig_start(struct rig *r, const char *ports, const char *const *more)
 		rig_nap();
 	}
 	return 0;
+}
+
+int rig_start(struct rig *r, const char *ports, const char *const *more)
+{
+	*r = (struct rig){.ports = ports, .dir = "/tmp/ringway-test.XXXXXX"};
+	return start(r, more);
+}
+
+int rig_start_huge(struct rig *r, const char *ports, const char *const *more)
+{
+	*r = (struct rig){.ports = ports, .huge = true, .dir = "/tmp/ringway-test.XXXXXX"};
+	return start(r, more);
 }
 
 bool rig_is_alarming(const struct rig *r)

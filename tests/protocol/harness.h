@@ -54,6 +54,7 @@ struct rig {
 	int slow; /* factor for waits: under a sanitizer or emulator all takes longer */
 	struct fe_conn ctl;
 	const char *ports; /* letters of the server ports */
+	bool huge;         /* the daemon uses huge pages, if there are any */
 	struct peer *peers[RIG_MAX_PEERS];
 	uint32_t npeers;
 };
@@ -63,6 +64,8 @@ struct rig {
  * more arguments, in which "%s" stands for the rig's directory; NULL ends them. 0 for cmocka.
  */
 int rig_start(struct rig *r, const char *ports, const char *const *more);
+/* The same with huge pages, if there are any. */
+int rig_start_huge(struct rig *r, const char *ports, const char *const *more);
 
 /* Group teardown: SIGTERM, and all that must then be true. `*state` is the rig. */
 int rig_stop(void **state);

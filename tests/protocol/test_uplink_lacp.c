@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An uplink of two interfaces by LACP (net_bonding, mode 4), to another switch's. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,9 @@ static struct rig near_rig, far_rig;
 
 /* The state machine of DPDK runs every 100 ms, and waits 2 s before it takes a member in. */
 #define TURNS 6
+
+#define IDLE_MS      500
+#define IDLE_LONG_MS (10 * 60 * 1000)
 
 static int start(void **state)
 {
@@ -30,8 +34,12 @@ static int start(void **state)
 	if (wire_begin())
 		return -1;
 	wire_run("for i in 0 1; do ip link add near$i type veth peer name far$i && "
-		 "ip link set near$i up && ip link set far$i up || exit 1; done");
-	return rig_start(&near_rig, "a", near_bond) || rig_start(&far_rig, "b", far_bond) ? -1 : 0;
+		 "ip link set near$i up || exit 1; done; ip link set far0 up");
+	if (rig_start_huge(&near_rig, "a", near_bond) || rig_start(&far_rig, "b", far_bond))
+		return -1;
+	/* A member whose first link comes while the switch runs, with less rights and memory. */
+	wire_run("ip link set far1 up");
+	return 0;
 }
 
 static int stop(void **state)
@@ -142,9 +150,61 @@ static void both_members_are_used_and_one_when_the_other_is_cut(void **state)
 	close(second);
 }
 
+/* Both links stay up while nothing but the bonds' own frames is on the wire. */
+static void idle(void)
+{
+	uint64_t until = rw_now_ms() + (rig_is_long() ? IDLE_LONG_MS : IDLE_MS);
+
+	while (rw_now_ms() < until) {
+		if (!rig_port_info(&near_rig, "u", "link") || !rig_port_info(&far_rig, "u", "link"))
+			fail_msg("a link is down, %llu s before the end",
+				(unsigned long long)(until - rw_now_ms()) / 1000);
+		usleep(100000);
+	}
+}
+
+/* How often the link has gone by now. */
+static unsigned downs(const struct rig *r)
+{
+	FILE *f = fopen(rig_path(r, "log"), "re");
+	unsigned n = 0;
+	char line[512];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "link is down") != NULL;
+	fclose(f);
+	return n;
+}
+
+/* What a side knows of the other is renewed every 30 s, and forgotten after 90 s without. */
+static void idle_minutes_change_nothing(void **state)
+{
+	struct peer *a = peer_up(&near_rig, "a", NULL), *b = peer_up(&far_rig, "b", NULL);
+	int first = wire_open("near0"), second = wire_open("near1");
+	unsigned before;
+
+	(void)state;
+	agreed();
+	uses(a, b, first, true);
+	uses(a, b, second, true);
+	before = downs(&near_rig) + downs(&far_rig);
+	idle();
+	assert_int_equal(downs(&near_rig) + downs(&far_rig), before);
+	drain(first);
+	drain(second);
+	/* Both still carry frames. */
+	hosts_reach(a, b);
+	assert_int_not_equal(drain(first), 0);
+	assert_int_not_equal(drain(second), 0);
+	close(first);
+	close(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(idle_minutes_change_nothing, clean),
 		cmocka_unit_test_teardown(
 			both_members_are_used_and_one_when_the_other_is_cut, clean),
 	};
