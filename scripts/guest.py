@@ -26,6 +26,7 @@ from initramfs import build_initramfs
 from qmp import Qmp, QmpError
 
 HUGE_PAGE_KIB = 2048
+OVMF = '/usr/share/ovmf/OVMF.fd'
 # To hand a command to the guest.
 COMMAND_S = 10
 BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
@@ -73,6 +74,8 @@ class Guest:
     dimm_slots: how many DIMMs can be plugged while the guest runs.
     incoming: QEMU waits for a migration instead of booting.
     keep:   QEMU outlives the process that starts it.
+    firmware: 'seabios' or 'ovmf': it boots from the network, by the iPXE that QEMU puts on the
+            device. What serves it there gives its kernel the words of kernel_words().
     """
 
     # It takes 3 to 8 s, but on a machine that is busy otherwise it was seen to take 40.
@@ -92,6 +95,7 @@ class Guest:
         self.dimm_slots = options.pop('dimm_slots', 0)
         self.incoming = options.pop('incoming', False)
         self.keep = options.pop('keep', False)
+        self.firmware = options.pop('firmware', None)
         if options:
             raise TypeError(f'unknown options: {", ".join(options)}')
         self.process = None
@@ -132,7 +136,8 @@ class Guest:
         chardev = f'socket,id=vhost,path={self.vhost_socket}'
         netdev = 'vhost-user,id=net,chardev=vhost'
         # vectors=0: QEMU 7.2 under TCG crashes when a vhost-user device with MSI-X starts.
-        device = f'virtio-net-pci,netdev=net,mac={self.mac},romfile=,vectors=0'
+        device = f'virtio-net-pci,netdev=net,mac={self.mac},vectors=0'
+        device += ',bootindex=1' if self.firmware else ',romfile='
         if self.queues > 1:
             netdev += f',queues={self.queues}'
             device += ',mq=on'
@@ -146,18 +151,31 @@ class Guest:
         return ['-chardev', chardev + (',server=on,wait=off' if self.server else ''),
                 '-netdev', netdev, *arguments, '-device', device]
 
-    def command_line(self, kernel, initramfs):
+    def kernel_words(self):
         # no_timer_check: a guest that gets no CPU for a while takes its timer for broken.
-        append = ('console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nowatchdog '
-                  f'ringway.name={self.name} ringway.address={self.address}')
+        words = ('console=ttyS0 quiet panic=-1 mitigations=off no_timer_check nowatchdog '
+                 f'ringway.name={self.name} ringway.address={self.address}')
         if self.iommu:
-            append += ' intel_iommu=on iommu.passthrough=0 iommu.strict=1'
+            words += ' intel_iommu=on iommu.passthrough=0 iommu.strict=1'
+        return words
+
+    def machine(self):
+        if self.iommu:
+            return 'q35,kernel-irqchip=off'
+        # SeaBIOS and iPXE then write to the console.
+        return 'q35,graphics=off' if self.firmware else 'q35'
+
+    def boot_arguments(self, kernel, initramfs):
+        if not self.firmware:
+            return ['-kernel', kernel, '-initrd', initramfs, '-append', self.kernel_words()]
+        return ['-bios', OVMF] if self.firmware == 'ovmf' else []
+
+    def command_line(self, kernel, initramfs):
         return [
             'qemu-system-x86_64', '-name', self.name, '-nodefaults', '-no-user-config',
-            '-display', 'none', '-M', 'q35' + (',kernel-irqchip=off' if self.iommu else ''),
+            '-display', 'none', '-M', self.machine(),
             '-accel', 'tcg', '-cpu', 'max', '-smp', str(self.queues), *self.memory_arguments(),
-            '-kernel', kernel, '-initrd', initramfs, '-append', append,
-            *self.network_arguments(),
+            *self.boot_arguments(kernel, initramfs), *self.network_arguments(),
             '-chardev', f'socket,id=console,path={self.path("console")},server=on,wait=off,'
             f'logfile={self.path("console.log")}', '-serial', 'chardev:console',
             '-chardev', f'socket,id=agent,path={self.path("agent")},server=on,wait=off',

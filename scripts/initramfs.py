@@ -20,6 +20,11 @@ mount -t devtmpfs none /dev
 mount -t tmpfs none /tmp
 option() { sed -n "s/.*ringway\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 hostname "$(option name)"
+# What runs on the first serial port: a shell, or what asks for a name first.
+case $(option console) in
+login) console='getty -L 115200 ttyS0' ;;
+*) console='sh -l' ;;
+esac
 for module in MODULES; do
 	insmod /modules/$module.ko
 done
@@ -27,7 +32,7 @@ ip link set lo up
 ip addr add "$(option address)" dev eth0
 ip link set eth0 up
 (cd /root; while :; do
-	setsid -c sh -l </dev/ttyS0 >/dev/ttyS0 2>&1
+	setsid -c $console </dev/ttyS0 >/dev/ttyS0 2>&1
 done) &
 # Not in PID 1, which gets SIGCHLD for every orphan: it makes busybox's read forget what it has read
 # of a line.
@@ -58,6 +63,29 @@ def cpio_entry(name, mode, data=b'', device=(0, 0)):
     return entry + b'\0' * (-len(data) % 4)
 
 
+def cpio_end():
+    return cpio_entry('TRAILER!!!', 0)
+
+
+def cpio_files(files):
+    """An archive of {path in the guest: path here}, to be appended to an initramfs."""
+    archive = b''
+    folders = {os.path.dirname(name) for name in files}
+    folders |= {parent for folder in folders for parent in parents(folder)}
+    for folder in sorted(folders):
+        archive += cpio_entry(folder, stat.S_IFDIR | 0o755)
+    for name, path in files.items():
+        with open(path, 'rb') as data:
+            archive += cpio_entry(name, stat.S_IFREG | 0o755, data.read())
+    return archive + cpio_end()
+
+
+def parents(folder):
+    """'a/b/c' lies in 'a' and in 'a/b'."""
+    parts = folder.split('/')
+    return {'/'.join(parts[:n]) for n in range(1, len(parts))}
+
+
 def build_initramfs(kernel_dir, out):
     """Writes the initramfs for the kernel package unpacked at kernel_dir to the file out."""
     archive = b''
@@ -73,7 +101,7 @@ def build_initramfs(kernel_dir, out):
         with open(found[0], 'rb') as data:
             archive += cpio_entry(f'modules/{module}.ko', stat.S_IFREG | 0o644, data.read())
     archive += cpio_entry('init', stat.S_IFREG | 0o755, INIT.encode())
-    archive += cpio_entry('TRAILER!!!', 0)
+    archive += cpio_end()
     with open(out + '.new', 'wb') as new:
         new.write(archive)
     os.replace(out + '.new', out)

@@ -17,6 +17,8 @@ PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
 	codespell universal-ctags dpdk-dev git help2man iproute2 python3-jsonschema
 	python3-matplotlib python3-pytest python3-yaml valgrind)
+# For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.
+PACKAGES_VM=(dnsmasq-base ethtool ovmf)
 PACKAGES_LIBVIRT=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
 # To build and try the Debian package.
 PACKAGES_PACKAGE=(debhelper debootstrap dpkg-dev help2man lintian)

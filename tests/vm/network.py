@@ -74,6 +74,7 @@ class Network:
 
         {'twin_of': i} is a QEMU that waits for guest i to migrate to it, and is otherwise like it.
         {'postcopy': True} is an option of the port: the switch trusts the guest's QEMU.
+        A guest with a firmware waits for boot(), when another one serves what it boots.
         """
         options = [dict(o) for o in options]
         for i, own in enumerate(options):
@@ -93,7 +94,7 @@ class Network:
             guest = Guest(name, self.folder, self.switch.sockets[name],
                           **{'hugetlb': False, **own})
             self.guests.append(guest)
-        self.boot(*self.guests)
+        self.boot(*(guest for guest in self.guests if not guest.firmware))
         return self.guests
 
     def boot(self, *guests):
