@@ -28,3 +28,11 @@ def extend_initramfs(initramfs, out, files):
         shutil.copyfileobj(base, new)
         new.write(cpio_files(files))
     os.replace(out + '.new', out)
+
+
+def static_program(source, folder):
+    """A program that was compiled from a file of this folder, without libraries."""
+    program = os.path.join(folder, os.path.splitext(source)[0])
+    subprocess.run(['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program,
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), source)], check=True)
+    return program
