@@ -20,6 +20,7 @@ PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck
 # For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.
 PACKAGES_VM=(dnsmasq-base ethtool ovmf)
 PACKAGES_LIBVIRT=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
+PACKAGES_UPLINK=(openvswitch-switch)
 # To build and try the Debian package.
 PACKAGES_PACKAGE=(debhelper debootstrap dpkg-dev help2man lintian)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu qemu-user)
