@@ -30,14 +30,22 @@ STOP_S = 1
 
 
 class Switch:
-    """A running ringwayd. `sockets` maps the names of its ports to their paths."""
+    """A running ringwayd. `sockets` maps the names of its ports to their paths.
 
-    def __init__(self, folder, ports, clients=None, options=()):
+    Several in one folder have names. `prefix`: the words of a command that runs ringwayd, for
+    example in a namespace, as the same process.
+    """
+
+    def __init__(self, folder, ports, clients=None, options=(), **place):
         self.folder = folder
+        self.name = place.pop('name', 'ringwayd')
+        self.prefix = list(place.pop('prefix', ()))
+        if place:
+            raise TypeError(f'unknown options: {", ".join(place)}')
         self.sockets = {name: self.path(f'{name}.sock') for name in ports}
         self.sockets.update(clients or {})
         self.clients = set(clients or {})
-        self.control = self.path('control')
+        self.control = self.path(f'{self.name}.control')
         self.options = list(options)
         self.process = None
 
@@ -47,12 +55,12 @@ class Switch:
         return path
 
     def start(self):
-        command = [os.path.join(BUILD, 'app', 'ringwayd'), f'--control={self.control}',
-                   '--seccomp=kill']
+        command = [*self.prefix, os.path.join(BUILD, 'app', 'ringwayd'),
+                   f'--control={self.control}', '--seccomp=kill']
         for name, path in self.sockets.items():
             mode = 'client' if name in self.clients else 'server'
             command += ['--port', f'{name},socket={path},mode={mode}']
-        with open(self.path('ringwayd.log'), 'ab') as log:
+        with open(self.path(f'{self.name}.log'), 'ab') as log:
             self.process = subprocess.Popen(command + self.options, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, preexec_fn=die_with_parent)
         wanted = [self.control] + [self.sockets[n] for n in self.sockets if n not in self.clients]
@@ -65,7 +73,7 @@ class Switch:
             time.sleep(0.01)
 
     def log(self):
-        with open(self.path('ringwayd.log'), encoding='utf-8', errors='replace') as log:
+        with open(self.path(f'{self.name}.log'), encoding='utf-8', errors='replace') as log:
             return log.read()
 
     def stop(self):
@@ -150,13 +158,14 @@ def folder(short_folder, request):
 def ringwayd(folder):
     """Starts switches: ringwayd('g0', 'g1') is a Switch with two ports that listen.
 
-    clients={name: path} are ports that connect; options are more words of the command line.
+    clients={name: path} are ports that connect; options are more words of the command line. Two in
+    one test have names of their own (name='b').
     A switch that has crashed by the end of the test, or does not end well, fails the test.
     """
     switches = []
 
-    def start(*ports, clients=None, options=()):
-        switch = Switch(folder, ports, clients, options)
+    def start(*ports, clients=None, options=(), **place):
+        switch = Switch(folder, ports, clients, options, **place)
         switches.append(switch)
         switch.start()
         return switch

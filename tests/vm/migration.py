@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The live migration of a guest from one port of the switch to another."""
+"""The live migration of a guest from one port of a switch to another."""
 
 from guest import GuestError, wait_until
 

@@ -9,42 +9,23 @@ import signal
 from guest import wait_until
 from migration import Migration
 from network import SOON_S, ring_format, rows
+from talk import PING_S, SPARE_S, Ping, start_transfers
 
 BROADCAST = '10.0.0.255'
 SPLIT = 'packed=off'
 PACKED = 'packed=on'
 OTHER = {SPLIT: PACKED, PACKED: SPLIT}
 
-MEBIBYTES = 8
 # What fits in the buffer of a TCP socket that nobody reads.
 UNREAD_MEBIBYTES = 1
 UNREAD_PORT = 5002
-# For what is under way when the guest pauses, and the first answers after that.
-SPARE_S = 1
 PINGS = 20
-PING_S = 0.05
 # A round trip of two guests that share a busy CPU; a page that is missing takes seconds.
 LONGEST_MS = 500
 # QEMU's parameters: bytes per second; milliseconds, in which it must be able to send the rest.
 FIRST_PASS = {'max-bandwidth': 64 << 20, 'downtime-limit': 1}
 SLOW = {'max-bandwidth': 4 << 20}
 FAST = {'max-bandwidth': 1 << 30, 'downtime-limit': 2000}
-
-
-class Ping:
-    """`sender` pings `receiver` from now on until counted."""
-
-    def __init__(self, sender, receiver):
-        self.sender = sender
-        sender.check(f'ping -i {PING_S} {receiver.ip} >/tmp/pings 2>&1 & echo $! >/tmp/pings.pid')
-
-    def count(self):
-        """(sent, answered)"""
-        self.sender.check('kill -INT $(cat /tmp/pings.pid)')
-        self.sender.check('until grep -q transmitted /tmp/pings; do usleep 10000; done')
-        found = re.search(r'(\d+) packets transmitted, (\d+) packets received',
-                          self.sender.check('tail -n 3 /tmp/pings'))
-        return int(found[1]), int(found[2])
 
 
 def start_endless_migration(source, destination):
@@ -108,16 +89,6 @@ def start_reading(guest):
 
 def carrier_changes(guest):
     return guest.check('cat /sys/class/net/eth0/carrier_changes')
-
-
-def start_transfers(*pairs):
-    """Data from the first to the second of each pair; returns the SHA-256 sums."""
-    sums = [sender.make_data(MEBIBYTES) for sender, _ in pairs]
-    for _, receiver in pairs:
-        receiver.listen(5001)
-    for sender, receiver in pairs:
-        sender.check(f'nc {receiver.ip} 5001 </tmp/data >/dev/null 2>&1 &')
-    return sums
 
 
 @contextlib.contextmanager
@@ -189,7 +160,7 @@ def test_only_the_pause_of_a_migration_costs_answers(network):
     assert 'VIRTIO_NET_F_GUEST_ANNOUNCE' in network.show(moved)['features']
     assert 'SEND_RARP' not in network.switch.log()
     moved.ping(peer)
-    sent, answered = pings.count()
+    sent, answered, _ = pings.count()
     assert sent - answered <= (migration.pause_s + SPARE_S) / PING_S, (sent, answered)
 
 
