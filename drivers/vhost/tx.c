@@ -272,6 +272,24 @@ static inline void prefetch_rest(const uint8_t *to, const struct frame *f)
 		__builtin_prefetch(f->seg->data + at);
 }
 
+/* A head, two pieces of which may overlap: no loop, and no call. `wide` is a constant. */
+RW_ALWAYS_INLINE void put_head(uint8_t *at, const struct frame *f, const bool wide)
+{
+	const uint32_t len = f->head_len, half = FRAME_HEAD / 2;
+
+	if (rw_likely(len == FRAME_HEAD)) {
+		rw_copy_line(at, f->head, wide);
+	} else if (len > FRAME_HEAD && len <= 2 * FRAME_HEAD) {
+		rw_copy_line(at, f->head, wide);
+		rw_copy_line(at + len - FRAME_HEAD, f->head + len - FRAME_HEAD, wide);
+	} else if (len >= half && len < FRAME_HEAD) {
+		memcpy(at, f->head, half);
+		memcpy(at + len - half, f->head + len - half, half);
+	} else {
+		memcpy(at, f->head, len);
+	}
+}
+
 /*
  * The header and the frame into one buffer, which has room for them. `apart` and `wide` are
  * constants.
@@ -284,10 +302,7 @@ RW_ALWAYS_INLINE void fill_whole(uint8_t *at, const struct frame *f, const uint3
 	else
 		net_hdr_put(at, f, 1, hdr_len);
 	at += hdr_len;
-	if (rw_likely(f->head_len == FRAME_HEAD))
-		rw_copy_line(at, f->head, wide);
-	else
-		memcpy(at, f->head, f->head_len);
+	put_head(at, f, wide);
 	at += f->head_len;
 	for (uint16_t i = 0; i < f->nsegs; i++) {
 		copy(at, f->seg[i].data, f->seg[i].len);

@@ -31,8 +31,10 @@ static inline void checksum_store16(uint8_t *p, uint32_t v)
 	p[1] = (uint8_t)v;
 }
 
-/* The sum of `n` bytes, of which the first is the upper one of a word. At most 16 MiB. */
+/* The sum of `n` bytes, of which the first is the upper one of a word. At most 128 KiB. */
 uint64_t checksum_bytes(const uint8_t *p, uint32_t n);
+/* The same, on a CPU without wide registers. */
+uint64_t checksum_words(const uint8_t *p, uint32_t n);
 
 /* The sum of a frame's bytes from `start`, which is in the head, to its end. */
 uint64_t checksum_frame(const struct frame *f, uint32_t start);

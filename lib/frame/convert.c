@@ -56,7 +56,10 @@ enum frame_fault frame_csum_fill(const struct frame *f, struct frame_room *room,
 	if (start < FRAME_MIN_LEN || at + 2 > f->len ||
 		at + 2 > RW_MAX((uint32_t)FRAME_PULL_MAX, f->head_len))
 		return FRAME_BAD_CSUM;
-	memcpy(out->head, f->head, f->head_len);
+	if (rw_likely(f->head_len == FRAME_HEAD))
+		memcpy(out->head, f->head, FRAME_HEAD);
+	else
+		memcpy(out->head, f->head, f->head_len);
 	out->head_len = f->head_len;
 	out->seg = f->seg;
 	out->nsegs = f->nsegs;

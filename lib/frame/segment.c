@@ -23,6 +23,9 @@
 #define EXT_FRAGMENT 44
 #define EXT_AUTH     51
 
+/* Bytes of a payload that are fetched ahead. */
+#define PREFETCH_MOST 2048u
+
 #define TCP_LEN      20
 #define TCP_SEQ_AT   4
 #define TCP_DOFF_AT  12
@@ -122,6 +125,42 @@ static void payload_find(struct frame_cut *c, const struct frame *f)
 	c->seg_at = p.at;
 }
 
+/* Copy a head, or its first `len` bytes: whole lines, which both sides have room for. */
+static inline void head_copy(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	for (uint32_t at = 0; at < len; at += RW_CACHE_LINE)
+		memcpy(to + at, from + at, RW_CACHE_LINE);
+}
+
+/* Take from the headers what differs from segment to segment, and add up the rest. */
+static void template_make(struct frame_cut *c, const struct frame *f)
+{
+	uint8_t *net = c->head + c->net_at, *transport = c->head + c->transport_at;
+	uint8_t *field = transport + f->offload.csum_offset;
+	uint16_t sum;
+
+	/* The sender has added the pseudo header, and with it the length of the whole. */
+	memcpy(&sum, field, sizeof(sum));
+	c->sum = sum + (uint32_t)(uint16_t)~checksum_word(f->len - c->transport_at);
+	memset(field, 0, sizeof(sum));
+	if (!c->ipv6) {
+		c->id = frame_load16(net + IPV4_ID_AT);
+		memset(net + IPV4_LEN_AT, 0, sizeof(sum));
+		memset(net + IPV4_ID_AT, 0, sizeof(sum));
+		memset(net + IPV4_SUM_AT, 0, sizeof(sum));
+		c->net_sum = checksum_bytes(net, c->transport_at - c->net_at);
+	}
+	if (c->tcp) {
+		c->seq = load32(transport + TCP_SEQ_AT);
+		c->flags = transport[TCP_FLAGS_AT];
+		memset(transport + TCP_SEQ_AT, 0, sizeof(c->seq));
+		transport[TCP_FLAGS_AT] = 0;
+	} else {
+		memset(transport + UDP_LEN_AT, 0, sizeof(sum));
+	}
+	c->transport_sum = c->sum + checksum_bytes(transport, c->hdr_len - c->transport_at);
+}
+
 enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, bool leave_csum)
 {
 	bool tcp = (f->offload.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) !=
@@ -129,7 +168,6 @@ enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, boo
 	struct frame_headers h;
 	struct frame whole;
 	uint32_t len;
-	uint16_t sum;
 
 	head_extend(f, &whole);
 	frame_parse(&whole, &h);
@@ -150,71 +188,90 @@ enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, boo
 	c->ipv6 = h.net == FRAME_NET_IPV6;
 	c->tcp = tcp;
 	c->leave_csum = leave_csum;
-	memcpy(c->head, whole.head, len);
+	head_copy(c->head, whole.head, len);
 	payload_find(c, f);
-	/* The sender has added the pseudo header, and with it the length of the whole. */
-	memcpy(&sum, c->head + h.transport_at + f->offload.csum_offset, sizeof(sum));
-	c->sum = sum + (uint32_t)(uint16_t)~checksum_word(f->len - h.transport_at);
+	template_make(c, f);
 	return FRAME_OK;
 }
 
 /* The IP header of a segment that is `len` bytes long from its first one. */
-static void network_put(const struct frame_cut *c, uint8_t *ip, uint32_t len)
+static inline void network_put(const struct frame_cut *c, uint8_t *ip, uint32_t len)
 {
-	uint16_t sum;
+	uint16_t id = (uint16_t)(c->id + c->nth), sum;
 
 	if (c->ipv6) {
 		checksum_store16(ip + IPV6_LEN_AT, len - IPV6_LEN);
 		return;
 	}
 	checksum_store16(ip + IPV4_LEN_AT, len);
-	checksum_store16(ip + IPV4_ID_AT, frame_load16(ip + IPV4_ID_AT) + c->nth);
-	memset(ip + IPV4_SUM_AT, 0, sizeof(sum));
-	sum = (uint16_t)~checksum_fold(checksum_bytes(ip, c->transport_at - c->net_at));
+	checksum_store16(ip + IPV4_ID_AT, id);
+	sum = (uint16_t)~checksum_fold(c->net_sum + checksum_word(len + id));
 	memcpy(ip + IPV4_SUM_AT, &sum, sizeof(sum));
 }
 
 /*
  * The TCP or UDP header of a segment, without its checksum. Only the last one ends the stream or
- * pushes it, and only the first one says that the window was reduced (RFC 3168, 6.1.2).
+ * pushes it, and only the first one says that the window was reduced (RFC 3168, 6.1.2). Returns
+ * what is to be added to the sum.
  */
-static void transport_put(const struct frame_cut *c, uint8_t *p, uint32_t len, bool last)
+static inline uint64_t transport_put(const struct frame_cut *c, uint8_t *p, uint32_t len, bool last)
 {
-	uint32_t seq;
+	uint32_t seq = c->seq + c->done;
+	uint8_t flags = c->flags;
 
 	if (!c->tcp) {
 		checksum_store16(p + UDP_LEN_AT, len);
-		return;
+		return checksum_word(len);
 	}
-	seq = load32(p + TCP_SEQ_AT) + c->done;
+	if (!last)
+		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	if (c->nth)
+		flags &= (uint8_t)~TCP_CWR;
 	checksum_store16(p + TCP_SEQ_AT, seq >> 16);
 	checksum_store16(p + TCP_SEQ_AT + 2, seq);
-	if (!last)
-		p[TCP_FLAGS_AT] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
-	if (c->nth)
-		p[TCP_FLAGS_AT] &= (uint8_t)~TCP_CWR;
+	p[TCP_FLAGS_AT] = flags;
+	return checksum_word((seq >> 16) + (seq & UINT16_MAX) + flags);
 }
 
-/* The checksum of a segment whose other bytes are complete, or the part that is left of it. */
-static void csum_put(const struct frame_cut *c, struct frame *out)
+/*
+ * The checksum of a segment whose other bytes are complete, or the part that is left of it.
+ * `varying` is the sum of what its transport header has beside the template.
+ */
+static inline void csum_put(const struct frame_cut *c, struct frame *out, uint64_t varying)
 {
-	uint16_t at = c->transport_at;
+	uint16_t at = c->transport_at, len = checksum_word(out->len - at), sum;
 	uint8_t *field = out->head + at + c->frame->offload.csum_offset;
-	uint16_t sum = checksum_fold((uint64_t)c->sum + checksum_word(out->len - at));
 
-	memcpy(field, &sum, sizeof(sum));
 	out->offload = (struct frame_offload){0};
 	if (c->leave_csum) {
+		sum = checksum_fold((uint64_t)c->sum + len);
+		memcpy(field, &sum, sizeof(sum));
 		out->offload.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		out->offload.csum_start = at;
 		out->offload.csum_offset = c->frame->offload.csum_offset;
 		return;
 	}
-	sum = (uint16_t)~checksum_fold(checksum_frame(out, at));
+	varying += c->transport_sum + len + checksum_frame(out, c->hdr_len);
+	sum = (uint16_t)~checksum_fold(varying);
 	/* Zero says in UDP that there is no checksum. */
 	if (!sum && !c->tcp)
 		sum = UINT16_MAX;
 	memcpy(field, &sum, sizeof(sum));
+}
+
+/*
+ * The payload of the next segment of `size` bytes, while this one's is added up. As in checksum.c:
+ * 271 -> 256 cycles a segment.
+ */
+static inline void payload_fetch(const struct frame_cut *c, uint32_t size)
+{
+	uint32_t most;
+
+	if (c->done + 2 * size > c->payload)
+		return;
+	most = RW_MIN(c->seg->len - c->seg_at, RW_MIN(size, PREFETCH_MOST));
+	for (uint32_t at = 0; at < most; at += RW_CACHE_LINE)
+		__builtin_prefetch(c->seg->data + c->seg_at + at);
 }
 
 enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, struct frame *out)
@@ -224,6 +281,7 @@ enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, st
 	uint32_t from = c->hdr_len + c->done, in_head = 0;
 	struct place p = {.seg = c->seg, .at = c->seg_at};
 	unsigned first = room->n;
+	uint64_t varying;
 
 	if (c->nth && !size)
 		return FRAME_END;
@@ -233,7 +291,8 @@ enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, st
 		return FRAME_NO_ROOM;
 	c->seg = p.seg;
 	c->seg_at = p.at;
-	memcpy(out->head, c->head, c->hdr_len);
+	payload_fetch(c, size);
+	head_copy(out->head, c->head, c->hdr_len);
 	if (in_head)
 		memcpy(out->head + c->hdr_len, c->frame->head + from, in_head);
 	out->head_len = (uint16_t)(c->hdr_len + in_head);
@@ -242,9 +301,9 @@ enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, st
 	out->nsegs = (uint16_t)(room->n - first);
 	out->vlan = c->frame->vlan;
 	network_put(c, out->head + c->net_at, out->len - c->net_at);
-	transport_put(c, out->head + c->transport_at, out->len - c->transport_at,
+	varying = transport_put(c, out->head + c->transport_at, out->len - c->transport_at,
 		c->done + size == c->payload);
-	csum_put(c, out);
+	csum_put(c, out, varying);
 	c->done += size;
 	c->nth++;
 	return FRAME_OK;

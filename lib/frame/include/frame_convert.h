@@ -56,13 +56,18 @@ enum frame_fault frame_csum_fill(const struct frame *f, struct frame_room *room,
 /* A frame that is being cut. */
 struct frame_cut {
 	const struct frame *frame;
-	uint8_t head[FRAME_PULL_MAX]; /* its headers */
+	uint8_t head[FRAME_PULL_MAX]; /* the headers, with 0 where segments differ */
 	const struct rw_seg *seg;     /* where the payload goes on, behind the frame's head ... */
 	uint32_t seg_at;              /* ... in `seg` */
 	uint32_t done;                /* payload bytes in the segments so far */
 	uint32_t payload;             /* bytes in all */
 	uint32_t nth;                 /* segments so far */
 	uint32_t sum;                 /* of the pseudo header but for the length */
+	uint64_t net_sum;             /* of `head`: the IPv4 header ... */
+	uint64_t transport_sum;       /* ... the transport header and the pseudo header */
+	uint32_t seq;                 /* TCP: of the first byte */
+	uint16_t id;                  /* IPv4 */
+	uint8_t flags;                /* TCP */
 	uint16_t net_at, transport_at, hdr_len; /* bytes from the frame's start */
 	bool ipv6, tcp;
 	bool leave_csum;

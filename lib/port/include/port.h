@@ -320,6 +320,12 @@ static inline unsigned port_txq_send(
 	unsigned took;
 
 	port_txq_lock(q);
+	/* Without asking the driver, which would look for buffers in vain. */
+	if (rw_unlikely(!frame_is_plain(frames[0])) && !port_txq_takes(q, frames[0])) {
+		took = port_txq_convert(q, frames, n, false);
+		port_txq_unlock(q);
+		return took;
+	}
 	took = q->burst(q, frames, n);
 	if (rw_likely(took == n && all)) {
 		port_tally_commit(all, q->counters);
