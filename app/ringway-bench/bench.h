@@ -57,7 +57,8 @@ struct bench_options {
 	bool packed;
 	bool mergeable;
 	bool in_order;
-	bool tso; /* negotiate and use TSO: frames over 1518 carry a segmentation header */
+	bool tso;     /* negotiate and use TSO: frames over 1518 carry a segmentation header */
+	bool convert; /* receivers take plain frames alone; what is cut is counted as segments */
 	struct bench_size sizes[BENCH_MAX_SIZES];
 	unsigned nsizes;
 	unsigned macs;  /* hosts behind each port */

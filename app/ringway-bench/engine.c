@@ -14,9 +14,8 @@
 #define RX_BUF_MERGEABLE 2048u
 #define RX_BUF_ANY       (FRAME_MAX + FE_BURST_FRAME_AT)
 
-#define TSO_FEATURES                                                   \
-	(FE_BIT(VIRTIO_NET_F_CSUM) | FE_BIT(VIRTIO_NET_F_GUEST_CSUM) | \
-		FE_BIT(VIRTIO_NET_F_HOST_TSO4) | FE_BIT(VIRTIO_NET_F_GUEST_TSO4))
+#define TSO_SENDS (FE_BIT(VIRTIO_NET_F_CSUM) | FE_BIT(VIRTIO_NET_F_HOST_TSO4))
+#define TSO_TAKES (FE_BIT(VIRTIO_NET_F_GUEST_CSUM) | FE_BIT(VIRTIO_NET_F_GUEST_TSO4))
 
 void engine_say(const char *fmt, ...)
 {
@@ -41,7 +40,7 @@ static uint64_t features_wanted(const struct bench_options *o)
 	if (o->in_order)
 		f |= FE_BIT(VIRTIO_F_IN_ORDER);
 	if (o->tso)
-		f |= TSO_FEATURES;
+		f |= o->convert ? TSO_SENDS : TSO_SENDS | TSO_TAKES;
 	if (o->pairs > 1)
 		f |= FE_BIT(VIRTIO_NET_F_MQ) | FE_BIT(VIRTIO_NET_F_CTRL_VQ);
 	return f;
@@ -234,6 +233,12 @@ int engine_new(const struct bench_options *o, struct engine **out)
 		return -ENOMEM;
 	e->o = *o;
 	e->format = o->tso ? &frame_tcp : &frame_udp;
+	e->pieces = 1;
+	if (o->convert && frame_pieces(longest(o)) > 1) {
+		e->pieces = frame_pieces(longest(o));
+		e->cut_format = frame_cut_format(e->pieces);
+		e->format = &e->cut_format;
+	}
 	e->random = 0x9e3779b97f4a7c15ull;
 	err = tables_new(e);
 	if (err)

@@ -60,9 +60,11 @@ enum engine_phase { ENGINE_WARM, ENGINE_COUNT, ENGINE_DRAIN };
 struct engine {
 	struct bench_options o;
 	const struct frame_format *format;
-	struct engine_port *ports; /* o.nports, then o.idle that have no lanes */
-	unsigned nguests;          /* all of them */
-	struct lane *lanes;        /* those of a port follow each other */
+	struct frame_format cut_format; /* `format`, where frames are to be cut */
+	uint16_t pieces;                /* that are received of a frame; all counts are of them */
+	struct engine_port *ports;      /* o.nports, then o.idle that have no lanes */
+	unsigned nguests;               /* all of them */
+	struct lane *lanes;             /* those of a port follow each other */
 	unsigned nlanes;
 	unsigned nsenders;
 	uint32_t *seqs;         /* lane by receiver */
@@ -103,7 +105,7 @@ void engine_say(const char *fmt, ...) RW_PRINTF(1, 2);
 
 /* engine_send.c */
 
-/* Send the frames that are due. Their number, or -EPROTO. */
+/* Send the frames that are due. Their number (what is cut: of segments), or -EPROTO. */
 int lane_send(struct engine *e, struct lane *l, uint64_t now);
 /*
  * Take back what was sent, then let the buffers hold what `fill` says. 0; -ETIMEDOUT: the back-end

@@ -326,7 +326,7 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 	engine_next_id(e);
 	e->closed = e->o.in_flight && !(t->rate > 0);
 	e->worth = round_worth(e, t);
-	e->lane_rate = t->rate / e->hz / RW_MAX(e->nsenders, 1u);
+	e->lane_rate = t->rate / e->pieces / e->hz / RW_MAX(e->nsenders, 1u);
 	e->batch = RW_MIN(BATCH, e->o.tx_ring_size / 4);
 	if (e->closed)
 		e->batch = RW_MIN(e->batch, RW_MAX(e->o.in_flight / e->o.pairs / 4, 1u));

@@ -84,6 +84,7 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 	struct aim a = {l->src_host, l->dst_host, l->flow, l->to, e->random, e->o.macs, e->o.flows,
 		e->o.nports - 1, l->port};
 	uint64_t *expected = e->phase == ENGINE_COUNT ? e->expected : e->unexpected;
+	const uint32_t pieces = e->pieces;
 	uint32_t *seq = l->seq;
 	uint64_t bytes = 0;
 	uint32_t to;
@@ -98,7 +99,7 @@ RW_ALWAYS_INLINE uint64_t burst_address(struct engine *e, struct lane *l, unsign
 		frame_address(fe_burst_buf(&tx, i), &format, &h);
 		bytes += fe_burst_len(&tx, i);
 		if (pattern != BENCH_FLOOD)
-			expected[to]++;
+			expected[to] += pieces;
 	}
 	l->src_host = a.src_host;
 	l->dst_host = a.dst_host;
@@ -131,8 +132,14 @@ RW_ALWAYS_INLINE uint64_t burst_number(struct engine *e, struct lane *l, unsigne
 	}
 	l->seq[to] = h.seq;
 	if (pattern != BENCH_FLOOD)
-		expected[to] += n;
+		expected[to] += n * (uint64_t)e->pieces;
 	return bytes;
+}
+
+/* Copies that arrive of one frame, or segments. */
+static inline uint32_t copies(const struct engine *e)
+{
+	return e->o.pattern == BENCH_FLOOD ? (e->o.nports - 1) * e->pieces : e->pieces;
 }
 
 /* Send a burst. */
@@ -141,7 +148,7 @@ RW_ALWAYS_INLINE void burst_send(struct engine *e, struct lane *l, unsigned n, u
 {
 	bool counts = e->phase == ENGINE_COUNT;
 	const struct frame_head h = {
-		.stamp = (uint32_t)(now >> e->stamp_shift),
+		.stamp = e->pieces > 1 ? 0 : (uint32_t)(now >> e->stamp_shift),
 		.tag = (uint16_t)(l->queue | (counts ? e->count_id : e->warm_id) << 8),
 	};
 	bool plain = pattern != BENCH_RANDOM && pattern != BENCH_ONE_TO_ALL && e->o.macs == 1 &&
@@ -150,17 +157,11 @@ RW_ALWAYS_INLINE void burst_send(struct engine *e, struct lane *l, unsigned n, u
 			       : burst_address(e, l, n, h, pattern);
 
 	fe_burst_send(l->tx, n);
-	l->out += pattern == BENCH_FLOOD ? (uint64_t)n * (e->o.nports - 1) : n;
+	l->out += (uint64_t)n * copies(e);
 	if (counts) {
-		l->sent += n;
+		l->sent += (uint64_t)n * e->pieces;
 		l->sent_bytes += bytes;
 	}
-}
-
-/* Copies that arrive of one frame. */
-static inline uint32_t copies(const struct engine *e)
-{
-	return e->o.pattern == BENCH_FLOOD ? e->o.nports - 1 : 1;
 }
 
 /* Frames that the closed loop or the rate allows now. */
@@ -208,7 +209,7 @@ int lane_send(struct engine *e, struct lane *l, uint64_t now)
 		return 0;
 	}
 	l->paced += n;
-	return n;
+	return n * e->pieces;
 }
 
 /* The size of each buffer in turn, so that of any few of them each size has its share. */
@@ -233,11 +234,12 @@ static void buffers_fill(struct engine *e, struct lane *l, enum lane_fill fill)
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	struct frame_of of = {.format = e->format, .port = l->port};
 	struct fe_burst *tx = l->tx;
+	const uint32_t small = RW_MAX(FRAME_SMALL, (uint32_t)e->format->payload_at);
 	uint8_t *frame;
 
 	for (uint32_t i = 0; i < e->o.tx_ring_size; i++) {
 		of.buffer = (uint16_t)i;
-		of.len = fill == LANE_SMALL ? FRAME_SMALL : size_next(&e->o, debts);
+		of.len = fill == LANE_SMALL ? small : size_next(&e->o, debts);
 		frame = fe_burst_frame(tx, (uint16_t)i);
 		frame_fill(frame, &hdr, &of);
 		memcpy(frame - tx->hdr_len, &hdr, tx->hdr_len);

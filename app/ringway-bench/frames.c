@@ -27,6 +27,8 @@ static uint16_t sum16(const void *data, size_t len, uint32_t sum)
 
 	for (size_t i = 0; i + 1 < len; i += 2)
 		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+	if (len & 1)
+		sum += (uint32_t)p[len - 1] << 8;
 	return sum_fold(sum);
 }
 
@@ -36,7 +38,8 @@ static void ip_fill(uint8_t *at, const struct frame_of *of)
 		.version = 4,
 		.ihl = 5,
 		.tot_len = htons((uint16_t)(of->len - ETH_LEN)),
-		.id = of->buffer,
+		/* A number that goes up by one with each segment, where the frame is cut. */
+		.id = of->format->pieces ? htons(of->buffer) : of->buffer,
 		.frag_off = htons(IP_DF),
 		.ttl = 64,
 		.protocol = of->format->tcp ? IPPROTO_TCP : IPPROTO_UDP,
@@ -57,14 +60,25 @@ static void udp_fill(uint8_t *at, const struct frame_of *of)
 	memcpy(at, &udp, sizeof(udp));
 }
 
-/* The checksum field holds the sum of the pseudo header: the device adds the rest. */
-static void tcp_fill(uint8_t *at, const uint8_t *ip, const struct frame_of *of)
+/* TCP's checksum covers this besides: see RFC 9293, 3.1. */
+static uint32_t pseudo_sum(const uint8_t *frame)
 {
-	struct tcphdr tcp = {.dest = htons(DST_PORT), .doff = 5, .ack = 1, .psh = 1};
-	uint32_t addresses = sum16(ip + offsetof(struct iphdr, saddr), 8, IPPROTO_TCP);
+	uint32_t addresses = sum16(frame + ETH_LEN + offsetof(struct iphdr, saddr), 8, IPPROTO_TCP);
 
-	tcp.check = htons(sum_fold(addresses + (uint32_t)(of->len - L4_AT)));
-	memcpy(at, &tcp, sizeof(tcp));
+	return addresses + frame_len(frame) - L4_AT;
+}
+
+/* The checksum field holds the sum of the pseudo header: the device adds the rest. */
+static void tcp_fill(uint8_t *frame, const struct frame_of *of)
+{
+	static const uint8_t times[] = {TCPOPT_NOP, TCPOPT_NOP, TCPOPT_TIMESTAMP, TCPOLEN_TIMESTAMP,
+		0, 0, 0, 1, 0, 0, 0, 1};
+	uint8_t words = (uint8_t)((of->format->payload_at - L4_AT) / 4);
+	struct tcphdr tcp = {.dest = htons(DST_PORT), .doff = words & 0xf, .ack = 1, .psh = 1};
+	tcp.check = htons(sum_fold(pseudo_sum(frame)));
+	memcpy(frame + L4_AT, &tcp, sizeof(tcp));
+	if (of->format->pieces)
+		memcpy(frame + L4_AT + sizeof(tcp), times, sizeof(times));
 }
 
 static void offload_fill(struct virtio_net_hdr_mrg_rxbuf *hdr, const struct frame_of *of)
@@ -79,7 +93,13 @@ static void offload_fill(struct virtio_net_hdr_mrg_rxbuf *hdr, const struct fram
 		return;
 	hdr->hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
 	hdr->hdr.gso_size = FRAME_GSO_SIZE;
-	hdr->hdr.hdr_len = L4_AT + sizeof(struct tcphdr);
+	hdr->hdr.hdr_len = of->format->payload_at;
+}
+
+bool frame_is_summed(const uint8_t *frame)
+{
+	return sum16(frame + ETH_LEN, sizeof(struct iphdr), 0) == UINT16_MAX &&
+		sum16(frame + L4_AT, frame_len(frame) - L4_AT, pseudo_sum(frame)) == UINT16_MAX;
 }
 
 void frame_fill(uint8_t *frame, struct virtio_net_hdr_mrg_rxbuf *hdr, const struct frame_of *of)
@@ -91,7 +111,7 @@ void frame_fill(uint8_t *frame, struct virtio_net_hdr_mrg_rxbuf *hdr, const stru
 	frame[12] = 0x08; /* IPv4 */
 	ip_fill(frame + ETH_LEN, of);
 	if (of->format->tcp)
-		tcp_fill(frame + L4_AT, frame + ETH_LEN, of);
+		tcp_fill(frame, of);
 	else
 		udp_fill(frame + L4_AT, of);
 	for (i = of->format->payload_at; i < of->len; i++)

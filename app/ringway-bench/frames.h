@@ -27,6 +27,8 @@
 #define FRAME_PLAIN_MAX 1518u
 
 #define FRAME_GSO_SIZE 1448 /* of a TCP segment over Ethernet, time stamps counted */
+/* The headers of a segment that is received as such: with them it has 1514 bytes. */
+#define FRAME_CUT_HDR 66
 
 /* The bytes that a check of the header needs. */
 #define FRAME_HEAD 52
@@ -35,6 +37,8 @@
 
 struct frame_format {
 	bool tcp;
+	uint8_t seq_shift; /* bits by which the sequence number is shifted in the record */
+	uint16_t pieces;   /* segments that are received of each frame; 0: it is not cut */
 	uint8_t record_at; /* 8 bytes */
 	uint8_t tag_at;    /* 2 bytes */
 	uint8_t payload_at;
@@ -43,6 +47,29 @@ struct frame_format {
 static const struct frame_format frame_udp = {.record_at = 42, .tag_at = 50, .payload_at = 52};
 static const struct frame_format frame_tcp = {
 	.tcp = true, .record_at = 38, .tag_at = 48, .payload_at = 54};
+
+/*
+ * TCP frames that are received in segments. The switch counts TCP's sequence number up by the bytes
+ * before a segment, from 0; the acknowledged one holds ours, and there is no time stamp. It counts
+ * up the identification, too, by the segments before.
+ */
+static inline struct frame_format frame_cut_format(uint16_t pieces)
+{
+	return (struct frame_format){.tcp = true,
+		.seq_shift = 32,
+		.pieces = pieces,
+		.record_at = 38,
+		.tag_at = 48,
+		.payload_at = FRAME_CUT_HDR};
+}
+
+/* Frames that become of one of `len` bytes for a receiver that takes plain ones alone. */
+static inline uint16_t frame_pieces(uint32_t len)
+{
+	if (len <= FRAME_PLAIN_MAX)
+		return 1;
+	return (uint16_t)((len - FRAME_CUT_HDR + FRAME_GSO_SIZE - 1) / FRAME_GSO_SIZE);
+}
 
 /* Whose frame a buffer is to hold. */
 struct frame_of {
@@ -54,6 +81,9 @@ struct frame_of {
 
 /* Fill in `frame` and the 12-byte virtio-net header at `hdr`, all but what differs. */
 void frame_fill(uint8_t *frame, struct virtio_net_hdr_mrg_rxbuf *hdr, const struct frame_of *of);
+
+/* Whether the IPv4 and TCP checksums of a frame, which is in one piece, are right. */
+bool frame_is_summed(const uint8_t *frame);
 
 /*
  * Byte `off` of the payload of a frame from `port`'s transmit buffer `buffer`: splitmix64 (Steele,
@@ -104,7 +134,7 @@ RW_ALWAYS_INLINE void frame_address(
 	uint8_t *frame, const struct frame_format *f, const struct frame_head *h)
 {
 	uint64_t first = h->dst | h->src << 48, second = h->src | 0x0008ull << 48;
-	uint64_t record = h->seq | (uint64_t)h->stamp << 32;
+	uint64_t record = (uint64_t)h->seq << f->seq_shift | (uint64_t)h->stamp << 32;
 	uint16_t port = __builtin_bswap16((uint16_t)(1024 + h->flow));
 
 	memcpy(frame, &first, sizeof(first));
@@ -121,14 +151,31 @@ struct frame_seen {
 	uint8_t queue; /* and its queue */
 	uint8_t trial;
 	uint16_t buffer;
-	uint32_t seq;
+	uint32_t seq; /* of a segment: counted in segments */
 	uint32_t stamp;
+	uint32_t skipped; /* bytes of the payload that was sent before the segment's */
 };
 
 /* How long the frame at `frame` says that it is. */
 RW_ALWAYS_INLINE uint32_t frame_len(const uint8_t *frame)
 {
 	return __builtin_bswap16(frame_load16(frame + 16)) + 14u;
+}
+
+/* What a segment says in another way. False: it is not where a segment can be. */
+static inline bool frame_read_segment(
+	const struct frame_format *f, uint64_t record, uint32_t len, struct frame_seen *out)
+{
+	uint32_t nth, most = f->payload_at + FRAME_GSO_SIZE;
+
+	out->skipped = __builtin_bswap32((uint32_t)record);
+	nth = out->skipped / FRAME_GSO_SIZE;
+	out->buffer = (uint16_t)(__builtin_bswap16(out->buffer) - nth);
+	out->seq = out->stamp * f->pieces + nth;
+	out->stamp = 0;
+	/* What was sent to teach has no payload. */
+	return !(out->skipped % FRAME_GSO_SIZE) && nth < f->pieces &&
+		(len == most || (len < most && (nth + 1 == f->pieces || len <= f->payload_at)));
 }
 
 /*
@@ -149,6 +196,9 @@ RW_ALWAYS_INLINE bool frame_read(
 	out->buffer = frame_load16(frame + 18);
 	out->seq = (uint32_t)record;
 	out->stamp = (uint32_t)(record >> 32);
+	out->skipped = 0;
+	if (f->pieces && !frame_read_segment(f, record, len, out))
+		return false;
 	return (src & 0xffff00000000ffffull) == 0x0008000000005202ull && frame_len(frame) == len &&
 		len >= FRAME_MIN;
 }

@@ -80,12 +80,13 @@ static json_t *setup_json(const struct bench_options *o)
 
 	for (unsigned i = 0; i < o->nports; i++)
 		json_array_append_new(sockets, json_string(o->sockets[i]));
-	return json_pack("{s:o, s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:o, s:i, s:i, s:s, s:i}",
+	return json_pack(
+		"{s:o, s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:o, s:i, s:i, s:s, s:i}",
 		"sockets", sockets, "idle", o->idle, "pairs", o->pairs, "ring_size", o->ring_size,
 		"tx_ring_size", o->tx_ring_size, "packed", o->packed, "mergeable", o->mergeable,
-		"in_order", o->in_order, "tso", o->tso, "sizes", sizes_json(o), "macs", o->macs,
-		"flows", o->flows, "pattern", options_pattern_name(o->pattern), "in_flight",
-		o->in_flight);
+		"in_order", o->in_order, "tso", o->tso, "convert", o->convert, "sizes",
+		sizes_json(o), "macs", o->macs, "flows", o->flows, "pattern",
+		options_pattern_name(o->pattern), "in_flight", o->in_flight);
 }
 
 static json_t *port_json(const struct bench_port_result *p)

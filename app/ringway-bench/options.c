@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "frames.h"
 #include "options_internal.h"
 #include "rw_sock.h"
 
@@ -256,6 +257,7 @@ static const struct row {
 	{"no-mergeable", NULL, ALL, NULL, SWITCH(mergeable), false},
 	{"in-order", NULL, ALL, NULL, SWITCH(in_order), true},
 	{"tso", NULL, RATES, NULL, SWITCH(tso), true},
+	{"convert", NULL, RATES, NULL, SWITCH(convert), true},
 	{"pairs", "N", ALL, set_pairs, 0, false},
 	{"idle", "N", ALL, set_idle, 0, false},
 	{"ring-size", "N", ALL, set_ring_size, 0, false},
@@ -342,6 +344,30 @@ static int ports_check(struct parse *p)
 	return 0;
 }
 
+/* What is cut is known by its size, and has no room for a time stamp. */
+static int convert_check(struct parse *p)
+{
+	struct bench_options *o = &p->opt;
+
+	if (o->convert && !o->tso)
+		return options_mistake(
+			p, "--convert needs frames to convert: add --tso or leave it out");
+	for (unsigned i = 0; o->convert && i < o->nsizes; i++) {
+		if (o->sizes[i].len <= FRAME_MOST)
+			continue;
+		if (o->nsizes > 1)
+			return options_mistake(p,
+				"--size: with --convert, frames to be cut (over %d bytes) are of "
+				"one size",
+				FRAME_MOST);
+		if (o->latency)
+			return options_mistake(p,
+				"--latency: segments carry no time stamp: leave it out, or "
+				"--convert");
+	}
+	return 0;
+}
+
 static int sizes_check(struct parse *p)
 {
 	struct bench_options *o = &p->opt;
@@ -362,7 +388,7 @@ static int sizes_check(struct parse *p)
 		return options_mistake(p,
 			"--tso needs mergeable buffers: leave out --no-mergeable "
 			"or --tso");
-	return 0;
+	return convert_check(p);
 }
 
 /* As many as find room in the receiver's ring, whatever their sizes. */
@@ -373,6 +399,8 @@ static unsigned in_flight_default(const struct bench_options *o)
 	for (unsigned i = 0; i < o->nsizes; i++)
 		longest = RW_MAX(longest, o->sizes[i].len);
 	buffers = o->mergeable ? longest / MERGED_BYTES + 1 : 1;
+	if (o->convert)
+		buffers = 2u * frame_pieces(longest); /* they are posted again in lots */
 	buffers = RW_MIN(o->tx_ring_size, o->ring_size / RW_MAX(buffers, 2u));
 	return RW_MAX(RW_MIN(DEFAULT_IN_FLIGHT, buffers), 1u);
 }

@@ -39,6 +39,7 @@ void options_print_help(FILE *to)
 	      "  --no-mergeable      no mergeable receive buffers\n"
 	      "  --in-order          negotiate VIRTIO_F_IN_ORDER\n"
 	      "  --tso               frames above 1518 bytes, up to 65549, as TCP to be cut\n"
+	      "  --convert           with --tso: guests take plain frames; segments are counted\n"
 	      "  --pairs=N           queue pairs of each port (default: 1)\n"
 	      "  --idle=N            those at the last N sockets are silent: their rings run,\n"
 	      "                      and nothing is sent or taken (default: 0)\n"

@@ -66,6 +66,8 @@ static void setup_print(const struct bench_options *o, FILE *to)
 		fprintf(to, " (%u to send)", o->tx_ring_size);
 	fprintf(to, ", %smergeable%s%s", o->mergeable ? "" : "not ",
 		o->in_order ? ", in order" : "", o->tso ? ", TSO" : "");
+	if (o->convert)
+		fprintf(to, " to be converted");
 	if (o->measure == BENCH_RATE || o->measure == BENCH_SEARCH) {
 		fprintf(to, "; frames of ");
 		sizes_print(o, 0, to);

@@ -193,6 +193,17 @@ def test_large_frames_with_segmentation_headers(switch):
     assert total['received_bytes'] / total['received'] > 20000
 
 
+def test_frames_that_the_switch_converts(switch):
+    sockets = switch(2)
+    for size, received in (1518, 1518), (9066, 1514):
+        report = measured('--tso', '--convert', f'--size={size}', *SHORT, *sockets)
+        total = report['result']['sum']
+        assert report['setup']['convert']
+        # All but the last of a large frame's segments are full.
+        assert 1200 < total['received_bytes'] / total['received'] <= received
+        assert total['wrong'] == total['reordered'] == total['duplicated'] == 0
+
+
 def test_the_table_has_the_ports_and_the_sum(switch):
     sockets = switch(2)
     done = bench('--latency', *SHORT, *sockets)

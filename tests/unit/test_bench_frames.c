@@ -26,10 +26,11 @@ static void make(const struct frame_format *format, uint32_t len)
 		.src = frame_mac(PORT, 1),
 		.flow = 2,
 		.seq = 0x12345678,
-		.stamp = 0x9abcdef0,
+		.stamp = format->pieces ? 0 : 0x9abcdef0,
 		.tag = 5 | 9 << 8,
 	};
 
+	memset(frame, 0, RW_MIN(len + 1, FRAME_MAX));
 	frame_fill(frame, &hdr, &of);
 	frame_address(frame, format, &head);
 }
@@ -100,6 +101,61 @@ static void what_was_written_is_read(void **state)
 		assert_int_equal(s.trial, 9);
 		assert_int_equal(s.seq, 0x12345678);
 		assert_int_equal(s.stamp, 0x9abcdef0);
+	}
+}
+
+/* A frame that is to be cut, what the device makes of its second segment, and of the last one. */
+static void a_segment_says_which_it_is(void **state)
+{
+	const struct frame_format format = frame_cut_format(frame_pieces(4000));
+	uint32_t at = FRAME_GSO_SIZE, len = FRAME_CUT_HDR + FRAME_GSO_SIZE;
+	struct frame_seen s;
+
+	(void)state;
+	assert_int_equal(format.pieces, 3);
+	make(&format, 4000);
+	assert_int_equal(frame[46], 0x80); /* TCP with options */
+	assert_int_equal(be16(18), BUFFER);
+	assert_int_equal(hdr.hdr.hdr_len, FRAME_CUT_HDR);
+	for (uint32_t nth = 1; nth < 3; nth++, at += FRAME_GSO_SIZE) {
+		if (nth == 2)
+			len = 4000 - at;
+		frame[16] = (uint8_t)((len - 14) >> 8);
+		frame[17] = (uint8_t)(len - 14);
+		frame[19]++;
+		frame[40] = (uint8_t)(at >> 8);
+		frame[41] = (uint8_t)at;
+		assert_true(frame_read(frame, len, &format, &s));
+		assert_int_equal(s.seq, (uint32_t)(0x12345678 * 3u + nth));
+		assert_int_equal(s.buffer, BUFFER);
+		assert_int_equal(s.skipped, at);
+		frame[41]++;
+		assert_false(frame_read(frame, len, &format, &s));
+	}
+	/* Only the last one may be shorter, and there is no fourth. */
+	frame[41]--;
+	frame[40] = 0;
+	frame[41] = 0;
+	assert_false(frame_read(frame, len, &format, &s));
+	frame[40] = (uint8_t)(at >> 8);
+	frame[41] = (uint8_t)at;
+	assert_false(frame_read(frame, len, &format, &s));
+}
+
+static void a_wrong_checksum_is_seen(void **state)
+{
+	(void)state;
+	for (uint32_t len = 1000; len < 1002; len++) {
+		uint16_t sum;
+
+		make(&frame_tcp, len);
+		assert_false(frame_is_summed(frame));
+		sum = (uint16_t)~sum_of(34, len - 34 + (len & 1), 0);
+		frame[50] = (uint8_t)(sum >> 8);
+		frame[51] = (uint8_t)sum;
+		assert_true(frame_is_summed(frame));
+		frame[len - 1]++;
+		assert_false(frame_is_summed(frame));
 	}
 }
 
@@ -217,6 +273,8 @@ int main(void)
 		cmocka_unit_test(a_frame_is_what_it_says_on_the_wire),
 		cmocka_unit_test(a_large_frame_asks_for_segmentation),
 		cmocka_unit_test(what_was_written_is_read),
+		cmocka_unit_test(a_segment_says_which_it_is),
+		cmocka_unit_test(a_wrong_checksum_is_seen),
 		cmocka_unit_test(a_frame_of_another_length_or_kind_is_not_ours),
 		cmocka_unit_test(a_payload_differs_from_zeroes_neighbours_and_itself_moved),
 		cmocka_unit_test(frames_in_turn_are_new),

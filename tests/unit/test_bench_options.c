@@ -132,7 +132,9 @@ static void sizes_are_one_some_or_a_mix(void **state)
 	assert_int_equal(got.sizes[2].len, 1518);
 	assert_int_equal(got.sizes[2].weight, 1);
 	takes("a b --tso --size=65549");
-	assert_true(got.tso);
+	assert_true(got.tso && !got.convert);
+	takes("a b --tso --convert --size=64,1518 --latency");
+	assert_true(got.tso && got.convert);
 }
 
 static void wrong_sizes_are_named(void **state)
@@ -151,6 +153,9 @@ static void wrong_sizes_are_named(void **state)
 	refuses("a b --size=1519", "--tso");
 	refuses("a b --size=64,9000", "9000");
 	refuses("a b --tso --no-mergeable", "mergeable");
+	refuses("a b --convert", "--tso");
+	refuses("a b --tso --convert --size=64,9000", "one size");
+	refuses("a b --tso --convert --size=9000 --latency", "time stamp");
 }
 
 static void sizes_may_count_the_fcs(void **state)
@@ -340,6 +345,8 @@ static void what_circulates_has_room_in_a_ring(void **state)
 	assert_int_equal(got.in_flight, 64);
 	takes("a b --tso --size=64,65549");
 	assert_in_range(got.in_flight, 8, 31); /* of 33 buffers each, in 1024 */
+	takes("a b --tso --convert --size=65549");
+	assert_int_equal(got.in_flight, 11); /* of 46 segments each */
 	takes("a b --tx-ring-size=128");
 	assert_int_equal(got.ring_size, 1024);
 	assert_int_equal(got.in_flight, 128);
