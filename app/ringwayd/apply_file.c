@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The file of --config, read again by a switch that runs. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,29 +33,33 @@ static void say_notes(const json_t *notes)
 		rw_info("%s", json_string_value(note));
 }
 
+void apply_file_done(struct daemon *d, const struct applied *a, const struct wanted_fault *fault)
+{
+	if (a)
+		say_notes(a->notes);
+	else
+		rw_error("configuration: nothing was changed: %s", fault->text);
+	notify_ready(d);
+}
+
 void apply_config_file(struct daemon *d)
 {
 	const char *path = d->opt.config;
-	struct wanted_fault fault;
-	struct applied done;
+	struct wanted_fault fault = {.at = ""};
 	struct doc *doc;
 
+	d->reload_due = apply_runs(d);
+	if (d->reload_due)
+		return;
 	if (!options_config_is_file(&d->opt)) {
 		rw_error("configuration: standard input cannot be read again; nothing was changed");
+		notify_ready(d);
 		return;
 	}
 	doc = file_read(path, fault.text, sizeof(fault.text));
-	if (doc) {
-		const struct wanted_source source = {
-			.root = doc_root(doc), .doc = doc, .name = path, .keep_words = true};
-
-		if (!apply_document(d, &source, false, &done, &fault)) {
-			say_notes(done.notes);
-			applied_free(&done);
-			doc_free(doc);
-			return;
-		}
-	}
-	doc_free(doc);
-	rw_error("configuration: nothing was changed: %s", fault.text);
+	if (doc && !apply_file_begin(d, doc, path))
+		return;
+	if (doc)
+		snprintf(fault.text, sizeof(fault.text), "%s", strerror(ENOMEM));
+	apply_file_done(d, NULL, &fault);
 }

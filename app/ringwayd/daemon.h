@@ -14,6 +14,16 @@ struct daemon_port {
 	struct port *port; /* in the switch */
 };
 
+/* A port that has left the switch and is not freed yet. */
+struct daemon_leaver {
+	const struct port_kind *kind;
+	void *handle;
+	struct port *port;
+	char name[OPTIONS_NAME_MAX + 1];
+};
+
+struct apply;
+
 struct daemon {
 	struct options opt;                          /* its ports come and go */
 	struct daemon_port ports[OPTIONS_PORTS_MAX]; /* by their index in opt.ports */
@@ -30,6 +40,9 @@ struct daemon {
 	struct rw_timer balancing;
 	struct rw_timer hosts; /* runs while somebody wants to know of hosts (rpc_event.c) */
 	struct pidfile pidfile;
+	struct apply *apply;           /* that runs now, see apply.h; NULL: none */
+	struct apply *applied;         /* whose results nobody has taken yet */
+	bool reload_due;               /* the file of --config, when none runs */
 	int rings_fd;                  /* of the state directory; -1: none */
 	struct vhost_records *records; /* in it; NULL: none */
 };
@@ -40,6 +53,12 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
  * End the port at `index`, its front-end's connection with it, and forget its entry of opt.ports.
  */
 void daemon_port_end(struct daemon *d, unsigned index);
+/*
+ * The same in two parts, for ports that end together: each leaves and loses its entry, all are out
+ * of the switch with the next sw_commit, then each is freed.
+ */
+void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *out);
+void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver);
 /*
  * Give the port at `index` the options of `to`, which differs in changeable ones. 0, and `note` is
  * empty or one line that the user has to know; or -errno, nothing has changed and `note` is the

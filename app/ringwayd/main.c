@@ -41,7 +41,6 @@ static void signal_ready(void *arg, uint32_t events)
 	if (info.ssi_signo == SIGHUP && d->opt.config[0]) {
 		notify_reloading();
 		apply_config_file(d);
-		notify_ready(d);
 		return;
 	}
 	rw_info("stopping: %s", strsignal((int)info.ssi_signo));
@@ -203,6 +202,7 @@ static void daemon_end(struct daemon *d)
 	pidfile_remove(&d->pidfile);
 	ctl_server_free(d->control);
 	d->control = NULL;
+	apply_end(d);
 	while (d->opt.nports > d->nports) {
 		struct options_port *port = &d->opt.ports[d->opt.nports - 1];
 

@@ -15,9 +15,13 @@
 struct source {
 	struct parse *p;
 	const json_t *root;
-	const struct doc *doc;   /* NULL: the tree was in no text */
-	const char *name;        /* of the text */
-	const char *port;        /* that is being read */
+	const struct doc *doc; /* NULL: the tree was in no text */
+	const char *name;      /* of the text */
+	const char *port;      /* that is being read */
+	/* What is read next: a port, or else a key; NULL: there is none. */
+	void *entry, *key;
+	const json_t *ports;     /* of `entry` */
+	bool begun, rest;        /* `rest`: what others refer to has been read */
 	char at[OPTIONS_AT_MAX]; /* the path of what mistakes are about */
 	char where[OPTIONS_FILE_MAX + 32];
 	char texts[OPTIONS_PAIRS_MAX][OPTIONS_VLANS_TEXT]; /* values of a port */
@@ -35,6 +39,12 @@ static void stand_at(struct source *s, const char *path)
 		snprintf(s->where, sizeof(s->where), "%s:%u:%u: ", s->name, at.line, at.column);
 	}
 	s->p->where = s->where;
+}
+
+/* What jansson's iterators take. */
+static json_t *mutable(const json_t *tree)
+{
+	return (json_t *)(uintptr_t)tree;
 }
 
 /* ---- values ---- */
@@ -94,7 +104,7 @@ static int pairs_of(
 	json_t *value;
 	int n = 0;
 
-	json_object_foreach((json_t *)(uintptr_t)entry, key, value)
+	json_object_foreach(mutable(entry), key, value)
 	{
 		key_at(s->p, key);
 		if (n == OPTIONS_PAIRS_MAX)
@@ -127,22 +137,21 @@ static int port_read(struct source *s, const char *name, const json_t *entry)
 	return ret;
 }
 
-static int ports_read(struct source *s, const json_t *ports)
+static int ports_begin(struct source *s, const json_t *ports)
 {
-	const char *name;
-	json_t *entry;
-	int ret = 0;
-
-	stand_at(s, "ports");
 	if (!json_is_object(ports) && !json_is_null(ports))
 		return options_mistake(s->p, "\"ports\" wants a key for each port, its name");
-	json_object_foreach((json_t *)(uintptr_t)ports, name, entry)
-	{
-		ret = port_read(s, name, entry);
-		if (ret)
-			break;
-	}
-	return ret;
+	s->ports = ports;
+	s->entry = json_object_iter(mutable(ports));
+	return 0;
+}
+
+static int entry_read(struct source *s)
+{
+	void *entry = s->entry;
+
+	s->entry = json_object_iter_next(mutable(s->ports), entry);
+	return port_read(s, json_object_iter_key(entry), json_object_iter_value(entry));
 }
 
 /* ---- all of it ---- */
@@ -155,7 +164,7 @@ static int members_read(struct source *s, const char *key, const json_t *value)
 	json_t *member;
 	int ret = 0;
 
-	json_object_foreach((json_t *)(uintptr_t)value, name, member)
+	json_object_foreach(mutable(value), name, member)
 	{
 		int len = snprintf(text, sizeof(text) / 2, "%s=", name);
 
@@ -193,39 +202,46 @@ static int key_read(struct source *s, const char *key, const json_t *value)
 	return ret;
 }
 
-/* Read what other keys refer to, or with `rest` these. 0 or a mistake. */
-static int keys_read(struct source *s, bool rest)
+/* Read the next key if it is one that others refer to, or with `rest` if it is none. */
+static int next_key_read(struct source *s)
 {
-	const char *key;
-	json_t *value;
-	int ret = 0;
+	const char *key = json_object_iter_key(s->key);
+	const json_t *value = json_object_iter_value(s->key);
 
-	json_object_foreach((json_t *)(uintptr_t)s->root, key, value)
-	{
-		if ((options_row_section(options_row_of(key)) != NULL) == rest)
-			continue;
-		stand_at(s, key);
-		if (!strcmp(key, "ports"))
-			ret = ports_read(s, value);
-		else
-			ret = key_read(s, key, value);
-		if (ret)
-			return ret;
-	}
+	s->key = json_object_iter_next(mutable(s->root), s->key);
+	if ((options_row_section(options_row_of(key)) != NULL) == s->rest)
+		return 0;
+	stand_at(s, key);
+	return strcmp(key, "ports") ? key_read(s, key, value) : ports_begin(s, value);
+}
+
+static int root_begin(struct source *s)
+{
+	stand_at(s, "");
+	s->begun = true;
+	if (!json_is_object(s->root) && !json_is_null(s->root))
+		return options_mistake(s->p, "this is no list of keys and values");
+	s->key = json_object_iter(mutable(s->root));
 	return 0;
 }
 
-static int root_read(struct source *s)
+int options_source_step(struct source *s)
 {
-	int ret;
+	int ret = 0;
 
-	stand_at(s, "");
-	if (json_is_null(s->root))
+	if (s->entry) {
+		ret = entry_read(s);
+	} else if (!s->begun) {
+		ret = root_begin(s);
+	} else if (s->key) {
+		ret = next_key_read(s);
+	} else if (s->rest) {
 		return 0;
-	if (!json_is_object(s->root))
-		return options_mistake(s->p, "this is no list of keys and values");
-	ret = keys_read(s, false);
-	return ret ? ret : keys_read(s, true);
+	} else {
+		s->rest = true;
+		s->key = json_object_iter(mutable(s->root));
+	}
+	return ret ? ret : 1;
 }
 
 struct source *options_source_new(
@@ -254,9 +270,14 @@ void options_source_free(struct source *s)
 	free(s);
 }
 
-int options_source_read(struct source *s)
+static int source_read(struct source *s)
 {
-	return root_read(s);
+	int ret;
+
+	do {
+		ret = options_source_step(s);
+	} while (ret > 0);
+	return ret;
 }
 
 void options_source_stand_at(struct source *s, const char *path)
@@ -273,7 +294,7 @@ int options_config_file(struct parse *p, const char *path)
 {
 	struct doc *doc = doc_read(path, p->err, p->errlen);
 	struct source *s = doc ? options_source_new(p, doc_root(doc), doc, path) : NULL;
-	int ret = s ? root_read(s) : -EINVAL;
+	int ret = s ? source_read(s) : -EINVAL;
 
 	options_source_free(s);
 	doc_free(doc);

@@ -156,8 +156,8 @@ int options_config_file(struct parse *p, const char *path);
 struct source *options_source_new(
 	struct parse *p, const json_t *root, const struct doc *doc, const char *name);
 void options_source_free(struct source *s); /* NULL is fine */
-/* 0 or a mistake. */
-int options_source_read(struct source *s);
+/* Read a port or a key of the tree. 1: there is more; 0: that was all; or a mistake. */
+int options_source_step(struct source *s);
 /* Mistakes from here on are about the value at `path` ("ports/vm1"); and where they are now. */
 void options_source_stand_at(struct source *s, const char *path);
 const char *options_source_at(const struct source *s);

@@ -72,13 +72,32 @@ int daemon_port_change(
 	return 0;
 }
 
-void daemon_port_end(struct daemon *d, unsigned index)
+void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *out)
 {
-	d->opt.ports[index].kind->free(d->ports[index].handle);
-	events_port(d, d->opt.ports[index].name, "removed");
+	const struct options_port *spec = &d->opt.ports[index];
+
+	*out = (struct daemon_leaver){
+		.kind = spec->kind, .handle = d->ports[index].handle, .port = d->ports[index].port};
+	memcpy(out->name, spec->name, sizeof(out->name));
+	sw_port_leave(d->sw, out->port);
 	options_port_del(&d->opt, index);
 	d->nports--;
 	memmove(&d->ports[index], &d->ports[index + 1], (d->nports - index) * sizeof(d->ports[0]));
+}
+
+void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver)
+{
+	leaver->kind->free(leaver->handle);
+	events_port(d, leaver->name, "removed");
+}
+
+void daemon_port_end(struct daemon *d, unsigned index)
+{
+	struct daemon_leaver leaver;
+
+	daemon_port_leave(d, index, &leaver);
+	sw_commit(d->sw);
+	daemon_leaver_free(d, &leaver);
 }
 
 int daemon_port_find(const struct daemon *d, const char *name)

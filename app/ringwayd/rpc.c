@@ -327,6 +327,7 @@ const struct ctl_method rpc_methods[] = {
 		.open = true},
 	{.name = "config.apply",
 		.fn = rpc_config_apply,
+		.gone = rpc_config_gone,
 		.help = "make the switch what a document says: all of it, or nothing",
 		.params = CTL_FIELDS(HAS("config", CTL_OBJECT | CTL_NULL, "a configuration"),
 			MAY("dry_run", CTL_BOOLEAN, "true or false: only say what would change")),

@@ -61,6 +61,7 @@ json_t *rpc_forward_stop(void *ctx, const json_t *params, struct ctl_failure *fa
 /* rpc_config.c */
 json_t *rpc_config_get(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_config_apply(void *ctx, const json_t *params, struct ctl_failure *fail);
+void rpc_config_gone(void *ctx, const json_t *params);
 
 /* rpc_worker.c */
 json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -2,7 +2,7 @@
 /* bridge.*: which bridges there are, and their coming and going. */
 #include <string.h>
 
-#include "daemon.h"
+#include "apply.h"
 #include "rpc.h"
 #include "rw_log.h"
 
@@ -46,6 +46,8 @@ json_t *rpc_bridge_add(void *ctx, const json_t *params, struct ctl_failure *fail
 
 	if (!name)
 		return NULL;
+	if (apply_runs(d))
+		return ctl_later(fail);
 	if (options_bridge_add(&d->opt, name, err, sizeof(err)))
 		return ctl_fail(fail, CTL_ERR_FAILED, "%s", err);
 	rw_info("bridge %s: added", name);
@@ -60,6 +62,8 @@ json_t *rpc_bridge_del(void *ctx, const json_t *params, struct ctl_failure *fail
 
 	if (!name)
 		return NULL;
+	if (apply_runs(d))
+		return ctl_later(fail);
 	if (options_bridge_del(&d->opt, name, err, sizeof(err)))
 		return ctl_fail(fail, CTL_ERR_FAILED, "%s", err);
 	rw_info("bridge %s: deleted", name);

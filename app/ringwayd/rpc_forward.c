@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* forward.*: what is done with frames, and whether. Each answers with what is so from now on. */
-#include "daemon.h"
+#include "apply.h"
 #include "rpc.h"
 
 json_t *rpc_forward_show(void *ctx, const json_t *params, struct ctl_failure *fail)
@@ -32,6 +32,8 @@ json_t *rpc_forward_set(void *ctx, const json_t *params, struct ctl_failure *fai
 		return ctl_fail(fail, CTL_ERR_PARAMS,
 			"forwarding cannot be set to %s%s%s: choose " SW_FORWARD_NAMES,
 			name ? "\"" : "", name ? name : "what is no string", name ? "\"" : "");
+	if (apply_runs(d))
+		return ctl_later(fail);
 	d->opt.forward = (enum sw_forward)mode;
 	sw_forward_set(d->sw, d->opt.forward, sw_forward_runs(d->sw));
 	return rpc_forward_show(ctx, NULL, fail);

@@ -2,7 +2,7 @@
 /* port.*: what ports there are, and their coming and going. */
 #include <string.h>
 
-#include "daemon.h"
+#include "apply.h"
 #include "rpc.h"
 #include "rw_log.h"
 
@@ -128,6 +128,8 @@ json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 	char err[512];
 	int n;
 
+	if (apply_runs(d))
+		return ctl_later(fail);
 	if (!name)
 		return ctl_fail(fail, CTL_ERR_PARAMS, "\"name\" must be the name of the new port");
 	n = param_pairs((json_t *)(uintptr_t)params, pairs, fail);
@@ -148,8 +150,11 @@ json_t *rpc_port_add(void *ctx, const json_t *params, struct ctl_failure *fail)
 json_t *rpc_port_del(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	struct daemon *d = ctx;
-	int index = param_port(d, params, fail);
+	int index;
 
+	if (apply_runs(d))
+		return ctl_later(fail);
+	index = param_port(d, params, fail);
 	if (index < 0)
 		return NULL;
 	daemon_port_end(d, (unsigned)index);
@@ -160,12 +165,15 @@ json_t *rpc_port_del(void *ctx, const json_t *params, struct ctl_failure *fail)
 json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	struct options_pair pairs[OPTIONS_PAIRS_MAX];
-	struct daemon *d = ctx;
-	int index = param_port(d, params, fail), n;
 	struct options_port before, after;
+	struct daemon *d = ctx;
 	char err[512], note[512];
+	int index, n;
 	json_t *row;
 
+	if (apply_runs(d))
+		return ctl_later(fail);
+	index = param_port(d, params, fail);
 	if (index < 0)
 		return NULL;
 	n = param_pairs((json_t *)(uintptr_t)params, pairs, fail);

@@ -9,12 +9,16 @@
 #include "document.h"
 #include "kinds.h"
 
-/* One that is under way. */
-struct reading {
+struct wanted_reading {
 	const struct options *now;
 	struct wanted *w;
+	struct wanted_fault *fault;
 	struct parse p;
 	struct source *source;
+	bool keep_words;
+	json_t *names;  /* name -> index in the ports of now */
+	unsigned phase; /* in the table of phases */
+	unsigned at;    /* the phase's next port */
 };
 
 /* Whether two values are the same, which are freed. */
@@ -50,16 +54,6 @@ static enum wanted_step step_of(const struct options_port *now, const struct opt
 	return step;
 }
 
-/* Name -> index in the ports of now. */
-static json_t *names_of(const struct options *opt)
-{
-	json_t *names = json_object();
-
-	for (unsigned i = 0; i < opt->nports; i++)
-		json_object_set_new(names, opt->ports[i].name, json_integer(i));
-	return names;
-}
-
 static void swap(struct wanted *w, unsigned a, unsigned b)
 {
 	struct options_port port = w->opt.ports[a];
@@ -76,24 +70,32 @@ static void swap(struct wanted *w, unsigned a, unsigned b)
 	w->from[b] = from;
 }
 
-/* Find out what becomes of each port that the document names. */
-static void steps_find(struct reading *r)
+static int names_note(struct wanted_reading *r)
 {
-	json_t *names = names_of(r->now);
+	const struct options *now = r->now;
+
+	for (unsigned i = 0; i < now->nports; i++)
+		json_object_set_new(r->names, now->ports[i].name, json_integer(i));
+	return 0;
+}
+
+/* Find out what becomes of the next port that the document names. */
+static int port_compare(struct wanted_reading *r)
+{
 	struct wanted *w = r->w;
+	unsigned i = r->at++;
+	const json_t *at;
 
-	for (unsigned i = 0; i < w->opt.nports; i++) {
-		const json_t *at = json_object_get(names, w->opt.ports[i].name);
-
-		w->from[i] = at ? (int)json_integer_value(at) : -1;
-		w->steps[i] = at ? step_of(&r->now->ports[w->from[i]], &w->opt.ports[i])
-				 : WANTED_ADD;
-		if (at)
-			w->stays[w->from[i]] = true;
-		if (w->steps[i] == WANTED_SAME)
-			swap(w, i, w->nsame++);
-	}
-	json_decref(names);
+	if (i == w->opt.nports)
+		return 0;
+	at = json_object_get(r->names, w->opt.ports[i].name);
+	w->from[i] = at ? (int)json_integer_value(at) : -1;
+	w->steps[i] = at ? step_of(&r->now->ports[w->from[i]], &w->opt.ports[i]) : WANTED_ADD;
+	if (at)
+		w->stays[w->from[i]] = true;
+	if (w->steps[i] == WANTED_SAME)
+		swap(w, i, w->nsame++);
+	return 1;
 }
 
 /* Whether a port of now stays that the document does not name. */
@@ -105,50 +107,49 @@ static bool is_kept(const struct options_port *port, bool keep_words)
 	return !entry || (keep_words && port->of_words);
 }
 
-/* Add those that stay without being named. 0 or a mistake. */
-static int kept_add(struct reading *r, bool keep_words)
+/* Add the next port of now, if it stays without being named. */
+static int kept_add(struct wanted_reading *r)
 {
+	const struct options_port *port = &r->now->ports[r->at];
 	struct wanted *w = r->w;
+	unsigned i = r->at++, n = w->opt.nports;
 
-	for (unsigned i = 0; i < r->now->nports; i++) {
-		unsigned n = w->opt.nports;
-
-		if (w->stays[i] || !is_kept(&r->now->ports[i], keep_words))
-			continue;
-		if (n == OPTIONS_PORTS_MAX)
-			return options_mistake(
-				&r->p, "there are more than %d ports", OPTIONS_PORTS_MAX);
-		if (options_port_bridge_check(&r->p, r->now->ports[i].name, &r->now->ports[i]))
-			return -EINVAL;
-		w->opt.ports[n] = r->now->ports[i];
-		w->steps[n] = WANTED_SAME;
-		w->from[n] = (int)i;
-		w->stays[i] = true;
-		w->opt.nports++;
-		swap(w, n, w->nsame++);
-	}
-	return 0;
+	if (i == r->now->nports)
+		return 0;
+	if (w->stays[i] || !is_kept(port, r->keep_words))
+		return 1;
+	options_source_stand_at(r->source, "ports");
+	if (n == OPTIONS_PORTS_MAX)
+		return options_mistake(&r->p, "there are more than %d ports", OPTIONS_PORTS_MAX);
+	if (options_port_bridge_check(&r->p, port->name, port))
+		return -EINVAL;
+	w->opt.ports[n] = *port;
+	w->steps[n] = WANTED_SAME;
+	w->from[n] = (int)i;
+	w->stays[i] = true;
+	w->opt.nports++;
+	swap(w, n, w->nsame++);
+	return 1;
 }
 
-/* What a port's own options do not show, of those that are new. 0 or a mistake. */
-static int ports_check(struct reading *r)
+/* What the next port's own options do not show, if it is new. */
+static int port_check(struct wanted_reading *r)
 {
-	struct wanted *w = r->w;
-	int ret = 0;
+	struct options_port *port = &r->w->opt.ports[r->at];
+	char at[OPTIONS_AT_MAX];
+	unsigned i = r->at++;
+	int ret;
 
-	for (unsigned i = w->nsame; !ret && i < w->opt.nports; i++) {
-		struct options_port *port = &w->opt.ports[i];
-		char at[OPTIONS_AT_MAX];
-
-		if (w->steps[i] == WANTED_SET)
-			continue;
-		snprintf(at, sizeof(at), "ports/%s", port->name);
-		options_source_stand_at(r->source, at);
-		ret = port->kind->check(&r->p, port);
-		if (!ret)
-			ret = options_port_files_check(&r->p, port);
-	}
-	return ret;
+	if (i >= r->w->opt.nports)
+		return 0;
+	if (i < r->w->nsame || r->w->steps[i] == WANTED_SET)
+		return 1;
+	snprintf(at, sizeof(at), "ports/%s", port->name);
+	options_source_stand_at(r->source, at);
+	ret = port->kind->check(&r->p, port);
+	if (!ret)
+		ret = options_port_files_check(&r->p, port);
+	return ret ? ret : 1;
 }
 
 /* ---- settings ---- */
@@ -177,7 +178,7 @@ static void choices_accept(const struct options *now, struct options *wanted)
 		wanted->state_dir_is_default = true;
 }
 
-static int restart_needed(struct reading *r, const struct options_row *row)
+static int restart_needed(struct wanted_reading *r, const struct options_row *row)
 {
 	json_t *now = row->get(r->now), *wanted = row->get(&r->w->opt);
 	char *from = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
@@ -196,7 +197,7 @@ static int restart_needed(struct reading *r, const struct options_row *row)
 }
 
 /* 0 or a mistake. */
-static int settings_compare(struct reading *r)
+static int settings_compare(struct wanted_reading *r)
 {
 	choices_accept(r->now, &r->w->opt);
 	for (size_t i = 0; i < options_nrows; i++) {
@@ -215,38 +216,72 @@ static int settings_compare(struct reading *r)
 
 /* ---- all ---- */
 
-int wanted_read(const struct options *now, const struct wanted_source *source, struct wanted *out,
-	struct wanted_fault *fault)
+static int source_read(struct wanted_reading *r)
 {
-	struct reading r = {.now = now, .w = out};
-	int ret = -EINVAL;
+	return options_source_step(r->source);
+}
 
-	memset(out, 0, sizeof(*out));
+static int files_note(struct wanted_reading *r)
+{
+	/* A new port's files are compared with these. */
+	strcpy(r->w->opt.control, r->now->control);
+	strcpy(r->w->opt.pidfile, r->now->pidfile);
+	return 0;
+}
+
+/* Each does one step, of a port or of all settings: 1: there is more; 0: the next phase; < 0. */
+static int (*const phases[])(struct wanted_reading *r) = {
+	source_read, settings_compare, files_note, names_note, port_compare, kept_add, port_check};
+
+struct wanted_reading *wanted_begin(const struct options *now, const struct wanted_source *source,
+	struct wanted *out, struct wanted_fault *fault)
+{
+	struct wanted_reading *r = calloc(1, sizeof(*r));
+
 	*fault = (struct wanted_fault){.at = ""};
+	memset(out, 0, sizeof(*out));
 	options_init(&out->opt);
 	options_names_take(&out->opt, now, now->words);
-	r.p = (struct parse){.opt = &out->opt,
+	if (!r)
+		return NULL;
+	*r = (struct wanted_reading){.now = now,
+		.w = out,
+		.fault = fault,
+		.keep_words = source->keep_words,
+		.names = json_object()};
+	r->p = (struct parse){.opt = &out->opt,
 		.err = fault->text,
 		.errlen = sizeof(fault->text),
 		.confined = true,
 		.seen = now->words};
-	r.source = options_source_new(&r.p, source->root, source->doc, source->name);
-	if (!r.source)
-		return -ENOMEM;
-	ret = options_source_read(r.source);
-	if (!ret)
-		ret = settings_compare(&r);
-	if (!ret) {
-		/* A new port's files are compared with these. */
-		strcpy(out->opt.control, now->control);
-		strcpy(out->opt.pidfile, now->pidfile);
-		steps_find(&r);
-		options_source_stand_at(r.source, "ports");
-		ret = kept_add(&r, source->keep_words);
-	}
-	if (!ret)
-		ret = ports_check(&r);
-	snprintf(fault->at, sizeof(fault->at), "%s", options_source_at(r.source));
-	options_source_free(r.source);
-	return ret;
+	r->source = options_source_new(&r->p, source->root, source->doc, source->name);
+	if (r->source && r->names)
+		return r;
+	wanted_end(r);
+	return NULL;
+}
+
+int wanted_step(struct wanted_reading *r)
+{
+	int ret;
+
+	if (r->phase == RW_ARRAY_SIZE(phases))
+		return 0;
+	ret = phases[r->phase](r);
+	if (ret < 0)
+		snprintf(r->fault->at, sizeof(r->fault->at), "%s", options_source_at(r->source));
+	if (ret)
+		return ret;
+	r->phase++;
+	r->at = 0;
+	return 1;
+}
+
+void wanted_end(struct wanted_reading *r)
+{
+	if (!r)
+		return;
+	options_source_free(r->source);
+	json_decref(r->names);
+	free(r);
 }

@@ -47,13 +47,24 @@ struct wanted_fault {
 /* Whether a switch that runs can change that option, see apply.c. */
 bool wanted_changeable(const char *name);
 
-/* Read a document against what holds. 0; or < 0, and `fault` says why. */
-int wanted_read(const struct options *now, const struct wanted_source *source, struct wanted *out,
-	struct wanted_fault *fault);
+/*
+ * Read a document against what holds, in steps of some microseconds: one port, or all settings.
+ * What is passed outlives the reading, and `now` does not change meanwhile.
+ */
+struct wanted_reading;
+
+/* NULL: no memory. */
+struct wanted_reading *wanted_begin(const struct options *now, const struct wanted_source *source,
+	struct wanted *out, struct wanted_fault *fault);
+/* 1: there is more to read; 0: that was all; or < 0, and the fault says why not. */
+int wanted_step(struct wanted_reading *r);
+void wanted_end(struct wanted_reading *r); /* NULL is fine */
 
 /*
  * The difference as a list: {"key", "from", "to"} for each setting; for each port {"port",
  * "change": "set", "replace", "add" or "remove", "keys": [{"key", "from", "to"}]}. What is not
- * there is null.
+ * there is null. Add step `i` of wanted_difference_steps() to the list, which may be nothing.
  */
-json_t *wanted_difference(const struct options *now, const struct wanted *wanted);
+size_t wanted_difference_steps(const struct options *now, const struct wanted *wanted);
+void wanted_difference_add(
+	json_t *list, const struct options *now, const struct wanted *wanted, size_t i);

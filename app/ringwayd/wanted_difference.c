@@ -48,32 +48,49 @@ static json_t *port_json(const char *name, const char *change, json_t *keys)
 	return json_pack("{s:s, s:s, s:o}", "port", name, "change", change, "keys", keys);
 }
 
-json_t *wanted_difference(const struct options *now, const struct wanted *w)
+static void setting_add(json_t *list, const struct options *now, const struct wanted *w, size_t i)
+{
+	const struct options_row *row = &options_rows[i];
+
+	if (w->settings >> i & 1)
+		change_add(list, options_row_key(row), row->get(now), row->get(&w->opt));
+}
+
+/* Of the ports of now, those that go. */
+static void removed_add(json_t *list, const struct options *now, const struct wanted *w, size_t i)
+{
+	const struct options_port *port = &now->ports[i];
+
+	if (!w->stays[i])
+		json_array_append_new(
+			list, port_json(port->name, "remove", keys_json(port->kind, port, NULL)));
+}
+
+static void port_add(json_t *list, const struct options *now, const struct wanted *w, size_t i)
 {
 	static const char *const changes[] = {
 		[WANTED_SET] = "set", [WANTED_REPLACE] = "replace", [WANTED_ADD] = "add"};
-	json_t *list = json_array();
+	const struct options_port *port = &w->opt.ports[i];
+	const struct options_port *from = w->from[i] < 0 ? NULL : &now->ports[w->from[i]];
 
-	for (size_t i = 0; i < options_nrows; i++) {
-		const struct options_row *row = &options_rows[i];
-
-		if (w->settings >> i & 1)
-			change_add(list, options_row_key(row), row->get(now), row->get(&w->opt));
-	}
-	for (unsigned i = 0; i < now->nports; i++) {
-		const struct options_port *port = &now->ports[i];
-
-		if (!w->stays[i])
-			json_array_append_new(list,
-				port_json(port->name, "remove", keys_json(port->kind, port, NULL)));
-	}
-	for (unsigned i = w->nsame; i < w->opt.nports; i++) {
-		const struct options_port *port = &w->opt.ports[i];
-		const struct options_port *from = w->from[i] < 0 ? NULL : &now->ports[w->from[i]];
-
+	if (i >= w->nsame)
 		json_array_append_new(list,
 			port_json(port->name, changes[w->steps[i]],
 				keys_json(port->kind, from, port)));
-	}
-	return list;
+}
+
+size_t wanted_difference_steps(const struct options *now, const struct wanted *w)
+{
+	return options_nrows + now->nports + w->opt.nports;
+}
+
+void wanted_difference_add(
+	json_t *list, const struct options *now, const struct wanted *w, size_t i)
+{
+	if (i < options_nrows)
+		setting_add(list, now, w, i);
+	else if (i - options_nrows < now->nports)
+		removed_add(list, now, w, i - options_nrows);
+	else
+		port_add(list, now, w, i - options_nrows - now->nports);
 }

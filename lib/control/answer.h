@@ -18,7 +18,9 @@ struct ctl_answer {
 	json_t *request;               /* the whole text; NULL: nothing is to be answered */
 	const struct ctl_method *list; /* whose elements are written; NULL: none */
 	size_t cursor;                 /* its */
-	size_t at, n;                  /* the present request, and how many there are */
+	/* That said ctl_later to the present request; NULL: none. */
+	const struct ctl_method *waits;
+	size_t at, n; /* the present request, and how many there are */
 	bool batch;
 	bool in_list;  /* an element was written, or the list is empty so far */
 	bool nonempty; /* something was written */

@@ -253,7 +253,7 @@ static void client_turn(void *arg)
 	c->srv->caller = c;
 	while (more && !c->broken && !client_is_full(c)) {
 		more = client_step(c);
-		if (rw_slice_done(&slice))
+		if (rw_slice_done(&slice) || c->answer.waits)
 			break;
 	}
 	c->srv->caller = NULL;

@@ -24,6 +24,11 @@ json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...)
 	return NULL;
 }
 
+json_t *ctl_later(struct ctl_failure *fail)
+{
+	return ctl_fail(fail, CTL_LATER, "%s", "");
+}
+
 /* ---- text ---- */
 
 static int text_add(struct buf *out, const char *text)
@@ -237,6 +242,9 @@ static int request_step(struct ctl_answer *a, struct buf *out)
 	else
 		result = ctl_fail(&fail, CTL_ERR_METHOD, "Method not found: %s",
 			json_string_value(json_object_get(req, "method")));
+	a->waits = !result && fail.code == CTL_LATER ? method : NULL;
+	if (a->waits)
+		return 0;
 	if (!id || !result) {
 		json_decref(result);
 		return refused_add(a, out, id, &fail);
@@ -292,6 +300,9 @@ int ctl_answer_step(struct ctl_answer *a, struct buf *out)
 
 void ctl_answer_end(struct ctl_answer *a)
 {
+	if (a->waits && a->waits->gone)
+		a->waits->gone(a->table->ctx, json_object_get(request_now(a), "params"));
+	a->waits = NULL;
 	json_decref(a->request);
 	a->request = NULL;
 	a->list = NULL;
@@ -305,8 +316,9 @@ char *ctl_answer(
 	struct ctl_answer a;
 	int ret = ctl_answer_begin(&a, &table, text, len, &out);
 
-	while (!ret && ctl_answer_goes_on(&a))
+	while (!ret && !a.waits && ctl_answer_goes_on(&a))
 		ret = ctl_answer_step(&a, &out);
+	ret = a.waits ? -EAGAIN : ret;
 	ctl_answer_end(&a);
 	if (!ret && a.nonempty)
 		ret = buf_add(&out, "", 1);

@@ -175,6 +175,13 @@ struct sw_rxq_state {
 	bool held;    /* paused while it moves to another worker */
 };
 
+/* What is to be forgotten of a port after a commit. */
+enum sw_flush {
+	SW_FLUSH_NONE,
+	SW_FLUSH_ADDRESSES, /* that were learned */
+	SW_FLUSH_ALL,       /* and its groups */
+};
+
 /* The wanted state of a port; sw_commit builds a plan from it. */
 struct sw_port_state {
 	struct port *port;         /* NULL: the id is free */
@@ -184,6 +191,7 @@ struct sw_port_state {
 	bool moved;               /* the next commit brings it into another bridge or kind of tag */
 	struct sw_rules *rules;   /* NULL: the port has no policy */
 	struct sw_meters *meters; /* NULL: the port has had no limit */
+	uint8_t flush;            /* enum sw_flush */
 	bool leaves;              /* it is out of the switch with the next commit, or `left` */
 	bool left;                /* it is, and only its id is not free yet */
 	bool far_told;            /* the warning that no worker is near its memory was logged */
@@ -223,6 +231,7 @@ struct sw {
 	struct sw_port_state *ports; /* SW_MAX_PORTS */
 	unsigned id_end;             /* one more than the highest id in use */
 	unsigned nports;
+	struct sw_rules *ended;       /* that only the latest plan has */
 	unsigned nleaving;            /* ports that leave with the next commit */
 	unsigned nmembers;            /* memberships of all ports in domains */
 	unsigned nplaced;             /* ports not in the default bridge, or with service tags */
@@ -354,6 +363,8 @@ void sw_domains_committed(struct sw *sw);
  * 0 for a port that is administratively down.
  */
 void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id);
+/* After a commit: free what no worker uses any more, forget what policies want forgotten. */
+void sw_policies_settle(struct sw *sw);
 
 /* bench_modes.c: fill in the forwarding mode of a plan. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);

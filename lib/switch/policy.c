@@ -139,11 +139,23 @@ static int limits_set(const struct sw *sw, struct sw_port_state *state, struct s
 	return 0;
 }
 
+/* What is to be forgotten of a port once workers have its policy. */
+static enum sw_flush flush_of(const struct sw_port_state *state, const struct sw_policy *policy,
+	const struct sw_rules *before)
+{
+	bool was_down = before && before->set.down, learned = !before || !before->set.no_learning;
+
+	if (policy->down && (!was_down || state->flush == SW_FLUSH_ALL))
+		return SW_FLUSH_ALL;
+	if (policy->no_learning && (learned || state->flush != SW_FLUSH_NONE))
+		return SW_FLUSH_ADDRESSES;
+	return SW_FLUSH_NONE;
+}
+
 int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *policy)
 {
 	struct sw_port_state *state = &sw->ports[port->id];
 	struct sw_rules *old = state->rules, *next = NULL;
-	bool was_down = old && old->set.down, learned = !old || !old->set.no_learning;
 
 	if (is_none(policy) ? !old : old && policy_same(&old->set, policy))
 		return 0;
@@ -154,23 +166,39 @@ int sw_policy_set(struct sw *sw, struct port *port, const struct sw_policy *poli
 			return -ENOMEM;
 		}
 	}
+	state->flush = (uint8_t)flush_of(state, policy, old);
 	state->rules = next;
+	if (old) {
+		old->next = sw->ended;
+		sw->ended = old;
+	}
 	__atomic_store_n(&port->refuses, policy->refuses_offload, __ATOMIC_RELAXED);
 	sw->changed = true;
 	fdb_set_learning(sw->fdb, port->id, !policy->no_learning);
 	fdb_set_strict(sw->fdb, port->id, policy->drop_excess);
 	sw_snoop_router(sw, port, policy->mrouter);
-	/* No worker uses the old rules afterwards. */
-	if (old || policy->down || policy->no_learning)
-		sw_commit(sw);
-	else
-		sw_commit_soon(sw);
-	if (policy->down && !was_down)
-		sw_port_flush(sw, port);
-	else if (policy->no_learning && learned)
-		sw_port_flush_addresses(sw, port);
-	rw_free(old);
+	sw_commit_soon(sw);
 	return 0;
+}
+
+void sw_policies_settle(struct sw *sw)
+{
+	struct sw_rules *next;
+
+	for (; sw->ended; sw->ended = next) {
+		next = sw->ended->next;
+		rw_free(sw->ended);
+	}
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		struct sw_port_state *state = &sw->ports[id];
+		uint8_t flush = state->flush;
+
+		state->flush = SW_FLUSH_NONE;
+		if (flush == SW_FLUSH_ALL)
+			sw_port_flush(sw, state->port);
+		else if (flush == SW_FLUSH_ADDRESSES)
+			sw_port_flush_addresses(sw, state->port);
+	}
 }
 
 /* ---- the plan ---- */

@@ -40,6 +40,7 @@ struct sw_rules {
 	struct sw_meters *meters; /* NULL: there are no limits */
 	struct port_rate storm[SW_STORMS];
 	struct port_rate rx, tx;
+	struct sw_rules *next; /* control only, see sw.ended */
 };
 
 /* With which ports a port exchanges frames. */

@@ -46,6 +46,7 @@ void sw_port_leave(struct sw *sw, struct port *port)
 	state->bridge = 0;
 	state->service = false;
 	state->moved = false;
+	state->flush = SW_FLUSH_NONE;
 	state->leaves = true;
 	sw->nleaving++;
 	sw->changed = true;

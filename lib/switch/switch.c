@@ -356,6 +356,7 @@ void sw_commit(struct sw *sw)
 	sw_idle_unwatch(sw, sw->spare);
 	sw_ports_forget(sw);
 	sw_bridges_settle(sw);
+	sw_policies_settle(sw);
 }
 
 void sw_commit_soon(struct sw *sw)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "rw_sock.h"
@@ -21,6 +22,13 @@ static struct rig rig;
 
 static int start(void **state)
 {
+	struct rlimit lim;
+
+	/* The daemon raises what it inherits as soft limit; many ports take many descriptors. */
+	if (!getrlimit(RLIMIT_NOFILE, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
 	*state = &rig;
 	return rig_start(&rig, "abyz", NULL);
 }
@@ -256,6 +264,184 @@ static void a_dry_run_changes_nothing(void **state)
 	json_decref(first);
 }
 
+/* ---- large ones ---- */
+
+#define MANY 1020 /* with those of the rig, as many ports as there can be */
+
+/* The document with MANY ports more. */
+static json_t *many(const struct rig *r, const json_t *first)
+{
+	json_t *all = json_deep_copy(first);
+	char name[16], file[24];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "p%u", i);
+		snprintf(file, sizeof(file), "%s.sock", name);
+		json_object_set_new(ports_of(all), name, entry(r, file));
+	}
+	return all;
+}
+
+/* One document is applied, in a thread of its own. */
+struct one {
+	struct rig *r;
+	int ctl;
+	json_t *document;
+	size_t changes;
+	struct ctl_failure fail;
+	uint32_t done;
+	pthread_t thread;
+};
+
+static void *one_applies(void *arg)
+{
+	struct one *o = arg;
+	json_t *answer = apply(o->r, o->ctl, json_pack("{s:O}", "config", o->document), &o->fail);
+
+	o->changes = json_array_size(json_object_get(answer, "changes"));
+	json_decref(answer);
+	__atomic_store_n(&o->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void one_begin(struct one *o, struct rig *r, json_t *document)
+{
+	*o = (struct one){.r = r, .document = document, .ctl = rw_sock_connect(rig_path(r, "ctl"))};
+	assert_true(o->ctl >= 0);
+	assert_int_equal(pthread_create(&o->thread, NULL, one_applies, o), 0);
+}
+
+static bool one_runs(const struct one *o)
+{
+	return !__atomic_load_n(&o->done, __ATOMIC_ACQUIRE);
+}
+
+static void one_end(struct one *o, size_t changes)
+{
+	assert_int_equal(pthread_join(o->thread, NULL), 0);
+	close(o->ctl);
+	if (!o->changes)
+		fail_msg("%s", o->fail.message);
+	assert_int_equal(o->changes, changes);
+}
+
+/*
+ * While a document is applied: frames arrive, and a front-end and another client are answered, so
+ * often that it cannot be between two documents.
+ */
+static void others_are_served(struct rig *r, json_t *document, struct peer *y, struct peer *z)
+{
+	unsigned answers = 0;
+	struct one o;
+
+	one_begin(&o, r, document);
+	while (one_runs(&o)) {
+		uint64_t features;
+
+		assert_int_equal(fe_conn_get(&y->g->conn, VU_GET_FEATURES, &features), 0);
+		json_decref(rig_call(r, "version", NULL));
+		burst_check(r, y, z, answers * BURST);
+		answers += one_runs(&o);
+	}
+	one_end(&o, MANY);
+	print_message("# served %u times\n", answers);
+	assert_true(answers >= 3);
+}
+
+static void others_are_served_while_a_large_document_is_applied(void **state)
+{
+	struct rig *r = *state;
+	json_t *first = shown(r), *all = many(r, first);
+	struct peer *y = peer_up(r, "y", NULL), *z = peer_up(r, "z", NULL);
+
+	peers_meet(r, y, z);
+	others_are_served(r, all, y, z);
+	is(r, all);
+	others_are_served(r, first, y, z);
+	is(r, first);
+	duplex_check(r, y, z);
+	json_decref(all);
+	json_decref(first);
+}
+
+/* The last port of a large document cannot be made, and all others go again. */
+static void a_large_document_is_applied_as_a_whole(void **state)
+{
+	struct rig *r = *state;
+	json_t *first = shown(r), *bad = many(r, first);
+	struct peer *y = peer_up(r, "y", NULL), *a = peer_up(r, "a", NULL);
+	struct one o;
+
+	peers_meet(r, y, a);
+	/* Not one of the daemon's folders: it takes a try to find that out. */
+	json_object_set_new(ports_of(bad), "p1019", json_pack("{s:s}", "socket", "/p.sock"));
+	json_object_set_new(json_object_get(ports_of(bad), "y"), "vlan", json_integer(3));
+	one_begin(&o, r, bad);
+	assert_int_equal(pthread_join(o.thread, NULL), 0);
+	close(o.ctl);
+	assert_int_equal(o.changes, 0);
+	if (!strstr(o.fail.message, "cannot listen on"))
+		fail_msg("%s", o.fail.message);
+	is(r, first);
+	duplex_check(r, y, a);
+	json_decref(bad);
+	json_decref(first);
+}
+
+/* Whoever else would change the configuration waits: neither sees half of the other's work. */
+static void two_changes_come_one_after_the_other(void **state)
+{
+	struct rig *r = *state;
+	json_t *first = shown(r), *all = many(r, first);
+	struct one o, back;
+
+	one_begin(&o, r, all);
+	one_begin(&back, r, first);
+	json_decref(rig_call(r, "port.set", json_pack("{s:s, s:s}", "name", "y", "vlan", "9")));
+	/* In whatever order they come. */
+	assert_int_equal(pthread_join(o.thread, NULL), 0);
+	assert_int_equal(pthread_join(back.thread, NULL), 0);
+	close(o.ctl);
+	close(back.ctl);
+	assert_in_range(o.changes, MANY, MANY + 1);
+	assert_true(changes_of(r, first) <= MANY + 1);
+	is(r, first);
+	json_decref(all);
+	json_decref(first);
+}
+
+static uint64_t apply_us(struct rig *r, json_t *document, size_t changes)
+{
+	uint64_t begun = rw_now_us();
+
+	assert_int_equal(changes_of(r, document), changes);
+	return rw_now_us() - begun;
+}
+
+/* What is the same costs little: one change of 1,024 ports is far from making them. */
+static void one_change_of_many_ports_takes_a_fraction(void **state)
+{
+	struct rig *r = *state;
+	json_t *first = shown(r), *all = many(r, first);
+	uint64_t made_us = apply_us(r, all, MANY), one_us = UINT64_MAX;
+
+	for (int i = 0; i < 10; i++) {
+		uint64_t us;
+
+		json_object_set_new(
+			json_object_get(ports_of(all), "p7"), "vlan", json_integer(10 + i));
+		us = apply_us(r, all, 1);
+		one_us = RW_MIN(one_us, us);
+	}
+	is(r, all);
+	print_message("# %d ports made in %ju us, one of them changed in %ju us\n", MANY,
+		(uintmax_t)made_us, (uintmax_t)one_us);
+	assert_true(one_us < made_us / 2);
+	print_message("# all removed in %ju us\n", (uintmax_t)apply_us(r, first, MANY));
+	json_decref(all);
+	json_decref(first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +450,10 @@ int main(void)
 		rig_test(what_cannot_be_applied_changes_nothing),
 		rig_test(a_dry_run_changes_nothing),
 		rig_test(ports_that_stay_lose_no_frame),
+		rig_test(others_are_served_while_a_large_document_is_applied),
+		rig_test(a_large_document_is_applied_as_a_whole),
+		rig_test(two_changes_come_one_after_the_other),
+		rig_test(one_change_of_many_ports_takes_a_fraction),
 	};
 
 	return cmocka_run_group_tests_name("apply", tests, start, rig_stop);

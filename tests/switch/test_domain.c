@@ -438,12 +438,22 @@ static void changes_that_are_held_come_into_force_at_once(void **state)
 	expect(ports[4], UNTAGGED, BROADCAST, 3, 2);
 	send(ports[1], UNTAGGED, BROADCAST, 1, 3);
 	expect(ports[2], UNTAGGED, BROADCAST, 1, 3);
-	/* What frees something does not wait. */
+	/* What frees something, or has addresses forgotten, does it then. */
 	sw_hold(sw);
 	assert_int_equal(sw_policy_set(sw, &ports[3]->port, &(struct sw_policy){.nmacs = 0}), 0);
-	assert_int_equal(sw->serial, serial + 2);
+	assert_int_equal(
+		sw_policy_set(sw, &ports[1]->port, &(struct sw_policy){.no_learning = true}), 0);
+	assert_int_equal(sw->serial, serial + 1);
+	assert_non_null(sw->ended);
+	send(ports[2], UNTAGGED, 1, 4, 4); /* host 1 is still known */
+	expect(ports[1], UNTAGGED, 1, 4, 4);
+	expect_nothing(ports[3]);
 	sw_release(sw);
 	assert_int_equal(sw->serial, serial + 2);
+	assert_null(sw->ended);
+	send(ports[2], UNTAGGED, 1, 4, 5);
+	expect(ports[1], UNTAGGED, 1, 4, 5);
+	expect(ports[3], UNTAGGED, 1, 4, 5);
 }
 
 #define DOMAIN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

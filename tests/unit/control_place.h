@@ -24,6 +24,9 @@ struct subject {
 	unsigned calls;       /* of "subtract" and "slow" */
 	unsigned nbig;        /* calls of "big" */
 	size_t counted;       /* elements of "count" */
+	unsigned waits, gone; /* calls of "wait", and of what follows it */
+	const json_t *waiter; /* its params */
+	bool ready;           /* "wait" answers */
 	struct rw_loop *loop; /* left by "quit" */
 	struct ctl_server *srv;
 	uint32_t wanted; /* kinds of events */
@@ -94,7 +97,26 @@ static inline json_t *subscribe(void *ctx, const json_t *params, struct ctl_fail
 	return ret ? ctl_fail(fail, CTL_ERR_FAILED, "%s", strerror(-ret)) : json_true();
 }
 
+/* Answers when it may. */
+static inline json_t *wait_for(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	struct subject *s = ctx;
+
+	if (s->waits++ && s->waiter != params)
+		return ctl_fail(fail, CTL_ERR_FAILED, "these are other params");
+	s->waiter = params;
+	return s->ready ? json_true() : ctl_later(fail);
+}
+
+static inline void wait_gone(void *ctx, const json_t *params)
+{
+	struct subject *s = ctx;
+
+	s->gone += params == s->waiter;
+}
+
 static const struct ctl_method methods[] = {
+	{.name = "wait", .fn = wait_for, .gone = wait_gone},
 	{.name = "subscribe", .fn = subscribe},
 	{.name = "subtract", .fn = subtract},
 	{.name = "slow", .fn = slow},

@@ -76,6 +76,37 @@ static void a_client_that_reads_nothing_for_long_is_closed(void **state)
 	close(deaf);
 }
 
+#define WAIT "{\"jsonrpc\":\"2.0\",\"method\":\"wait\",\"params\":[1],\"id\":7}"
+
+static void a_method_that_cannot_answer_yet_delays_no_other_client(void **state)
+{
+	struct place *p = *state;
+	int waiter = client(p), other = client(p);
+
+	put(waiter, "[" WAIT "," CALL(1) "]\n");
+	while (p->subject.waits < 3)
+		rw_loop_once(p->subject.loop, 1);
+	put(other, CALL(2) "\n");
+	expect_line(p, other, DONE(2));
+	/* Its own requests wait: answers come in order. */
+	assert_int_equal(p->subject.calls, 1);
+	assert_int_equal(p->subject.gone, 0);
+	p->subject.ready = true;
+	expect_line(p, waiter, "[{\"jsonrpc\":\"2.0\",\"result\":true,\"id\":7}," DONE(1) "]");
+	assert_int_equal(p->subject.gone, 0);
+	/* A method is told when nobody waits any more. */
+	p->subject.ready = false;
+	p->subject.waits = 0;
+	put(waiter, WAIT "\n");
+	while (!p->subject.waits)
+		rw_loop_once(p->subject.loop, 1);
+	ctl_server_free(p->srv);
+	p->srv = NULL;
+	assert_int_equal(p->subject.gone, 1);
+	close(waiter);
+	close(other);
+}
+
 static void the_requests_of_a_batch_take_turns(void **state)
 {
 	struct place *p = *state;
@@ -182,6 +213,7 @@ int main(void)
 		with_server(a_client_that_reads_nothing_for_long_is_closed),
 		with_server(the_requests_of_a_batch_take_turns),
 		with_server(the_elements_of_a_list_take_turns),
+		with_server(a_method_that_cannot_answer_yet_delays_no_other_client),
 		with_server(one_client_too_many_is_told_so),
 		with_server(the_last_place_is_for_root),
 	};

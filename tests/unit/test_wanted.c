@@ -13,13 +13,19 @@ static int wants_from(const char *text, bool keep_words)
 {
 	struct doc *doc = doc_parse("x", text, strlen(text), err, sizeof(err));
 	struct wanted_source source = {.name = "x", .keep_words = keep_words};
+	struct wanted_reading *r;
 	int ret;
 
 	if (!doc)
 		fail_msg("%s", err);
 	source.doc = doc;
 	source.root = doc_root(doc);
-	ret = wanted_read(&got, &source, &wanted, &fault);
+	r = wanted_begin(&got, &source, &wanted, &fault);
+	assert_non_null(r);
+	do {
+		ret = wanted_step(r);
+	} while (ret > 0);
+	wanted_end(r);
 	doc_free(doc);
 	return ret;
 }
@@ -39,7 +45,9 @@ static void differs(const char *text, const char *want)
 	if (wants_from(text, false))
 		fail_msg("%s", fault.text);
 	assert_non_null(expected);
-	difference = wanted_difference(&got, &wanted);
+	difference = json_array();
+	for (size_t i = 0; i < wanted_difference_steps(&got, &wanted); i++)
+		wanted_difference_add(difference, &got, &wanted, i);
 	if (!json_equal(difference, expected))
 		fail_msg("%s", json_dumps(difference, 0));
 	json_decref(difference);

@@ -37,6 +37,7 @@ enum ctl_error {
 	CTL_ERR_PARAMS = -32602,
 	CTL_ERR_INTERNAL = -32603,
 	CTL_ERR_FAILED = -32000, /* the method ran and could not do it; the message says why */
+	CTL_LATER = 1,           /* no error: see ctl_later */
 };
 
 /* What a method returns besides its result. */
@@ -76,6 +77,10 @@ struct ctl_method {
 	 * between two elements. NULL with `fail` filled in, as the first answer: there is no list.
 	 */
 	json_t *(*each)(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+	/*
+	 * The client that called `fn`, which said ctl_later, is gone. NULL: nothing is to be done.
+	 */
+	void (*gone)(void *ctx, const json_t *params);
 	const char *help;               /* one line; NULL: `params` are checked by `fn` alone */
 	const struct ctl_field *params; /* checked before `fn` runs; NULL: it takes none */
 	/*
@@ -94,6 +99,12 @@ struct ctl_method {
 /* Fill in `fail` and return NULL, for the last line of a method. */
 json_t *ctl_fail(struct ctl_failure *fail, int code, const char *fmt, ...) RW_PRINTF(3, 4);
 
+/*
+ * For `fn`: it cannot answer yet. It is called again with the same `params`, at the same place in
+ * memory, in a later turn; other clients are served in between. Returns NULL.
+ */
+json_t *ctl_later(struct ctl_failure *fail);
+
 /* A kind of event. Its fields come behind "event", the name of the kind, and "time". */
 struct ctl_event_kind {
 	const char *name, *help;
@@ -109,7 +120,8 @@ json_t *ctl_describe(const struct ctl_method *methods, size_t nmethods,
 
 /*
  * Answer one JSON text: the response as a new string (free()), or NULL when none is due (a
- * notification, or no memory). No I/O: this is what the socket uses and what tests call.
+ * notification, no memory, or a method that said ctl_later). No I/O: this is what the socket uses
+ * and what tests call.
  */
 char *ctl_answer(
 	const struct ctl_method *methods, size_t nmethods, void *ctx, const char *text, size_t len);

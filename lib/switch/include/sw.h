@@ -85,8 +85,8 @@ void sw_txq_set(struct sw *sw, struct port *port, uint16_t index, struct port_tx
  */
 void sw_commit(struct sw *sw);
 /*
- * The same for changes that stop and free nothing, such as a new port: after sw_hold it waits for
- * sw_release, or for the next sw_commit. A commit costs as much as there are ports.
+ * The same for changes that nobody waits for, such as a new port or another policy: after sw_hold
+ * it waits for sw_release, or for the next sw_commit. A commit costs as much as there are ports.
  */
 void sw_commit_soon(struct sw *sw);
 void sw_hold(struct sw *sw);
