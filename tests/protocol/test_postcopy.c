@@ -3,6 +3,7 @@
  * Guests that run while their memory is still elsewhere (postcopy migration). Port a is the
  * destination, b its partner; y and z keep exchanging frames whatever a waits for.
  */
+#include "gso_packets.h"
 #include "postcopy.h"
 
 #include <dirent.h>
@@ -72,6 +73,54 @@ static void the_longest_frames_pass(void **state)
 	for (i = 0; i < 2; i++) {
 		c.features |= i ? PACKED : 0;
 		frames_go_both_ways(*state, &c, 65535);
+	}
+}
+
+/* A large frame of `from` for `to`, who does not take such: its segments arrive. */
+static void segments_arrive(struct rig *r, struct peer *from, struct peer *to, uint32_t seq)
+{
+	const struct gso_spec s = {.payload = 20000, .seq = seq, .tcp_flags = 0x18};
+	const struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+							     .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+							     .gso_size = 1000,
+							     .csum_start = 34,
+							     .csum_offset = 16}};
+	static uint8_t whole[FRAME_MAX], got[FRAME_MAX];
+	uint32_t len = gso_build(&s, whole), done = 0, nth = 0;
+	struct fe_received in;
+
+	memcpy(whole, to->mac, 6);
+	memcpy(whole + 6, from->mac, 6);
+	peer_send(r, from, 0, &(struct fe_frame){.data = whole, .len = len, .hdr = &hdr});
+	while (done < s.payload) {
+		peer_recv(r, to, 0, got, &in);
+		assert_null(gso_check(&s, whole, got, in.len, nth++, &done, false));
+	}
+}
+
+/* What is converted for a guest waits, as copies, until its pages have come. */
+static void segments_reach_a_guest_that_moves(void **state)
+{
+	struct fe_guest_config c;
+	struct peer *a, *b;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		c = guest_usual();
+		c.tx_size = 16;
+		c.tx_buf_size = 66000;
+		a = peer_up(*state, "a", &c);
+		c = guest_moving();
+		c.features = FEATURES_BASE | (i ? PACKED : 0);
+		b = peer_up(*state, "b", &c);
+		peers_meet(*state, b, a);
+		moved_away(*state, b);
+		moved_here(*state, b);
+		for (uint32_t k = 0; k < 10; k++)
+			segments_arrive(*state, a, b, k);
+		assert_int_equal(fe_postcopy_end(b->g->postcopy), 0);
+		segments_arrive(*state, a, b, 10);
+		rig_clean(state);
 	}
 }
 
@@ -399,6 +448,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(pages_come_when_they_are_touched),
 		rig_test(the_longest_frames_pass),
+		rig_test(segments_reach_a_guest_that_moves),
 		rig_test(memory_may_come_by_slots_and_lie_in_pieces),
 		rig_test(several_pairs_share_the_thread),
 		rig_test(a_guest_behind_an_iommu_moves),

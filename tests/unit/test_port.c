@@ -7,8 +7,11 @@
 
 #include <cmocka.h>
 
+#include "frame_convert.h"
+#include "gso_packets.h"
 #include "port.h"
 #include "port_fifo.h"
+#include "rw_virtio_net.h"
 
 static void a_burst_is_counted_by_kind_of_destination(void **state)
 {
@@ -157,6 +160,114 @@ static void what_a_queue_takes_is_counted_and_nothing_else(void **state)
 	receiver_down(&r);
 }
 
+/* ---- conversion for a queue with a backlog ---- */
+
+#define GSO 1000
+
+/* A receiver of `room` frames that takes plain ones, and checks them by what was sent. */
+struct plain_receiver {
+	struct port port;
+	struct port_txq q;
+	unsigned room;
+	const struct gso_spec *sent;
+	uint8_t whole[8192];
+	uint32_t done, nth; /* of the frame that is being received */
+};
+
+static unsigned plain_burst(struct port_txq *q, struct frame **frames, unsigned n)
+{
+	struct plain_receiver *r = rw_container_of(q, struct plain_receiver, q);
+	unsigned i;
+
+	for (i = 0; i < n && r->room; i++, r->room--) {
+		static uint8_t flat[2048];
+		const struct frame *f = frames[i];
+		uint32_t at = f->head_len;
+
+		if (!port_txq_takes(q, f)) {
+			q->unfit = n - i;
+			return i;
+		}
+		assert_true(f->len <= sizeof(flat));
+		memcpy(flat, f->head, at);
+		for (uint16_t k = 0; k < f->nsegs; at += f->seg[k++].len)
+			memcpy(flat + at, f->seg[k].data, f->seg[k].len);
+		assert_null(gso_check(r->sent, r->whole, flat, f->len, r->nth++, &r->done, false));
+	}
+	q->deferred = n - i;
+	return i;
+}
+
+/* The frame, whose bytes behind the head are in `r`. */
+static void large_make(struct plain_receiver *r, struct frame *f, struct rw_seg *seg, uint16_t gso)
+{
+	uint32_t len = gso_build(r->sent, r->whole);
+
+	frame_init(f, len);
+	memcpy(f->head, r->whole, FRAME_HEAD);
+	*seg = (struct rw_seg){.data = r->whole + FRAME_HEAD, .len = len - FRAME_HEAD};
+	f->seg = seg;
+	f->nsegs = 1;
+	f->offload = (struct frame_offload){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = gso ? VIRTIO_NET_HDR_GSO_TCPV4 : 0,
+		.gso_size = gso,
+		.csum_start = 34,
+		.csum_offset = 16};
+	r->done = r->nth = 0;
+}
+
+/*
+ * Segments that find no buffer wait as copies, complete ones, and arrive in order when there are
+ * buffers; so does a frame whose checksum was completed. A frame that came as it was waits, and is
+ * cut when the port refuses by then what it took before.
+ */
+static void what_is_converted_waits_in_order(void **state)
+{
+	static const struct gso_spec large = {.payload = 5 * GSO, .tcp_flags = 0x18};
+	static const struct gso_spec small = {.payload = 700, .tcp_flags = 0x18};
+	static struct plain_receiver r;
+	struct frame f, *list = &f;
+	struct rw_seg seg;
+
+	(void)state;
+	r = (struct plain_receiver){.q = {.burst = plain_burst}, .sent = &large, .room = 2};
+	assert_int_equal(port_init(&r.port, "r", 1), 0);
+	assert_int_equal(port_txq_init(&r.q, &r.port, 0), 0);
+	r.q.backlog = port_fifo_new();
+	assert_non_null(r.q.backlog);
+	large_make(&r, &f, &seg, GSO);
+	assert_int_equal(port_txq_send_in_turn(&r.q, &list, 1), 2);
+	assert_int_equal(r.q.counters->segments, 5);
+	for (r.room = 1; r.nth < 5; r.room = 1)
+		assert_int_equal(port_txq_send_in_turn(&r.q, NULL, 0), 1);
+	assert_int_equal(r.done, large.payload);
+	assert_true(port_fifo_is_empty(r.q.backlog));
+
+	r.sent = &small;
+	r.room = 0;
+	large_make(&r, &f, &seg, 0);
+	list = &f;
+	assert_int_equal(port_txq_send_in_turn(&r.q, &list, 1), 0);
+	r.room = 1;
+	assert_int_equal(port_txq_send_in_turn(&r.q, NULL, 0), 1);
+	assert_int_equal(r.done, small.payload);
+	assert_int_equal(r.q.counters->converted_csum, 1);
+
+	r.sent = &large;
+	r.room = 0;
+	r.q.takes = FRAME_TAKES_ALL;
+	large_make(&r, &f, &seg, GSO);
+	list = &f;
+	assert_int_equal(port_txq_send_in_turn(&r.q, &list, 1), 0);
+	r.port.refuses = FRAME_TAKES_ALL;
+	r.room = 5;
+	assert_int_equal(port_txq_send_in_turn(&r.q, NULL, 0), 5);
+	assert_int_equal(r.done, large.payload);
+	assert_int_equal(r.q.counters->frames, 5 + 1 + 5);
+	port_fifo_free(r.q.backlog);
+	port_fini(&r.port);
+}
+
 static void what_a_queue_defers_is_sent_first_and_in_order(void **state)
 {
 	struct frame frames[10], *list[10];
@@ -264,6 +375,7 @@ int main(void)
 		cmocka_unit_test(counters_survive_a_queue_that_comes_back),
 		cmocka_unit_test(what_a_queue_takes_is_counted_and_nothing_else),
 		cmocka_unit_test(what_a_queue_defers_is_sent_first_and_in_order),
+		cmocka_unit_test(what_is_converted_waits_in_order),
 		cmocka_unit_test(every_drop_reason_has_a_name_of_its_own),
 		cmocka_unit_test_setup_teardown(
 			a_flow_is_found_on_the_pair_it_was_sent_from, steer_setup, steer_teardown),
