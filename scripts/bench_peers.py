@@ -19,6 +19,12 @@ CONNECT_S, SETTLE_S = 2, 1
 START_S, END_S = 20, 20
 # Frames of this size are TCP to be cut by the device: as large as an IPv4 packet can be.
 TSO, TSO_BYTES = "tso", 65549
+# Frames whose checksum is left to the back-end, and large ones of 45 full segments, for receivers
+# that take neither; what is counted is segments. Beside them, plain frames as long as what results.
+CSUM, CUT = "csum", "cut"
+CONVERTED = {CSUM: {"sent": 1518, "plain": 1518, "pieces": 1},
+             # From few buffers: 1024 would be 64 MiB, which no cache holds.
+             CUT: {"sent": 65226, "plain": 1514, "pieces": 45, "words": ["--tx-ring-size=64"]}}
 # Two ports with so many send from as many buffers as the floor (tests/perf/floor.c).
 FEW_BUFFERS = 128
 OVS_DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -81,6 +87,8 @@ class BackEnd:
     ports = 2
     # Whether it delivers frames as they were sent, and whether it takes segments.
     faithful, segments = True, True
+    # Whether it converts, or is sent plain frames in place of those to be converted.
+    converts, plain = False, False
 
     def __init__(self, directory, tso=False):
         self.tso = tso
@@ -103,6 +111,7 @@ class BackEnd:
 class Ringway(BackEnd):
     """ringwayd, counters and all checks on."""
     title = "ringwayd: learning switch, one copy"
+    converts = True
     build = None
     options = ()
 
@@ -136,6 +145,12 @@ class Ringway(BackEnd):
         return (self.after["busy_cycles"] - self.before["busy_cycles"]) / max(frames, 1)
 
 
+class Plain(Ringway):
+    """ringwayd that has nothing to convert."""
+    title = "ringwayd, plain frames"
+    plain = True
+
+
 def other_build(title, build):
     """ringwayd of another build: what a change is measured beside."""
     return type(title, (Ringway,), {"title": title, "build": build})
@@ -146,11 +161,12 @@ class Testpmd(BackEnd):
     title = "testpmd io: no switching, two copies"
     needs, package = "dpdk-testpmd", "dpdk"
     mode = "io"
+    offload = ""
 
     def __init__(self, directory, tso=False):
         super().__init__(directory, tso)
         # Without the old flags a frame leaves without the segmentation header it came with.
-        offload = ",tso=1,legacy-ol-flags=1" if tso else ""
+        offload = ",tso=1,legacy-ol-flags=1" if tso else self.offload
         self.log = open(self.log_path, "w", encoding="utf-8")
         self.process = testpmd(
             f"benchbe{os.getpid()}",
@@ -177,6 +193,29 @@ class TestpmdMacswap(Testpmd):
     title = "testpmd macswap: two copies, swaps addresses"
     mode = "macswap"
     faithful = False
+
+
+class TestpmdCsum(Testpmd):
+    """Completes checksums, and cuts with rte_gso; the vhost PMD sums up what leaves it."""
+    title = "testpmd csum, with rte_gso: two copies"
+    mode = "csum"
+    offload = ",tso=1"
+    converts = True
+
+    def __init__(self, directory, tso=False):
+        super().__init__(directory, tso=False)
+        # What a port offers is set while it stands still.
+        say(self.process, "stop")
+        for port in range(2):
+            say(self.process, f"port stop {port}")
+            for layer in "ip", "tcp":
+                say(self.process, f"csum set {layer} hw {port}")
+            say(self.process, f"csum mac-swap off {port}")
+            if tso:
+                say(self.process, f"set port {port} gso on")
+        say(self.process, "set gso segsz 1514")
+        say(self.process, "port start all")
+        say(self.process, "start")
 
 
 class Ovs(BackEnd):
@@ -252,6 +291,8 @@ def external(title, sockets):
     """A back-end that somebody else has started, with its worker on another CPU than the load."""
     class External(BackEnd):
         """Two sockets, and nothing else is known."""
+        converts = True
+
         def __init__(self, directory, tso=False):
             super().__init__(directory, tso)
             self.sockets = sockets
@@ -265,6 +306,7 @@ class Floor:
     that is all it does (tests/perf/floor.c)."""
     needs, package = "", ""
     faithful, segments = True, False
+    converts, plain = False, False
 
     @staticmethod
     def program():
@@ -282,7 +324,8 @@ class Floor:
         return found["frames_per_s"] / 1e6, found["busy_cycles_per_frame"], float("nan")
 
 
-BACK_ENDS = {"ringway": Ringway, "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs,
+BACK_ENDS = {"ringway": Ringway, "plain": Plain, "testpmd-csum": TestpmdCsum,
+             "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs,
              "floor": Floor}
 
 
@@ -335,7 +378,16 @@ def virtio_user(back_end, size, ring, seconds, directory):
 def ringway_bench(back_end, size, ring, seconds, directory, more=()):
     """The same with guests that do nothing but this, and look at what they receive."""
     del directory
-    words = [*more, *(["--tso", f"--size={TSO_BYTES}"] if size == TSO else [f"--size={size}"])]
+    words = [*more]
+    if size == TSO:
+        words += ["--tso", f"--size={TSO_BYTES}"]
+    elif size not in CONVERTED:
+        words += [f"--size={size}"]
+    elif back_end.plain:
+        words += [f"--size={CONVERTED[size]['plain']}"]
+    else:
+        words += ["--tso", "--convert", f"--size={CONVERTED[size]['sent']}",
+                  *CONVERTED[size].get("words", [])]
     return circulate(back_end, ring, seconds, words, lambda load: time.sleep(SETTLE_S / 2))
 
 
