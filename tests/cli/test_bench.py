@@ -134,6 +134,7 @@ def test_the_page_of_the_project_has_a_place_for_the_tables(load):
     (['--load=ringway-bench', '--peers=ovs', '--sizes=tso'], 'TSO'),
     (['--load=ringway-bench', '--peers=floor', '--sizes=tso'], 'floor'),
     (['--sizes=csum'], '--load ringway-bench'),
+    (['--load=ringway-bench', '--sizes=csum', '--write'], 'no place for --sizes csum'),
     (['--load=ringway-bench', '--sizes=cut,64'], 'leave out the others'),
     (['--load=ringway-bench', '--peers=testpmd', '--sizes=cut'], 'converts nothing'),
     (['--load=ringway-bench', '--peers=floor', '--sizes=csum'], 'converts nothing'),
