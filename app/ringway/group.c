@@ -2,6 +2,8 @@
 /* The commands of group. */
 #include "commands.h"
 
+#include <string.h>
+
 #include "answer.h"
 
 /* All pages as one answer, whose first page has the rest. */
@@ -31,14 +33,36 @@ json_t *group_list(struct cli *cli)
 	return all;
 }
 
-static void entries_print(const json_t *entries)
+/* Whether something is not in the default bridge. */
+static bool is_bridged(const json_t *answer)
 {
-	static const struct table_column columns[] = {
-		{"VLAN", true}, {"GROUP", false}, {"MAC", false}, {"PORT", false}, {"LEFT", true}};
-	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	static const char *const lists[] = {"entries", "queriers"};
+	const json_t *item;
+
+	for (size_t k = 0; k < RW_ARRAY_SIZE(lists); k++) {
+		const json_t *list = json_object_get(answer, lists[k]);
+
+		for (size_t i = 0; (item = json_array_get(list, i)); i++) {
+			const char *bridge = json_string_value(json_object_get(item, "bridge"));
+
+			if (bridge && strcmp(bridge, "default"))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* `bridged`: a column says in which bridge the VLAN is. */
+static void entries_print(const json_t *entries, bool bridged)
+{
+	static const struct table_column columns[] = {{"BRIDGE", false}, {"VLAN", true},
+		{"GROUP", false}, {"MAC", false}, {"PORT", false}, {"LEFT", true}};
+	struct table *t = table_new(&columns[!bridged], RW_ARRAY_SIZE(columns) - (bridged ? 0 : 1));
 	const json_t *e;
 
 	for (size_t i = 0; (e = json_array_get(entries, i)); i++) {
+		if (bridged)
+			table_cell(t, "%s", text_of(e, "bridge"));
 		cell_number(t, e, "vlan");
 		if (is_true(e, "router"))
 			table_cell(t, "router (%s)", text_of(e, "family"));
@@ -57,17 +81,20 @@ void group_list_print(const struct cli *cli, const json_t *answer)
 	const json_t *list = json_object_get(answer, "queriers"), *item;
 	const json_t *counters = json_object_get(answer, "counters");
 
+	bool bridged = is_bridged(answer);
+
 	(void)cli;
 	if (!is_true(answer, "snooping")) {
 		printf("snooping is off: multicast is flooded\n");
 		return;
 	}
-	entries_print(json_object_get(answer, "entries"));
+	entries_print(json_object_get(answer, "entries"), bridged);
 	for (size_t i = 0; (item = json_array_get(list, i)); i++)
 		printf("querier of VLAN %" JSON_INTEGER_FORMAT
-		       ": %s behind %s, every %" JSON_INTEGER_FORMAT " s%s\n",
-			number_of(item, "vlan"), text_of(item, "address"), text_of(item, "port"),
-			number_of(item, "interval_s"),
+		       "%s%s: %s behind %s, every %" JSON_INTEGER_FORMAT " s%s\n",
+			number_of(item, "vlan"), bridged ? " of bridge " : "",
+			bridged ? text_of(item, "bridge") : "", text_of(item, "address"),
+			text_of(item, "port"), number_of(item, "interval_s"),
 			is_true(item, "ready") ? "" : "; hosts are answering it");
 	if (!json_array_size(list))
 		printf("no querier is heard: multicast is flooded\n");

@@ -6,7 +6,7 @@
 #include "mdb.h"
 #include "rpc.h"
 #include "rw_text.h"
-#include "sw_domain.h"
+#include "sw_bridge.h"
 #include "sw_snoop.h"
 
 /* Entries of one answer: a page of groups and routers, and one of queriers. */
@@ -27,12 +27,19 @@ static const char *port_name(const struct daemon *d, uint32_t id)
 	return port ? port->name : NULL;
 }
 
+/* Of a domain. */
+static const char *bridge_name(const struct daemon *d, uint16_t domain)
+{
+	return sw_bridge_name(d->sw, sw_domain_vlan(d->sw, domain).bridge);
+}
+
 static json_t *entry_json(const struct daemon *d, const struct mdb_entry *e)
 {
 	char mac[RW_MAC_TEXT];
 
-	return json_pack("{s:i, s:s?, s:o, s:o, s:s, s:b, s:I}", "vlan",
-		sw_domain_vlan(d->sw, e->domain).id, "port", port_name(d, e->port), "group",
+	return json_pack("{s:s, s:i, s:s?, s:o, s:o, s:s, s:b, s:I}", "bridge",
+		bridge_name(d, e->domain), "vlan", sw_domain_vlan(d->sw, e->domain).id, "port",
+		port_name(d, e->port), "group",
 		e->router ? json_null() : address_json(e->ipv6, e->address), "mac",
 		e->router ? json_null() : json_string(rw_mac_text(e->mac, mac)), "family",
 		e->ipv6 ? "ipv6" : "ipv4", "router", e->router, "left_s", (json_int_t)e->left_s);
@@ -40,11 +47,12 @@ static json_t *entry_json(const struct daemon *d, const struct mdb_entry *e)
 
 static json_t *querier_json(const struct daemon *d, const struct mdb_querier *q)
 {
-	return json_pack("{s:i, s:s, s:o, s:s?, s:i, s:b, s:I, s:I, s:I}", "vlan",
-		sw_domain_vlan(d->sw, q->domain).id, "family", q->ipv6 ? "ipv6" : "ipv4", "address",
-		address_json(q->ipv6, q->address), "port", port_name(d, q->port), "version",
-		q->version, "ready", q->ready, "interval_s", (json_int_t)q->interval_s, "member_s",
-		(json_int_t)q->member_s, "left_s", (json_int_t)q->left_s);
+	return json_pack("{s:s, s:i, s:s, s:o, s:s?, s:i, s:b, s:I, s:I, s:I}", "bridge",
+		bridge_name(d, q->domain), "vlan", sw_domain_vlan(d->sw, q->domain).id, "family",
+		q->ipv6 ? "ipv6" : "ipv4", "address", address_json(q->ipv6, q->address), "port",
+		port_name(d, q->port), "version", q->version, "ready", q->ready, "interval_s",
+		(json_int_t)q->interval_s, "member_s", (json_int_t)q->member_s, "left_s",
+		(json_int_t)q->left_s);
 }
 
 static json_t *entries_json(const struct daemon *d, uint32_t *cursor)

@@ -42,6 +42,22 @@ def test_group_list_turns_all_pages(switch):
     assert 'next' not in rows
 
 
+def bridged(params):
+    answer = group_pages(params)
+    for row in answer['entries'] + answer['queriers']:
+        row['bridge'] = 'default' if row.get('router') else 'blue'
+    return answer
+
+
+def test_group_list_names_bridges_if_there_are_others(switch):
+    server = switch({'group.list': bridged})
+    shown = succeed('-s', server.path, 'group', 'list')
+    assert shown.startswith('BRIDGE   VLAN  GROUP          MAC                PORT   LEFT\n'
+                            'default    10  router (ipv4)  -                  up0   250 s\n'
+                            'blue       10  239.1.1.1      01:00:5e:01:01:01  vm1    99 s\n'
+                            'querier of VLAN 10 of bridge blue: 10.0.0.1 behind up0'), shown
+
+
 def test_group_list_says_that_snooping_is_off(switch):
     server = switch({'group.list': {'snooping': False, 'entries': [], 'next': None}})
     assert succeed('-s', server.path, 'group', 'list') == (

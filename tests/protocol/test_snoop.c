@@ -127,8 +127,10 @@ static bool queriers_are_ready(size_t n)
 	const json_t *queriers = json_object_get(list, "queriers"), *q;
 	bool ready = json_array_size(queriers) == n;
 
-	for (size_t i = 0; (q = json_array_get(queriers, i)); i++)
+	for (size_t i = 0; (q = json_array_get(queriers, i)); i++) {
 		ready = ready && json_is_true(json_object_get(q, "ready"));
+		assert_string_equal(json_string_value(json_object_get(q, "bridge")), "default");
+	}
 	json_decref(list);
 	return ready;
 }
