@@ -83,8 +83,12 @@ class Hosts:
                    f'{guest.mac} is not learned behind {wanted}')
 
     def drops(self):
-        """{"side port direction reason": frames}, of what is no matter of boot or of buffers."""
-        harmless = 'no_destination', 'no_buffer', 'link_down', 'queue_disabled'
+        """{"side port direction reason": frames}, of what is no matter of boot or of buffers.
+
+        hairpin: when the guest has left and nobody has said where it is, the left switch floods
+        what is for it, and the right one still has it behind the uplink.
+        """
+        harmless = 'no_destination', 'no_buffer', 'link_down', 'queue_disabled', 'hairpin'
         return {f'{side} {drop}': frames for side, switch in self.switches.items()
                 for drop, frames in switch.drops().items() if drop.split()[-1] not in harmless}
 
