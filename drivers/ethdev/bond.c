@@ -18,6 +18,7 @@
 /* It is there in programs that have DPDK's drivers: no unit test does. */
 extern typeof(rte_eth_bond_primary_set) rte_eth_bond_primary_set __attribute__((weak));
 extern typeof(rte_eth_bond_mode_get) rte_eth_bond_mode_get __attribute__((weak));
+extern typeof(rte_eth_bond_active_slaves_get) rte_eth_bond_active_slaves_get __attribute__((weak));
 extern typeof(rte_eth_bond_8023ad_slave_info) rte_eth_bond_8023ad_slave_info __attribute__((weak));
 
 /* Of DPDK's headers for drivers, which Debian does not install. */
@@ -135,13 +136,31 @@ static bool one_distributes(const struct ethdev_device *dev)
 	return false;
 }
 
+/*
+ * Say which members are down. The driver takes a member in when it asks for its link for the first
+ * time after the start, in a thread of EAL, and does not ask again where the device's driver
+ * reports no change: a member is down only after that, and then until its link is back.
+ */
+static void members_tell(const struct ethdev_device *dev)
+{
+	uint16_t active[RTE_MAX_ETHPORTS];
+	int n = rte_eth_bond_active_slaves_get(dev->id, active, RTE_MAX_ETHPORTS);
+
+	for (unsigned i = 0; i < dev->nmembers; i++) {
+		bool *told = &member_down[dev->members[i]];
+		bool down = __atomic_load_n(told, __ATOMIC_RELAXED);
+
+		for (int j = 0; j < n; j++)
+			down |= active[j] == dev->members[i];
+		__atomic_store_n(told, down && !dev->member_up[i], __ATOMIC_RELAXED);
+	}
+}
+
 bool ethdev_bond_choose(struct ethdev_device *dev)
 {
 	unsigned best = 0;
 
-	for (unsigned i = 0; i < dev->nmembers; i++)
-		__atomic_store_n(
-			&member_down[dev->members[i]], !dev->member_up[i], __ATOMIC_RELAXED);
+	members_tell(dev);
 	if (rte_eth_bond_mode_get(dev->id) == BONDING_MODE_8023AD)
 		return one_distributes(dev);
 	while (best < dev->nmembers && !dev->member_up[best])
