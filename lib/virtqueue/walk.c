@@ -198,8 +198,12 @@ RW_ALWAYS_INLINE enum vq_status indirect_packed(
 		enum vq_status next = indirect_load(w, d.addr, i, mode, &entry);
 
 		w->vq->walked++;
-		if (next == VQ_CHAIN)
+		if (next == VQ_CHAIN) {
+			/* DPDK's driver allows to write to the header that the device reads. */
+			if (!w->writable)
+				entry.flags &= (uint16_t)~VRING_DESC_F_WRITE;
 			next = vq_walk_add(w, entry, mode);
+		}
 		status = vq_walk_combine(status, next, mode);
 	}
 	return status;

@@ -218,7 +218,7 @@ enum spoil {
 	LEN_OVER_RING,
 	LEN_HUGE,
 	NESTED,
-	PAST_THE_END, /* split: a `next` behind the table; packed: a buffer to be written */
+	PAST_THE_END, /* split: a `next` behind the table; packed: a nested last entry */
 	TABLE_OUTSIDE,
 	TABLE_HALF_OUTSIDE,
 	BUFFER_OUTSIDE,
@@ -257,7 +257,7 @@ static void table_spoil(const struct scene *s, union fe_indirect_desc *t, enum s
 		break;
 	case PAST_THE_END:
 		if (packed)
-			t[1].packed.flags |= VRING_DESC_F_WRITE;
+			t[1].packed.flags |= VRING_DESC_F_INDIRECT;
 		else
 			t[0].split.next = 2;
 		break;
