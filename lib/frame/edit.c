@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "rw_virtio_net.h"
 
 uint32_t frame_pull(struct frame *f, uint32_t want)
 {
@@ -62,7 +63,7 @@ static uint32_t tag_put(const struct frame *f, const struct frame_edit *edit, ui
 /* Adjust the offload's offsets, which count from the frame's first byte. */
 static void offload_move(struct frame_offload *o, int by)
 {
-	if (o->flags)
+	if (o->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		o->csum_start = (uint16_t)(o->csum_start + by);
 	if (o->gso_type && o->hdr_len)
 		o->hdr_len = (uint16_t)(o->hdr_len + by);

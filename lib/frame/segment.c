@@ -80,7 +80,7 @@ static bool headers_fit(const struct frame *f, const struct frame_headers *h)
 	}
 	if (ipv6 ? !extensions_fit(f, h) : frame_load16(net + IPV4_FRAG_AT) & IPV4_FRAG)
 		return false;
-	return o->flags && o->gso_size && o->csum_start == h->transport_at &&
+	return frame_csum_is_partial(f) && o->gso_size && o->csum_start == h->transport_at &&
 		o->csum_offset == (tcp ? TCP_SUM_AT : UDP_SUM_AT);
 }
 
@@ -161,7 +161,7 @@ static void template_make(struct frame_cut *c, const struct frame *f)
 	c->transport_sum = c->sum + checksum_bytes(transport, c->hdr_len - c->transport_at);
 }
 
-enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, bool leave_csum)
+enum frame_fault frame_cut_check(struct frame_cut *c, const struct frame *f)
 {
 	bool tcp = (f->offload.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) !=
 		VIRTIO_NET_HDR_GSO_UDP_L4;
@@ -187,8 +187,17 @@ enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, boo
 	c->hdr_len = (uint16_t)len;
 	c->ipv6 = h.net == FRAME_NET_IPV6;
 	c->tcp = tcp;
-	c->leave_csum = leave_csum;
 	head_copy(c->head, whole.head, len);
+	return FRAME_OK;
+}
+
+enum frame_fault frame_cut_begin(struct frame_cut *c, const struct frame *f, bool leave_csum)
+{
+	enum frame_fault fault = frame_cut_check(c, f);
+
+	if (fault != FRAME_OK)
+		return fault;
+	c->leave_csum = leave_csum;
 	payload_find(c, f);
 	template_make(c, f);
 	return FRAME_OK;

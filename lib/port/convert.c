@@ -34,9 +34,16 @@ static uint8_t takes(const struct port_txq *q)
 	return all & FRAME_TAKES_CSUM ? all : 0;
 }
 
+/* Whether the queue, which takes `all` now, takes the frame as it is. */
+static bool fits(const struct port_txq *q, const struct frame *f, uint8_t all)
+{
+	return !(frame_needs(f) & (uint8_t)~all) &&
+		!(f->offload.gso_type && f->offload.gso_size < q->gso_least);
+}
+
 bool port_txq_takes(const struct port_txq *q, const struct frame *f)
 {
-	return !(frame_needs(f) & (uint8_t)~takes(q));
+	return fits(q, f, takes(q));
 }
 
 static void count_fault(struct port_txq *q, enum frame_fault fault)
@@ -102,7 +109,8 @@ static void complete(struct batch *b, const struct frame *f)
 		count_fault(b->q, fault);
 		return;
 	}
-	port_count(&b->q->counters->converted_csum, 1);
+	if (frame_csum_is_partial(f))
+		port_count(&b->q->counters->converted_csum, 1);
 	add(b, &b->made[b->n]);
 }
 
@@ -146,7 +154,7 @@ unsigned port_txq_convert(struct port_txq *q, struct frame **frames, unsigned n,
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *f = frames[i];
 
-		if (!(frame_needs(f) & (uint8_t)~all)) {
+		if (fits(q, f, all)) {
 			add(&b, f);
 		} else if (f->offload.gso_type) {
 			cut(&b, f, all & FRAME_TAKES_CSUM);

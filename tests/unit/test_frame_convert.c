@@ -336,6 +336,29 @@ static void a_list_without_room(void **state)
 	give_back(&l);
 }
 
+/* Whoever does not take a word for a checksum gets the frame without it. */
+static void a_good_checksum(void **state)
+{
+	const struct gso_spec s = {.payload = 500};
+	struct frame f = {.len = gso_build(&s, whole), .head_len = 64}, out;
+	struct rw_seg seg = {.data = whole + 64, .len = f.len - 64};
+	struct frame_room room = {0};
+
+	(void)state;
+	memcpy(f.head, whole, 64);
+	f.seg = &seg;
+	f.nsegs = 1;
+	f.offload.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	assert_int_equal(frame_needs(&f), FRAME_TAKES_CSUM);
+	assert_false(frame_csum_is_partial(&f));
+	assert_int_equal(frame_csum_fill(&f, &room, &out), FRAME_OK);
+	assert_true(frame_is_plain(&out));
+	assert_int_equal(out.len, f.len);
+	assert_memory_equal(out.head, f.head, 64);
+	assert_ptr_equal(out.seg, &seg);
+	assert_int_equal(out.nsegs, 1);
+}
+
 static void what_a_frame_needs(void **state)
 {
 	struct gso_spec s = {.payload = 5000};
@@ -356,6 +379,12 @@ static void what_a_frame_needs(void **state)
 		assert_int_equal(frame_needs(&f), FRAME_TAKES_CSUM | needs[i % 4]);
 		if (s.udp)
 			continue;
+		if (s.ipv6) {
+			f.head[gso_place_of(&s).net + 6] = 0; /* hop by hop */
+			assert_int_equal(frame_needs(&f),
+				FRAME_TAKES_CSUM | FRAME_TAKES_TSO6 | FRAME_TAKES_EXT6);
+			f.head[gso_place_of(&s).net + 6] = 6;
+		}
 		f.offload.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 		assert_int_equal(
 			frame_needs(&f), FRAME_TAKES_CSUM | FRAME_TAKES_ECN | needs[i % 4]);
@@ -370,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_checksum_far_behind),
 		cmocka_unit_test(malformed_requests),
 		cmocka_unit_test(a_list_without_room),
+		cmocka_unit_test(a_good_checksum),
 		cmocka_unit_test(what_a_frame_needs),
 	};
 

@@ -34,7 +34,7 @@
  * the frame's length on arrival. All zero: a plain frame with complete checksums.
  */
 struct frame_offload {
-	uint8_t flags;        /* VIRTIO_NET_HDR_F_NEEDS_CSUM or 0 */
+	uint8_t flags;        /* VIRTIO_NET_HDR_F_NEEDS_CSUM, or _DATA_VALID of an uplink, or 0 */
 	uint8_t gso_type;     /* VIRTIO_NET_HDR_GSO_*, with _ECN */
 	uint16_t hdr_len;     /* bytes of headers, a hint */
 	uint16_t gso_size;    /* payload bytes of a segment */
@@ -65,7 +65,10 @@ static inline void frame_init(struct frame *f, uint32_t len)
 	f->offload = (struct frame_offload){0};
 }
 
-/* Whether its checksums are complete and it needs no segmentation. */
+/*
+ * Whether its checksums are complete, it needs no segmentation, and there is nothing else that a
+ * receiver may want to know.
+ */
 static inline bool frame_is_plain(const struct frame *f)
 {
 	uint16_t flags_and_type;

@@ -12,15 +12,17 @@
  * Thread: the worker that polled the frame, until the burst ends.
  */
 #include "frame.h"
+#include "rw_virtio_net.h"
 
 /* What a receiver takes, as bits. */
-#define FRAME_TAKES_CSUM 0x01 /* partial checksums; without it, nothing else counts */
+#define FRAME_TAKES_CSUM 0x01 /* partial or known checksums; without it, nothing else counts */
 #define FRAME_TAKES_TSO4 0x02
 #define FRAME_TAKES_TSO6 0x04
 #define FRAME_TAKES_ECN  0x08 /* TSO frames with CWR set */
 #define FRAME_TAKES_USO4 0x10
 #define FRAME_TAKES_USO6 0x20
-#define FRAME_TAKES_ALL  0x3f
+#define FRAME_TAKES_ALL  0x3f /* that a user can name */
+#define FRAME_TAKES_EXT6 0x40 /* TSO6 frames with extension headers */
 
 /*
  * Most segments of a frame, so that the work for one is bounded: 64 KiB need a gso_size of 128. The
@@ -40,6 +42,12 @@ enum frame_fault {
 /* What a receiver must take to get the frame as it is. */
 uint8_t frame_needs(const struct frame *f);
 
+/* Whether its checksum is partial. */
+static inline bool frame_csum_is_partial(const struct frame *f)
+{
+	return f->offload.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+}
+
 /* A list of segments that is being filled: the caller's memory, which outlives the frames. */
 struct frame_room {
 	struct rw_seg *segs;
@@ -48,7 +56,8 @@ struct frame_room {
 };
 
 /*
- * Write to `out` the frame with its checksum completed. `f` needs no segmentation. `out` shares f's
+ * Write to `out` the frame with its checksum completed, and nothing said about it. `f` needs no
+ * segmentation. `out` shares f's
  * segments, or has some of `room`. FRAME_OK, FRAME_NO_ROOM or FRAME_BAD_CSUM.
  */
 enum frame_fault frame_csum_fill(const struct frame *f, struct frame_room *room, struct frame *out);
@@ -73,6 +82,11 @@ struct frame_cut {
 	bool leave_csum;
 };
 
+/*
+ * The checks of frame_cut_begin, for a frame that a device is to cut. With FRAME_OK `c` has the
+ * places of its headers, and in `head` the headers as they were when they were checked.
+ */
+enum frame_fault frame_cut_check(struct frame_cut *c, const struct frame *f);
 /*
  * Begin to cut a frame with a gso_type. With `leave_csum` the segments have partial checksums.
  * FRAME_OK, FRAME_BAD_GSO or FRAME_MANY_SEGMENTS.

@@ -176,6 +176,7 @@ struct port_txq {
 	uint16_t index;            /* among the port's tx queues */
 	bool shared;               /* several workers fill it */
 	uint8_t takes;             /* FRAME_TAKES_*: what its guest or device can take */
+	uint16_t gso_least;        /* a device cuts no frame into smaller segments; payload bytes */
 	struct rw_spinlock lock;   /* held for one burst */
 	uint32_t deferred;         /* by the latest burst; protected by the lock */
 	uint32_t unfit;            /* the same; 0 but between a burst and port_txq_convert */
