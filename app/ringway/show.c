@@ -179,6 +179,8 @@ static void uplink_print(const json_t *port)
 	fact_number("MTU", port, "mtu");
 	fact_number("rx queues", port, "rx_queues");
 	fact_number("tx queues", port, "tx_queues");
+	fact_names("rx offloads", json_object_get(port, "rx_offloads"));
+	fact_names("tx offloads", json_object_get(port, "tx_offloads"));
 	t = table_new(columns, RW_ARRAY_SIZE(columns));
 	json_object_foreach(stats, key, value)
 	{

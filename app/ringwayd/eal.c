@@ -96,6 +96,16 @@ static int pci_allow(const struct options *opt, char *argv[], int argc)
 	return argc;
 }
 
+/* Whether a device hands EAL's memory to somebody: vhost-user takes a few files, not one a page. */
+static bool shares_memory(const struct options *opt)
+{
+	for (unsigned i = 0; i < opt->nports; i++) {
+		if (ethdev_shares_memory(opt->ports[i].device))
+			return true;
+	}
+	return false;
+}
+
 static bool initialised;
 
 int eal_begin(const struct options *opt, bool *huge)
@@ -117,6 +127,8 @@ int eal_begin(const struct options *opt, bool *huge)
 	*huge = !opt->no_huge && huge_pages_available();
 	if (*huge) {
 		argv[argc++] = "--in-memory";
+		if (shares_memory(opt))
+			argv[argc++] = "--single-file-segments";
 	} else {
 		/* EAL's two modes without files: this one has no huge pages either. */
 		argv[argc++] = "--no-shconf";

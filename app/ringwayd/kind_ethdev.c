@@ -211,12 +211,36 @@ static json_t *stats_json(const struct rte_eth_stats *s)
 		(json_int_t)s->obytes, "tx_errors", (json_int_t)s->oerrors);
 }
 
+/* The names whose offloads the device has. */
+static json_t *names_json(const char *const names[], const bool has[], size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (has[i])
+			json_array_append_new(list, json_string(names[i]));
+	}
+	return list;
+}
+
+static void offloads_add(json_t *port, const struct ethdev_port_info *info)
+{
+	static const char *const tx[] = {"csum", "tso4", "tso6"},
+				 *const rx[] = {"csum", "large", "rss"};
+	const bool has_tx[] = {info->tx_csum, info->tx_tso, info->tx_tso};
+	const bool has_rx[] = {info->rx_csum, info->rx_large, info->rx_rss};
+
+	json_object_set_new(port, "tx_offloads", names_json(tx, has_tx, RW_ARRAY_SIZE(tx)));
+	json_object_set_new(port, "rx_offloads", names_json(rx, has_rx, RW_ARRAY_SIZE(rx)));
+}
+
 static json_t *show(void *handle)
 {
 	struct ethdev_port_info info;
 	json_t *port = describe(handle);
 
 	ethdev_port_describe(handle, &info);
+	offloads_add(port, &info);
 	json_object_set_new(port, "rx_queues", json_integer(info.rx_queues));
 	json_object_set_new(port, "tx_queues", json_integer(info.tx_queues));
 	json_object_set_new(port, "device_stats", stats_json(&info.stats));

@@ -68,6 +68,9 @@ static const struct driver {
 			{.name = "fcntl", .kinds = I}, {.name = "eventfd2", .kinds = I},
 			{.name = "fstat", .kinds = I}, {.name = "newfstatat", .kinds = I},
 			{.name = "setsockopt", .kinds = I}}},
+	/* It connects while it starts; then it is told of nothing but its socket's end. */
+	{.name = "net_virtio_user"},
+	{.name = "virtio_user"},
 	{.name = "net_null"},
 	{.name = "net_ring"},
 	/* What it sets in its members when one of them leaves needs privileges. */

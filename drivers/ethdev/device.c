@@ -20,8 +20,12 @@
 
 /* Descriptors of a queue, where the device lets us choose. */
 #define DESCS 512
+/* Of one to which large frames go: each takes 34 of them. */
+#define DESCS_LARGE 1024
 /* Frames that a queue of a device may hold besides: net_ring's have so many entries. */
 #define QUEUED 1024
+/* Mbufs on loan: a burst of the longest frames. */
+#define LENT (FRAME_BURST * ETHDEV_SEGS)
 /* Mbufs that a thread's cache of the mempool keeps, and twice that while it gives some back. */
 #define CACHE 128
 
@@ -59,9 +63,12 @@ static uint32_t data_room(const struct ethdev_device_config *cfg)
 	return RW_MIN(room, UINT16_MAX - RTE_PKTMBUF_HEADROOM - RTE_CACHE_LINE_SIZE);
 }
 
-static unsigned pool_entries(unsigned nqueues, unsigned nworkers)
+/* Mbufs; `large`: some frames are of many. */
+static unsigned pool_entries(unsigned nqueues, unsigned nworkers, bool large)
 {
-	return nqueues * (2 * DESCS + QUEUED) + (nworkers + 1) * (2 * CACHE + 2 * FRAME_BURST);
+	unsigned each = large ? DESCS + DESCS_LARGE + QUEUED + LENT : 2 * DESCS + QUEUED;
+
+	return nqueues * each + (nworkers + 1) * (2 * CACHE + 2 * FRAME_BURST);
 }
 
 size_t ethdev_device_memory(const struct ethdev_device_config *cfg)
@@ -71,7 +78,8 @@ size_t ethdev_device_memory(const struct ethdev_device_config *cfg)
 	const size_t driver = 4u << 20;
 
 	/* Twice, so that the mempool finds a place for all of it in one piece. */
-	return 2 * pool_entries(nqueues, cfg->nworkers) * (data_room(cfg) + MBUF_OVERHEAD) + driver;
+	return 2 * pool_entries(nqueues, cfg->nworkers, true) * (data_room(cfg) + MBUF_OVERHEAD) +
+		driver;
 }
 
 /* ---- DPDK's arguments ---- */
@@ -82,7 +90,7 @@ static bool has_driver(const char *device, const char *driver)
 }
 
 /* Whether the arguments have a value of that key. */
-static bool has_key(const char *device, const char *key)
+bool ethdev_has_key(const char *device, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -118,9 +126,11 @@ static int args_make(
 	if (n < 0 || (size_t)n >= len)
 		return -E2BIG;
 	if (data_room(cfg) > DATA_LEAST && has_driver(dev->name, "net_af_packet") &&
-		!has_key(args, "framesz"))
+		!ethdev_has_key(args, "framesz"))
 		n += snprintf(out + n, len - (size_t)n, ",framesz=%u,blocksz=%u,framecnt=256",
 			data_room(cfg), data_room(cfg));
+	if (ethdev_virtio_is(dev->name))
+		n += ethdev_virtio_args(cfg, args, out + n, len - (size_t)n);
 	return (size_t)n < len ? 0 : -E2BIG;
 }
 
@@ -173,6 +183,8 @@ static int device_probe(
 	char args[ARGS_MAX];
 	int ret = ethdev_iface_check(cfg->device, err, errlen);
 
+	if (!ret)
+		ret = ethdev_virtio_check(cfg->device, err, errlen);
 	if (ret)
 		return ret;
 	ret = args_make(cfg, dev, args, sizeof(args));
@@ -238,13 +250,21 @@ static int device_configure(const struct ethdev_device_config *cfg, struct ethde
 	if (dev->if_index && !if_indextoname(dev->if_index, dev->interface))
 		dev->if_index = 0;
 	dev->bond = info->driver_name && !strcmp(info->driver_name, "net_bonding");
-	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	if (dev->nrx > 1 && info->flow_type_rss_offloads & rss) {
+	dev->room = data_room(cfg);
+	ethdev_offload_choose(dev, info, &conf);
+	dev->rss = dev->nrx > 1 && info->flow_type_rss_offloads & rss;
+	if (dev->rss) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & rss;
 	}
 	return rte_eth_dev_configure(dev->id, dev->nrx, dev->ntx, &conf);
+}
+
+/* Whether large frames come from the device, or go there. */
+static bool is_large(const struct ethdev_device *dev)
+{
+	return dev->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO ||
+		dev->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO;
 }
 
 /*
@@ -256,7 +276,7 @@ static int pool_begin(const struct ethdev_device_config *cfg, struct ethdev_devi
 {
 	struct rte_pktmbuf_pool_private room = {
 		.mbuf_data_room_size = (uint16_t)(data_room(cfg) + RTE_PKTMBUF_HEADROOM)};
-	unsigned n = pool_entries(RW_MAX(dev->nrx, dev->ntx), cfg->nworkers);
+	unsigned n = pool_entries(RW_MAX(dev->nrx, dev->ntx), cfg->nworkers, is_large(dev));
 	const bool pci = ethdev_is_pci(cfg->device);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
@@ -277,7 +297,7 @@ static int pool_begin(const struct ethdev_device_config *cfg, struct ethdev_devi
 /* Set all queues up. 0 or -errno. */
 static int queues_begin(const struct ethdev_device_config *cfg, struct ethdev_device *dev)
 {
-	uint16_t nrxd = DESCS, ntxd = DESCS;
+	uint16_t nrxd = DESCS, ntxd = is_large(dev) ? DESCS_LARGE : DESCS;
 	unsigned socket = (unsigned)RW_MAX(rte_eth_dev_socket_id(dev->id), 0);
 	int ret = rte_eth_dev_adjust_nb_rx_tx_desc(dev->id, &nrxd, &ntxd);
 
@@ -322,6 +342,7 @@ static int device_start(
 		return ret;
 	}
 	dev->started = true;
+	ethdev_virtio_started(dev, cfg->device);
 	ret = rte_eth_promiscuous_enable(dev->id);
 	if (ret && ret != -ENOTSUP)
 		rw_warning("device %s: it takes no frames for the addresses of guests: %s",

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * An uplink from the inside, for the files of this driver: device.c opens a device; link.c watches
- * its link; rx.c lends what it received; tx.c fills it; port.c makes a port of it.
+ * its link; offload.c chooses what it does of a frame's work; rx.c lends what it received; tx.c
+ * fills it; port.c makes a port of it.
  *
  * Thread: control, but for the queues, as in port.h.
  */
@@ -11,8 +12,8 @@
 #include "ethdev_port.h"
 #include "rw_log.h"
 
-/* Mbufs of a frame from the device, at most: with the smallest, 9 KiB are 5 of 2 KiB. */
-#define ETHDEV_SEGS 20
+/* Mbufs of a frame, at most: the longest one is 33 of the smallest, which have 2 KiB. */
+#define ETHDEV_SEGS 36
 
 /* A frame that is shorter is padded: no device sends a shorter one (IEEE 802.3, 4A.2.3.2). */
 #define ETHDEV_MIN_LEN 60
@@ -23,6 +24,8 @@ struct ethdev_rxq {
 	uint16_t dev_queue;
 	struct port_txq *pump; /* a bond: the queue whose transmit function must run; or NULL */
 	uint64_t pump_at;      /* TSC at which it is due */
+	uint64_t told;         /* RTE_MBUF_F_RX_*: what the device may say of a frame */
+	bool partial;          /* a checksum may be partial, a frame large */
 	unsigned nheld;        /* mbufs on loan */
 	struct rte_mbuf *held[FRAME_BURST];
 	struct rw_seg segs[FRAME_BURST * ETHDEV_SEGS];
@@ -34,6 +37,14 @@ struct ethdev_txq {
 	uint16_t dev_queue;
 	uint32_t max_len; /* bytes of a frame */
 	struct rte_mempool *pool;
+	bool csum; /* the device completes checksums */
+	/*
+	 * net_virtio: it takes the sum of the pseudo header as it is in the frame. Other drivers
+	 * make their own in rte_eth_tx_prepare, and take the first extension header of IPv6 for the
+	 * transport protocol.
+	 */
+	bool extensions;
+	uint64_t ip_csum; /* RTE_MBUF_F_TX_IP_CKSUM, if a segment's IPv4 header must ask for it */
 } RW_CACHE_ALIGNED;
 
 /* Members of a bond. */
@@ -50,7 +61,14 @@ struct ethdev_device {
 	char interface[ETHDEV_IF_NAME]; /* its name; \"\": none */
 	struct mnl_socket *nl;          /* link.c: reports of that interface; NULL: none */
 	struct rte_mempool *pool;
+	uint32_t room;        /* bytes of data in an mbuf */
+	uint64_t tx_offloads; /* RTE_ETH_TX_OFFLOAD_*, RTE_ETH_RX_OFFLOAD_*: that are used */
+	uint64_t rx_offloads;
+	bool rss;    /* the device distributes flows onto queues */
+	bool virtio; /* its large frames and partial checksums are those of guests behind it */
 	bool started;
+	bool once;         /* a link that went down does not come up again: nobody asks then */
+	bool was_up;       /* the link */
 	unsigned nmembers; /* of a bond */
 	uint16_t members[ETHDEV_MEMBERS_MAX];
 	unsigned member_if[ETHDEV_MEMBERS_MAX]; /* as if_index */
@@ -111,10 +129,31 @@ void ethdev_memif_close(struct ethdev_device *dev);
 /* Some time has passed: a client whose server is not there may try again. */
 void ethdev_memif_tick(struct ethdev_port *ep);
 
+/* virtio.c: whether a device is one of net_virtio_user, by its name. */
+bool ethdev_virtio_is(const char *device);
+/* That it is one that can be used, by its arguments. 0 or -errno. */
+int ethdev_virtio_check(const char *device, char *err, size_t errlen);
+/* What its driver wants to be told besides: the length of it, as snprintf returns it. */
+int ethdev_virtio_args(
+	const struct ethdev_device_config *cfg, const char *args, char *out, size_t len);
+/* It was started. */
+void ethdev_virtio_started(struct ethdev_device *dev, const char *device);
+/* The other side has gone. */
+void ethdev_virtio_gone(struct ethdev_port *ep);
+
+/* device.c: whether a device's arguments have a value of that key. */
+bool ethdev_has_key(const char *device, const char *key);
 /* device.c: the name of a device, and where its arguments begin. */
 void ethdev_name_choose(const char *device, char *name, size_t len, const char **args);
 /* That the interface that arguments name exists: a driver says less about it. 0 or -errno. */
 int ethdev_iface_check(const char *device, char *err, size_t errlen);
+
+/* offload.c: choose what the device does, for its configuration. */
+void ethdev_offload_choose(
+	struct ethdev_device *dev, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf);
+/* What a queue of the device does of it. */
+void ethdev_offload_tx(const struct ethdev_device *dev, struct ethdev_txq *q);
+void ethdev_offload_rx(const struct ethdev_device *dev, struct ethdev_rxq *q);
 
 /* rx.c, tx.c: the operations of a queue. */
 void ethdev_rx_init(struct ethdev_rxq *q);

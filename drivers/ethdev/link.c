@@ -100,12 +100,17 @@ static void link_update(struct ethdev_port *ep)
 	struct rte_eth_link link = {.link_status = RTE_ETH_LINK_DOWN};
 	bool up = dev->if_up;
 
+	if (dev->once && dev->was_up && !ep->link)
+		return;
 	if (!dev->if_index) {
 		rte_eth_link_get_nowait(dev->id, &link);
 		up = link.link_status == RTE_ETH_LINK_UP;
 	}
 	if (dev->nmembers)
 		up &= ethdev_bond_choose(dev);
+	dev->was_up |= up;
+	if (dev->once && ep->link && !up)
+		ethdev_virtio_gone(ep);
 	ethdev_port_link(ep, up);
 }
 

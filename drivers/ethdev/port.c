@@ -40,6 +40,7 @@ static int txq_begin(struct ethdev_port *ep, uint16_t i)
 		(uint32_t)rte_pktmbuf_data_room_size(q->pool) - RTE_PKTMBUF_HEADROOM);
 	q->txq.shared = sw_nworkers(ep->sw) > 1 || ep->device->bond;
 	ethdev_tx_init(q);
+	ethdev_offload_tx(ep->device, q);
 	return port_txq_init(&q->txq, &ep->port, i);
 }
 
@@ -52,6 +53,7 @@ static int rxq_begin(struct ethdev_port *ep, uint16_t i)
 	if (ep->device->bond && i < ep->device->ntx)
 		q->pump = &ep->txqs[i].txq;
 	ethdev_rx_init(q);
+	ethdev_offload_rx(ep->device, q);
 	return port_rxq_init(&q->rxq, &ep->port, i);
 }
 
@@ -147,6 +149,11 @@ void ethdev_port_describe(const struct ethdev_port *ep, struct ethdev_port_info 
 		.mtu = dev->mtu,
 		.rx_queues = dev->nrx,
 		.tx_queues = dev->ntx,
+		.tx_csum = dev->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM,
+		.tx_tso = dev->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO,
+		.rx_csum = dev->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM,
+		.rx_large = dev->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO,
+		.rx_rss = dev->rss,
 	};
 	/* Linux' interfaces: the drivers do not ask, and say what is usual. */
 	if (!dev->nl && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN)

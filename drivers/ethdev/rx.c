@@ -5,6 +5,8 @@
 #include <rte_cycles.h>
 
 #include "ethdev.h"
+#include "frame_parse.h"
+#include "rw_virtio_net.h"
 
 /* How often the transmit function of a bond runs at least; its protocol wants 100 ms. */
 #define PUMP_MS 10
@@ -63,11 +65,76 @@ static void take_tagged(struct loan *loan, struct frame *f)
 		f->head_len - FRAME_TAG_AT - FRAME_TAG_LEN);
 }
 
-/* Make a frame of an mbuf. False: dropped and counted. */
-static bool frame_open(
-	struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f, struct rw_seg *segs)
+/* Where TCP and UDP have their checksums. */
+#define TCP_SUM_AT 16
+#define UDP_SUM_AT 6
+#define PROTO_TCP  6
+/* Where TCP says how long its header is. */
+#define TCP_DOFF_AT 12
+
+/* The bytes of all headers of a TCP frame, as far as the head has them. */
+static uint16_t headers_len(struct frame *f, uint32_t transport_at)
 {
-	bool stripped = m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED;
+	uint32_t len = 20;
+
+	if (frame_reaches(f, transport_at + TCP_DOFF_AT + 1))
+		len = (f->head[transport_at + TCP_DOFF_AT] >> 4) * 4u;
+	return (uint16_t)RW_MIN(transport_at + len, f->len);
+}
+
+/*
+ * The checksum is partial, as a guest behind the device has left it; `segment` is not 0 if the
+ * frame is large. False: it is neither TCP nor UDP.
+ */
+static bool partial_open(struct frame *f, uint16_t segment)
+{
+	struct frame_headers h;
+	bool tcp;
+
+	frame_parse(f, &h);
+	tcp = h.proto == PROTO_TCP;
+	if ((h.net != FRAME_NET_IPV4 && h.net != FRAME_NET_IPV6) || h.cut || h.later ||
+		!(tcp || (h.proto == FRAME_PROTO_UDP && !segment)))
+		return false;
+	f->offload.csum_start = h.transport_at;
+	f->offload.csum_offset = tcp ? TCP_SUM_AT : UDP_SUM_AT;
+	if (h.transport_at + f->offload.csum_offset + 2u > f->len)
+		return false;
+	f->offload.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	if (segment) {
+		f->offload.gso_type = h.net == FRAME_NET_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6
+							      : VIRTIO_NET_HDR_GSO_TCPV4;
+		f->offload.gso_size = segment;
+		f->offload.hdr_len = headers_len(f, h.transport_at);
+	}
+	return true;
+}
+
+/* What the device says of the frame's checksum and segments. False: dropped and counted. */
+static bool offload_open(const struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f)
+{
+	bool large = m->ol_flags & RTE_MBUF_F_RX_LRO;
+
+	if (!(m->ol_flags & q->told & RTE_MBUF_F_RX_L4_CKSUM_MASK))
+		return true;
+	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD) {
+		f->offload.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+		return true;
+	}
+	/* Another device says so of a checksum that it does not know. */
+	if (!q->partial)
+		return true;
+	f->offload = (struct frame_offload){0};
+	if ((!large || m->tso_segsz) && partial_open(f, large ? m->tso_segsz : 0))
+		return true;
+	port_count_drop(q->rxq.counters, PORT_DROP_BAD_HEADER);
+	return false;
+}
+
+/* Make a frame of an mbuf, whose tag the device took out or not. False: dropped and counted. */
+RW_ALWAYS_INLINE bool bytes_open(struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f,
+	struct rw_seg *segs, const bool stripped)
+{
 	uint32_t len = m->pkt_len + (stripped ? FRAME_TAG_LEN : 0);
 	struct loan loan = {.m = m};
 
@@ -76,7 +143,7 @@ static bool frame_open(
 		return false;
 	}
 	frame_init(f, len);
-	if (rw_unlikely(stripped))
+	if (stripped)
 		take_tagged(&loan, f);
 	else
 		take(&loan, f->head, f->head_len);
@@ -85,6 +152,24 @@ static bool frame_open(
 		return false;
 	}
 	return true;
+}
+
+/* The device says something of the frame. */
+static RW_NOINLINE bool told_open(
+	struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f, struct rw_seg *segs)
+{
+	bool good = m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED ? bytes_open(q, m, f, segs, true)
+							      : bytes_open(q, m, f, segs, false);
+
+	return good && offload_open(q, m, f);
+}
+
+static bool frame_open(
+	struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f, struct rw_seg *segs)
+{
+	if (rw_unlikely(m->ol_flags & q->told))
+		return told_open(q, m, f, segs);
+	return bytes_open(q, m, f, segs, false);
 }
 
 /*

@@ -46,6 +46,8 @@ void ethdev_device_close(struct ethdev_device *dev);
 size_t ethdev_device_memory(const struct ethdev_device_config *cfg);
 /* Whether `device` is the address of a PCI device. */
 bool ethdev_is_pci(const char *device);
+/* Whether its driver shares EAL's memory with another process, by its arguments. */
+bool ethdev_shares_memory(const char *device);
 
 struct ethdev_port_config {
 	struct sw *sw;
@@ -76,6 +78,12 @@ struct ethdev_port_info {
 	uint16_t mtu;
 	uint16_t rx_queues;
 	uint16_t tx_queues;
+	/* What the device does; without, it is done in software where it must be. */
+	bool tx_csum;               /* completes checksums */
+	bool tx_tso;                /* cuts large TCP frames, or passes them on */
+	bool rx_csum;               /* says that checksums are right */
+	bool rx_large;              /* hands over large TCP frames of guests behind it */
+	bool rx_rss;                /* distributes flows onto its queues */
 	struct rte_eth_stats stats; /* as the device counts */
 };
 void ethdev_port_describe(const struct ethdev_port *ep, struct ethdev_port_info *out);
