@@ -211,10 +211,10 @@ static int device_probe(
 	}
 	ethdev_memif_listener(dev, args);
 	ret = rte_eth_dev_get_port_by_name(dev->name, &dev->id);
-	if (ret)
-		snprintf(err, errlen,
-			"DPDK has no Ethernet device %s (there is no such driver, or "
-			"the device is not bound to one for user space)",
+	if (ret && ethdev_is_pci(cfg->device))
+		ethdev_pci_explain("/sys", cfg->device, err, errlen);
+	else if (ret)
+		snprintf(err, errlen, "DPDK has no Ethernet device %s (there is no such driver)",
 			dev->name);
 	return ret;
 }

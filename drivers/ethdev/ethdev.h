@@ -129,6 +129,11 @@ void ethdev_memif_close(struct ethdev_device *dev);
 /* Some time has passed: a client whose server is not there may try again. */
 void ethdev_memif_tick(struct ethdev_port *ep);
 
+/*
+ * pci.c: why there is no device at an address, and what to do, from what Linux says in `sysfs`.
+ */
+void ethdev_pci_explain(const char *sysfs, const char *device, char *err, size_t errlen);
+
 /* virtio.c: whether a device is one of net_virtio_user, by its name. */
 bool ethdev_virtio_is(const char *device);
 /* That it is one that can be used, by its arguments. 0 or -errno. */

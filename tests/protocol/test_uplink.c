@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An uplink over net_af_packet: guests and a host in another network namespace reach each other. */
+#include <fcntl.h>
 #include <linux/virtio_net.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gso_packets.h"
 #include "hosts.h"
+#include "rw_sock.h"
 #include "traffic.h"
 #include "wire.h"
 
@@ -234,6 +237,62 @@ static void large_frames_are_cut(void **state)
 	}
 }
 
+/* A subscriber to events of links. */
+static FILE *link_events(struct rig *r)
+{
+	static const char ask[] = "{\"jsonrpc\":\"2.0\",\"method\":\"subscribe\","
+				  "\"params\":{\"kinds\":[\"link\"],\"port\":\"u\"},\"id\":1}\n";
+	struct timeval patience = {.tv_sec = rig_patience(r) / 1000 + 1};
+	int fd = rw_sock_connect(rig_path(r, "ctl"));
+	char line[512];
+	FILE *in;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(send(fd, ask, strlen(ask), MSG_NOSIGNAL), strlen(ask));
+	in = fdopen(fd, "r");
+	assert_non_null(in);
+	assert_non_null(fgets(line, sizeof(line), in));
+	assert_non_null(strstr(line, "result"));
+	return in;
+}
+
+/* The next event says that the uplink's link is up, or not. */
+static void next_link_event(FILE *in, bool up)
+{
+	char line[512];
+	json_t *event, *params;
+
+	if (!fgets(line, sizeof(line), in))
+		fail_msg("no event in time");
+	event = json_loads(line, 0, NULL);
+	params = json_object_get(event, "params");
+	assert_string_equal(json_string_value(json_object_get(params, "event")), "link");
+	assert_string_equal(json_string_value(json_object_get(params, "port")), "u");
+	assert_int_equal(json_is_true(json_object_get(params, "up")), up);
+	json_decref(event);
+}
+
+static void a_link_that_goes_is_told_and_what_was_learned_is_gone(void **state)
+{
+	struct peer *a = guest_up(*state, "a");
+	FILE *in = link_events(*state);
+
+	host_send(mac_broadcast, 100, 21);
+	peer_expect(*state, a, mac_broadcast, host_mac, 100, 21);
+	assert_int_equal(hosts_behind(*state, "u"), 1);
+	wire_run_far("ip link set " WIRE_FAR " down");
+	next_link_event(in, false);
+	/* Who is told finds nothing there any more. */
+	assert_int_equal(hosts_behind(*state, "u"), 0);
+	wire_run_far("ip link set " WIRE_FAR " up");
+	next_link_event(in, true);
+	fclose(in);
+	host_send(mac_broadcast, 100, 22);
+	peer_expect(*state, a, mac_broadcast, host_mac, 100, 22);
+}
+
 static void the_link_follows_the_other_end_and_addresses_go_with_it(void **state)
 {
 	struct peer *a = guest_up(*state, "a");
@@ -274,6 +333,7 @@ int main(void)
 		rig_test(an_uplink_is_a_trunk),
 		rig_test(a_partial_checksum_is_completed),
 		rig_test(large_frames_are_cut),
+		rig_test(a_link_that_goes_is_told_and_what_was_learned_is_gone),
 		rig_test(the_link_follows_the_other_end_and_addresses_go_with_it),
 		rig_test(an_idle_worker_naps_and_still_hears_the_uplink),
 	};

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_eal.h>
@@ -373,6 +375,39 @@ static void what_cannot_be_is_dropped(void **state)
 	assert_true(received(&tcp, large, GSO, &o));
 }
 
+/* ---- a PCI address ---- */
+
+static void explained(const char *sysfs, const char *device, const char *want)
+{
+	char err[256] = "";
+
+	ethdev_pci_explain(sysfs, device, err, sizeof(err));
+	if (!strstr(err, want))
+		fail_msg("\"%s\" does not say \"%s\"", err, want);
+}
+
+/* What Linux would have in /sys, in a directory. */
+static void a_missing_pci_device_is_explained(void **state)
+{
+	char dir[] = "/tmp/ringway-sysfs.XXXXXX", command[512];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		"cd %s && mkdir -p bus/pci/devices/0000:0a:00.0 bus/pci/devices/0000:0a:00.1 "
+		"bus/pci/devices/0000:0a:00.2 && "
+		"ln -s ../../drivers/e1000e bus/pci/devices/0000:0a:00.1/driver && "
+		"ln -s ../../drivers/vfio-pci bus/pci/devices/0000:0a:00.2/driver",
+		dir);
+	assert_int_equal(system(command), 0);
+	explained(dir, "0000:0b:00.0", "there is no PCI device 0000:0b:00.0");
+	explained(dir, "0a:00.0", "0000:0a:00.0 has no driver: dpdk-devbind.py -b vfio-pci");
+	explained(dir, "0000:0a:00.1,x=y", "belongs to Linux (driver e1000e)");
+	explained(dir, "0000:0a:00.2", "no driver for it");
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup(a_device_that_was_not_asked_is_not_believed, a_nic),
 		cmocka_unit_test_setup(virtio_hands_over_what_guests_left_to_it, a_virtio),
 		cmocka_unit_test_setup(what_cannot_be_is_dropped, a_virtio),
+		cmocka_unit_test(a_missing_pci_device_is_explained),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
