@@ -197,6 +197,23 @@ static void helper_unlink(const char *path, const struct rw_sock_id *id)
 	ask(HELPER_UNLINK, path, NULL, &reply, &none);
 }
 
+static bool helper_is_there(const char *path, const struct rw_sock_id *id)
+{
+	struct helper_reply reply;
+	int none;
+
+	(void)id;
+	return ask(HELPER_IS_THERE, path, NULL, &reply, &none) != -ENOENT;
+}
+
+static bool helper_any_lost(void)
+{
+	struct helper_reply reply;
+	int none;
+
+	return !ask(HELPER_LOST, ".", NULL, &reply, &none) && reply.number;
+}
+
 static int helper_number(enum rw_sock_who who, const char *name, uint32_t *out)
 {
 	struct helper_reply reply;
@@ -212,6 +229,8 @@ static const struct rw_sock_ops ops = {
 	.listen = helper_listen,
 	.connect = helper_connect,
 	.unlink = helper_unlink,
+	.is_there = helper_is_there,
+	.any_lost = helper_any_lost,
 	.number = helper_number,
 };
 

@@ -73,6 +73,8 @@ enum helper_op {
 	HELPER_PIDFILE,    /* open, create and lock: a descriptor */
 	HELPER_FILE,       /* open for reading: a descriptor */
 	HELPER_UNLINK,     /* what LISTEN or PIDFILE made */
+	HELPER_IS_THERE,   /* whether what LISTEN made is still at its path; -ENOENT: it is not */
+	HELPER_LOST,       /* how many sockets of LISTEN are not; `path` does not matter */
 	HELPER_USER,       /* the number of the user whose name `path` is */
 	HELPER_GROUP,      /* of a group */
 	HELPER_OPS
@@ -94,7 +96,7 @@ struct helper_reply {
 	int32_t ret; /* 0; or -errno, and there is no descriptor */
 	uint32_t reserved;
 	uint64_t dev, ino; /* of the file of a new socket */
-	uint32_t number;   /* of a user or group */
+	uint32_t number;   /* of a user or group; how many are lost */
 	uint32_t reserved2;
 	char text[HELPER_TEXT_MAX]; /* why, if -errno does not say it all */
 };

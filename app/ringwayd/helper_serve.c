@@ -17,10 +17,11 @@
 
 /* A socket that listens, or the pid file. */
 struct made {
-	const struct dir *dir;
+	struct dir *dir;
+	bool listens;
 	char name[NAME_MAX + 1];
 	struct rw_sock_id id;
-	int fd; /* held until the file is removed: nobody else takes it over in between */
+	int fd; /* held until the file is removed: nobody else takes it over in between; or -1 */
 };
 
 struct dir {
@@ -37,7 +38,7 @@ static struct {
 
 /* Where a request's path leads. */
 struct place {
-	const struct dir *dir;
+	struct dir *dir;
 	const char *name;
 	char path[HELPER_PATH_MAX + NAME_MAX + 2]; /* of the directory, as it was named, and name */
 };
@@ -123,15 +124,41 @@ static struct made *made_find(const char *parent, const char *name)
 	return NULL;
 }
 
-/* Remove the file, if it is still the one that was made, then let go of what holds it. */
-static void made_remove(struct made *m)
+/* Whether the file is still the one that was made. */
+static bool made_is_there(const struct made *m)
 {
 	struct stat st;
 
-	if (m->dir->fd >= 0 && !fstatat(m->dir->fd, m->name, &st, AT_SYMLINK_NOFOLLOW) &&
-		st.st_dev == m->id.dev && st.st_ino == m->id.ino)
+	return m->dir->fd >= 0 && !fstatat(m->dir->fd, m->name, &st, AT_SYMLINK_NOFOLLOW) &&
+		st.st_dev == m->id.dev && st.st_ino == m->id.ino;
+}
+
+/* How many sockets are not where clients look for them. */
+static uint32_t made_lost(void)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < own.ndirs; i++)
+		dir_refresh(&own.dirs[i]);
+	for (unsigned i = 0; i < own.nmade; i++)
+		n += own.made[i].listens && !made_is_there(&own.made[i]);
+	return n;
+}
+
+/* Remove the file, if it is still the one that was made, then let go of what holds it. */
+static void made_unlink(struct made *m)
+{
+	if (made_is_there(m))
 		unlinkat(m->dir->fd, m->name, 0);
-	close(m->fd);
+	if (m->fd >= 0)
+		close(m->fd);
+	m->fd = -1;
+	m->id = (struct rw_sock_id){0};
+}
+
+static void made_remove(struct made *m)
+{
+	made_unlink(m);
 	*m = own.made[--own.nmade];
 }
 
@@ -142,20 +169,20 @@ static int listen_at(const struct place *at, const struct helper_request *req,
 	struct helper_reply *reply, int *pass)
 {
 	struct made *m = made_find(at->dir->named->path, at->name);
+	struct rw_sock_id id;
 	int fd;
 
 	if (m)
-		made_remove(m); /* bound again: somebody removed or replaced the file */
-	if (own.nmade == HELPER_FILES_MAX)
+		made_unlink(m); /* bound again: somebody removed or replaced the file */
+	else if (own.nmade == HELPER_FILES_MAX)
 		return -ENOSPC;
-	m = &own.made[own.nmade];
-	fd = rw_sock_direct.listen(at->path, &req->access, &m->id);
+	fd = rw_sock_direct.listen(at->path, &req->access, &id);
 	if (fd < 0)
-		return fd;
-	m->dir = at->dir;
+		return fd; /* one that was lost stays so */
+	if (!m)
+		m = &own.made[own.nmade++];
+	*m = (struct made){.dir = at->dir, .listens = true, .id = id, .fd = fd};
 	strcpy(m->name, at->name);
-	m->fd = fd;
-	own.nmade++;
 	reply->dev = m->id.dev;
 	reply->ino = m->id.ino;
 	*pass = fd;
@@ -173,8 +200,8 @@ static int connect_at(const struct place *at, int *pass)
 		return -errno;
 	if (fstat(file, &st)) {
 		fd = -errno;
-	} else if (S_ISLNK(st.st_mode)) {
-		fd = -ELOOP;
+	} else if (!S_ISSOCK(st.st_mode)) {
+		fd = S_ISLNK(st.st_mode) ? -ELOOP : -ENOTSOCK;
 	} else {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 		fd = rw_sock_direct.connect(path);
@@ -264,8 +291,16 @@ static int answer(struct helper_request *req, struct helper_reply *reply, int *p
 
 	if (req->op >= HELPER_USER)
 		return number_of(req->path, req->op == HELPER_GROUP, &reply->number);
+	if (req->op == HELPER_LOST) {
+		reply->number = made_lost();
+		return 0;
+	}
 	if (!path_cut(req->path, &parent, &name))
 		return -EINVAL;
+	if (req->op == HELPER_IS_THERE) {
+		m = made_find(parent, name);
+		return m && made_is_there(m) ? 0 : -ENOENT;
+	}
 	if (req->op == HELPER_UNLINK) {
 		m = made_find(parent, name);
 		if (m)

@@ -194,6 +194,7 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.limits = port->limits,
 		.pools = ctx->pools,
 		.records = ctx->records,
+		.linger_s = ctx->linger_s,
 		.gone = ctx->gone,
 		.arg = ctx->arg,
 	};
@@ -232,6 +233,11 @@ static void change_port(void *handle, const struct options_port *port, char *not
 			at ? "; " : "", rw_budget_text(k, budgets[k].used, used), rw_budget_name(k),
 			rw_budget_text(k, budgets[k].limit, limit));
 	}
+}
+
+static void mend_port(void *handle)
+{
+	vhost_port_mend(handle);
 }
 
 static void free_port(void *handle)
@@ -467,6 +473,7 @@ const struct port_kind kind_vhost = {
 	.check = check,
 	.new = new_port,
 	.change = change_port,
+	.mend = mend_port,
 	.free = free_port,
 	.describe = describe,
 	.show = show,

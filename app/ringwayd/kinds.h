@@ -34,6 +34,7 @@ struct port_context {
 	struct rw_loop *loop;
 	struct rw_budget_pools *pools;       /* what ports share */
 	struct vhost_records *records;       /* of packed rings; NULL: none */
+	uint32_t linger_s;                   /* see vhost_port_config */
 	const struct rw_sock_access *access; /* to their sockets, where a port says nothing */
 	/* The other side has left for good, and there will be no other. */
 	void (*gone)(void *arg);
@@ -78,6 +79,11 @@ struct port_kind {
 	 * or what the user has to know about it, one line.
 	 */
 	void (*change)(void *handle, const struct options_port *port, char *note, size_t notelen);
+	/*
+	 * Some sockets that ringwayd made may no longer be where they were: see to that of this
+	 * port. NULL: it has none.
+	 */
+	void (*mend)(void *handle);
 	/* End its traffic, then take it out of the switch. */
 	void (*free)(void *handle);
 

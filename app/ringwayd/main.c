@@ -98,10 +98,26 @@ static void raise_fd_limit(void)
 		rw_debug("cannot raise the limit of open files: %s", strerror(errno));
 }
 
+/* Sockets whose files were removed or replaced are made anew, until that works. */
+static void sockets_mend(struct daemon *d)
+{
+	if (!rw_sock_any_lost())
+		return;
+	for (unsigned i = 0; i < d->nports; i++) {
+		const struct port_kind *kind = d->opt.ports[i].kind;
+
+		if (kind->mend)
+			kind->mend(d->ports[i].handle);
+	}
+	if (d->control)
+		ctl_server_mend(d->control);
+}
+
 static void age_due(void *arg)
 {
 	struct daemon *d = arg;
 
+	sockets_mend(d);
 	sw_age(d->sw);
 	sw_measure(d->sw);
 }

@@ -11,13 +11,15 @@
 #include "control.h"
 #include "options_internal.h"
 
-#define DEFAULT_STATE_DIR "/run/ringway"
-#define DEFAULT_FDB_SIZE  65536
-#define DEFAULT_FDB_AGE_S 300
-#define FDB_SIZE_MAX      (1u << 24)
-#define FDB_AGE_MAX_S     1000000 /* as IEEE 802.1Q allows */
-#define DEFAULT_BALANCE_S 10
-#define BALANCE_MAX_S     86400
+#define DEFAULT_STATE_DIR    "/run/ringway"
+#define DEFAULT_FDB_SIZE     65536
+#define DEFAULT_FDB_AGE_S    300
+#define DEFAULT_FDB_LINGER_S 10
+#define FDB_LINGER_MAX_S     3600
+#define FDB_SIZE_MAX         (1u << 24)
+#define FDB_AGE_MAX_S        1000000 /* as IEEE 802.1Q allows */
+#define DEFAULT_BALANCE_S    10
+#define BALANCE_MAX_S        86400
 
 int options_mistake(struct parse *p, const char *fmt, ...)
 {
@@ -264,16 +266,27 @@ static json_t *get_fdb_size(const struct options *opt)
 
 static int set_fdb_age(struct parse *p, const char *value)
 {
-	if (!rw_text_number(value, 0, FDB_AGE_MAX_S, &p->opt->fdb_age_s)) {
-		return options_mistake(p, "--fdb-age=%s: give 1 to %d seconds, or 0 for never",
-			value, FDB_AGE_MAX_S);
-	}
-	return 0;
+	return rw_text_number(value, 0, FDB_AGE_MAX_S, &p->opt->fdb_age_s)
+		? 0
+		: options_mistake(p, "--fdb-age=%s: give 1 to %d seconds, or 0 for never", value,
+			  FDB_AGE_MAX_S);
 }
 
 static json_t *get_fdb_age(const struct options *opt)
 {
 	return json_integer(opt->fdb_age_s);
+}
+
+static int set_fdb_linger(struct parse *p, const char *value)
+{
+	return rw_text_number(value, 0, FDB_LINGER_MAX_S, &p->opt->fdb_linger_s)
+		? 0
+		: options_mistake(p, "--fdb-linger=%s: give 0 to 3600 seconds", value);
+}
+
+static json_t *get_fdb_linger(const struct options *opt)
+{
+	return json_integer(opt->fdb_linger_s);
 }
 
 static int set_forward(struct parse *p, const char *value)
@@ -390,6 +403,7 @@ const struct options_row options_rows[] = {
 	{"vlan", "NAME=VID", true, false, options_set_vlan_name, options_get_vlan_names},
 	{"fdb-size", "N", false, false, set_fdb_size, get_fdb_size},
 	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
+	{"fdb-linger", "SECONDS", false, false, set_fdb_linger, get_fdb_linger},
 	{"forward", "switch|io|mac|macswap|rxonly|txonly", false, false, set_forward, get_forward},
 	{"idle", "spin|adaptive", false, false, set_idle, get_idle},
 	{"snooping", "on|off", false, false, set_snooping, get_snooping},
@@ -555,6 +569,7 @@ void options_init(struct options *opt)
 	opt->access = RW_SOCK_PRIVATE;
 	opt->fdb_size = DEFAULT_FDB_SIZE;
 	opt->fdb_age_s = DEFAULT_FDB_AGE_S;
+	opt->fdb_linger_s = DEFAULT_FDB_LINGER_S;
 	opt->idle = SW_IDLE_ADAPTIVE;
 }
 

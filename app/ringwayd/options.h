@@ -135,8 +135,9 @@ struct options {
 	char user_said[OPTIONS_USERS_MAX + 1]; /* with the group, as it was given */
 	enum sandbox_mode seccomp;             /* what meets a call that no filter names */
 	enum rw_log_level log_level;
-	uint32_t fdb_size;  /* entries */
-	uint32_t fdb_age_s; /* seconds; 0: entries never age */
+	uint32_t fdb_size;     /* entries */
+	uint32_t fdb_age_s;    /* seconds; 0: entries never age */
+	uint32_t fdb_linger_s; /* seconds that entries outlive their front-end; 0: none */
 	enum sw_forward forward;
 	enum sw_idle_mode idle;
 	bool snooping;      /* of IGMP and MLD */

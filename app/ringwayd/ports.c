@@ -21,6 +21,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		.loop = d->loop,
 		.pools = &d->pools,
 		.records = d->records,
+		.linger_s = d->opt.fdb_linger_s,
 		.access = &d->opt.access,
 		.gone = inherited_gone,
 		.arg = d};

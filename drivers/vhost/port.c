@@ -12,13 +12,6 @@
 #include "rw_sock.h"
 #include "vq_ops.h"
 
-/* How often a client tries to connect, and how soon a listener without descriptors tries again. */
-#define RETRY_MS 100
-/*
- * Clients of all ports together try so often, one at a time: each time another process is asked,
- * and waited for. 20 ports do not notice; 1024 of them try every five seconds.
- */
-#define RETRY_APART_MS 5
 /* How often control checks whether a worker found a ring broken. */
 #define WATCH_MS 100
 
@@ -127,13 +120,6 @@ static uint64_t inflight_bytes(void *dev, uint16_t num)
 	return vq_inflight_bytes(vu_features(vp->session), num);
 }
 
-static void complained(void *dev, const char *line)
-{
-	struct vhost_port *vp = dev;
-
-	rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: %s", vp->port.name, line);
-}
-
 void vhost_port_event(struct vhost_port *vp, const char *fmt, ...)
 {
 	char line[256];
@@ -154,16 +140,6 @@ void vhost_port_down(struct vhost_port *vp, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Try to connect when it is this port's turn. */
-static void client_retry(struct vhost_port *vp)
-{
-	static uint64_t last_ms; /* of all clients; control's */
-	uint64_t now_ms = rw_now_ms();
-
-	last_ms = RW_MAX(last_ms + RETRY_APART_MS, now_ms + RETRY_MS);
-	rw_timer_start(vp->loop, &vp->retry, last_ms - now_ms, 0);
-}
-
 static void session_closed(void *dev, int reason)
 {
 	struct vhost_port *vp = dev;
@@ -174,8 +150,7 @@ static void session_closed(void *dev, int reason)
 		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: %s; the connection is closed",
 			vp->port.name, gm_loss_text(loss));
 	else
-		vhost_port_event(vp, "front-end disconnected%s%s", reason ? ": " : "",
-			reason ? strerror(-reason) : "");
+		vhost_session_ended(vp, reason ? strerror(-reason) : "");
 	vu_session_free(vp->session);
 	vp->session = NULL;
 	vhost_rings_forget(vp);
@@ -184,10 +159,9 @@ static void session_closed(void *dev, int reason)
 	vhost_announce_reset(vp);
 	vhost_tell_state(vp);
 	vhost_tell_down(vp);
-	/* The hosts behind it are gone; a frame for them is unknown again. */
-	sw_port_flush(vp->sw, &vp->port);
+	vhost_addresses_leave(vp);
 	if (vp->mode == VHOST_CLIENT)
-		client_retry(vp);
+		vhost_client_retry(vp);
 	else if (vp->mode == VHOST_FD && vp->listen_fd < 0 && vp->gone)
 		vp->gone(vp->arg);
 }
@@ -203,7 +177,7 @@ static const struct vu_ops session_ops = {
 	.iotlb_updated = vhost_iotlb_updated,
 	.iotlb_invalidated = vhost_iotlb_invalidated,
 	.iotlb_answered = vhost_iotlb_answered,
-	.complained = complained,
+	.complained = vhost_session_complained,
 	.inflight_bytes = inflight_bytes,
 	.config_read = vhost_config_read,
 	.config_write = vhost_config_write,
@@ -236,31 +210,7 @@ static const struct vu_offer offer = {
 	.max_ring_size = VQ_MAX_SIZE,
 };
 
-/* ---- sockets ---- */
-
-/* The port's helper, which it has before a connection. 0 or -errno. */
-static int helper_begin(struct vhost_port *vp)
-{
-	if (vp->helper)
-		return 0;
-	vp->helper = rw_helper_new(vp->loop, VU_SLOTS);
-	if (!vp->helper)
-		return -errno;
-	rw_helper_charge(vp->helper, &vp->port.budgets);
-	return 0;
-}
-
-/* Connections stay in the backlog for a moment. */
-static void listen_later(struct vhost_port *vp, const char *why)
-{
-	rw_log_limited(
-		&vp->limit, RW_LOG_WARNING, "port %s: cannot accept: %s", vp->port.name, why);
-	rw_loop_del(vp->loop, &vp->listen_watch);
-	rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
-}
-
-/* Serve the front-end on `fd`, which is taken over. */
-static int session_begin(struct vhost_port *vp, int fd)
+int vhost_session_begin(struct vhost_port *vp, int fd)
 {
 	struct ucred peer = {.pid = 0};
 	socklen_t len = sizeof(peer);
@@ -280,110 +230,12 @@ static int session_begin(struct vhost_port *vp, int fd)
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);
 	if (!vp->session)
 		return -errno;
+	vhost_addresses_take(vp);
+	vp->unreached = 0;
 	vhost_port_down(vp, "%s", "");
 	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
-	vhost_port_event(vp, "front-end connected (pid %d)", (int)peer.pid);
+	vhost_session_began(vp, (int)peer.pid);
 	return 0;
-}
-
-/* In a turn, so that a front-end that left before this one came is seen to have left. */
-static void listen_ready(void *arg, uint32_t events)
-{
-	struct vhost_port *vp = arg;
-
-	(void)events;
-	rw_turn_queue(vp->loop, &vp->accept_turn);
-}
-
-static void accept_due(void *arg)
-{
-	struct vhost_port *vp = arg;
-	int fd, ret = helper_begin(vp);
-	char why[192];
-
-	if (ret || rw_helper_is_full(vp->helper)) {
-		listen_later(vp,
-			ret ? strerror(-ret)
-			    : "descriptors of an earlier front-end cannot be closed");
-		return;
-	}
-	fd = accept4(vp->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-			return;
-		listen_later(vp, strerror(errno)); /* out of descriptors */
-		return;
-	}
-	if (vp->session) {
-		rw_log_limited(&vp->limit, RW_LOG_WARNING,
-			"port %s: refused a second front-end; the port is in use", vp->port.name);
-		rw_helper_close(vp->helper, fd);
-		return;
-	}
-	ret = session_begin(vp, fd);
-	if (ret)
-		rw_log_limited(&vp->limit, RW_LOG_WARNING, "port %s: cannot serve a front-end: %s",
-			vp->port.name, vhost_why(vp, ret, why, sizeof(why)));
-}
-
-static int listen_begin(struct vhost_port *vp)
-{
-	return rw_loop_add(vp->loop, &vp->listen_watch, vp->listen_fd, EPOLLIN);
-}
-
-static void client_connect(struct vhost_port *vp)
-{
-	int fd = rw_helper_is_full(vp->helper) ? -EBUSY : rw_sock_connect(vp->path);
-
-	if (fd < 0 || session_begin(vp, fd))
-		client_retry(vp);
-}
-
-static void retry_due(void *arg)
-{
-	struct vhost_port *vp = arg;
-
-	if (vp->mode == VHOST_CLIENT)
-		client_connect(vp);
-	else if (listen_begin(vp))
-		rw_timer_start(vp->loop, &vp->retry, RETRY_MS, 0);
-}
-
-/* An inherited socket listens or is connected already. */
-static int fd_begin(struct vhost_port *vp, int fd)
-{
-	int listening = 0, flags = fcntl(fd, F_GETFL);
-	socklen_t len = sizeof(listening);
-
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-		fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
-		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len))
-		return -errno;
-	if (!listening)
-		return session_begin(vp, fd);
-	vp->listen_fd = fd;
-	return listen_begin(vp);
-}
-
-static int sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg)
-{
-	int ret = cfg->mode == VHOST_SERVER ? 0 : helper_begin(vp);
-
-	if (ret)
-		return ret;
-	switch (cfg->mode) {
-	case VHOST_FD:
-		return fd_begin(vp, cfg->fd);
-	case VHOST_CLIENT:
-		client_connect(vp);
-		return 0;
-	case VHOST_SERVER:
-		break;
-	}
-	vp->listen_fd = rw_sock_listen(vp->path, &cfg->access, &vp->file);
-	if (vp->listen_fd < 0)
-		return vp->listen_fd;
-	return listen_begin(vp);
 }
 
 int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
@@ -396,14 +248,14 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	vp->sw = cfg->sw;
 	vp->loop = cfg->loop;
 	vp->mode = cfg->mode;
+	vp->access = cfg->access;
 	vp->allowed = cfg->allowed;
 	vp->gone = cfg->gone;
 	vp->arg = cfg->arg;
-	vp->listen_fd = -1;
-	vp->listen_watch = (struct rw_watch){.fn = listen_ready, .arg = vp, .fd = -1};
-	vp->accept_turn = (struct rw_turn){.fn = accept_due, .arg = vp};
-	vp->retry = (struct rw_timer){.fn = retry_due, .arg = vp};
+	vhost_sockets_init(vp);
 	vp->watch = (struct rw_timer){.fn = watch_due, .arg = vp};
+	vp->again.linger_s = cfg->linger_s;
+	vp->again.linger = (struct rw_timer){.fn = vhost_addresses_due, .arg = vp};
 	vp->announcer = (struct rw_timer){.fn = vhost_announce_due, .arg = vp};
 	vp->path = cfg->path ? strdup(cfg->path) : NULL;
 	ret = port_init(&vp->port, cfg->name, sw_nworkers(cfg->sw));
@@ -422,7 +274,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	if (ret)
 		rw_warning("port %s: its packed rings are not recorded: %s", cfg->name,
 			strerror(-ret));
-	ret = sockets_begin(vp, cfg);
+	ret = vhost_sockets_begin(vp, cfg);
 	if (ret)
 		goto err_port;
 	*out = vp;
@@ -448,20 +300,10 @@ void vhost_port_free(struct vhost_port *vp)
 
 	if (!vp)
 		return;
-	rw_turn_cancel(vp->loop, &vp->accept_turn);
-	rw_timer_stop(vp->loop, &vp->retry);
 	rw_timer_stop(vp->loop, &vp->watch);
-	rw_loop_del(vp->loop, &vp->listen_watch);
-	/* Removed while it still listens, so that nobody else can have replaced it. */
-	if (vp->mode == VHOST_SERVER)
-		rw_sock_unlink(vp->path, &vp->file);
-	/*
-	 * Connections that were not accepted are closed with it, and so is what came through them.
-	 */
-	if (vp->listen_fd >= 0)
-		helper_begin(vp);
-	rw_helper_close(vp->helper, vp->listen_fd);
-	had_session = vp->session;
+	vhost_sockets_end(vp);
+	had_session = vp->session || vp->again.linger.active;
+	rw_timer_stop(vp->loop, &vp->again.linger);
 	vu_session_free(vp->session);
 	vhost_rings_forget(vp);
 	vhost_postcopy_end(vp);

@@ -92,6 +92,7 @@ void vhost_ring_stopped(void *dev, unsigned ring)
 	struct vhost_port *vp = dev;
 	void *record = vu_ring_inflight(vp->session, ring);
 
+	vp->again.rings[ring].stopped = true;
 	if (record && vp->rested[ring])
 		vq_inflight_forget(record);
 	vp->rested[ring] = false;
@@ -123,13 +124,23 @@ static void ring_started(struct vhost_port *vp, unsigned i, const struct vhost_q
 /* A packed ring does not say where it is, and to guess would leave it silent for ever. */
 static void ring_needs_reset(struct vhost_port *vp, unsigned i)
 {
-	if (!vp->needs_reset[i])
+	if (vhost_ring_differs(vp, i))
+		vhost_ring_refuse(vp, i);
+	else if (!vp->needs_reset[i])
 		rw_log_limited(&vp->limit, RW_LOG_WARNING,
 			"port %s: nobody knows where packed ring %u stopped when the switch last "
 			"ended; the guest has to reset it (restart its driver, or reboot)",
 			vp->port.name, i);
 	vp->needs_reset[i] = true;
 	vu_ring_error(vp->session, i);
+}
+
+/* Whether neither driver nor device has used the ring: it is a new one. */
+static bool is_unused(const struct vhost_queue *q)
+{
+	uint32_t first = VU_PACKED_AVAIL_WRAP | VU_PACKED_AVAIL_WRAP << VU_PACKED_USED_SHIFT;
+
+	return vq_base(&q->vq, q->packed) == (q->packed ? first : 0);
 }
 
 static int ring_resume(struct vhost_port *vp, unsigned i)
@@ -159,6 +170,10 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 		vhost_miss_ring_wait(vp, i, missing);
 		return 0;
 	}
+	if (!ret && made->ready && vhost_ring_differs(vp, i) && !is_unused(made)) {
+		vhost_queue_free(made);
+		ret = -EUCLEAN;
+	}
 	if (ret == -EUCLEAN) {
 		ring_needs_reset(vp, i);
 		return 0;
@@ -184,6 +199,7 @@ static int ring_resume(struct vhost_port *vp, unsigned i)
 	if (!(i & 1))
 		vhost_queue_set_node(made, vhost_queue_node(made));
 	*q = made;
+	vhost_ring_ran(vp, i);
 	ring_set(vp, i, made);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * A vhost port from the inside, for the files of this driver: port.c sockets and life; rings.c
+ * A vhost port from the inside, for the files of this driver: port.c sessions and life; sockets.c
+ * how front-ends get there; rings.c
  * makes what the session says of rings true; iotlb_miss.c gets translations; config.c is the
  * configuration space; announce.c tells the network where the guest is; device_state.c is the state
  * that migrates with it; postcopy.c is the thread that stands in for the workers; show.c is what an
@@ -39,6 +40,34 @@ struct vhost_ring_wait {
 	uint64_t asked_ms; /* when it was; 0: not yet */
 };
 
+/* How a ring was set up that ran: a front-end that comes back goes on with it, or cannot. */
+struct vhost_ran {
+	uint32_t session;  /* the port's; see struct vhost_again */
+	uint32_t pid, num; /* 0 entries: none has run */
+	uint64_t process;  /* with pid: as in struct vhost_record */
+	bool stopped;      /* the front-end has stopped it since */
+	uint64_t desc;     /* address of its descriptors, as the front-end said */
+	uint64_t features;
+};
+
+/* reconnect.c */
+struct vhost_again {
+	uint32_t session;       /* number of the present one, or of the last */
+	bool ran;               /* a ring has run in it */
+	unsigned fruitless;     /* sessions in a row, until now, in which none did */
+	uint64_t ended_ms;      /* when the last one ended */
+	uint32_t complained_in; /* number of the last session with a complaint: */
+	char complaint[256];    /* what it was about; "" once a ring has run */
+	uint64_t refused;       /* features that rings cannot go on with, as was said */
+	struct vhost_ran rings[VU_MAX_RINGS];
+
+	/* What was learned behind the port, while nobody is there. */
+	uint32_t linger_s;      /* it stays so long */
+	struct rw_timer linger; /* active: it is that of this front-end */
+	uint32_t pid;
+	uint64_t process;
+};
+
 struct vhost_port {
 	struct port port;
 	struct sw *sw;
@@ -48,10 +77,13 @@ struct vhost_port {
 	void (*gone)(void *arg);
 	void *arg;
 	struct vhost_allowed allowed; /* for the next front-end */
-	char down[128];               /* why there is none; "" when nothing was wrong */
+	char down[320];               /* why there is none; "" when nothing was wrong */
 
-	int listen_fd;          /* -1: none */
-	struct rw_sock_id file; /* of VHOST_SERVER */
+	/* sockets.c */
+	int unreached;                /* why no front-end can come, as was said; 0 or -errno */
+	int listen_fd;                /* -1: none */
+	struct rw_sock_id file;       /* of VHOST_SERVER */
+	struct rw_sock_access access; /* to it */
 	struct rw_watch listen_watch;
 	struct rw_turn accept_turn; /* queued while a front-end may wait for accept */
 	struct rw_timer retry;
@@ -74,6 +106,8 @@ struct vhost_port {
 	bool rested[VU_MAX_RINGS];      /* nothing was in flight when the ring was paused last */
 	uint32_t rests_seen;            /* port.work.rests, when looked at last */
 	bool rests_told;                /* they had grown then, which was logged */
+
+	struct vhost_again again; /* reconnect.c */
 
 	/* tell.c: what was told last */
 	bool link_told, log_told;
@@ -110,8 +144,38 @@ static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsig
 	return ring & 1 ? &pair->rx : &pair->tx;
 }
 
+/* sockets.c: be reachable as `cfg` says, or try to. 0 or -errno. */
+void vhost_sockets_init(struct vhost_port *vp);
+int vhost_sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);
+void vhost_sockets_end(struct vhost_port *vp);
+/* The client's front-end has gone: look for the next one. */
+void vhost_client_retry(struct vhost_port *vp);
+
+/* port.c: serve the front-end on `fd`, which is taken over. 0 or -errno. */
+int vhost_session_begin(struct vhost_port *vp, int fd);
+
 /* port.c: log what a front-end did, a line of the level "info", as often as the port may. */
 void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);
+
+/* reconnect.c: a session begins, or ends for a reason, "" if there is none; vu_ops.complained. */
+void vhost_session_began(struct vhost_port *vp, int pid);
+void vhost_session_ended(struct vhost_port *vp, const char *why);
+void vhost_session_complained(void *dev, const char *line);
+/*
+ * What was learned behind the port: its front-end has gone, and it goes then or after a while; or
+ * one is here, and what another one left goes. Timer vhost_again.linger: it has waited.
+ */
+void vhost_addresses_leave(struct vhost_port *vp);
+void vhost_addresses_take(struct vhost_port *vp);
+void vhost_addresses_due(void *arg);
+/*
+ * Whether this front-end had set up ring `i` with other features before it came back, so that the
+ * ring cannot go on. The second one says so, once for as long as it is so.
+ */
+bool vhost_ring_differs(const struct vhost_port *vp, unsigned i);
+void vhost_ring_refuse(struct vhost_port *vp, unsigned i);
+/* Ring `i` runs. */
+void vhost_ring_ran(struct vhost_port *vp, unsigned i);
 
 /* tell.c: events of the port, for whoever watches: its link and dirty log, if they changed. */
 void vhost_tell_state(struct vhost_port *vp);

@@ -26,6 +26,14 @@ static int sock_new(const char *path, struct sockaddr_un *sa)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A connection is refused by a file that is no socket, too. */
+static int refused(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) || S_ISSOCK(st.st_mode) ? -ECONNREFUSED : -ENOTSOCK;
+}
+
 static int direct_connect(const char *path)
 {
 	struct sockaddr_un sa;
@@ -37,7 +45,7 @@ static int direct_connect(const char *path)
 		int err = errno;
 
 		close(fd);
-		return -err;
+		return err == ECONNREFUSED ? refused(path) : -err;
 	}
 	return fd;
 }
@@ -131,12 +139,23 @@ static int direct_listen(
 	return fd;
 }
 
-static void direct_unlink(const char *path, const struct rw_sock_id *id)
+static bool direct_is_there(const char *path, const struct rw_sock_id *id)
 {
 	struct stat st;
 
-	if (!lstat(path, &st) && st.st_dev == id->dev && st.st_ino == id->ino)
+	return !lstat(path, &st) && st.st_dev == id->dev && st.st_ino == id->ino;
+}
+
+static void direct_unlink(const char *path, const struct rw_sock_id *id)
+{
+	if (direct_is_there(path, id))
 		unlink(path);
+}
+
+/* Nobody here has a list of them. */
+static bool direct_any_lost(void)
+{
+	return true;
 }
 
 static int direct_number(enum rw_sock_who who, const char *name, uint32_t *out)
@@ -154,6 +173,8 @@ const struct rw_sock_ops rw_sock_direct = {
 	.listen = direct_listen,
 	.connect = direct_connect,
 	.unlink = direct_unlink,
+	.is_there = direct_is_there,
+	.any_lost = direct_any_lost,
 	.number = direct_number,
 };
 
@@ -177,6 +198,16 @@ int rw_sock_connect(const char *path)
 void rw_sock_unlink(const char *path, const struct rw_sock_id *id)
 {
 	in_use->unlink(path, id);
+}
+
+bool rw_sock_is_there(const char *path, const struct rw_sock_id *id)
+{
+	return in_use->is_there(path, id);
+}
+
+bool rw_sock_any_lost(void)
+{
+	return in_use->any_lost();
 }
 
 int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out)
@@ -203,5 +234,26 @@ const char *rw_sock_strerror(int err)
 		return "ringwayd's helper process has ended: start ringwayd again";
 	default:
 		return strerror(-err);
+	}
+}
+
+const char *rw_sock_connect_strerror(int err)
+{
+	switch (-err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return "nobody listens there yet";
+	case EAGAIN:
+		return "the queue of its listener is full";
+	case ENOTSOCK:
+		return "it is not a socket";
+	case EPROTOTYPE:
+		return "it is not a stream socket";
+	case ELOOP:
+		return "it is a symbolic link";
+	case EACCES:
+		return "permission denied: ringwayd needs to write to it, and to pass its folders";
+	default:
+		return rw_sock_strerror(err);
 	}
 }

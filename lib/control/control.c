@@ -42,6 +42,7 @@ struct ctl_server {
 	uint64_t stall_ms;
 	char path[RW_SOCK_PATH_MAX + 1];
 	struct rw_sock_id id; /* the socket file, to remove no other one at the end */
+	int lost;             /* -errno: it is not there and cannot be made, as was said */
 	struct rw_log_limit log_limit;
 
 	/* Events. */
@@ -375,6 +376,35 @@ static void server_accept(void *arg, uint32_t events)
 	}
 	if (client_new(srv, fd))
 		refuse(fd, "too many clients");
+}
+
+void ctl_server_mend(struct ctl_server *srv)
+{
+	int old = srv->listener.fd, fd;
+	struct rw_sock_id id;
+
+	if (rw_sock_is_there(srv->path, &srv->id))
+		return;
+	fd = rw_sock_listen(srv->path, &RW_SOCK_PRIVATE, &id);
+	if (fd < 0) {
+		if (fd != srv->lost)
+			rw_log_limited(&srv->log_limit, RW_LOG_WARNING,
+				"control: %s was removed or replaced: %s", srv->path,
+				rw_sock_strerror(fd));
+		srv->lost = fd;
+		return;
+	}
+	srv->lost = 0;
+	rw_log_limited(&srv->log_limit, RW_LOG_WARNING,
+		"control: %s was removed or replaced; it is there again", srv->path);
+	rw_timer_stop(srv->loop, &srv->accept_again);
+	rw_loop_del(srv->loop, &srv->listener);
+	close(old);
+	srv->id = id;
+	if (rw_loop_add(srv->loop, &srv->listener, fd, EPOLLIN)) {
+		rw_error("control: cannot accept clients any more");
+		close(fd);
+	}
 }
 
 struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,

@@ -165,7 +165,7 @@ static int iotlb_update(struct vu_session *s, struct vu_msg *m)
 	int ret;
 
 	if (!s->mem)
-		return vu_refuse(m, -EFAULT, "no memory table yet");
+		return vu_refuse(m, -EFAULT, "no guest memory was given: is it shared (share=on)?");
 	/* First of all: when it says "not yet", the message is carried out again. */
 	if (gm_iotlb_retired(s->iotlb) >= MAX_RETIRED) {
 		if (!s->ops->quiesce(s->dev))

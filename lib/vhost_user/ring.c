@@ -196,7 +196,7 @@ int vu_on_set_vring_addr(struct vu_session *s, struct vu_msg *m)
 	struct vu_ring *r = &s->rings[m->ring];
 
 	if (!s->mem && !s->iotlb)
-		return vu_refuse(m, -EINVAL, "no memory table yet");
+		return vu_refuse(m, -EINVAL, "no guest memory was given: is it shared (share=on)?");
 	if (!is_mapped(s, a->desc) || !is_mapped(s, a->avail) || !is_mapped(s, a->used))
 		return vu_refuse(m, -EFAULT, "the ring is outside the guest's memory");
 	if (!addr_fits(s, a))

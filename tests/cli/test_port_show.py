@@ -129,7 +129,8 @@ def test_a_port_without_a_front_end(daemon, place):
         'helper': {'jobs': 0, 'fds': 0, 'mappings': 0, 'mapped': 0, 'signals': False,
                    'signalled': 0, 'slow_signals': 0}}
     facts, tables = page(daemon, 'vm2')
-    assert facts == {'port': f'vm2 (vhost client, {place}/x)', 'front-end': 'none, link down'}
+    assert facts == {'port': f'vm2 (vhost client, {place}/x)', 'front-end': 'none, link down',
+                     'down because': f'cannot connect to {place}/x: nobody listens there yet'}
     assert len(tables) == 1, 'budgets'
 
 

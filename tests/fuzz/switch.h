@@ -39,6 +39,17 @@ static inline void switch_unlink(const char *path, const struct rw_sock_id *id)
 	(void)path, (void)id;
 }
 
+static inline bool switch_is_there(const char *path, const struct rw_sock_id *id)
+{
+	(void)path, (void)id;
+	return true;
+}
+
+static inline bool switch_any_lost(void)
+{
+	return false;
+}
+
 /* Of this machine's names there is one alone: what an input does depends on nothing else. */
 static inline int switch_number(enum rw_sock_who who, const char *name, uint32_t *out)
 {
@@ -54,6 +65,8 @@ static inline void switch_begin(struct daemon *d)
 		.listen = switch_listen,
 		.connect = switch_connect,
 		.unlink = switch_unlink,
+		.is_there = switch_is_there,
+		.any_lost = switch_any_lost,
 		.number = switch_number,
 	};
 	static const struct sw_worker_config worker = {0};

@@ -265,6 +265,49 @@ static void test_links_lead_nowhere(void **state)
 }
 
 /* What others put in the place of a socket stays. */
+/* How many sockets are lost. */
+static uint32_t lost(struct rig *r)
+{
+	struct helper_request req = {.magic = HELPER_MAGIC, .seq = ++r->seq, .op = HELPER_LOST};
+	struct helper_reply reply;
+	unsigned nfds;
+	int fd;
+
+	strcpy(req.path, ".");
+	assert_int_equal(helper_send(r->fd, &req, sizeof(req), -1), sizeof(req));
+	assert_int_equal(helper_receive(r->fd, &reply, sizeof(reply), &fd, &nfds), sizeof(reply));
+	assert_int_equal(reply.ret, 0);
+	return reply.number;
+}
+
+static void test_a_socket_that_was_removed_is_lost_until_it_is_made_again(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, i ? "t" : "s"), &fd), 0);
+		close(fd);
+	}
+	assert_int_equal(lost(r), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "s")), 0);
+	assert_int_equal(unlink(at(r->in, "s")), 0);
+	assert_int_equal(lost(r), 1);
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "s")), -ENOENT);
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "t")), 0);
+	/* Another file is not ours, and stays. */
+	close(open(at(r->in, "s"), O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(lost(r), 1);
+	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "s")), -EEXIST);
+	assert_int_equal(lost(r), 1);
+	assert_int_equal(unlink(at(r->in, "s")), 0);
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "s"), &fd), 0);
+	close(fd);
+	assert_int_equal(lost(r), 0);
+	/* Nor has one that never was there been lost. */
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "u")), -ENOENT);
+}
+
 static void test_only_what_was_made_is_removed(void **state)
 {
 	struct rig *r = *state;
@@ -273,7 +316,7 @@ static void test_only_what_was_made_is_removed(void **state)
 	close(open(at(r->in, "file"), O_CREAT | O_WRONLY, 0600));
 	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "file")), -ENOENT);
 	assert_int_equal(ask_in_vain(r, HELPER_LISTEN, at(r->in, "file")), -EEXIST);
-	assert_int_equal(ask_in_vain(r, HELPER_CONNECT, at(r->in, "file")), -ECONNREFUSED);
+	assert_int_equal(ask_in_vain(r, HELPER_CONNECT, at(r->in, "file")), -ENOTSOCK);
 	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "s"), &fd), 0);
 	close(fd);
 	assert_int_equal(unlink(at(r->in, "s")), 0);
@@ -397,6 +440,7 @@ int main(void)
 		TEST(test_no_path_leaves_its_directory),
 		TEST(test_one_file_is_read),
 		TEST(test_links_lead_nowhere),
+		TEST(test_a_socket_that_was_removed_is_lost_until_it_is_made_again),
 		TEST(test_only_what_was_made_is_removed),
 		TEST(test_all_goes_with_the_daemon),
 		TEST(test_a_directory_that_was_replaced_is_found),

@@ -6,9 +6,9 @@
  * protocol says where a ring is and whether it runs, the driver runs it.
  *
  * As server the port listens on a socket path, serves one front-end at a time and waits for the
- * next when that one leaves. As client it connects to the front-end's socket, again every 100 ms
+ * next when that one leaves. As client it connects to the front-end's socket, again every 80 ms
  * until somebody listens. In both cases the port, its counters and its static addresses outlive the
- * front-end; what was learned behind it does not.
+ * front-end; what was learned behind it does so for a while.
  *
  * Thread: control.
  */
@@ -36,6 +36,12 @@ struct vhost_port_config {
 	int fd;                        /* VHOST_FD: taken over on success */
 	struct vhost_allowed allowed;  /* as vhost_port_allow */
 	struct vhost_records *records; /* of all ports, outlives them; NULL: none */
+	/*
+	 * Seconds for which what was learned behind the port outlives a front-end that did not stop
+	 * its rings. One that comes back within that time goes on with it; another process does
+	 * not.
+	 */
+	uint32_t linger_s;
 	const uint64_t *limits;        /* of RW_BUDGET_KINDS budgets; NULL: the default ones */
 	struct rw_budget_pools *pools; /* what the port shares with others; NULL: nothing */
 	/*
@@ -52,6 +58,12 @@ struct vhost_port;
 int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out);
 /* Close its connection, remove its socket file, take it out of the switch. NULL is fine. */
 void vhost_port_free(struct vhost_port *vp);
+
+/*
+ * A server whose socket file is no longer at its path makes a new one. It tries each time that this
+ * is called, and says once what is in the way.
+ */
+void vhost_port_mend(struct vhost_port *vp);
 
 /*
  * Change what is allowed. A front-end that is there keeps what it was offered; the next one is
@@ -92,7 +104,7 @@ struct vhost_port_info {
 	uint64_t unlogged;            /* buffers written that are missing in the dirty log */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 	struct vhost_allowed allowed; /* for the next front-end */
-	const char *down;             /* why there is no front-end; NULL: none came, or it left */
+	const char *down; /* why there is no front-end, or can be none; NULL: none came, or left */
 };
 void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *out);
 

@@ -41,12 +41,20 @@ int rw_sock_listen(const char *path, const struct rw_sock_access *access, struct
 
 /*
  * Connect to `path` without waiting. The descriptor, or -errno; -EAGAIN when the listener's queue
- * is full, -ECONNREFUSED and -ENOENT when nobody listens: try again later.
+ * is full, -ECONNREFUSED and -ENOENT when nobody listens: try again later. -ENOTSOCK: the file is
+ * no socket.
  */
 int rw_sock_connect(const char *path);
 
 /* Remove the file of a socket that rw_sock_listen made, unless another one took its place. */
 void rw_sock_unlink(const char *path, const struct rw_sock_id *id);
+
+/*
+ * Whether the file that rw_sock_listen made is still at its path. And whether any of them may not
+ * be: one question for all, to ask first.
+ */
+bool rw_sock_is_there(const char *path, const struct rw_sock_id *id);
+bool rw_sock_any_lost(void);
 
 enum rw_sock_who {
 	RW_SOCK_USER,
@@ -61,6 +69,8 @@ struct rw_sock_ops {
 	int (*listen)(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id);
 	int (*connect)(const char *path);
 	void (*unlink)(const char *path, const struct rw_sock_id *id);
+	bool (*is_there)(const char *path, const struct rw_sock_id *id);
+	bool (*any_lost)(void);
 	int (*number)(enum rw_sock_who who, const char *name, uint32_t *out);
 };
 
@@ -70,3 +80,5 @@ void rw_sock_use(const struct rw_sock_ops *ops);
 
 /* The reason for a negative return of the above, as an end of a sentence about `path`. */
 const char *rw_sock_strerror(int err);
+/* The same of rw_sock_connect. */
+const char *rw_sock_connect_strerror(int err);

@@ -162,6 +162,12 @@ void ctl_emit(struct ctl_server *srv, unsigned kind, const char *const subjects[
 /* So many events of one of these kinds are lost. */
 void ctl_lose(struct ctl_server *srv, uint32_t kinds, uint64_t n);
 
+/*
+ * If the socket file is no longer at its path, make a new one: clients that are there stay. It
+ * tries each time that this is called, and says once what is in the way.
+ */
+void ctl_server_mend(struct ctl_server *srv);
+
 /* Close all clients and remove the socket file if it is still this server's. NULL is fine. */
 void ctl_server_free(struct ctl_server *srv);
 
