@@ -121,10 +121,12 @@ class Ringway(BackEnd):
         self.log = open(self.log_path, "w", encoding="utf-8")
         self.process = subprocess.Popen(
             [self.build / "app" / "ringwayd", f"--cpus={WORKER_CPU}", f"--control={self.control}",
-             *self.options, *(f"--socket-path={s}" for s in self.sockets)], stderr=self.log,
-            preexec_fn=die_with_parent)
+             *self.options, *self.port_options()], stderr=self.log, preexec_fn=die_with_parent)
         wait_sockets(self.sockets + [self.control])
         self.before = self.after = None
+
+    def port_options(self):
+        return [f"--socket-path={s}" for s in self.sockets]
 
     def worker(self):
         out = subprocess.run([self.build / "app" / "ringway", "-s", self.control, "worker", "list",
@@ -165,16 +167,19 @@ class Testpmd(BackEnd):
 
     def __init__(self, directory, tso=False):
         super().__init__(directory, tso)
-        # Without the old flags a frame leaves without the segmentation header it came with.
-        offload = ",tso=1,legacy-ol-flags=1" if tso else self.offload
         self.log = open(self.log_path, "w", encoding="utf-8")
         self.process = testpmd(
             f"benchbe{os.getpid()}",
             ["--lcores", f"0@{LOAD_CPU},1@{WORKER_CPU}", "--in-memory",
-             *(f"--vdev=net_vhost{i},iface={s}{offload}" for i, s in enumerate(self.sockets)),
-             "--", "-i", "--auto-start", f"--forward-mode={self.mode}", "--record-core-cycles"],
+             *(f"--vdev={device}" for device in self.devices()), "--", "-i", "--auto-start",
+             f"--forward-mode={self.mode}", "--record-core-cycles"],
             self.log)
         wait_sockets(self.sockets)
+
+    def devices(self):
+        # Without the old flags a frame leaves without the segmentation header it came with.
+        offload = ",tso=1,legacy-ol-flags=1" if self.tso else self.offload
+        return [f"net_vhost{i},iface={s}{offload}" for i, s in enumerate(self.sockets)]
 
     def end(self):
         say(self.process, "stop")
@@ -246,7 +251,7 @@ class Ovs(BackEnd):
         self.switch = self.start(OVS_DAEMON, self.database, f"--unixctl={self.control}")
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
         self.sockets = []
-        for i in range(2):
+        for i in range(self.ports):
             self.vsctl("add-port", "br0", f"vh{i}", "--", "set", "Interface", f"vh{i}",
                        "type=dpdkvhostuser")
             self.sockets.append(f"{directory}/vh{i}")
@@ -324,6 +329,8 @@ class Floor:
         return found["frames_per_s"] / 1e6, found["busy_cycles_per_frame"], float("nan")
 
 
+# How somebody else's is written.
+SOCKETS = "SOCKET0:SOCKET1"
 BACK_ENDS = {"ringway": Ringway, "plain": Plain, "testpmd-csum": TestpmdCsum,
              "testpmd": Testpmd, "testpmd-macswap": TestpmdMacswap, "ovs": Ovs,
              "floor": Floor}
@@ -342,6 +349,18 @@ def virtio_user(back_end, size, ring, seconds, directory):
     Returns Mpps summed over both directions, and the load's own busy cycles per frame: where those
     come near the back-end's, the load is the limit.
     """
+    return virtio_user_forward(
+        back_end, ring, seconds, directory, ["--forward-mode=mac",
+                                             "--eth-peer=0,02:00:00:00:00:01",
+                                             "--eth-peer=1,02:00:00:00:00:00"],
+        [f"set txpkts {size}", "start tx_first 8"])
+
+
+def virtio_user_forward(back_end, ring, seconds, directory, words, begin):
+    """DPDK's guests, which forward as `words` say and are set going by the lines of `begin`.
+
+    Returns Mpps that all ports received, and the load's own busy cycles per frame.
+    """
     log_path = f"{directory}/load.log"
     prefix = f"benchfe{os.getpid()}"
     with open(log_path, "w", encoding="utf-8") as log:
@@ -351,11 +370,10 @@ def virtio_user(back_end, size, ring, seconds, directory):
              *(f"--vdev=net_virtio_user{i},path={s},mac=02:00:00:00:00:0{i},queue_size=1024,"
                f"{RING_OPTIONS[ring]}" for i, s in enumerate(back_end.sockets)),
              "--", "-i", "--nb-cores=1", "--total-num-mbufs=16384", "--txd=1024", "--rxd=1024",
-             "--record-core-cycles", "--forward-mode=mac", "--eth-peer=0,02:00:00:00:00:01",
-             "--eth-peer=1,02:00:00:00:00:00"], log)
+             "--record-core-cycles", *words], log)
         time.sleep(CONNECT_S)
-        say(load, f"set txpkts {size}")
-        say(load, "start tx_first 8")
+        for line in begin:
+            say(load, line)
         time.sleep(SETTLE_S)
         back_end.begin()
         say(load, "show port stats all")
@@ -370,9 +388,9 @@ def virtio_user(back_end, size, ring, seconds, directory):
     text = pathlib.Path(log_path).read_text(encoding="utf-8", errors="replace")
     rates = re.findall(r"Rx-pps:\s+(\d+)", text)
     cycles = re.findall(r"CPU cycles/packet=([\d.]+)", text)
-    if len(rates) < 4 or not cycles:
+    if len(rates) < 2 * len(back_end.sockets) or not cycles:
         fail(f"the load did not run; its end: {text[-300:]}")
-    return sum(map(int, rates[-2:])) / 1e6, float(cycles[0])
+    return sum(map(int, rates[-len(back_end.sockets):])) / 1e6, float(cycles[0])
 
 
 def ringway_bench(back_end, size, ring, seconds, directory, more=()):

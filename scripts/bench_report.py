@@ -10,7 +10,8 @@ RATE, CYCLES, LOAD_CYCLES = range(3)
 MARKS = {load: [f"<!-- scripts/bench{option}: {mark} -->" for mark in ("begin", "end")]
          for load, option in (("virtio-user", ""), ("ringway-bench", " --load ringway-bench"),
                               ("ringway-bench-few", " --load ringway-bench-few"),
-                              ("scale", " --scale"))}
+                              ("scale", " --scale"), ("policies", " --policies"),
+                              ("uplinks", " --uplinks"))}
 
 
 def median(samples, which):
@@ -46,8 +47,9 @@ def cycles_cell(samples):
 def grid(title, columns, rows):
     """Lines of text. rows: {name: cells}"""
     width = max(17, *(len(c) + 2 for c in columns))
-    lines = [title, f"{'frame, ring':12}" + "".join(f"{c:>{width}}" for c in columns)]
-    return lines + [f"{name:12}" + "".join(f"{c:>{width}}" for c in cells)
+    first = max(12, *(len(name) + 1 for name in rows))
+    lines = [title, f"{'frame, ring':{first}}" + "".join(f"{c:>{width}}" for c in columns)]
+    return lines + [f"{name:{first}}" + "".join(f"{c:>{width}}" for c in cells)
                     for name, cells in rows.items()]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scripts/bench --scale measures: ringwayd alone, with more and more to look after."""
+"""What scripts/bench --scale and --policies measure: ringwayd alone, with more to look after."""
 import json
 import socket
 import tempfile
@@ -7,7 +7,6 @@ import tempfile
 import bench_peers
 from bench_peers import Ringway, fail
 
-SIZE = 64
 IDLE_PORTS = 62
 HOSTS = 10 ** 6
 # The limit that has room for them. The table has two places for each entry, since buckets fill
@@ -40,7 +39,21 @@ class Hosts(Ringway):
     hosts = HOSTS
 
 
-CASES = (Two, IdlePorts, Hosts)
+class Policies(Ringway):
+    """What a tenant's port has, on both: a VLAN, anti-spoofing, and limits that are not reached."""
+    title = "policies"
+    words = ()
+    hosts = 2
+
+    def port_options(self):
+        return [f"--port=v{i},socket={path},vlan=10,macs=02:52:{i:02x}:00:00:00,"
+                f"addresses=198.18.{i}.1,dhcp-server=off,router=off,storm-broadcast=1000fps,"
+                "storm-multicast=1000fps,storm-unknown=1000fps,rate-rx=100Gbit,rate-tx=100Gbit"
+                for i, path in enumerate(self.sockets)]
+
+
+# By option: the cases, which all are beside the first, and frame sizes.
+SUITES = {"scale": ((Two, IdlePorts, Hosts), [64]), "policies": ((Two, Policies), [64, 1518])}
 
 
 def hosts_known(control):
@@ -65,11 +78,11 @@ def wait_warm(switch, load):
         fail(f"{switch.title}: ringwayd knows {known} of {switch.hosts} hosts")
 
 
-def measure(case, ring, seconds):
+def measure(case, size, ring, seconds):
     """A sample, as bench_report has them."""
     with tempfile.TemporaryDirectory(prefix="rwbench") as directory:
         switch = case(directory)
         rate, load_cycles = bench_peers.circulate(
-            switch, ring, seconds, [f"--size={SIZE}", *case.words],
+            switch, ring, seconds, [f"--size={size}", *case.words],
             lambda load: wait_warm(switch, load))
         return rate, switch.stop(), load_cycles

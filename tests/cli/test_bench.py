@@ -81,6 +81,11 @@ def test_each_case_of_scale_is_beside_two_ports():
     assert cycle_ratios == ['1.10', '0.07', '2.00', '0.00']
 
 
+def test_a_row_of_an_uplink_has_its_device():
+    results = {'1518 packed null': RESULTS['1518 packed']}
+    assert cells(bench_report.table(results), '1518 packed null')[1] == ['0.80', '0.00']
+
+
 def test_ringway_alone_has_no_ratios():
     alone = {row: {'ringway': by_name['ringway']} for row, by_name in RESULTS.items()}
     assert len(cells(bench_report.table(alone), '64 split')) == 2
@@ -148,6 +153,17 @@ def test_the_page_of_the_project_has_a_place_for_the_tables(load):
     (['--scale', '--rounds=0'], '--rounds 0'),
     (['--scale', '--write', '--rounds=3'], '--rounds 3'),
     (['--scale', '--build=/nowhere'], '/nowhere'),
+    (['--policies', '--load=ringway-bench'], '--load'),
+    (['--policies', '--sizes=64'], '--sizes'),
+    (['--policies', '--build=/nowhere'], '/nowhere'),
+    (['--policies', '--scale'], '--scale'),
+    (['--uplinks=tap'], 'no device tap'),
+    (['--uplinks', '--load=ringway-bench'], '--load'),
+    (['--uplinks', '--plot=/tmp/x.svg'], '--plot'),
+    (['--uplinks', '--sizes=tso'], 'tso'),
+    (['--uplinks', '--peers=floor'], 'there are ringway, testpmd, ovs'),
+    (['--uplinks', '--peers=vpp=/a:/b'], 'NAME=SOCKET,'),
+    (['--uplinks=ring', '--build=/nowhere', '--peers=testpmd'], '/nowhere'),
 ])
 def test_a_mistake_gets_one_line(words, named):
     done = run(BENCH, *words)

@@ -60,6 +60,22 @@ def test_scale_measures_each_case(ring):
         assert rate > 0 and cycles > 0 and load_cycles > 0
 
 
+def test_the_policies_of_the_bench_let_its_frames_pass():
+    rows = bench('--policies', '--rings=packed', sizes=None)
+    assert list(rows) == ['64 packed', '1518 packed']
+    for row in rows.values():
+        assert list(row) == ['two', 'policies']
+        for (rate, cycles, load_cycles), in row.values():
+            assert rate > 0 and cycles > 0 and load_cycles > 0
+
+
+def test_frames_go_to_an_uplink_and_back():
+    row = bench('--uplinks=ring', '--rings=split', '--peers=testpmd')['64 split ring']
+    assert list(row) == ['ringway', 'testpmd']
+    for (rate, cycles, load_cycles), in row.values():
+        assert rate > 0 and cycles > 0 and load_cycles > 0
+
+
 def test_a_back_end_that_runs_already(ringwayd):
     switch = ringwayd('v0', 'v1', options=['--cpus=1'])
     row = bench('--rings=split', f'--peers=other={switch.sockets["v0"]}:{switch.sockets["v1"]}')
