@@ -18,7 +18,7 @@
 #include "ethdev.h"
 
 /* Descriptors of a queue: a large frame takes 34 of them. The most that QEMU's guests have. */
-#define QUEUE_SIZE 1024
+#define QUEUE_SIZE 1024u
 
 /* How long control waits for one answer. */
 #define ANSWER_MS 500

@@ -207,12 +207,14 @@ bool rig_is_alarming(const struct rig *r)
 	return found;
 }
 
-/* Ask the daemon to end, and wait. Its wait status, or -1 when it had to be killed. */
+/* Ask the daemon to end, and wait. Its wait status, or -1: it had to be killed, or never began. */
 static int daemon_end(const struct rig *r)
 {
 	uint64_t until = rw_now_ms() + (uint64_t)rig_patience(r);
 	int status = -1;
 
+	if (r->pid <= 0) /* a process group, to kill() */
+		return -1;
 	kill(r->pid, SIGTERM);
 	while (waitpid(r->pid, &status, WNOHANG) == 0) {
 		if (rw_now_ms() > until) {
