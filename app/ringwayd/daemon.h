@@ -55,7 +55,8 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen);
 void daemon_port_end(struct daemon *d, unsigned index);
 /*
  * The same in two parts, for ports that end together: each leaves and loses its entry, all are out
- * of the switch with the next sw_commit, then each is freed.
+ * of the switch with the next sw_commit, then each is freed. What a worker has not yet taken from
+ * the thread of a guest that moves (post-copy) is dropped, where daemon_port_end lets it through.
  */
 void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *out);
 void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver);

@@ -73,17 +73,23 @@ int daemon_port_change(
 	return 0;
 }
 
-void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *out)
+/* It loses its entry, and is in the switch still. */
+static void leaver_take(struct daemon *d, unsigned index, struct daemon_leaver *out)
 {
 	const struct options_port *spec = &d->opt.ports[index];
 
 	*out = (struct daemon_leaver){
 		.kind = spec->kind, .handle = d->ports[index].handle, .port = d->ports[index].port};
 	memcpy(out->name, spec->name, sizeof(out->name));
-	sw_port_leave(d->sw, out->port);
 	options_port_del(&d->opt, index);
 	d->nports--;
 	memmove(&d->ports[index], &d->ports[index + 1], (d->nports - index) * sizeof(d->ports[0]));
+}
+
+void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *out)
+{
+	leaver_take(d, index, out);
+	sw_port_leave(d->sw, out->port);
 }
 
 void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver)
@@ -96,8 +102,8 @@ void daemon_port_end(struct daemon *d, unsigned index)
 {
 	struct daemon_leaver leaver;
 
-	daemon_port_leave(d, index, &leaver);
-	sw_commit(d->sw);
+	/* What its guest has sent is forwarded while it ends: then it leaves. */
+	leaver_take(d, index, &leaver);
 	daemon_leaver_free(d, &leaver);
 }
 
