@@ -37,9 +37,10 @@ def test_port_list(daemon, place):
         assert row['connected'] is False
         assert row['link'] is False
         assert row['ring_format'] is None
-    titles, *rows = show(daemon, 'port', 'list')
+    titles, *rows, why = show(daemon, 'port', 'list')
     assert titles[:2] == ['ID', 'NAME']
     assert [row[1] for row in rows] == ['vm1', 'vm2']
+    assert why[:4] == ['port', 'vm2', 'is', 'down:']
 
 
 def test_port_list_shows_who_is_connected(daemon, place):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
 
 import pytest
@@ -38,6 +39,11 @@ def leave(path, data=b''):
         one.recv(100)
 
 
+def nonsense(number):
+    """A request that is refused in other words than any other one."""
+    return struct.pack('<III', 1000 + number, 1, 0)
+
+
 def port_shown(daemon, name):
     done = daemon.cli('port', 'show', name, '--json')
     assert (done.returncode, done.stderr) == (0, '')
@@ -49,8 +55,8 @@ def test_a_full_pipe_as_standard_error_stops_nobody(launch, place):
     filled = fill(given)
     daemon = launch(f'--socket-path={place}/vm1.sock', '--log-level=debug', stderr=given)
     os.close(given)
-    for _ in range(1000):
-        leave(f'{place}/vm1.sock', b'\1\0\0\0\1\0\0\0\0\0\0\0')
+    for number in range(1000):
+        leave(f'{place}/vm1.sock', nonsense(number))
     assert port_shown(daemon, 'vm1')['log_suppressed'] > 0
     daemon.process.send_signal(signal.SIGTERM)
     # Its last lines are given up after a moment: nobody reads.
@@ -82,12 +88,23 @@ def test_a_reader_that_comes_late_learns_what_was_lost(launch, place):
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff' * 12], ids=['leave', 'nonsense'])
-def test_who_connects_in_a_loop_leaves_few_lines(launch, place, data):
+def test_who_does_the_same_in_a_loop_is_logged_a_few_times(launch, place, data):
+    daemon = launch(f'--socket-path={place}/vm1.sock')
+    before = len(daemon.said())
+    for _ in range(500):
+        leave(f'{place}/vm1.sock', data)
+    daemon.wait_until_said('the next such ones are not logged')
+    assert len(daemon.said()) - before < 12 * LINE
+    assert port_shown(daemon, 'vm1')['log_suppressed'] == 0
+    assert daemon.stop() == 0
+
+
+def test_who_does_wrong_in_ever_new_ways_leaves_few_lines(launch, place):
     daemon = launch(f'--socket-path={place}/vm1.sock', f'--socket-path={place}/vm2.sock')
     before = len(daemon.said())
     start = time.monotonic()
-    for _ in range(2000):
-        leave(f'{place}/vm1.sock', data)
+    for number in range(2000):
+        leave(f'{place}/vm1.sock', nonsense(number))
     seconds = time.monotonic() - start
     # Two kinds of lines: what happens, and what was wrong.
     allowed = 2 * (BURST + PER_S * (seconds + 2)) * LINE
