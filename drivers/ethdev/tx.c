@@ -231,8 +231,10 @@ static RW_NOINLINE unsigned prepare(
 			frames[good]->offload.gso_type ? PORT_DROP_BAD_GSO : PORT_DROP_BAD_CSUM);
 		rte_pktmbuf_free(copies[good]);
 		n--;
-		memmove(&copies[good], &copies[good + 1], (n - good) * sizeof(copies[0]));
-		memmove(&frames[good], &frames[good + 1], (n - good) * sizeof(frames[0]));
+		for (unsigned i = good; i < n; i++) {
+			copies[i] = copies[i + 1];
+			frames[i] = frames[i + 1];
+		}
 	}
 }
 
