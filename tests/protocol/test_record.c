@@ -20,7 +20,7 @@ static int start(void **state)
 
 static uint32_t kills_wanted(const struct rig *r)
 {
-	return rig_is_long() ? 1000 : 20 / (uint32_t)r->slow + 1;
+	return rig_is_long() ? 1000 : 8 / (uint32_t)r->slow + 1;
 }
 
 static void a_killed_switch_finds_split_rings_by_themselves(void **state)
