@@ -28,8 +28,8 @@ REST_READINGS = 8
 # What may be lost while guests boot. A guest that is up first talks to nobody: its IPv6 stack
 # announces itself, and the network is empty. And Linux starts its device some time before it
 # posts receive buffers, so what other guests send to all finds none. And its first frames on a
-# further queue pair may overtake QEMU's message that enables it. What is for a guest whose front-end
-# went away waits for nobody (--fdb-linger).
+# further queue pair may overtake QEMU's message that enables it. What is for a guest whose
+# front-end went away is dropped (--fdb-linger).
 BOOT_DROPS = {('rx', 'no_destination'), ('tx', 'no_buffer'),
               ('rx', 'queue_disabled'), ('tx', 'link_down')}
 # What may be lost while guests talk. A TCP sender knows the receiver's window, not how many of
