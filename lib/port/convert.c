@@ -63,11 +63,13 @@ static void flush(struct batch *b)
 	unsigned dealt = 0, took;
 
 	if (!b->held && b->n) {
-		q->deferred = 0;
+		/* Of a queue without one, it is the post-copy thread's while that has the ring. */
+		if (q->backlog)
+			q->deferred = 0;
 		took = q->burst(q, b->list, b->n);
 		port_tally_frames(&b->tally, b->list, took);
 		b->took += took;
-		dealt = b->n - q->deferred;
+		dealt = b->n - (q->backlog ? q->deferred : 0);
 		/* The port refuses since a moment ago what it took then. */
 		port_count(&q->counters->drops[PORT_DROP_BAD_CSUM], q->unfit);
 		q->unfit = 0;
