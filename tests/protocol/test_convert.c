@@ -2,8 +2,7 @@
 /* A receiver that lacks an offload gets frames that it can take, and nothing is lost. */
 #include <string.h>
 
-#include "gso_packets.h"
-#include "harness.h"
+#include "segments.h"
 
 #define HAS(n)  FE_BIT(VIRTIO_NET_F_##n)
 #define USO_ALL (HAS(HOST_USO) | HAS(GUEST_USO4) | HAS(GUEST_USO6))
@@ -48,42 +47,11 @@ static void packet_send(
 	struct rig *r, struct peer *a, const uint8_t *dst, const struct gso_spec *s, uint16_t gso)
 {
 	uint32_t len = gso_build(s, whole);
-	struct virtio_net_hdr_mrg_rxbuf hdr = {
-		.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-			.csum_start = (uint16_t)gso_place_of(s).transport,
-			.csum_offset = s->udp ? 6 : 16}};
+	const struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr = gso_header(s, gso)};
 
 	memcpy(whole, dst, 6);
 	memcpy(whole + 6, a->mac, 6);
-	if (gso) {
-		hdr.hdr.gso_size = gso;
-		hdr.hdr.hdr_len = (uint16_t)gso_place_of(s).payload;
-		hdr.hdr.gso_type = s->udp ? VIRTIO_NET_HDR_GSO_UDP_L4
-			: s->ipv6         ? VIRTIO_NET_HDR_GSO_TCPV6
-					  : VIRTIO_NET_HDR_GSO_TCPV4;
-		if (s->tcp_flags & 0x80)
-			hdr.hdr.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
-	}
 	peer_send(r, a, 0, &(struct fe_frame){.data = whole, .len = len, .hdr = &hdr});
-}
-
-/* The frames that it becomes arrive at `b`, with complete checksums or partial ones. */
-static void packet_arrives(struct rig *r, struct peer *b, const struct gso_spec *s, bool partial)
-{
-	uint32_t done = 0, nth = 0;
-
-	do {
-		struct fe_received in;
-		const char *bad;
-
-		peer_recv(r, b, 0, got, &in);
-		bad = gso_check(s, whole, got, in.len, nth++, &done, partial);
-		if (bad)
-			fail_msg("segment %u: not so: %s", nth, bad);
-		assert_int_equal(in.hdr.hdr.flags, partial ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
-		assert_int_equal(in.hdr.hdr.gso_type, 0);
-		assert_int_equal(in.hdr.hdr.csum_start, partial ? gso_place_of(s).transport : 0);
-	} while (done < s->payload);
 }
 
 /* `b` takes nothing, or only partial checksums; every form of ring. */
@@ -106,11 +74,11 @@ static void every_receiver_gets_what_it_takes(void **state)
 			struct gso_spec s = specs[k];
 
 			packet_send(*state, a, b->mac, &s, GSO);
-			packet_arrives(*state, b, &s, partial);
+			segments_arrive(*state, b, &s, whole, partial);
 			frames += (s.payload + GSO - 1) / GSO;
 			s.payload = 900;
 			packet_send(*state, a, b->mac, &s, 0);
-			packet_arrives(*state, b, &s, partial);
+			segments_arrive(*state, b, &s, whole, partial);
 		}
 		rig_wait(*state,
 			rig_counter(*state, "b", "tx", "segmented") == cut + RW_ARRAY_SIZE(specs));
@@ -142,12 +110,12 @@ static void the_order_is_kept(void **state)
 		gso_build(&large, whole);
 		memcpy(whole, b->mac, 6);
 		memcpy(whole + 6, a->mac, 6);
-		packet_arrives(*state, b, &large, false);
+		segments_arrive(*state, b, &large, whole, false);
 		peer_expect(*state, b, b->mac, a->mac, 1000, 2);
 		gso_build(&small, whole);
 		memcpy(whole, b->mac, 6);
 		memcpy(whole + 6, a->mac, 6);
-		packet_arrives(*state, b, &small, false);
+		segments_arrive(*state, b, &small, whole, false);
 		peer_expect(*state, b, b->mac, a->mac, 60, 3);
 	}
 }
@@ -167,10 +135,10 @@ static void of_two_receivers_each_gets_what_it_takes(void **state)
 		uint32_t len;
 
 		packet_send(*state, a, mac_broadcast, s, GSO);
-		packet_arrives(*state, d, s, false);
+		segments_arrive(*state, d, s, whole, false);
 		if (ecn) {
 			/* b did not negotiate to take that. */
-			packet_arrives(*state, b, s, true);
+			segments_arrive(*state, b, s, whole, true);
 			continue;
 		}
 		len = gso_place_of(s).payload + s->payload;
@@ -214,7 +182,7 @@ static void a_port_refuses_offloads(void **state)
 
 			packet_send(*state, a, b->mac, s, GSO);
 			if (s->udp ? !uso : !turns[i].tso) {
-				packet_arrives(*state, b, s, turns[i].csum);
+				segments_arrive(*state, b, s, whole, turns[i].csum);
 				continue;
 			}
 			peer_recv(*state, b, 0, got, &in);

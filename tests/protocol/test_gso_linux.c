@@ -128,24 +128,13 @@ static void same(const struct gso_spec *s, const struct frame *f, unsigned nth)
 
 static void compare(const struct gso_spec *s, uint16_t gso_size)
 {
-	struct virtio_net_hdr hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.csum_start = (uint16_t)gso_place_of(s).transport,
-		.csum_offset = s->udp ? 6 : 16};
+	const struct virtio_net_hdr hdr = gso_header(s, gso_size);
 	uint32_t len = gso_build(s, whole), n = 0;
 	struct rw_seg rest, shared[4];
 	struct frame_room room = {.segs = shared, .max = RW_ARRAY_SIZE(shared)};
 	struct frame_cut c;
 	struct frame f, made;
 
-	if (gso_size) {
-		hdr.gso_size = gso_size;
-		hdr.hdr_len = (uint16_t)gso_place_of(s).payload;
-		hdr.gso_type = s->udp ? VIRTIO_NET_HDR_GSO_UDP_L4
-			: s->ipv6     ? VIRTIO_NET_HDR_GSO_TCPV6
-				      : VIRTIO_NET_HDR_GSO_TCPV4;
-		if (!s->udp && s->tcp_flags & 0x80)
-			hdr.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
-	}
 	frame_init(&f, len);
 	memcpy(f.head, whole, f.head_len);
 	rest = (struct rw_seg){.data = whole + f.head_len, .len = len - f.head_len};

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rw_base.h"
+#include "rw_virtio_net.h"
 
 #define GSO_PACKET_MAX (65535 + 18)
 
@@ -37,6 +38,28 @@ static inline struct gso_place gso_place_of(const struct gso_spec *s)
 	p.transport = p.net + (s->ipv6 ? 40 : 20) + s->ip_options;
 	p.payload = p.transport + (s->udp ? 8 : 20u + s->tcp_options);
 	return p;
+}
+
+/*
+ * What a guest says of the packet: that its checksum is partial and, with a `size`, that it is to
+ * be cut into segments of so many bytes.
+ */
+static inline struct virtio_net_hdr gso_header(const struct gso_spec *s, uint16_t size)
+{
+	struct virtio_net_hdr hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = (uint16_t)gso_place_of(s).transport,
+		.csum_offset = s->udp ? 6 : 16};
+
+	if (!size)
+		return hdr;
+	hdr.gso_size = size;
+	hdr.hdr_len = (uint16_t)gso_place_of(s).payload;
+	hdr.gso_type = s->udp ? VIRTIO_NET_HDR_GSO_UDP_L4
+		: s->ipv6     ? VIRTIO_NET_HDR_GSO_TCPV6
+			      : VIRTIO_NET_HDR_GSO_TCPV4;
+	if (!s->udp && s->tcp_flags & 0x80)
+		hdr.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	return hdr;
 }
 
 static inline void gso_put16(uint8_t *p, uint32_t v)
