@@ -2,6 +2,7 @@
 #pragma once
 /* The parts of a running ringwayd, for main.c and the methods of RPC. Thread: control. */
 #include "control.h"
+#include "fdb_file.h"
 #include "kinds.h"
 #include "options.h"
 #include "pidfile.h"
@@ -24,6 +25,20 @@ struct daemon_leaver {
 
 struct apply;
 
+/* What keeps the forwarding database while no ringwayd runs (state_fdb.c). */
+struct daemon_fdb {
+	int fd;                     /* of the state directory; -1: none */
+	struct fdb_file *file;      /* NULL: none */
+	struct fdb_file_view *kept; /* of the process before, until it is restored; NULL: nothing */
+	bool runs;                  /* it was restored: the table is worth keeping */
+	struct rw_timer timer;      /* the next piece of a snapshot, or the next snapshot */
+	struct rw_timer settle;     /* hosts behind ports without a link go */
+	uint32_t cursor;            /* of a snapshot that was begun */
+	bool begun;
+	unsigned ports_serial;          /* of d->ports_serial when it was begun */
+	int16_t index_of[SW_MAX_PORTS]; /* by port id: in the snapshot; -1: none */
+};
+
 struct daemon {
 	struct options opt;                          /* its ports come and go */
 	struct daemon_port ports[OPTIONS_PORTS_MAX]; /* by their index in opt.ports */
@@ -45,6 +60,8 @@ struct daemon {
 	bool reload_due;               /* the file of --config, when none runs */
 	int rings_fd;                  /* of the state directory; -1: none */
 	struct vhost_records *records; /* in it; NULL: none */
+	struct daemon_fdb fdb;
+	unsigned ports_serial; /* counts changes of which ports there are, and where */
 };
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
@@ -103,6 +120,15 @@ void notify_stopping(struct daemon *d);
  */
 int state_begin(struct daemon *d);
 void state_end(struct daemon *d);
+/*
+ * state_fdb.c. state_fdb_begin: use the open file `fd`, which is d->fdb's from then on, of the boot
+ * named `boot`; 0 or -errno. state_fdb_restore: once there are ports, before they are used; from
+ * then on snapshots are made. state_fdb_save: make one now, all of it.
+ */
+int state_fdb_begin(struct daemon *d, int fd, const char *boot);
+void state_fdb_restore(struct daemon *d);
+void state_fdb_save(struct daemon *d);
+void state_fdb_end(struct daemon *d);
 
 /* Warn if the limit of open files does not suffice for so many ports. */
 void daemon_fd_check(unsigned nports);

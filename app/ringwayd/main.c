@@ -178,6 +178,7 @@ static int ports_begin(struct daemon *d)
 			return ret;
 		}
 	}
+	state_fdb_restore(d);
 	return 0;
 }
 
@@ -219,6 +220,7 @@ static void daemon_end(struct daemon *d)
 	ctl_server_free(d->control);
 	d->control = NULL;
 	apply_end(d);
+	state_fdb_save(d);
 	while (d->opt.nports > d->nports) {
 		struct options_port *port = &d->opt.ports[d->opt.nports - 1];
 
@@ -389,6 +391,7 @@ int main(int argc, char **argv)
 		return EXIT_CANNOT;
 	d->pidfile.fd = -1;
 	d->rings_fd = -1;
+	d->fdb.fd = -1;
 	ret = options_parse(argc, argv, &d->opt, err, sizeof(err));
 	if (ret > 0) {
 		ret = inform(ret);

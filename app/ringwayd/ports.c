@@ -47,6 +47,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		return ret;
 	}
 	d->nports++;
+	d->ports_serial++;
 	events_port(d, spec->name, "added");
 	return 0;
 }
@@ -68,6 +69,7 @@ int daemon_port_change(
 		return ret;
 	}
 	*from = *to;
+	d->ports_serial++;
 	from->kind->change(d->ports[index].handle, from, note, notelen);
 	events_port(d, from->name, "changed");
 	return 0;
@@ -83,6 +85,7 @@ static void leaver_take(struct daemon *d, unsigned index, struct daemon_leaver *
 	memcpy(out->name, spec->name, sizeof(out->name));
 	options_port_del(&d->opt, index);
 	d->nports--;
+	d->ports_serial++;
 	memmove(&d->ports[index], &d->ports[index + 1], (d->nports - index) * sizeof(d->ports[0]));
 }
 

@@ -155,7 +155,8 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 {
 	const struct port *port = e->kind == FDB_EXTERNAL ? NULL : sw_port(d->sw, (uint16_t)e->hop);
 	const struct sw_vlan vlan = sw_domain_vlan(d->sw, fdb_key_domain(e->key));
-	uint32_t now = sw_now_s(d->sw);
+	/* The clock begins with this process, and an entry may be older; or a moment younger. */
+	int32_t age_s = (int32_t)(sw_now_s(d->sw) - e->last_seen_s);
 	uint8_t m[RW_MAC_LEN];
 	char mac[RW_MAC_TEXT];
 
@@ -164,9 +165,7 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 		"vlan", vlan.id, "vlan_name", options_vlan_name(&d->opt, vlan.id), "tpid",
 		vlan.service ? "8021ad" : "8021q", "bridge", sw_bridge_name(d->sw, vlan.bridge),
 		"port", port ? port->name : NULL, "static", e->kind == FDB_STATIC, "age_s",
-		(json_int_t)(e->kind != FDB_LEARNED || e->last_seen_s > now
-				? 0
-				: now - e->last_seen_s));
+		(json_int_t)(e->kind == FDB_LEARNED ? RW_MAX(age_s, 0) : 0));
 }
 
 json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What outlives the process, in files of the state directory that are opened before it gives up its
- * rights: where packed rings are.
+ * rights: where packed rings are, and the forwarding database.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #define LOCK_NAP_MS 20
 
 #define RINGS_FILE "rings"
+#define FDB_FILE   "fdb"
 #define BOOT_ID    "/proc/sys/kernel/random/boot_id"
 
 /* Say that there is no state, which is an error if the user named the directory: 0 or -errno. */
@@ -93,17 +94,11 @@ static bool boot_id(char *out, size_t len)
 	return true;
 }
 
-int state_begin(struct daemon *d)
+static int rings_begin(struct daemon *d, const char *boot)
 {
-	char boot[64];
 	bool kept;
 	int ret;
 
-	d->rings_fd = -1;
-	if (!d->opt.state_dir[0])
-		return 0;
-	if (!boot_id(boot, sizeof(boot)))
-		return without(d, BOOT_ID, errno);
 	d->rings_fd = file_open(d->opt.state_dir, RINGS_FILE);
 	if (d->rings_fd < 0)
 		return without(d, RINGS_FILE, errno);
@@ -115,9 +110,35 @@ int state_begin(struct daemon *d)
 	return without(d, RINGS_FILE, -ret);
 }
 
+/* A process without the rings' file has none of the directory, and need not complain again. */
+static int fdb_begin(struct daemon *d, const char *boot)
+{
+	int fd, ret;
+
+	if (d->rings_fd < 0)
+		return 0;
+	fd = file_open(d->opt.state_dir, FDB_FILE);
+	if (fd < 0)
+		return without(d, FDB_FILE, errno);
+	ret = state_fdb_begin(d, fd, boot);
+	return ret ? without(d, FDB_FILE, -ret) : 0;
+}
+
+int state_begin(struct daemon *d)
+{
+	char boot[64];
+
+	if (!d->opt.state_dir[0])
+		return 0;
+	if (!boot_id(boot, sizeof(boot)))
+		return without(d, BOOT_ID, errno);
+	return rings_begin(d, boot) ? -EINVAL : fdb_begin(d, boot);
+}
+
 void state_end(struct daemon *d)
 {
 	vhost_records_free(d->records);
 	if (d->rings_fd >= 0)
 		close(d->rings_fd);
+	state_fdb_end(d);
 }

@@ -18,6 +18,12 @@
 /* In a table with few buckets, many keys can share the same two by chance. */
 #define MIN_BUCKETS 64
 
+/*
+ * Slots that one call of fdb_list looks at, at most: in a large table with few entries it would
+ * otherwise take the control thread for 0.1 s.
+ */
+#define LIST_SLOTS 65536u
+
 /* Keys whose second buckets are prefetched together: a worker's burst. */
 #define BULK 32
 
@@ -223,13 +229,14 @@ static bool slot_read(struct fdb *fdb, uint32_t slot, struct fdb_entry *out)
 
 uint32_t fdb_list(struct fdb *fdb, uint32_t *cursor, struct fdb_entry *out, uint32_t n)
 {
-	uint32_t end = fdb->n_buckets * FDB_SLOTS;
+	uint32_t all = fdb->n_buckets * FDB_SLOTS;
 	uint32_t slot = *cursor;
+	uint32_t end = RW_MIN(all - RW_MIN(slot, all), LIST_SLOTS) + slot;
 	uint32_t copied = 0;
 
 	for (; slot < end && copied < n; slot++)
 		copied += slot_read(fdb, slot, &out[copied]);
-	*cursor = slot < end ? slot : FDB_CURSOR_END;
+	*cursor = slot < all ? slot : FDB_CURSOR_END;
 	return copied;
 }
 

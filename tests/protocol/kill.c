@@ -16,10 +16,16 @@
 static uint32_t seed = 1;
 static char own[32]; /* the switch's state directory */
 static char own_option[64];
-static const char *const more[] = {own_option, NULL};
+static const char *more[] = {own_option, NULL, NULL};
 
 int kill_start(struct rig *r, const char *ports)
 {
+	return kill_start_with(r, ports, NULL);
+}
+
+int kill_start_with(struct rig *r, const char *ports, const char *option)
+{
+	more[1] = option;
 	strcpy(own, "/tmp/ringway-state.XXXXXX");
 	if (!mkdtemp(own))
 		return -1;

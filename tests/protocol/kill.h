@@ -11,6 +11,8 @@
 
 /* rig_start with a state directory, and rig_stop that removes it. */
 int kill_start(struct rig *r, const char *ports);
+/* The same; each of its switches has another option, too, which must outlive them. */
+int kill_start_with(struct rig *r, const char *ports, const char *option);
 int kill_stop(void **state);
 /* Path of a file in the state directory; a static buffer. */
 const char *kill_path(const char *name);

@@ -303,9 +303,10 @@ struct fdb_entry {
 
 /*
  * Copy out up to `n` entries from position `*cursor` on (0: the beginning) and move it; it is
- * FDB_CURSOR_END after the last. Returns how many were copied, which may be 0 in the last call.
- * Each entry is whole. While others learn, an entry that comes, goes or is moved to make room for
- * another may be missed or copied twice. Takes the lock for one entry at a time. Thread: control.
+ * FDB_CURSOR_END after the last. Returns how many were copied, which may be 0: a call looks at
+ * 65536 slots at most. Each entry is whole. While others learn, an entry that comes, goes or is
+ * moved to make room for another may be missed or copied twice. Takes the lock for one entry at a
+ * time. Thread: control.
  */
 #define FDB_CURSOR_END UINT32_MAX
 uint32_t fdb_list(struct fdb *fdb, uint32_t *cursor, struct fdb_entry *out, uint32_t n);
