@@ -18,6 +18,7 @@ struct entry {
 	json_int_t age_s;
 	const char *port, *bridge, *vlan_name; /* NULL: the switch does not say */
 	const char *tpid;
+	const char *how; /* it was found; NULL: static, or the switch does not say */
 	bool is_static;
 };
 
@@ -27,6 +28,7 @@ struct list {
 	size_t n, cap;
 	size_t nstatic;
 	json_t *names; /* owns them: an object with one member each */
+	bool says_how; /* the switch does, of an entry */
 	bool bridged;  /* an entry is not of the default bridge */
 	json_int_t cursor;
 	json_int_t total, most; /* in the switch's table */
@@ -136,11 +138,13 @@ static int entry_add(struct list *list, const json_t *from)
 		.bridge = member_keep(list, from, "bridge"),
 		.vlan_name = member_keep(list, from, "vlan_name"),
 		.tpid = member_keep(list, from, "tpid"),
+		.how = member_keep(list, from, "how"),
 		.is_static = is_true(from, "static")};
 	for (int i = 0; i < RW_MAC_LEN; i++)
 		e->key |= (uint64_t)bytes[i] << (40 - 8 * i);
 	list->n++;
 	list->nstatic += e->is_static;
+	list->says_how |= e->how != NULL;
 	list->bridged |= e->bridge && strcmp(e->bridge, "default");
 	return e->port ? 0 : -1;
 }
@@ -211,12 +215,13 @@ static const char *age_text(const struct entry *e, char out[32])
 
 /* Of the columns whose width depends on what is in them. */
 struct widths {
-	size_t bridge, vlan, port, age;
+	size_t bridge, vlan, port, how, age;
 };
 
 static struct widths widths_of(const struct list *list)
 {
-	struct widths w = {strlen("BRIDGE"), strlen("VLAN"), strlen("PORT"), strlen("AGE")};
+	struct widths w = {
+		strlen("BRIDGE"), strlen("VLAN"), strlen("PORT"), strlen("HOW"), strlen("AGE")};
 	char text[64];
 
 	for (size_t i = 0; i < list->n; i++) {
@@ -226,6 +231,7 @@ static struct widths widths_of(const struct list *list)
 		w.vlan = RW_MAX(w.vlan, strlen(vlan_text(e, text)));
 		w.age = RW_MAX(w.age, strlen(age_text(e, text)));
 		w.port = RW_MAX(w.port, strlen(e->port));
+		w.how = RW_MAX(w.how, e->how ? strlen(e->how) : 1);
 	}
 	return w;
 }
@@ -240,17 +246,20 @@ static void word_print(const char *word, size_t width)
 	printf("%-*s  ", (int)width, name);
 }
 
-static void entry_print(const struct entry *e, const struct widths *w, bool bridged)
+static void entry_print(const struct entry *e, const struct widths *w, const struct list *list)
 {
 	char mac[RW_MAC_TEXT], vlan[64], age[32];
 
-	if (bridged)
+	if (list->bridged)
 		word_print(e->bridge ? e->bridge : "-", w->bridge);
 	vlan_text(e, vlan);
 	rw_printable(vlan);
 	printf("%*s  %s  ", (int)w->vlan, vlan, mac_text(e, mac));
 	word_print(e->port, w->port);
-	printf("%-7s  %*s\n", e->is_static ? "static" : "learned", (int)w->age, age_text(e, age));
+	printf("%-7s  ", e->is_static ? "static" : "learned");
+	if (list->says_how)
+		word_print(e->how ? e->how : "-", w->how);
+	printf("%*s\n", (int)w->age, age_text(e, age));
 }
 
 static void list_print(const struct cli *cli, const struct list *list)
@@ -259,10 +268,13 @@ static void list_print(const struct cli *cli, const struct list *list)
 
 	if (list->bridged)
 		printf("%-*s  ", (int)w.bridge, "BRIDGE");
-	printf("%-*s  %-17s  %-*s  %-7s  %*s\n", (int)w.vlan, "VLAN", "MAC", (int)w.port, "PORT",
-		"TYPE", (int)w.age, "AGE");
+	printf("%-*s  %-17s  %-*s  %-7s  ", (int)w.vlan, "VLAN", "MAC", (int)w.port, "PORT",
+		"TYPE");
+	if (list->says_how)
+		printf("%-*s  ", (int)w.how, "HOW");
+	printf("%*s\n", (int)w.age, "AGE");
 	for (size_t i = 0; i < list->n; i++)
-		entry_print(&list->entries[i], &w, list->bridged);
+		entry_print(&list->entries[i], &w, list);
 	if (json_object_size(cli->params))
 		printf("%zu of %" JSON_INTEGER_FORMAT " entries", list->n, list->total);
 	else
@@ -282,10 +294,10 @@ static void list_print_json(const struct list *list)
 	putchar('[');
 	for (size_t i = 0; i < list->n; i++) {
 		const struct entry *e = &list->entries[i];
-		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:I, s:s*, s:s*, s:s*}", "mac",
-			mac_text(e, mac), "vlan", (int)(e->key >> 48), "port", e->port, "static",
-			e->is_static, "age_s", e->age_s, "bridge", e->bridge, "tpid", e->tpid,
-			"vlan_name", e->vlan_name);
+		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:I, s:s*, s:s*, s:s*, s:s*}",
+			"mac", mac_text(e, mac), "vlan", (int)(e->key >> 48), "port", e->port,
+			"static", e->is_static, "age_s", e->age_s, "bridge", e->bridge, "tpid",
+			e->tpid, "vlan_name", e->vlan_name, "how", e->how);
 
 		fputs(i ? ",\n  " : "\n  ", stdout);
 		json_dumpf(entry, stdout, 0);

@@ -238,9 +238,11 @@ const struct ctl_method rpc_methods[] = {
 			TPID,
 			MAY("static", CTL_BOOLEAN,
 				"true or false: only static, only learned ones")),
-		.result = CTL_FIELDS(
-			HAS("entries", CTL_ARRAY,
-				"mac, vlan, tpid, bridge, port, static, age_s of each"),
+		.result = CTL_FIELDS(HAS("entries", CTL_ARRAY,
+					     "mac, vlan, tpid, bridge, port, static, age_s of "
+					     "each; and of learned "
+					     "ones how: \"frame\", \"rarp\", \"setting\", "
+					     "\"migration\", \"file\""),
 			HAS("next", CTL_INTEGER | CTL_NULL,
 				"the cursor of the next page; null: none"),
 			HAS("entries_total", CTL_INTEGER, "how many entries there are"),

@@ -29,6 +29,8 @@ json_t *rpc_bridge_add(void *ctx, const json_t *params, struct ctl_failure *fail
 json_t *rpc_bridge_del(void *ctx, const json_t *params, struct ctl_failure *fail);
 
 /* rpc_fdb.c */
+/* "frame", "rarp", ...: constant. */
+const char *rpc_how(enum fdb_how how);
 json_t *rpc_fdb_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_fdb_flush(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_fdb_add(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -27,15 +27,20 @@ enum { EVENT_PORT = SW_EVENT_KINDS, EVENT_CONFIGURATION, EVENT_KINDS };
 		HAS("vlan", CTL_INTEGER, "its VLAN; 0: none"), \
 		MAY("bridge", CTL_STRING, "its bridge, if there are several")
 
+#define HOW                                                                         \
+	HAS("how", CTL_STRING,                                                      \
+		"how it was found: by a \"frame\", \"rarp\" of the front-end, the " \
+		"\"setting\" of the port, a \"migration\", or a \"file\"")
+
 static const struct ctl_event_kind kinds[EVENT_KINDS] = {
 	[SW_EVENT_LINK] = {"link", "frames can be sent to the port, or no longer",
 		CTL_FIELDS(PORT, HAS("up", CTL_BOOLEAN, "whether they can"))},
 	[SW_EVENT_DOWN] = {"down", "the port has lost its front-end",
 		CTL_FIELDS(PORT, HAS("why", CTL_STRING, "the reason"))},
-	[SW_EVENT_LEARNED] = {"learned", "an address was learned", CTL_FIELDS(PORT, HOST)},
+	[SW_EVENT_LEARNED] = {"learned", "an address was learned", CTL_FIELDS(PORT, HOST, HOW)},
 	[SW_EVENT_MOVED] = {"moved", "an address is behind another port than before",
 		CTL_FIELDS(PORT, MAY("from", CTL_STRING, "the port before, if it is still there"),
-			HOST)},
+			HOST, HOW)},
 	[SW_EVENT_FLAPPING] = {"flapping", "an address moves on and on; it is held for a while",
 		CTL_FIELDS(
 			PORT, MAY("from", CTL_STRING, "the other port where it was seen"), HOST)},
@@ -66,6 +71,8 @@ static void host_add(const struct sw *sw, const struct sw_event *event, json_t *
 	if (event->kind == SW_EVENT_MIGRATION)
 		return;
 	json_object_set_new(params, "vlan", json_integer(vlan.id));
+	if (event->kind != SW_EVENT_FLAPPING)
+		json_object_set_new(params, "how", json_string(rpc_how(event->how)));
 	if (vlan.bridge)
 		json_object_set_new(params, "bridge", json_string(sw_bridge_name(sw, vlan.bridge)));
 }

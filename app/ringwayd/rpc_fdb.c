@@ -151,6 +151,17 @@ static bool filter_passes(const struct sw *sw, const struct filter *f, const str
 		(!f->by_static || (e->kind == FDB_STATIC) == f->is_static);
 }
 
+const char *rpc_how(enum fdb_how how)
+{
+	static const char *const names[FDB_HOWS] = {[FDB_BY_FRAME] = "frame",
+		[FDB_BY_RARP] = "rarp",
+		[FDB_BY_SETTING] = "setting",
+		[FDB_BY_MIGRATION] = "migration",
+		[FDB_BY_FILE] = "file"};
+
+	return names[how];
+}
+
 static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 {
 	const struct port *port = e->kind == FDB_EXTERNAL ? NULL : sw_port(d->sw, (uint16_t)e->hop);
@@ -161,10 +172,12 @@ static json_t *entry_json(const struct daemon *d, const struct fdb_entry *e)
 	char mac[RW_MAC_TEXT];
 
 	fdb_key_mac(e->key, m);
-	return json_pack("{s:s, s:i, s:s*, s:s, s:s, s:s?, s:b, s:I}", "mac", rw_mac_text(m, mac),
-		"vlan", vlan.id, "vlan_name", options_vlan_name(&d->opt, vlan.id), "tpid",
-		vlan.service ? "8021ad" : "8021q", "bridge", sw_bridge_name(d->sw, vlan.bridge),
-		"port", port ? port->name : NULL, "static", e->kind == FDB_STATIC, "age_s",
+	return json_pack("{s:s, s:i, s:s*, s:s, s:s, s:s?, s:b, s:s*, s:I}", "mac",
+		rw_mac_text(m, mac), "vlan", vlan.id, "vlan_name",
+		options_vlan_name(&d->opt, vlan.id), "tpid", vlan.service ? "8021ad" : "8021q",
+		"bridge", sw_bridge_name(d->sw, vlan.bridge), "port", port ? port->name : NULL,
+		"static", e->kind == FDB_STATIC, "how",
+		e->kind == FDB_LEARNED ? rpc_how(e->how) : NULL, "age_s",
 		(json_int_t)(e->kind == FDB_LEARNED ? RW_MAX(age_s, 0) : 0));
 }
 

@@ -110,8 +110,8 @@ static bool entry_restore(struct daemon *d, const struct fdb_file_entry *e, uint
 		return !fdb_add_static(sw_fdb(d->sw), key, port->id, false);
 	/* Seconds are compared by their difference, of 31 bits. */
 	age_s = RW_MIN(age_s, (uint64_t)INT32_MAX / 2);
-	return fdb_learn(sw_fdb(d->sw), key, port->id, sw_now_s(d->sw) - (uint32_t)age_s) ==
-		FDB_NEW;
+	return fdb_learn_by(sw_fdb(d->sw), key, port->id, sw_now_s(d->sw) - (uint32_t)age_s,
+		       FDB_BY_FILE) == FDB_NEW;
 }
 
 /*

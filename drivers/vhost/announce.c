@@ -59,14 +59,14 @@ bool vhost_is_host_mac(const uint8_t mac[6])
 }
 
 /* 0, or -ENOBUFS: the workers have yet to send earlier announcements. */
-static int announce(struct vhost_port *vp, const uint8_t mac[6], uint16_t vlan)
+static int announce(struct vhost_port *vp, const uint8_t mac[6], uint16_t vlan, enum fdb_how how)
 {
 	uint8_t frame[FRAME_HEAD];
 	uint16_t tpid = sw_bridge_vlan(vp->sw, &vp->port, vlan).service ? FRAME_TPID_SERVICE
 									: FRAME_TPID_CUSTOMER;
 	uint32_t len = rarp_make(frame, mac, tpid, vlan);
 
-	return sw_inject(vp->sw, &vp->port, frame, len);
+	return sw_inject(vp->sw, &vp->port, frame, len, how);
 }
 
 void vhost_rarp_wanted(void *dev, const uint8_t mac[6])
@@ -81,11 +81,11 @@ void vhost_rarp_wanted(void *dev, const uint8_t mac[6])
 		return;
 	}
 	vhost_tell_announced(vp, mac);
-	ret = announce(vp, mac, 0);
+	ret = announce(vp, mac, 0, FDB_BY_RARP);
 	/* After two rounds of the workers, microseconds, there is room again. */
 	for (unsigned i = 0; i < 2 && ret; i++) {
 		sw_quiesce(vp->sw);
-		ret = announce(vp, mac, 0);
+		ret = announce(vp, mac, 0, FDB_BY_RARP);
 	}
 	if (ret)
 		rw_log_limited(&vp->limit, RW_LOG_WARNING,
@@ -111,7 +111,7 @@ void vhost_announce(struct vhost_port *vp)
 		return;
 	vp->announce_due = false;
 	if (!vp->nhosts && vp->mac_set && vhost_is_host_mac(vp->mac))
-		announce(vp, vp->mac, 0);
+		announce(vp, vp->mac, 0, FDB_BY_MIGRATION);
 	vhost_announce_due(vp);
 }
 
@@ -132,7 +132,7 @@ void vhost_announce_due(void *arg)
 		const struct vhost_host *h = &vp->hosts[vp->nannounced];
 
 		/* As a frame of the guest: in the port's untagged VLAN it has no tag. */
-		if (announce(vp, h->mac, h->vlan == untagged ? 0 : h->vlan))
+		if (announce(vp, h->mac, h->vlan == untagged ? 0 : h->vlan, FDB_BY_MIGRATION))
 			break;
 		vp->nannounced++;
 	}

@@ -221,7 +221,8 @@ static bool slot_read(struct fdb *fdb, uint32_t slot, struct fdb_entry *out)
 		.key = key,
 		.hop = fdb_hop_of(value),
 		.kind = fdb_kind_of(value),
-		.generation = generation,
+		.generation = generation & FDB_GENERATION,
+		.how = fdb_how_of(generation),
 		.last_seen_s = fdb_seen_of(value),
 	};
 	return true;

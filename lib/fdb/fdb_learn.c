@@ -50,9 +50,9 @@ static void slot_clear(struct fdb *fdb, uint32_t slot)
 		&fdb_bucket_of(fdb, slot)->key[slot % FDB_SLOTS], 0, memory_order_release);
 }
 
-static void insert(struct fdb *fdb, uint32_t slot, fdb_key key, uint64_t value)
+static void insert(struct fdb *fdb, uint32_t slot, fdb_key key, uint64_t value, enum fdb_how how)
 {
-	slot_fill(fdb, slot, key, value, 0);
+	slot_fill(fdb, slot, key, value, fdb_generation_word(0, how));
 	fdb_ports_add(fdb, slot);
 	fdb_count_by(&fdb->entries, 1);
 }
@@ -71,10 +71,12 @@ void fdb_evict(struct fdb *fdb, uint32_t slot)
 }
 
 /* Give the entry in a slot another next hop, another kind, or both. */
-static void change(struct fdb *fdb, uint32_t slot, uint64_t value)
+static void change(struct fdb *fdb, uint32_t slot, uint64_t value, enum fdb_how how)
 {
-	if (fdb_hop_of(fdb_value_at(fdb, slot)) != fdb_hop_of(value))
-		++*fdb_generation_at(fdb, slot);
+	uint32_t *generation = fdb_generation_at(fdb, slot);
+	bool moves = fdb_hop_of(fdb_value_at(fdb, slot)) != fdb_hop_of(value);
+
+	*generation = fdb_generation_word(*generation + moves, how);
 	fdb_ports_remove(fdb, slot);
 	value_write(fdb, slot, value);
 	fdb_ports_add(fdb, slot);
@@ -203,7 +205,8 @@ static bool limit_enforce(struct fdb *fdb, uint32_t port)
 }
 
 /* The host of a learned or external entry was seen at another port. */
-static enum fdb_learned move_host(struct fdb *fdb, uint32_t slot, uint32_t port, uint32_t now_s)
+static enum fdb_learned move_host(
+	struct fdb *fdb, uint32_t slot, uint32_t port, uint32_t now_s, enum fdb_how how)
 {
 	uint64_t value = fdb_value_at(fdb, slot);
 	uint32_t to = port;
@@ -215,16 +218,20 @@ static enum fdb_learned move_host(struct fdb *fdb, uint32_t slot, uint32_t port,
 	if (fdb_port_refuses(fdb, to))
 		return to == port ? FDB_EXCESS : FDB_HELD;
 	limit_enforce(fdb, to);
-	change(fdb, slot, fdb_value(to, FDB_LEARNED, now_s));
+	change(fdb, slot, fdb_value(to, FDB_LEARNED, now_s), how);
 	fdb_count_one(&fdb->moved);
 	if (rw_unlikely(fdb->watched))
-		fdb_change_note(fdb, fdb_key_at(fdb, slot), to, fdb_hop_of(value));
+		fdb_change_note(fdb,
+			&(struct fdb_change){.key = fdb_key_at(fdb, slot),
+				.hop = to,
+				.from = fdb_hop_of(value),
+				.how = how});
 	return to == port ? FDB_MOVED : FDB_HELD;
 }
 
 /* What was found without the lock may have changed. */
-static enum fdb_learned learn_locked(
-	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
+static enum fdb_learned learn_locked(struct fdb *fdb, const struct fdb_query *query, uint32_t port,
+	uint32_t now_s, enum fdb_how how)
 {
 	uint32_t slot = find(fdb, query);
 	bool evicted;
@@ -236,7 +243,7 @@ static enum fdb_learned learn_locked(
 			return FDB_KNOWN;
 		if (fdb_kind_of(value) == FDB_STATIC)
 			return FDB_REFUSED;
-		return move_host(fdb, slot, port, now_s);
+		return move_host(fdb, slot, port, now_s, how);
 	}
 	if (fdb_key_domain(query->key) == fdb->domain_flushed)
 		return FDB_REFUSED;
@@ -246,10 +253,12 @@ static enum fdb_learned learn_locked(
 	slot = make_room(fdb, query, &evicted);
 	if (slot == FDB_SLOT_NONE)
 		return FDB_REFUSED;
-	insert(fdb, slot, query->key, fdb_value(port, FDB_LEARNED, now_s));
+	insert(fdb, slot, query->key, fdb_value(port, FDB_LEARNED, now_s), how);
 	fdb_count_one(&fdb->learned);
 	if (rw_unlikely(fdb->watched))
-		fdb_change_note(fdb, query->key, port, FDB_HOP_NONE);
+		fdb_change_note(fdb,
+			&(struct fdb_change){
+				.key = query->key, .hop = port, .from = FDB_HOP_NONE, .how = how});
 	return evicted ? FDB_EVICTED : FDB_NEW;
 }
 
@@ -280,8 +289,8 @@ static void refresh(struct fdb_bucket *b, fdb_key key, uint64_t value, uint32_t 
 				memory_order_release, memory_order_relaxed);
 }
 
-static RW_NOINLINE enum fdb_learned learn_one(
-	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
+static RW_NOINLINE enum fdb_learned learn_one(struct fdb *fdb, const struct fdb_query *query,
+	uint32_t port, uint32_t now_s, enum fdb_how how)
 {
 	enum fdb_learned what;
 	struct fdb_bucket *b;
@@ -304,7 +313,7 @@ static RW_NOINLINE enum fdb_learned learn_one(
 		return FDB_EXCESS;
 	if (!lock_for_worker(fdb))
 		return FDB_BUSY;
-	what = learn_locked(fdb, query, port, now_s);
+	what = learn_locked(fdb, query, port, now_s, how);
 	rw_spin_unlock(&fdb->lock);
 	return what;
 }
@@ -315,11 +324,17 @@ static bool learns(const struct fdb *fdb, uint32_t port)
 	return atomic_load_explicit(&fdb->ports[port].learning, memory_order_relaxed);
 }
 
-enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s)
+enum fdb_learned fdb_learn_by(
+	struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s, enum fdb_how how)
 {
 	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
 
-	return learns(fdb, port) ? learn_one(fdb, &query, port, now_s) : FDB_REFUSED;
+	return learns(fdb, port) ? learn_one(fdb, &query, port, now_s, how) : FDB_REFUSED;
+}
+
+enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s)
+{
+	return fdb_learn_by(fdb, key, port, now_s, FDB_BY_FRAME);
 }
 
 /*
@@ -355,7 +370,7 @@ static void learn_burst(
 		missed[n_missed++] = (uint8_t)k;
 	}
 	for (unsigned m = 0; m < n_missed; m++)
-		learn_one(fdb, &queries[missed[m]], port, now_s);
+		learn_one(fdb, &queries[missed[m]], port, now_s, FDB_BY_FRAME);
 }
 
 void fdb_learn_bulk(
@@ -384,11 +399,11 @@ static int add(struct fdb *fdb, fdb_key key, uint32_t hop, enum fdb_kind kind, b
 		if (fdb_kind_of(value) == FDB_STATIC && fdb_hop_of(value) != hop && !replace)
 			ret = -EEXIST;
 		else
-			change(fdb, slot, fdb_value(hop, kind, 0));
+			change(fdb, slot, fdb_value(hop, kind, 0), FDB_BY_FRAME);
 	} else {
 		slot = make_room(fdb, &query, &evicted);
 		if (slot != FDB_SLOT_NONE)
-			insert(fdb, slot, key, fdb_value(hop, kind, 0));
+			insert(fdb, slot, key, fdb_value(hop, kind, 0), FDB_BY_FRAME);
 		else
 			ret = -ENOSPC;
 	}

@@ -182,6 +182,20 @@ static inline uint32_t *fdb_generation_at(const struct fdb *fdb, uint32_t slot)
 	return &fdb_bucket_of(fdb, slot)->generation[slot % FDB_SLOTS];
 }
 
+/* The word of a slot's generation: how the host was found in bits 28..31, the generation below. */
+#define FDB_GENERATION_BITS 28
+#define FDB_GENERATION      ((1u << FDB_GENERATION_BITS) - 1)
+
+static inline enum fdb_how fdb_how_of(uint32_t word)
+{
+	return (enum fdb_how)(word >> FDB_GENERATION_BITS);
+}
+
+static inline uint32_t fdb_generation_word(uint32_t generation, enum fdb_how how)
+{
+	return (generation & FDB_GENERATION) | (uint32_t)how << FDB_GENERATION_BITS;
+}
+
 static inline uint32_t fdb_version(const struct fdb_bucket *b)
 {
 	return atomic_load_explicit(&b->version, memory_order_acquire);
@@ -286,8 +300,8 @@ uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to,
 /* Nothing is held at `hop` any more, FDB_HOP_NONE: anywhere. Takes the lock. */
 void fdb_flap_forget(struct fdb *fdb, uint32_t hop);
 
-/* fdb_watch.c: a host is behind `hop` now. Under the lock. */
-void fdb_change_note(struct fdb *fdb, fdb_key key, uint32_t hop, uint32_t from);
+/* fdb_watch.c: a host is behind another next hop now. Under the lock. */
+void fdb_change_note(struct fdb *fdb, const struct fdb_change *change);
 
 static inline struct fdb_mover *fdb_mover_of(struct fdb *fdb, fdb_key key)
 {

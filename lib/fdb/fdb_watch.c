@@ -2,7 +2,7 @@
 /* A ring of what was learned and what moved: workers fill it, control takes it. */
 #include "fdb_priv.h"
 
-void fdb_change_note(struct fdb *fdb, fdb_key key, uint32_t hop, uint32_t from)
+void fdb_change_note(struct fdb *fdb, const struct fdb_change *change)
 {
 	uint32_t at = (fdb->first_change + fdb->nchanges) % FDB_CHANGES;
 
@@ -10,7 +10,7 @@ void fdb_change_note(struct fdb *fdb, fdb_key key, uint32_t hop, uint32_t from)
 		fdb->changes_lost++;
 		return;
 	}
-	fdb->changes[at] = (struct fdb_change){.key = key, .hop = hop, .from = from};
+	fdb->changes[at] = *change;
 	fdb->nchanges++;
 }
 

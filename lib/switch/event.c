@@ -35,6 +35,7 @@ static void change_tell(struct sw *sw, const struct fdb_change *c)
 		.port = port_of(sw, c->hop),
 		.other = port_of(sw, c->from),
 		.key = c->key,
+		.how = c->how,
 	};
 
 	if (event.port)

@@ -31,8 +31,8 @@ static bool flood_injected(
 	domain = sw_domain_from(w, self, f->vlan);
 	if (!domain)
 		return true;
-	if (fdb_learn(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s) ==
-		FDB_BUSY)
+	if (fdb_learn_by(w->sw->fdb, fdb_key_make(frame_src(f), domain), slot->port_id, w->now_s,
+		    (enum fdb_how)slot->how) == FDB_BUSY)
 		return false;
 	lot.domain = domain;
 	sw_flood(w, plan, &lot, self->port);

@@ -101,7 +101,8 @@ struct sw_out {
 /* A frame that control sends in the name of a port. */
 struct sw_injected {
 	uint16_t port_id;
-	uint16_t len;
+	uint8_t len;
+	uint8_t how; /* enum fdb_how */
 	uint8_t bytes[FRAME_HEAD];
 };
 

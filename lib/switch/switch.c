@@ -398,7 +398,8 @@ static bool injection_is_full(const struct sw_injection *in)
 	return in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX;
 }
 
-int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len)
+int sw_inject(
+	struct sw *sw, const struct port *port, const void *bytes, uint32_t len, enum fdb_how how)
 {
 	struct sw_injection *in = sw->injection;
 	struct sw_injected *slot = &in->slots[in->head % SW_INJECT_MAX];
@@ -413,7 +414,8 @@ int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_
 			return -ENOBUFS;
 	}
 	slot->port_id = port->id;
-	slot->len = (uint16_t)len;
+	slot->len = (uint8_t)len;
+	slot->how = (uint8_t)how;
 	memcpy(slot->bytes, bytes, len);
 	__atomic_store_n(&in->head, in->head + 1, __ATOMIC_RELEASE);
 	sw_idle_wake(sw, 0);

@@ -175,6 +175,20 @@ def test_fdb_list_turns_all_pages(switch):
     assert json.loads(succeed('-s', server.path, '--json', 'fdb', 'list')) == ENTRIES
 
 
+def test_fdb_list_says_how_hosts_were_found(switch):
+    entries = [{'mac': f'52:54:00:00:00:0{n}', 'vlan': 0, 'port': 'vm1', 'static': not how,
+                'age_s': 0, **({'how': how} if how else {})}
+               for n, how in enumerate(['frame', 'migration', None])]
+    server = switch({'fdb.list': {'entries': entries, 'next': None, 'max_entries': 100}})
+    assert succeed('-s', server.path, 'fdb', 'list') == (
+        'VLAN  MAC                PORT  TYPE     HOW        AGE\n'
+        '   0  52:54:00:00:00:00  vm1   learned  frame      0 s\n'
+        '   0  52:54:00:00:00:01  vm1   learned  migration  0 s\n'
+        '   0  52:54:00:00:00:02  vm1   static   -            -\n'
+        '3 entries, 1 of them static; room for 100\n')
+    assert json.loads(succeed('-s', server.path, '--json', 'fdb', 'list')) == entries
+
+
 def test_fdb_list_is_sorted_by_vlan_and_address(switch):
     keys = [(2, '00:00:00:00:00:01'), (0, 'fe:00:00:00:00:00'), (10, '00:00:00:00:00:00'),
             (0, '00:00:00:00:00:ff'), (0, '00:00:00:00:01:00'), (4094, '02:00:00:00:00:00')]

@@ -49,7 +49,8 @@ static const char *text_of(const json_t *entry, const char *key)
 	return json_string_value(json_object_get(entry, key));
 }
 
-char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
+/* `how` NULL: in whichever way it was found. */
+static char host_find(struct rig *r, const uint8_t mac[6], uint16_t vlan, const char *how)
 {
 	struct table t = {0};
 	const json_t *e;
@@ -58,11 +59,25 @@ char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
 
 	snprintf(want, sizeof(want), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		mac[3], mac[4], mac[5]);
-	while ((e = table_next(r, &t)))
-		if (!strcmp(text_of(e, "mac"), want) &&
-			json_integer_value(json_object_get(e, "vlan")) == vlan)
-			port = text_of(e, "port")[0];
+	while ((e = table_next(r, &t))) {
+		if (strcmp(text_of(e, "mac"), want) ||
+			json_integer_value(json_object_get(e, "vlan")) != vlan)
+			continue;
+		port = text_of(e, "port")[0];
+		if (how)
+			assert_string_equal(text_of(e, "how"), how);
+	}
 	return port;
+}
+
+char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan)
+{
+	return host_find(r, mac, vlan, NULL);
+}
+
+char host_found(struct rig *r, const uint8_t mac[6], uint16_t vlan, const char *how)
+{
+	return host_find(r, mac, vlan, how);
 }
 
 uint32_t hosts_behind(struct rig *r, const char *port)

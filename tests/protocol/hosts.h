@@ -9,6 +9,9 @@ void host_make(uint8_t mac[6], uint32_t n);
 /* The letter of the port behind which the switch has learned the address; 0: it does not know. */
 char host_port(struct rig *r, const uint8_t mac[6], uint16_t vlan);
 
+/* The same, and fail unless it was found so: "frame", "rarp", ... */
+char host_found(struct rig *r, const uint8_t mac[6], uint16_t vlan, const char *how);
+
 /* How many addresses it has learned behind a port. */
 uint32_t hosts_behind(struct rig *r, const char *port);
 

@@ -99,8 +99,9 @@ static void expect_host(const char *kind, const char *port, const char *from, co
 		snprintf(also, sizeof(also), ",\"from\":\"%s\"", from);
 	snprintf(members, sizeof(members),
 		"{\"event\":\"%s\",\"port\":\"%s\",\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\","
-		"\"vlan\":0%s}",
-		kind, port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], also);
+		"\"vlan\":0%s%s}",
+		kind, port, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+		strcmp(kind, "flapping") ? ",\"how\":\"frame\"" : "", also);
 	expect_event(members);
 }
 

@@ -76,7 +76,7 @@ static void all_are_known(struct rig *r, const uint8_t mac[6])
 {
 	json_t *fixed = entry_of(r, "02:00:00:00:00:77");
 
-	assert_int_equal(host_port(r, mac, 0), 'a');
+	assert_int_equal(host_found(r, mac, 0, "file"), 'a');
 	assert_non_null(fixed);
 	assert_string_equal(json_string_value(json_object_get(fixed, "port")), "b");
 	assert_true(json_is_true(json_object_get(fixed, "static")));

@@ -46,7 +46,7 @@ static void all_have_heard(struct rig *r, const struct scene *s, const uint8_t m
 	peer_expect_rarp(r, s->b, mac, 0);
 	peer_expect_rarp(r, s->c, mac, 0);
 	peer_expect_rarp(r, s->d, mac, 0);
-	assert_int_equal(host_port(r, mac, 0), 'a');
+	assert_int_equal(host_found(r, mac, 0, "rarp"), 'a');
 }
 
 static void a_rarp_reaches_every_other_port_and_not_its_own(void **state)
@@ -99,7 +99,7 @@ static void a_host_moves_to_the_port_that_announces_it(void **state)
 	peer_recv(*state, s.a, 0, got, &in);
 	peer_recv(*state, s.c, 0, got, &in);
 	peer_recv(*state, s.d, 0, got, &in);
-	assert_int_equal(host_port(*state, mac, 0), 'b');
+	assert_int_equal(host_found(*state, mac, 0, "frame"), 'b');
 	assert_int_equal(fe_conn_rarp(&s.a->g->conn, mac), 0);
 	all_have_heard(*state, &s, mac);
 	/* Frames for it follow, and reach nobody else. */

@@ -61,7 +61,7 @@ static void hosts_have_moved(struct rig *r, struct peer *witness, char port)
 				continue;
 			assert_false(seen[i]);
 			seen[i] = true;
-			assert_int_equal(host_port(r, mac, vlan), port);
+			assert_int_equal(host_found(r, mac, vlan, "migration"), port);
 		}
 	}
 	for (i = 0; i < n; i++)

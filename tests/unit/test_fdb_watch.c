@@ -51,6 +51,31 @@ static void who_watches_hears_of_new_hosts_and_of_moves(void **state)
 	fdb_free(fdb);
 }
 
+static void how_a_host_was_found_is_told_and_stays(void **state)
+{
+	struct fdb *fdb = new_table(1024, 0);
+	struct fdb_entry e;
+	struct fdb_change c;
+	uint32_t cursor;
+
+	(void)state;
+	fdb_watch(fdb, true);
+	for (enum fdb_how how = FDB_BY_FRAME; how < FDB_HOWS; how++) {
+		fdb_learn_by(fdb, station(1, 1), 3 + how, 1, how);
+		assert_int_equal(fdb_changes_take(fdb, &c, 1, &lost), 1);
+		assert_int_equal(c.how, how);
+		/* Its frames refresh the entry, and it was found as it was. */
+		fdb_learn(fdb, station(1, 1), 3 + how, 2 + how);
+		expect_none(fdb);
+		cursor = 0;
+		assert_int_equal(fdb_list(fdb, &cursor, &e, 1), 1);
+		assert_int_equal(e.how, how);
+		assert_int_equal(e.generation, how);
+		assert_int_equal(e.last_seen_s, 2 + how);
+	}
+	fdb_free(fdb);
+}
+
 static void what_finds_no_room_is_counted(void **state)
 {
 	struct fdb *fdb = new_table(4096, 0);
@@ -88,6 +113,7 @@ static void what_waits_is_forgotten_when_nobody_watches(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(how_a_host_was_found_is_told_and_stays),
 		cmocka_unit_test(who_watches_hears_of_new_hosts_and_of_moves),
 		cmocka_unit_test(what_finds_no_room_is_counted),
 		cmocka_unit_test(what_waits_is_forgotten_when_nobody_watches),

@@ -192,6 +192,20 @@ enum fdb_learned {
  */
 enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s);
 
+/* How it became known that a host is behind a port. Its later frames do not change that. */
+enum fdb_how {
+	FDB_BY_FRAME,     /* a frame from it came in there */
+	FDB_BY_RARP,      /* its front-end announced it (SEND_RARP) */
+	FDB_BY_SETTING,   /* the port is configured for this address alone */
+	FDB_BY_MIGRATION, /* the state that came with a migrated guest has it */
+	FDB_BY_FILE,      /* the process before knew it */
+	FDB_HOWS
+};
+
+/* As fdb_learn, for another reason than a frame. */
+enum fdb_learned fdb_learn_by(
+	struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s, enum fdb_how how);
+
 /* As fdb_learn for each of `n` keys; known ones may be treated before others. Thread: any. */
 void fdb_learn_bulk(struct fdb *fdb, const struct fdb_query *queries, unsigned n, uint32_t port,
 	uint32_t now_s);
@@ -242,6 +256,7 @@ struct fdb_change {
 	fdb_key key;
 	uint32_t hop;
 	uint32_t from; /* the next hop before; FDB_HOP_NONE: the host is new */
+	enum fdb_how how;
 };
 
 /* Watch, or do so no longer; what waits is forgotten. */
@@ -297,7 +312,8 @@ struct fdb_entry {
 	fdb_key key;
 	uint32_t hop;
 	enum fdb_kind kind;
-	uint32_t generation;  /* how often its next hop has changed; 0 when it is new */
+	uint32_t generation; /* how often its next hop has changed, modulo 2^28; 0 when it is new */
+	enum fdb_how how;    /* of a learned entry */
 	uint32_t last_seen_s; /* 0 unless the entry is learned */
 };
 

@@ -108,12 +108,13 @@ void sw_quiesce(struct sw *sw);
 
 /*
  * Send a frame of at most FRAME_HEAD bytes as if it had come from the guest behind `port`: its
- * source is learned and every other port that is up receives it. Only the receivers count it. The
- * frame is discarded in a mode other than SW_FORWARD_SWITCH, because such a mode learns no
- * addresses. -ENOBUFS: SW_INJECT_MAX frames wait to be sent.
+ * source is learned, as found by `how`, and every other port that is up receives it. Only the
+ * receivers count it. The frame is discarded in a mode other than SW_FORWARD_SWITCH, because such a
+ * mode learns no addresses. -ENOBUFS: SW_INJECT_MAX frames wait to be sent.
  */
 #define SW_INJECT_MAX 256
-int sw_inject(struct sw *sw, const struct port *port, const void *bytes, uint32_t len);
+int sw_inject(
+	struct sw *sw, const struct port *port, const void *bytes, uint32_t len, enum fdb_how how);
 
 /*
  * Delete the addresses that were learned behind `port`, including those of frames injected in its

@@ -23,6 +23,7 @@ struct sw_event {
 	const struct port *port;
 	const struct port *other; /* NULL: none, or it is gone */
 	fdb_key key;              /* 0: no host is meant */
+	enum fdb_how how;         /* of a host: SW_EVENT_LEARNED and SW_EVENT_MOVED */
 	bool on;
 	unsigned ring;
 	const char *text; /* one line */
