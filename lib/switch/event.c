@@ -15,6 +15,8 @@ void sw_tell(struct sw *sw, const struct sw_event *event)
 {
 	if (sw->event_fn)
 		sw->event_fn(sw->event_arg, event);
+	if (event->kind == SW_EVENT_LINK)
+		sw_claims_link(sw, event->port, event->on);
 }
 
 void sw_hosts_watch(struct sw *sw, bool on)

@@ -193,6 +193,7 @@ struct sw_port_state {
 	struct sw_rules *rules;   /* NULL: the port has no policy */
 	struct sw_meters *meters; /* NULL: the port has had no limit */
 	uint8_t flush;            /* enum sw_flush */
+	bool claims;              /* its only address, once that is nowhere else (claim.c) */
 	bool leaves;              /* it is out of the switch with the next commit, or `left` */
 	bool left;                /* it is, and only its id is not free yet */
 	bool far_told;            /* the warning that no worker is near its memory was logged */
@@ -337,6 +338,9 @@ void sw_learn_strict(struct sw_worker *w, const struct port_rxq *from, unsigned 
 uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */
 void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t head);
+
+/* claim.c: the port's link is up, or no longer. Thread: control. */
+void sw_claims_link(struct sw *sw, const struct port *port, bool up);
 
 /* ports.c, after a commit: forget the ports that left with it, but for their ids. */
 void sw_ports_forget(struct sw *sw);

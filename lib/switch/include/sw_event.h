@@ -33,7 +33,10 @@ typedef void sw_event_fn(void *arg, const struct sw_event *event);
 
 /* Tell `fn` from now on; NULL: nobody. */
 void sw_events_to(struct sw *sw, sw_event_fn *fn, void *arg);
-/* An event has happened. */
+/*
+ * An event has happened. The switch hears of links itself: a port that comes up claims the address
+ * that it alone may use (struct sw_policy, `macs`).
+ */
 void sw_tell(struct sw *sw, const struct sw_event *event);
 
 /*

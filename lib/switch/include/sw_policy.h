@@ -67,7 +67,9 @@ struct sw_policy {
 	/*
 	 * What the port may pretend to be; 0 of them: anything. Its frames must have one of these
 	 * source addresses (spoofed_mac), ARP and neighbour discovery included: there the sender's
-	 * hardware address and the link-layer address options.
+	 * hardware address and the link-layer address options. The host of a single one is taken to
+	 * be there when the port's link comes up, unless it may still be behind another port whose
+	 * link is up; then once that link ends.
 	 */
 	uint8_t nmacs;
 	uint8_t macs[SW_POLICY_MACS][6];
