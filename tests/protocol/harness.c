@@ -165,8 +165,8 @@ static int start(struct rig *r, const char *const *more)
 	if (r->pid == 0)
 		daemon_exec(r, more);
 	pin_self();
-	/* The control socket comes last. */
-	until = rw_now_ms() + (uint64_t)rig_patience(r);
+	/* The control socket comes last. On a busy machine it takes EAL long to start. */
+	until = rw_now_ms() + 6 * (uint64_t)rig_patience(r);
 	while (fe_conn_open(&r->ctl, rig_path(r, "ctl"))) {
 		if (rw_now_ms() > until || is_gone(r)) {
 			log_print(r);
