@@ -32,7 +32,7 @@ OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
 
 def fail(message):
-    sys.exit(f"bench: {message}")
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {message}")
 
 
 def testpmd(prefix, arguments, log):

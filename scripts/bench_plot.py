@@ -22,6 +22,8 @@ FORMATS = ('svg', 'png', 'pdf')
 WIDTH_IN, HEIGHT_IN, DPI = 9, 5.2, 110
 # Ports that a picture shows one by one, and those that have a number above each bar.
 PORTS_MOST, PORTS_NUMBERED = 64, 8
+# Runs with a number above each bar.
+RUNS_NUMBERED = 8
 STYLE = {
     'font.family': 'sans-serif', 'font.size': 10, 'axes.spines.top': False,
     'axes.spines.right': False, 'axes.axisbelow': True, 'hatch.linewidth': 0.6,
@@ -312,8 +314,30 @@ def draw_rounds(document):
     return fig
 
 
+def draw_migrations(document):
+    """The largest gap of each run of scripts/migration-lab, beside what QEMU says."""
+    runs = document['migrations']
+    series = {'downtime that QEMU reports': [(run['downtime_ms'], 0, 0) for run in runs],
+              'largest gap, out of the guest that moves': [(run['gap_ms']['out'], 0, 0)
+                                                           for run in runs],
+              'largest gap, to it': [(run['gap_ms']['in'], 0, 0) for run in runs]}
+    fig, axes = figure(
+        f'Live migration on {document["backend"]}: gaps in a stream of '
+        f'{plain(document["rate_per_s"])} datagrams a second each way',
+        [' > '.join(document['qemu']), origin(document, document['command'])])
+    drawn = bars(axes, [str(i + 1) for i in range(len(runs))], series)
+    if len(runs) <= RUNS_NUMBERED:
+        number_bars(axes, drawn, series)
+    axes.set_xlabel('run')
+    axes.set_ylabel('ms')
+    axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.13), frameon=False, ncols=3)
+    return fig
+
+
 def drawing(document):
     """The figure for a document of one of the programs."""
+    if 'migrations' in document:
+        return draw_migrations(document)
     if 'results' in document:
         return draw_rounds(document)
     if 'search' in document:

@@ -15,6 +15,7 @@ import atexit
 import ctypes
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -25,8 +26,12 @@ import time
 from initramfs import build_initramfs
 from qmp import Qmp, QmpError
 
+LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib.sh')
 HUGE_PAGE_KIB = 2048
 OVMF = '/usr/share/ovmf/OVMF.fd'
+QEMU = 'qemu-system-x86_64'
+# Since this version the chardev's option is in milliseconds.
+RECONNECT_MS = (9, 2)
 # To hand a command to the guest.
 COMMAND_S = 10
 BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
@@ -62,6 +67,37 @@ def free_huge_pages():
         return 0
 
 
+def qemu_says(program, *words):
+    """What a QEMU prints and ends."""
+    try:
+        done = subprocess.run([program, *words], capture_output=True, text=True,
+                              timeout=COMMAND_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GuestError(f'{program} does not run: {error}') from error
+    if done.returncode:
+        raise GuestError(f'{program} {" ".join(words)}: {done.stderr.strip()}')
+    return done.stdout
+
+
+def qemu_version(program):
+    """Of a QEMU, (major, minor)."""
+    said = qemu_says(program, '--version')
+    found = re.search(r'QEMU emulator version (\d+)\.(\d+)', said)
+    if not found:
+        raise GuestError(f'{program} is no QEMU: {said.strip()}')
+    return int(found[1]), int(found[2])
+
+
+def fetch_images():
+    """The guests' kernel and initramfs; the kernel is downloaded once and kept."""
+    script = '. "$0"; setup_guest >&2; printf "%s\n" "$BUILD/guest/kernel" "$BUILD/guest/initramfs"'
+    done = subprocess.run(['bash', '-eu', '-c', script, LIB], capture_output=True, text=True,
+                          timeout=300, check=False)
+    if done.returncode:
+        raise GuestError(f'no kernel for the guests:\n{done.stderr}')
+    return done.stdout.splitlines()
+
+
 class Guest:
     """One QEMU process. The caller gives it a folder; its sockets, log and pid live there.
 
@@ -73,6 +109,8 @@ class Guest:
             unmaps the buffers of every frame.
     dimm_slots: how many DIMMs can be plugged while the guest runs.
     incoming: QEMU waits for a migration instead of booting.
+    qemu:   the program, and machine, which of its machines.
+    reconnect: it connects again when the switch has gone away.
     keep:   QEMU outlives the process that starts it.
     firmware: 'seabios' or 'ovmf': it boots from the network, by the iPXE that QEMU puts on the
             device. What serves it there gives its kernel the words of kernel_words().
@@ -96,6 +134,9 @@ class Guest:
         self.incoming = options.pop('incoming', False)
         self.keep = options.pop('keep', False)
         self.firmware = options.pop('firmware', None)
+        self.qemu = options.pop('qemu', QEMU)
+        self.machine_type = options.pop('machine', 'q35')
+        self.reconnect = options.pop('reconnect', False)
         if options:
             raise TypeError(f'unknown options: {", ".join(options)}')
         self.process = None
@@ -148,7 +189,12 @@ class Guest:
             # It translates for the devices that come after it.
             arguments = ['-device', 'intel-iommu,device-iotlb=on,intremap=off,caching-mode=on']
             device += ',disable-legacy=on,iommu_platform=on,ats=on'
-        return ['-chardev', chardev + (',server=on,wait=off' if self.server else ''),
+        if self.server:
+            chardev += ',server=on,wait=off'
+        elif self.reconnect:
+            new = qemu_version(self.qemu) >= RECONNECT_MS
+            chardev += ',reconnect-ms=200' if new else ',reconnect=1'
+        return ['-chardev', chardev,
                 '-netdev', netdev, *arguments, '-device', device]
 
     def kernel_words(self):
@@ -161,9 +207,9 @@ class Guest:
 
     def machine(self):
         if self.iommu:
-            return 'q35,kernel-irqchip=off'
+            return f'{self.machine_type},kernel-irqchip=off'
         # SeaBIOS and iPXE then write to the console.
-        return 'q35,graphics=off' if self.firmware else 'q35'
+        return self.machine_type + (',graphics=off' if self.firmware else '')
 
     def boot_arguments(self, kernel, initramfs):
         if not self.firmware:
@@ -172,7 +218,7 @@ class Guest:
 
     def command_line(self, kernel, initramfs):
         return [
-            'qemu-system-x86_64', '-name', self.name, '-nodefaults', '-no-user-config',
+            self.qemu, '-name', self.name, '-nodefaults', '-no-user-config',
             '-display', 'none', '-M', self.machine(),
             '-accel', 'tcg', '-cpu', 'max', '-smp', str(self.queues), *self.memory_arguments(),
             *self.boot_arguments(kernel, initramfs), *self.network_arguments(),

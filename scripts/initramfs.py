@@ -3,7 +3,9 @@
 
 import glob
 import os
+import shutil
 import stat
+import subprocess
 
 BUSYBOX = '/bin/busybox'
 # insmod order; each one needs those before it.
@@ -105,3 +107,19 @@ def build_initramfs(kernel_dir, out):
     with open(out + '.new', 'wb') as new:
         new.write(archive)
     os.replace(out + '.new', out)
+
+
+def extend_initramfs(initramfs, out, files):
+    """Writes the initramfs with more files, {path in the guest: path here}, to the file out."""
+    with open(initramfs, 'rb') as base, open(out + '.new', 'wb') as new:
+        shutil.copyfileobj(base, new)
+        new.write(cpio_files(files))
+    os.replace(out + '.new', out)
+
+
+def static_program(source, folder):
+    """A program in `folder` that is compiled from this file, without libraries; its path."""
+    program = os.path.join(folder, os.path.splitext(os.path.basename(source))[0])
+    subprocess.run(['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program,
+                    source], check=True)
+    return program

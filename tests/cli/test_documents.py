@@ -25,6 +25,7 @@ PROMPT = re.compile(r'^[#$] ')
 ELSEWHERE = {
     './scripts/demo': 'a part of the test run', './scripts/test': 'is the test run',
     './scripts/bench': 'measures for hours', './scripts/fuzz': 'the part "fuzz"',
+    './scripts/migration-lab': 'the part "vm" with --long',
     'dpkg': 'the part "package"', 'editor': 'the part "package"',
     'journalctl': 'the part "package"',
     'kill': 'test_ringway_config.py', 'ringway-bench': 'test_ringway_bench.py',

@@ -2,17 +2,16 @@
 """Fixtures for the tests with Linux guests in QEMU."""
 
 import os
-import subprocess
 
 import pytest
 
+from guest import fetch_images
 from network import Network
 
 LOG_LINES = 30
 # Each takes a minute.
 LONG_ALONE = ['test_migration_hosts.py']
 collect_ignore = [] if os.environ.get('RINGWAY_TEST_LONG') else LONG_ALONE
-LIB = os.path.join(os.path.dirname(__file__), '..', '..', 'scripts', 'lib.sh')
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -30,15 +29,10 @@ def pytest_runtest_makereport(item):
                 report.sections.append((f'end of {name}', ''.join(log.readlines()[-LOG_LINES:])))
 
 
-@pytest.fixture(scope='session')
-def images():
-    """The guests' kernel and initramfs; the kernel is downloaded once and kept."""
-    script = '. "$0"; setup_guest >&2; printf "%s\n" "$BUILD/guest/kernel" "$BUILD/guest/initramfs"'
-    done = subprocess.run(['bash', '-eu', '-c', script, LIB], capture_output=True, text=True,
-                          timeout=300, check=False)
-    if done.returncode:
-        pytest.fail(f'no kernel for the guests:\n{done.stderr}')
-    return done.stdout.splitlines()
+@pytest.fixture(scope='session', name='images')
+def fixture_images():
+    """The guests' kernel and initramfs."""
+    return fetch_images()
 
 
 @pytest.fixture

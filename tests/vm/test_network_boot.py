@@ -6,8 +6,9 @@ the switch converts each frame, from the offer of an address on.
 """
 
 from guest import wait_until
+from initramfs import extend_initramfs
 from network import BOOT_DROPS, TALK_DROPS, check_reasons, rows
-from tools import extend_initramfs, with_libraries
+from tools import with_libraries
 
 # To load 17 MB and start Linux, which takes 15 s on a quiet machine.
 LOGIN_S = 400

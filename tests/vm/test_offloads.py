@@ -12,10 +12,12 @@ from itertools import product
 import pytest
 
 from guest import GuestError
+from initramfs import extend_initramfs, static_program
 from network import OFFLOADS, TALK_DROPS, check_reasons
 from pairwise import pairwise
-from tools import extend_initramfs, static_program, with_libraries
+from tools import with_libraries
 
+DATAGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'datagrams.c')
 # Of a guest whose QEMU offers it none. gso is a name of old drivers for all of them.
 NO_OFFLOADS = ','.join(f'{name}=off' for name in (*OFFLOADS, 'guest_ufo', 'host_ufo', 'gso'))
 # Names of ethtool -K, and in ethtool -k. Linux 6.1 cannot turn rx checksums of virtio-net off, and
@@ -183,7 +185,7 @@ def sides(network, tmp_path):
     kernel, initramfs = network.images
     extended = str(tmp_path / 'initramfs')
     extend_initramfs(initramfs, extended, {
-        **with_libraries('ethtool'), 'bin/datagrams': static_program('datagrams.c', tmp_path)})
+        **with_libraries('ethtool'), 'bin/datagrams': static_program(DATAGRAMS, tmp_path)})
     network.images = kernel, extended
     left, right, plain = network.start({'device': 'packed=off'}, {'device': 'packed=on'},
                                        {'device': f'packed=on,{NO_OFFLOADS}'})
