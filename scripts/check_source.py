@@ -27,7 +27,7 @@ UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', '.svg', 'LICENSE', '.gitignore
 # Who may use DPDK. Everything below them runs without EAL, in milliseconds, in a unit test.
 DPDK_USERS = ('lib/switch/', 'drivers/', 'app/', 'tests/switch/', 'tests/perf/')
 # Of these everybody may use the inline functions, which do not need EAL either.
-DPDK_INLINE = ('rte_meter.h',)
+DPDK_INLINE = ('rte_cycles.h', 'rte_meter.h')
 
 
 def tracked_files():

@@ -138,7 +138,7 @@ static json_t *port_show(struct cli *cli)
 	return call(cli, "port.show", json_pack("{s:s}", "name", cli->name));
 }
 
-static json_t *port_stats(struct cli *cli)
+json_t *port_stats(struct cli *cli)
 {
 	return call_list(
 		cli, "port.stats", cli->name ? json_pack("{s:s}", "name", cli->name) : NULL);
@@ -303,6 +303,9 @@ const struct command commands[] = {
 		.help = "one port: features, memory, rings, IOTLB, dirty log"},
 	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_stats_print,
 		"port stats [NAME] [--queues]", .help = "frames, bytes and drops of each port"},
+	{"port", "lag", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_lag_print,
+		"port lag [NAME] [--queues]",
+		.help = "who is too slow, guest or switch; signals, link flaps"},
 	{"port", "add", NAME_, port_add, port_add_print, "port add NAME socket=PATH [KEY=VALUE]...",
 		.help = "a new port; as --port of ringwayd", .read = pairs_read},
 	{"port", "del", NAME_, port_del, port_del_print, "port del NAME",

@@ -100,6 +100,11 @@ int cli_connect(struct cli *cli);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
+/* commands.c: the counters of cli->name, or of all ports. */
+json_t *port_stats(struct cli *cli);
+/* lag.c */
+void port_lag_print(const struct cli *cli, const json_t *ports);
+
 /* port.c. KEY=VALUE words become members of cli->params. */
 int pairs_read(struct cli *cli, const char *const *words, unsigned n);
 json_t *port_add(struct cli *cli);

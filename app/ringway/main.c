@@ -61,7 +61,7 @@ static void print_help(void)
 	      "                     /run/ringway.sock, for others\n"
 	      "                     $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock)\n"
 	      "      --json         print JSON instead of a table\n"
-	      "      --queues       port stats: each queue too\n"
+	      "      --queues       port stats, port lag: each queue too\n"
 	      "      --port=NAME    fdb flush: the addresses behind this port alone; fdb add: "
 	      "where\n"
 	      "                     the address is\n"

@@ -34,64 +34,6 @@ static json_t *rpc_version(void *ctx, const json_t *params, struct ctl_failure *
 		rte_version());
 }
 
-static json_t *counters_json(const struct port_counters *c, bool tx)
-{
-	json_t *drops = json_object(), *all;
-
-	for (int i = 0; i < PORT_NUM_DROPS; i++)
-		json_object_set_new(drops, port_drop_name((enum port_drop)i),
-			json_integer((json_int_t)c->drops[i]));
-	all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "frames", (json_int_t)c->frames, "bytes",
-		(json_int_t)c->bytes, "unicast", (json_int_t)c->unicast, "multicast",
-		(json_int_t)c->multicast, "broadcast", (json_int_t)c->broadcast, "drops", drops);
-	if (all && tx) {
-		json_object_set_new(
-			all, "converted_csum", json_integer((json_int_t)c->converted_csum));
-		json_object_set_new(all, "segmented", json_integer((json_int_t)c->segmented));
-		json_object_set_new(all, "segments", json_integer((json_int_t)c->segments));
-	}
-	return all;
-}
-
-static json_t *stats_json(const struct port *port)
-{
-	json_t *queues = json_array();
-	struct port_pair sum;
-
-	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++) {
-		struct port_pair pair;
-
-		if (!port_has_pair(port, i))
-			continue;
-		port_read_pair(port, i, &pair);
-		json_array_append_new(queues,
-			json_pack("{s:i, s:o, s:o}", "pair", i, "rx",
-				counters_json(&pair.rx, false), "tx",
-				counters_json(&pair.tx, true)));
-	}
-	port_read(port, &sum);
-	return json_pack("{s:s, s:o, s:o, s:o}", "name", port->name, "rx",
-		counters_json(&sum.rx, false), "tx", counters_json(&sum.tx, true), "queues",
-		queues);
-}
-
-static json_t *rpc_port_stats(
-	void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail)
-{
-	const struct daemon *d = ctx;
-	struct port *only;
-
-	if (!rpc_param_port(d, params, "name", fail, &only))
-		return NULL;
-	while (*cursor < SW_MAX_PORTS) {
-		const struct port *port = sw_port(d->sw, (uint16_t)(*cursor)++);
-
-		if (port && (!only || port == only))
-			return stats_json(port);
-	}
-	return NULL;
-}
-
 static json_t *rpc_worker_list(void *ctx, const json_t *params, struct ctl_failure *fail)
 {
 	const struct daemon *d = ctx;
@@ -125,7 +67,7 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 
 #define PORT_NAME   HAS("name", CTL_STRING, "the name of a port")
 #define BRIDGE_NAME HAS("name", CTL_STRING, "the name of a bridge")
-#define COUNTERS    "counters: frames, bytes, unicast, multicast, broadcast and drops by reason"
+#define COUNTERS    "counters: frames, bytes, drops by reason, signals, lags and others"
 #define MAC         HAS("mac", CTL_STRING, "an address like 52:54:00:00:00:01")
 #define VLAN        MAY("vlan", CTL_INTEGER | CTL_STRING, "0 (no VLAN) to 4094, or a name")
 #define BRIDGE      MAY("bridge", CTL_STRING, "the name of a bridge")
@@ -192,10 +134,16 @@ const struct ctl_method rpc_methods[] = {
 		.open = true},
 	{.name = "port.stats",
 		.each = rpc_port_stats,
-		.help = "frames, bytes and drops of each port, or of one",
+		.help = "what each port, or one, sent and received: frames, drops, signals, lags, "
+			"link",
 		.params = CTL_FIELDS(MAY("name", CTL_STRING, "the name of a port")),
-		.result = CTL_FIELDS(PORT_NAME, HAS("rx", CTL_OBJECT, COUNTERS),
-			HAS("tx", CTL_OBJECT, COUNTERS),
+		.result = CTL_FIELDS(PORT_NAME,
+			HAS("uplink", CTL_BOOLEAN, "whether it has a device in place of a guest"),
+			HAS("rx", CTL_OBJECT, COUNTERS), HAS("tx", CTL_OBJECT, COUNTERS),
+			HAS("link_ups", CTL_INTEGER, "how often its link came up"),
+			HAS("link_downs", CTL_INTEGER, "how often its link went down"),
+			HAS("link_changed_s", CTL_INTEGER | CTL_NULL,
+				"seconds since that; null: it never did"),
 			HAS("queues", CTL_ARRAY, "the same for each queue pair"))},
 	{.name = "port.add",
 		.fn = rpc_port_add,

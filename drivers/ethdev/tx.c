@@ -147,7 +147,7 @@ static enum port_drop segments_check(
  * A copy of a frame that the device cuts. Its headers were checked as those of one that is cut
  * here: these bytes, and not what the guest has made of them since then, are sent.
  */
-static struct rte_mbuf *large_copy(const struct ethdev_txq *q, const struct frame *f)
+static struct rte_mbuf *large_copy(struct ethdev_txq *q, const struct frame *f)
 {
 	struct frame_cut cut;
 	enum port_drop why = segments_check(q, f, &cut);
@@ -156,10 +156,12 @@ static struct rte_mbuf *large_copy(const struct ethdev_txq *q, const struct fram
 
 	if (why == PORT_NUM_DROPS && !chain_begin(q, &c, f->len))
 		why = PORT_DROP_NO_BUFFER;
-	if (why != PORT_NUM_DROPS) {
+	if (why == PORT_DROP_NO_BUFFER)
+		port_txq_lags(&q->txq, why, 1);
+	else if (why != PORT_NUM_DROPS)
 		port_count_drop(q->txq.counters, why);
+	if (why != PORT_NUM_DROPS)
 		return NULL;
-	}
 	chain_put(&c, f->head, f->head_len);
 	for (uint16_t i = 0; i < f->nsegs; i++)
 		chain_put(&c, f->seg[i].data, f->seg[i].len);
@@ -172,7 +174,7 @@ static struct rte_mbuf *large_copy(const struct ethdev_txq *q, const struct fram
 /* ---- all frames ---- */
 
 /* A copy of the frame's bytes. NULL: dropped and counted. */
-RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(const struct ethdev_txq *q, const struct frame *f)
+RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct frame *f)
 {
 	uint8_t *data, *to;
 	struct rte_mbuf *m;
@@ -183,7 +185,7 @@ RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(const struct ethdev_txq *q, const s
 	}
 	m = rte_pktmbuf_alloc(q->pool);
 	if (rw_unlikely(!m)) {
-		port_count_drop(q->txq.counters, PORT_DROP_NO_BUFFER);
+		port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
 		return NULL;
 	}
 	data = rte_pktmbuf_mtod(m, uint8_t *);
@@ -201,7 +203,7 @@ RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(const struct ethdev_txq *q, const s
 }
 
 /* A copy of a frame that is not plain. NULL: dropped and counted. */
-static RW_NOINLINE struct rte_mbuf *offload_copy(const struct ethdev_txq *q, const struct frame *f)
+static RW_NOINLINE struct rte_mbuf *offload_copy(struct ethdev_txq *q, const struct frame *f)
 {
 	struct rte_mbuf *m;
 
@@ -263,8 +265,10 @@ static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
 	sent = rte_eth_tx_burst(q->dev_port, q->dev_queue, copies, (uint16_t)k);
 	if (rw_unlikely(sent < k)) {
 		rte_pktmbuf_free_bulk(&copies[sent], k - sent);
-		port_count(&txq->counters->drops[PORT_DROP_TX_FULL], k - sent);
+		port_txq_lags(txq, PORT_DROP_TX_FULL, k - sent);
 	}
+	if (n)
+		port_txq_lag_check(txq);
 	return sent;
 }
 

@@ -190,6 +190,12 @@ static inline void vhost_walk_end(struct vhost_queue *q)
 		port_work_exceeded(q->work, q->vq.walked - q->walk_most);
 }
 
+/* Count what came of a burst's signal. */
+static inline void vhost_count_signal(struct vhost_queue *q, bool sent)
+{
+	port_count(sent ? &q->counters->signals : &q->counters->suppressed, 1);
+}
+
 /* Count a chain that was not good. */
 static inline void vhost_count_bad(struct vhost_queue *q, enum vq_status status)
 {

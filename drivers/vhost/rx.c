@@ -193,7 +193,7 @@ RW_ALWAYS_INLINE void done(struct vhost_queue *q, const unsigned mode)
 	}
 	q->ndone = 0;
 	vq_flush(&q->vq, mode);
-	vq_signal(&q->vq, mode);
+	vhost_count_signal(q, vq_signal(&q->vq, mode));
 }
 
 /*

@@ -78,7 +78,10 @@ RW_ALWAYS_INLINE enum placed first_chain(
 		vhost_count_bad(q, status);
 		vq_complete(&q->vq, &q->taken[0], 0, mode, true);
 	}
-	port_count_drop(q->counters, vhost_walk_spent(q) ? PORT_DROP_WORK : PORT_DROP_NO_BUFFER);
+	if (vhost_walk_spent(q))
+		port_count_drop(q->counters, PORT_DROP_WORK);
+	else
+		port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
 	return DROPPED;
 }
 
@@ -123,7 +126,7 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 		}
 		if (status == VQ_EMPTY || status == VQ_BROKEN) {
 			vq_rewind(&q->vq, start, mode);
-			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+			port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
 			return DROPPED;
 		}
 		slot->num_buffers++;
@@ -512,8 +515,10 @@ RW_ALWAYS_INLINE unsigned tx_burst(struct vhost_queue *q, struct frame **frames,
 	}
 	if (q->vq.npending) {
 		vq_flush(&q->vq, mode);
-		vq_signal(&q->vq, mode);
+		vhost_count_signal(q, vq_signal(&q->vq, mode));
 	}
+	if (n)
+		port_txq_lag_check(&q->txq);
 	return took;
 }
 

@@ -2,6 +2,8 @@
 /*
  * Tx queues with a backlog: copies of frames that the receiver cannot take yet, in their order.
  */
+#include <rte_cycles.h>
+
 #include "port.h"
 #include "port_fifo.h"
 
@@ -55,6 +57,15 @@ unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsign
 		took += port_txq_convert(q, frames + dealt, n - dealt, !q->unfit);
 	port_txq_unlock(q);
 	return took;
+}
+
+void port_txq_lag_end(struct port_txq *q)
+{
+	bool again = q->lag.state & PORT_LAG_BEFORE, lags = q->lag.state & PORT_LAG_NOW;
+
+	if (lags)
+		port_lag_count(&q->lag, q->counters, rte_rdtsc(), again);
+	q->lag.state = lags ? PORT_LAG_BEFORE : 0;
 }
 
 void port_txq_clear(struct port_txq *q)

@@ -11,8 +11,24 @@ void sw_events_to(struct sw *sw, sw_event_fn *fn, void *arg)
 	sw->event_arg = arg;
 }
 
+static void link_count(struct sw *sw, const struct sw_event *event)
+{
+	struct sw_link *link = &sw->ports[event->port->id].link;
+
+	link->ups += event->on;
+	link->downs += !event->on;
+	link->changed_s = sw_now_s(sw);
+}
+
+void sw_link_read(const struct sw *sw, const struct port *port, struct sw_link *out)
+{
+	*out = sw->ports[port->id].link;
+}
+
 void sw_tell(struct sw *sw, const struct sw_event *event)
 {
+	if (event->kind == SW_EVENT_LINK)
+		link_count(sw, event);
 	if (sw->event_fn)
 		sw->event_fn(sw->event_arg, event);
 	if (event->kind == SW_EVENT_LINK)

@@ -125,6 +125,7 @@ struct sw_worker {
 	int node;           /* NUMA node, or RW_NUMA_UNKNOWN */
 	uint32_t now_s;     /* the switch's clock, refreshed once a second */
 	uint64_t next_s_at; /* TSC at which now_s moves on */
+	uint64_t round_at;  /* TSC at which the poll round began */
 
 	uint64_t polls, busy_polls, busy_cycles, idle_cycles, frames_seen;
 	uint64_t made; /* frames that it made (SW_FORWARD_TXONLY) */
@@ -196,6 +197,7 @@ struct sw_port_state {
 	bool claims;              /* its only address, once that is nowhere else (claim.c) */
 	bool leaves;              /* it is out of the switch with the next commit, or `left` */
 	bool left;                /* it is, and only its id is not free yet */
+	struct sw_link link;      /* as told; event.c */
 	bool far_told;            /* the warning that no worker is near its memory was logged */
 	/* The queues that shall run. */
 	struct port_rxq *rxqs[PORT_MAX_PAIRS];

@@ -466,6 +466,12 @@ bool sw_port_is_up(const struct sw *sw, const struct port *port)
 	return sw->plan->targets[port->id].ntxqs > 0;
 }
 
+uint64_t sw_cycles_ns(const struct sw *sw, uint64_t cycles)
+{
+	return cycles / sw->tsc_hz * UINT64_C(1000000000) +
+		cycles % sw->tsc_hz * UINT64_C(1000000000) / sw->tsc_hz;
+}
+
 uint32_t sw_now_s(const struct sw *sw)
 {
 	return (uint32_t)((rte_rdtsc() - sw->tsc_start) / sw->tsc_hz);

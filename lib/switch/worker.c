@@ -432,6 +432,10 @@ static inline unsigned poll_queue(
 
 	if (!n)
 		return 0;
+	if (n == FRAME_BURST)
+		port_rxq_lags(q, w->round_at);
+	else
+		q->lag.at = 0;
 	forward(w, plan, q, n);
 	/*
 	 * Prefetch the next queue while this burst is completed. 64-byte frames, split rings,
@@ -548,9 +552,11 @@ static inline uint64_t round_run(struct sw_worker *w, uint64_t start)
 {
 	/* Pairs with the release in sw_commit. */
 	const struct sw_plan *plan = __atomic_load_n(&w->sw->plan, __ATOMIC_ACQUIRE);
-	unsigned frames = poll_round(w, plan);
+	unsigned frames;
 	uint64_t end;
 
+	w->round_at = start;
+	frames = poll_round(w, plan);
 	injection(w, plan);
 	/* The worker uses nothing of this round's plan any more. */
 	rte_rcu_qsbr_quiescent(w->sw->qsbr, w->index);

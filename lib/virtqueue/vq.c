@@ -217,8 +217,9 @@ uint32_t vq_base(const struct vq *vq, const bool packed)
 	return cursor_code(vq->next) | (uint32_t)cursor_code(vq->done) << 16;
 }
 
-void vq_call(struct vq *vq)
+bool vq_call(struct vq *vq)
 {
 	if (vq->call_fd >= 0 && rw_helper_signal(vq->helper, vq->call_slot, vq->call_fd))
 		vq->call_fd = -1;
+	return vq->call_fd >= 0;
 }

@@ -90,6 +90,10 @@ def pages(params):
             'entries_total': len(ENTRIES), 'max_entries': 100}
 
 
+def lag(lags, ns, sent, suppressed):
+    return {'lags': lags, 'lag_ns': ns, 'signals_sent': sent, 'signals_suppressed': suppressed}
+
+
 def test_port_list_is_a_table(switch):
     server = switch({'port.list': PORTS})
     assert succeed('-s', server.path, 'port', 'list') == (
@@ -160,6 +164,26 @@ def test_port_stats_name_the_reasons_that_occurred(switch):
         '      pair 0 rx           1234567     88      3\n'
         '               bad_chain                      3\n'
         '      pair 0 tx                 5    300      0\n')
+    assert server.asked == [('port.stats', None), ('port.stats', {'name': 'vm1'})]
+
+
+def test_port_lag_says_who_is_too_slow(switch):
+    pair = {'pair': 0, 'rx': lag(2, 1500000, 10, 3), 'tx': lag(0, 0, 0, 13)}
+    ports = [{'name': 'vm1', 'uplink': False, 'link_downs': 2, 'link_ups': 3, 'link_changed_s': 7,
+              'rx': lag(2, 1500000, 10, 3), 'tx': lag(1, 2000040000, 5, 6), 'queues': [pair]},
+             {'name': 'up0', 'uplink': True, 'link_downs': 0, 'link_ups': 1, 'link_changed_s': 9,
+              'rx': lag(0, 0, 0, 0), 'tx': lag(4, 100000, 0, 0), 'queues': []}]
+    server = switch({'port.stats': ports})
+    assert succeed('-s', server.path, 'port', 'lag', '--queues') == (
+        'PORT  DIRECTION  BEHIND  LAGS  LAG MS  SIGNALS  SUPPRESSED\n'
+        'vm1   rx         switch     2     1.5       10           3\n'
+        '      tx         guest      1  2000.0        5           6\n'
+        '      pair 0 rx  switch     2     1.5       10           3\n'
+        '      pair 0 tx  guest      0     0.0        0          13\n'
+        'up0   rx         switch     0     0.0        0           0\n'
+        '      tx         device     4     0.1        0           0\n'
+        'port vm1: its link went down 2 times, and changed 7 s ago\n')
+    succeed('-s', server.path, 'port', 'lag', 'vm1')
     assert server.asked == [('port.stats', None), ('port.stats', {'name': 'vm1'})]
 
 
@@ -441,11 +465,11 @@ def test_an_empty_table_has_its_titles(switch):
     (['frob'], '"frob"'),
     (['port'], '"port"'),
     (['port', 'lost'], '"port lost"'),
-    (['port'], '"port" wants a verb: list, show, stats, add, del and set'),
+    (['port'], '"port" wants a verb: list, show, stats, lag, add, del and set'),
     (['prot'], 'did you mean "port"?'),
     (['prot', 'lst'], 'unknown command "prot lst": did you mean "port list"?'),
     (['port', 'lsit'], 'did you mean "port list"?'),
-    (['port', 'frobnicate'], 'there are list, show, stats, add, del and set'),
+    (['port', 'frobnicate'], 'there are list, show, stats, lag, add, del and set'),
     (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, top, monitor, '
                            'methods, forward, apply, config, backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
@@ -500,7 +524,8 @@ def test_a_misuse_is_one_line_with_status_2(words, named):
 
 def test_help_names_every_command():
     text = succeed('--help')
-    for command in ('port list', 'port show', 'port stats', 'port add', 'port del', 'port set',
+    for command in ('port list', 'port show', 'port stats', 'port lag', 'port add', 'port del',
+                    'port set',
                     'fdb list', 'fdb flush', 'worker list',
                     'worker move', 'worker balance', 'rate', 'top', 'monitor', 'methods',
                     'forward show', 'forward set',

@@ -9,6 +9,8 @@ import pytest
 
 from programs import the_line
 
+LAG = ('lags', 'lag_ns', 'signals_sent', 'signals_suppressed')
+
 
 @pytest.fixture
 def daemon(launch, place):
@@ -67,6 +69,16 @@ def test_port_stats(daemon):
     assert table[0] == ['PORT', 'DIRECTION', 'FRAMES', 'BYTES', 'DROPS']
     assert table[1] == ['vm1', 'rx', '0', '0', '0']
     assert table[2] == ['tx', '0', '0', '0']
+
+
+def test_port_lag(daemon):
+    row = ask(daemon, 'port', 'lag', 'vm1')[0]
+    assert (row['uplink'], row['link_downs'], row['link_changed_s']) == (False, 0, None)
+    for direction in 'rx', 'tx':
+        assert {key: row[direction][key] for key in LAG} == dict.fromkeys(LAG, 0)
+    assert [line[:3] for line in show(daemon, 'port', 'lag')] == [
+        ['PORT', 'DIRECTION', 'BEHIND'], ['vm1', 'rx', 'switch'], ['tx', 'guest', '0'],
+        ['vm2', 'rx', 'switch'], ['tx', 'guest', '0']]
 
 
 def test_port_stats_of_an_unknown_port_is_a_failure(daemon):

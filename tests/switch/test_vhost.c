@@ -34,6 +34,8 @@ struct fixture {
 	struct vhost_port *ports[2];
 	struct fe_guest *guests[2];
 	uint32_t linger_s; /* of their ports */
+	uint64_t features; /* that the guests have besides */
+	uint16_t rx_size;  /* of their receive rings; 0: as usual */
 	bool logged;       /* what is written to their memory */
 	struct fe_log logs[2];
 	bool started; /* atomic: the rings of both guests run */
@@ -93,8 +95,9 @@ static void attach(struct fixture *f, int i)
 {
 	const struct fe_guest_config guest = {
 		.features = FE_BIT(VIRTIO_F_VERSION_1) | FE_BIT(VU_F_PROTOCOL_FEATURES) |
-			FE_BIT(VU_F_LOG_ALL),
+			FE_BIT(VU_F_LOG_ALL) | f->features,
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK) | FE_BIT(VU_PF_LOG_SHMFD),
+		.rx_size = f->rx_size,
 	};
 	const char name[2] = {(char)('a' + i), 0};
 	struct vhost_port_config port = {.sw = f->sw,
@@ -137,22 +140,34 @@ static void guests_down(struct fixture *f)
 	}
 }
 
+static void round_all(struct fixture *f)
+{
+	for (unsigned w = 0; w < NWORKERS; w++)
+		sw_round(f->sw, w);
+}
+
+/* One guest makes so many frames available to the switch. */
+static void frames_put(struct fixture *f, int from, int n)
+{
+	uint8_t buf[LEN] = {0x02, 0, 0, 0, 0, (uint8_t)!from, 0x02, 0, 0, 0, 0, (uint8_t)from};
+	const struct fe_frame frame = {.data = buf, .len = LEN};
+
+	for (int i = 0; i < n; i++) {
+		buf[20] = (uint8_t)i;
+		assert_int_equal(fe_guest_put(f->guests[from], 0, &frame), 0);
+	}
+	fe_guest_flush(f->guests[from], 0);
+}
+
 /* Frames from one guest to the other, whoever polls them. */
 static void frames_pass(struct fixture *f, int from)
 {
-	struct fe_guest *g = f->guests[from], *h = f->guests[!from];
-	uint8_t buf[LEN] = {0x02, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, (uint8_t)from}, got[256];
-	const struct fe_frame frame = {.data = buf, .len = LEN};
+	struct fe_guest *h = f->guests[!from];
 	struct fe_received in;
+	uint8_t got[256];
 
-	buf[5] = (uint8_t)!from;
-	for (int i = 0; i < 8; i++) {
-		buf[20] = (uint8_t)i;
-		assert_int_equal(fe_guest_put(g, 0, &frame), 0);
-	}
-	fe_guest_flush(g, 0);
-	for (unsigned w = 0; w < NWORKERS; w++)
-		sw_round(f->sw, w);
+	frames_put(f, from, 8);
+	round_all(f);
 	for (int i = 0; i < 8; i++) {
 		assert_int_equal(fe_guest_recv(h, 0, got, sizeof(got), &in), 0);
 		assert_int_equal(got[20], i);
@@ -322,6 +337,175 @@ static void addresses_linger_for_a_while(void **state)
 	guests_down(f);
 }
 
+/* ---- what the queues count ---- */
+
+static struct port_counters counters_of(const struct fixture *f, int port, bool tx)
+{
+	const char name[2] = {(char)('a' + port), 0};
+	struct port_pair pair;
+
+	port_read_pair(sw_port_by_name(f->sw, name), 0, &pair);
+	return tx ? pair.tx : pair.rx;
+}
+
+/* Both ends ask for an interrupt, or for none; then `n` bursts pass, each a burst at each end. */
+static void bursts_pass(struct fixture *f, bool wanted, int n)
+{
+	for (int i = 0; i < n; i++) {
+		assert_true(fe_guest_reap(f->guests[0], 0) >= 0);
+		fe_ring_want_interrupt(&fe_guest_tx(f->guests[0], 0)->ring, wanted);
+		fe_ring_want_interrupt(&fe_guest_rx(f->guests[1], 0)->ring, wanted);
+		frames_pass(f, 0);
+	}
+}
+
+/* Each burst is signalled, or it is not because the driver does not want it. */
+static void signals_are_counted_as_sent_or_suppressed(void **state)
+{
+	static const uint64_t variants[] = {0, FE_BIT(VIRTIO_F_RING_PACKED),
+		FE_BIT(VIRTIO_RING_F_EVENT_IDX),
+		FE_BIT(VIRTIO_F_RING_PACKED) | FE_BIT(VIRTIO_RING_F_EVENT_IDX)};
+	struct fixture *f = *state;
+
+	for (size_t v = 0; v < RW_ARRAY_SIZE(variants); v++) {
+		struct port_counters rx, tx;
+
+		f->features = variants[v];
+		guests_up(f, 0);
+		bursts_pass(f, true, 5);
+		rx = counters_of(f, 0, false);
+		tx = counters_of(f, 1, true);
+		assert_int_equal(rx.signals, 5);
+		assert_int_equal(tx.signals, 5);
+		assert_int_equal(rx.suppressed + tx.suppressed, 0);
+		bursts_pass(f, false, 7);
+		rx = counters_of(f, 0, false);
+		tx = counters_of(f, 1, true);
+		assert_int_equal(rx.signals, 5);
+		assert_int_equal(tx.signals, 5);
+		assert_int_equal(rx.suppressed, 7);
+		assert_int_equal(tx.suppressed, 7);
+		if (variants[v] & FE_BIT(VIRTIO_RING_F_EVENT_IDX)) {
+			/* The next signal is due in the second burst of eight. */
+			assert_int_equal(
+				fe_ring_interrupt_after(&fe_guest_rx(f->guests[1], 0)->ring, 9), 0);
+			frames_pass(f, 0);
+			assert_int_equal(counters_of(f, 1, true).signals, 5);
+			frames_pass(f, 0);
+			assert_int_equal(counters_of(f, 1, true).signals, 6);
+			assert_int_equal(counters_of(f, 1, true).suppressed, 8);
+		}
+		/* The other ends had nothing to be told of. */
+		assert_int_equal(counters_of(f, 0, true).signals, 0);
+		assert_int_equal(counters_of(f, 1, false).signals, 0);
+		guests_down(f);
+	}
+	f->features = 0;
+}
+
+static void receive_all(struct fixture *f, int port)
+{
+	struct fe_received in;
+	uint8_t got[256];
+
+	while (!fe_guest_recv(f->guests[port], 0, got, sizeof(got), &in))
+		;
+	assert_true(fe_guest_reap(f->guests[!port], 0) >= 0);
+}
+
+static void a_guest_without_buffers_lags(void **state)
+{
+	struct fixture *f = *state;
+	struct port_counters tx;
+	uint64_t cycles;
+
+	f->rx_size = 16;
+	guests_up(f, 0);
+	frames_put(f, 0, 16);
+	round_all(f);
+	assert_int_equal(counters_of(f, 1, true).lags, 0);
+	frames_put(f, 0, 3);
+	round_all(f);
+	tx = counters_of(f, 1, true);
+	assert_int_equal(tx.lags, 1);
+	assert_int_equal(tx.lag_cycles, 0); /* how long is not known yet */
+	assert_int_equal(tx.drops[PORT_DROP_NO_BUFFER], 3);
+	frames_put(f, 0, 1);
+	round_all(f);
+	tx = counters_of(f, 1, true);
+	assert_int_equal(tx.lags, 1);
+	assert_true(tx.lag_cycles > 0);
+	/* It has buffers again: what was until then does not count, and the spell is over. */
+	cycles = tx.lag_cycles;
+	receive_all(f, 1);
+	frames_pass(f, 0);
+	frames_put(f, 0, 20);
+	round_all(f);
+	tx = counters_of(f, 1, true);
+	assert_int_equal(tx.lags, 2);
+	assert_int_equal(tx.lag_cycles, cycles);
+	assert_int_equal(tx.drops[PORT_DROP_NO_BUFFER], 8);
+	/* The sender was not kept waiting. */
+	assert_int_equal(counters_of(f, 0, false).lags, 0);
+	receive_all(f, 1);
+	guests_down(f);
+	f->rx_size = 0;
+}
+
+static void a_switch_that_finds_whole_bursts_lags(void **state)
+{
+	struct fixture *f = *state;
+	struct port_counters rx;
+	uint64_t cycles;
+
+	guests_up(f, 0);
+	frames_put(f, 0, 2 * FRAME_BURST + 1);
+	round_all(f);
+	rx = counters_of(f, 0, false);
+	assert_int_equal(rx.lags, 1);
+	assert_int_equal(rx.lag_cycles, 0);
+	round_all(f);
+	cycles = counters_of(f, 0, false).lag_cycles;
+	assert_true(cycles > 0);
+	/* One frame is left; then a whole burst: that is another spell. */
+	round_all(f);
+	receive_all(f, 1);
+	frames_put(f, 0, FRAME_BURST);
+	round_all(f);
+	rx = counters_of(f, 0, false);
+	assert_int_equal(rx.lags, 2);
+	/* A poll in vain ends it, too. */
+	round_all(f);
+	frames_put(f, 0, FRAME_BURST);
+	round_all(f);
+	rx = counters_of(f, 0, false);
+	assert_int_equal(rx.lags, 3);
+	assert_int_equal(rx.lag_cycles, cycles);
+	assert_int_equal(counters_of(f, 1, true).lags, 0);
+	receive_all(f, 1);
+	guests_down(f);
+}
+
+static void a_link_that_changes_is_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct sw_link link;
+
+	guests_up(f, 0);
+	sw_link_read(f->sw, &f->ports[0]->port, &link);
+	assert_int_equal(link.ups, 1);
+	assert_int_equal(link.downs, 0);
+	fe_guest_disconnect(f->guests[0]);
+	while (f->ports[0]->session)
+		assert_int_equal(rw_loop_once(f->loop, 10), 0);
+	sw_link_read(f->sw, &f->ports[0]->port, &link);
+	assert_int_equal(link.ups, 1);
+	assert_int_equal(link.downs, 1);
+	sw_link_read(f->sw, &f->ports[1]->port, &link);
+	assert_int_equal(link.downs, 0);
+	guests_down(f);
+}
+
 /* ---- clients ---- */
 
 #define CLIENTS 100
@@ -390,6 +574,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_unknown_node_is_no_reason_to_worry),
 		cmocka_unit_test(what_cannot_be_logged_is_counted),
 		cmocka_unit_test(addresses_linger_for_a_while),
+		cmocka_unit_test(signals_are_counted_as_sent_or_suppressed),
+		cmocka_unit_test(a_guest_without_buffers_lags),
+		cmocka_unit_test(a_switch_that_finds_whole_bursts_lags),
+		cmocka_unit_test(a_link_that_changes_is_counted),
 		cmocka_unit_test(clients_take_turns),
 	};
 

@@ -282,6 +282,22 @@ static void an_interrupt_comes_when_wanted_and_not_otherwise(void **state)
 	assert_int_equal(interrupts(f), 1);
 }
 
+static void without_a_call_eventfd_no_signal_is_sent(void **state)
+{
+	struct fixture *f = *state;
+	struct fe_seg seg = {BUFFERS, 64};
+	struct vq_chain c;
+
+	f->vq.call_fd = -1;
+	fe_ring_want_interrupt(&f->ring, true);
+	post(f, &seg, 1, true, 0);
+	assert_int_equal(fetch(f, &c, true), VQ_CHAIN);
+	complete(f, &c, 1);
+	flush(f);
+	assert_false(signal_driver(f));
+	assert_int_equal(interrupts(f), 0);
+}
+
 static void an_event_index_names_the_buffer_to_wait_for(void **state)
 {
 	struct fixture *f = *state;
@@ -455,6 +471,7 @@ int main(void)
 		EVERY(what_is_rewound_comes_again),
 		EVERY(a_buffer_across_regions_becomes_two_segments),
 		EVERY(an_interrupt_comes_when_wanted_and_not_otherwise),
+		EVERY(without_a_call_eventfd_no_signal_is_sent),
 		EVERY(a_burst_interrupts_once),
 		EVERY(kicks_are_not_wanted),
 		EVERY(a_full_or_closed_call_eventfd_blocks_nobody),

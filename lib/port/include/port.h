@@ -13,6 +13,7 @@
  * at slightly different times.
  */
 #include "frame.h"
+#include "port_lag.h"
 #include "port_work.h"
 #include "rw_budget.h"
 #include "rw_lock.h"
@@ -65,13 +66,22 @@ enum port_drop {
 /* "no_buffer" and so on; constant strings. */
 const char *port_drop_name(enum port_drop why);
 
-/* One direction of one queue. */
+/* One direction of one queue. All members are counters, which port_read adds up. */
 struct port_counters {
 	uint64_t frames;
 	uint64_t bytes; /* Ethernet header included, FCS not */
 	uint64_t unicast;
 	uint64_t multicast; /* without broadcast */
 	uint64_t broadcast;
+	/*
+	 * Signals to the guest that a burst was returned used (rx) or filled (tx): sent, and those
+	 * that were not, because the driver enabled none or has no call eventfd.
+	 */
+	uint64_t signals;
+	uint64_t suppressed;
+	/* Times in which the ring's reader does not keep up, and how long they were: port_lag.h. */
+	uint64_t lags;
+	uint64_t lag_cycles; /* TSC */
 	/* tx: frames that were converted for a receiver that lacks an offload (frame_convert.h). */
 	uint64_t converted_csum; /* frames whose checksum was completed */
 	uint64_t segmented;      /* large frames that were cut */
@@ -144,7 +154,8 @@ struct port_rxq {
 	uint16_t index; /* among the port's rx queues */
 
 	/* Owner: the worker. */
-	uint8_t empty; /* consecutive polls without a frame, up to back-off's limit */
+	uint8_t empty;       /* consecutive polls without a frame, up to back-off's limit */
+	struct port_lag lag; /* of the switch */
 };
 
 /*
@@ -181,6 +192,7 @@ struct port_txq {
 	uint32_t deferred;         /* by the latest burst; protected by the lock */
 	uint32_t unfit;            /* the same; 0 but between a burst and port_txq_convert */
 	uint32_t wants_poll;       /* atomic; 1: poll it although no frame comes */
+	struct port_lag lag;       /* of its guest or device; protected by the lock */
 };
 
 struct port_steer;
@@ -226,6 +238,42 @@ static inline void port_count(uint64_t *counter, uint64_t n)
 static inline void port_count_drop(struct port_counters *c, enum port_drop why)
 {
 	port_count(&c->drops[why], 1);
+}
+
+/* The burst at `now` (TSC) lagged, and if `again`, so did the one before. */
+static inline void port_lag_count(
+	struct port_lag *lag, struct port_counters *c, uint64_t now, bool again)
+{
+	port_count(again ? &c->lag_cycles : &c->lags, again ? now - lag->at : 1);
+	lag->at = now;
+}
+
+/*
+ * A poll took a whole burst. The poll before, if it found no frame, ended what was; the caller sets
+ * lag.at to 0 when it found fewer.
+ */
+static inline void port_rxq_lags(struct port_rxq *q, uint64_t now)
+{
+	port_lag_count(&q->lag, q->counters, now, q->lag.at && !q->empty);
+}
+
+/*
+ * A tx burst found too few buffers, or the device took no more: it lags. Count the drops of `n`
+ * frames besides.
+ */
+static inline void port_txq_lags(struct port_txq *q, enum port_drop why, unsigned n)
+{
+	port_count(&q->counters->drops[why], n);
+	q->lag.state |= PORT_LAG_NOW;
+}
+
+void port_txq_lag_end(struct port_txq *q);
+
+/* A tx burst that had frames ends. */
+static inline void port_txq_lag_check(struct port_txq *q)
+{
+	if (rw_unlikely(q->lag.state))
+		port_txq_lag_end(q);
 }
 
 /* What one burst adds to the counters, kept in registers until the burst ends. */

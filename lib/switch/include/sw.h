@@ -135,6 +135,16 @@ void sw_port_addresses(
 /* Whether the port has a running transmit queue. */
 bool sw_port_is_up(const struct sw *sw, const struct port *port);
 
+/* How often a port's link changed since the port was added, as told by SW_EVENT_LINK. */
+struct sw_link {
+	uint32_t ups, downs;
+	uint32_t changed_s; /* sw_now_s at the latest change; valid if there was one */
+};
+void sw_link_read(const struct sw *sw, const struct port *port, struct sw_link *out);
+
+/* Nanoseconds of so many TSC cycles. */
+uint64_t sw_cycles_ns(const struct sw *sw, uint64_t cycles);
+
 /*
  * Set the forwarding mode. `run` false: forward nothing; frames wait in the guests' rings. On
  * return every worker uses the new mode, and no frame was lost. Learned addresses stay, and age.

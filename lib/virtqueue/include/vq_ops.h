@@ -109,10 +109,13 @@ RW_ALWAYS_INLINE void vq_flush(struct vq *vq, const unsigned mode)
 		vq_split_flush(vq, mode);
 }
 
-/* Signal the call eventfd: the one system call of a burst. Never waits. */
-void vq_call(struct vq *vq);
+/*
+ * Signal the call eventfd: the one system call of a burst. Never waits. False: there is none, or it
+ * is none.
+ */
+bool vq_call(struct vq *vq);
 
-/* After a flush: signal the driver if it enabled that. Returns whether it did. */
+/* After a flush: signal the driver if it enabled that. Returns whether a signal was sent. */
 RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const unsigned mode)
 {
 	bool wanted;
@@ -124,7 +127,5 @@ RW_ALWAYS_INLINE bool vq_signal(struct vq *vq, const unsigned mode)
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	wanted = mode & VQ_PACKED ? vq_packed_wants_signal(vq) : vq_split_wants_signal(vq, mode);
-	if (rw_unlikely(wanted))
-		vq_call(vq);
-	return wanted;
+	return rw_unlikely(wanted) && vq_call(vq);
 }
