@@ -116,8 +116,8 @@ class Guest:
             device. What serves it there gives its kernel the words of kernel_words().
     """
 
-    # It takes 3 to 8 s, but on a machine that is busy otherwise it was seen to take 40.
-    BOOT_S = 120
+    # It takes 3 to 8 s, but on a machine that is busy otherwise it was seen to take 120.
+    BOOT_S = 300
 
     def __init__(self, name, folder, vhost_socket, address, **options):
         self.name = name

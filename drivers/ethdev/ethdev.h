@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include "ethdev_port.h"
+#include "rw_copy.h"
 #include "rw_log.h"
 
 /* Mbufs of a frame, at most: the longest one is 33 of the smallest, which have 2 KiB. */
@@ -37,6 +38,7 @@ struct ethdev_txq {
 	uint16_t dev_queue;
 	uint32_t max_len; /* bytes of a frame */
 	struct rte_mempool *pool;
+	rw_copy_fn copy;
 	bool csum; /* the device completes checksums */
 	/*
 	 * net_virtio: it takes the sum of the pseudo header as it is in the frame. Other drivers

@@ -173,10 +173,27 @@ static struct rte_mbuf *large_copy(struct ethdev_txq *q, const struct frame *f)
 
 /* ---- all frames ---- */
 
-/* A copy of the frame's bytes. NULL: dropped and counted. */
-RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct frame *f)
+static inline void bytes_put(const struct ethdev_txq *q, struct rte_mbuf *m, const struct frame *f)
 {
-	uint8_t *data, *to;
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *), *to = data + f->head_len;
+
+	if (rw_likely(f->head_len == FRAME_HEAD))
+		rw_copy_line(data, f->head, false);
+	else
+		memcpy(data, f->head, f->head_len);
+	for (uint16_t i = 0; i < f->nsegs; i++) {
+		q->copy(to, f->seg[i].data, f->seg[i].len);
+		to += f->seg[i].len;
+	}
+	m->data_len = (uint16_t)RW_MAX(f->len, (uint32_t)ETHDEV_MIN_LEN);
+	m->pkt_len = m->data_len;
+	if (rw_unlikely(f->len < ETHDEV_MIN_LEN))
+		memset(to, 0, ETHDEV_MIN_LEN - f->len);
+}
+
+/* A copy of the frame's bytes. NULL: dropped and counted. */
+static struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct frame *f)
+{
 	struct rte_mbuf *m;
 
 	if (rw_unlikely(f->len > q->max_len)) {
@@ -188,17 +205,7 @@ RW_ALWAYS_INLINE struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct 
 		port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
 		return NULL;
 	}
-	data = rte_pktmbuf_mtod(m, uint8_t *);
-	memcpy(data, f->head, f->head_len);
-	to = data + f->head_len;
-	for (uint16_t i = 0; i < f->nsegs; i++) {
-		memcpy(to, f->seg[i].data, f->seg[i].len);
-		to += f->seg[i].len;
-	}
-	m->data_len = (uint16_t)RW_MAX(f->len, (uint32_t)ETHDEV_MIN_LEN);
-	m->pkt_len = m->data_len;
-	if (rw_unlikely(f->len < ETHDEV_MIN_LEN))
-		memset(to, 0, ETHDEV_MIN_LEN - f->len);
+	bytes_put(q, m, f);
 	return m;
 }
 
@@ -240,28 +247,112 @@ static RW_NOINLINE unsigned prepare(
 	}
 }
 
-static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
+/* ---- plain frames ---- */
+
+/* Take mbufs for `n` frames. Returns how many there are; the other frames are counted as drops. */
+static RW_NOINLINE unsigned mbufs_take_some(
+	struct ethdev_txq *q, struct rte_mbuf **mbufs, unsigned n)
 {
-	struct ethdev_txq *q = ethdev_txq_of(txq);
-	struct rte_mbuf *copies[FRAME_BURST];
-	unsigned k = 0, sent;
+	unsigned k = 0;
+
+	while (k < n && (mbufs[k] = rte_pktmbuf_alloc(q->pool)))
+		k++;
+	port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, n - k);
+	return k;
+}
+
+static inline unsigned mbufs_take(struct ethdev_txq *q, struct rte_mbuf **mbufs, unsigned n)
+{
+	if (rw_likely(!rte_pktmbuf_alloc_bulk(q->pool, mbufs, n)))
+		return n;
+	return mbufs_take_some(q, mbufs, n);
+}
+
+/* How many of the first frames are plain and short enough. `*longest`: bytes of the longest one. */
+static unsigned plain_run(
+	const struct ethdev_txq *q, struct frame *const *frames, unsigned n, uint32_t *longest)
+{
+	unsigned run = 0;
+
+	while (run < n && frame_is_plain(frames[run]) && frames[run]->len <= q->max_len) {
+		*longest = RW_MAX(*longest, frames[run]->len);
+		run++;
+	}
+	return run;
+}
+
+/* Longer frames are left to the CPU's own prefetching. */
+#define PREFETCH_MOST 2048u
+
+/*
+ * Prefetch the lines of the frame and of its copy behind the first line of both. 1518 bytes to a
+ * net_ring and back, split rings, virtio-user, 5 interleaved rounds: 173 busy cycles for each frame
+ * without the prefetches, 163 with them.
+ */
+static inline void prefetch_rest(const struct rte_mbuf *m, const struct frame *f)
+{
+	const uint8_t *to = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t len = RW_MIN(f->len, PREFETCH_MOST);
+
+	if (rw_unlikely(f->nsegs != 1 || f->head_len != RW_CACHE_LINE))
+		return;
+	for (uint32_t at = RW_CACHE_LINE; at < len; at += RW_CACHE_LINE) {
+		rw_prefetch_write(to + at);
+		__builtin_prefetch(f->seg->data + at - RW_CACHE_LINE);
+	}
+}
+
+/* Copy the first `run` frames, which are plain, as far as there are mbufs. How many that are. */
+static inline unsigned plain_copy(struct ethdev_txq *q, struct rte_mbuf **copies,
+	struct frame *const *frames, unsigned run, uint32_t longest)
+{
+	unsigned n = mbufs_take(q, copies, run);
+
+	for (unsigned i = 0; i < n; i++)
+		rw_prefetch_write(rte_pktmbuf_mtod(copies[i], void *));
+	for (unsigned i = 0; i < n; i++) {
+		if (longest > FRAME_HEAD && i + 1 < n)
+			prefetch_rest(copies[i + 1], frames[i + 1]);
+		bytes_put(q, copies[i], frames[i]);
+	}
+	return n;
+}
+
+/*
+ * Copy the frames from `from` on, behind the `k` that are copied, up to the first one that must be
+ * converted. How many copies there are then.
+ */
+static RW_NOINLINE unsigned others_copy(struct ethdev_txq *q, struct rte_mbuf **copies,
+	struct frame **frames, unsigned k, unsigned from, unsigned n)
+{
 	bool asks = false;
 
-	for (unsigned i = 0; i < n; i++) {
-		if (rw_likely(frame_is_plain(frames[i]))) {
+	for (unsigned i = from; i < n; i++) {
+		if (frame_is_plain(frames[i])) {
 			copies[k] = bytes_copy(q, frames[i]);
-		} else if (port_txq_takes(txq, frames[i])) {
+		} else if (port_txq_takes(&q->txq, frames[i])) {
 			copies[k] = offload_copy(q, frames[i]);
 			asks = q->csum && !q->extensions;
 		} else {
-			txq->unfit = n - i;
+			q->txq.unfit = n - i;
 			break;
 		}
 		if (copies[k])
 			frames[k++] = frames[i];
 	}
-	if (rw_unlikely(asks))
-		k = prepare(q, copies, frames, k);
+	return asks ? prepare(q, copies, frames, k) : k;
+}
+
+static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
+{
+	struct ethdev_txq *q = ethdev_txq_of(txq);
+	struct rte_mbuf *copies[FRAME_BURST];
+	uint32_t longest = 0;
+	unsigned run = plain_run(q, frames, n, &longest);
+	unsigned k = run ? plain_copy(q, copies, frames, run, longest) : 0, sent;
+
+	if (rw_unlikely(run < n))
+		k = others_copy(q, copies, frames, k, run, n);
 	sent = rte_eth_tx_burst(q->dev_port, q->dev_queue, copies, (uint16_t)k);
 	if (rw_unlikely(sent < k)) {
 		rte_pktmbuf_free_bulk(&copies[sent], k - sent);
@@ -275,4 +366,5 @@ static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
 void ethdev_tx_init(struct ethdev_txq *q)
 {
 	q->txq.burst = burst;
+	q->copy = rw_copy_best();
 }
