@@ -189,7 +189,7 @@ static json_t *mac_json(const struct ethdev_port_info *info)
 	return info->mac_known ? json_string(rw_mac_text(info->mac, mac)) : json_null();
 }
 
-static json_t *describe(const void *handle)
+static json_t *describe(void *handle)
 {
 	struct ethdev_port_info info;
 

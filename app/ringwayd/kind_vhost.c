@@ -274,7 +274,28 @@ static json_t *basics_json(const struct vhost_port_info *info)
 		mtu_json(info->mtu));
 }
 
-static json_t *describe(const void *handle)
+/* A limit, which may be beyond what a JSON number can be trusted with. */
+static json_t *limit_json(uint64_t limit)
+{
+	return limit > INT64_MAX ? json_null() : json_integer((json_int_t)limit);
+}
+
+static json_t *budgets_json(struct vhost_port *vp)
+{
+	struct rw_budget budgets[RW_BUDGET_KINDS];
+	json_t *all = json_object();
+
+	vhost_port_budgets(vp, budgets);
+	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
+		json_object_set_new(all, rw_budget_name(k),
+			json_pack("{s:I, s:o, s:I, s:I, s:b}", "used", (json_int_t)budgets[k].used,
+				"limit", limit_json(budgets[k].limit), "high",
+				(json_int_t)budgets[k].high, "refused",
+				(json_int_t)budgets[k].refused, "bytes", rw_budget_is_bytes(k)));
+	return all;
+}
+
+static json_t *describe(void *handle)
 {
 	struct vhost_port_info info;
 	json_t *port;
@@ -290,8 +311,10 @@ static json_t *describe(const void *handle)
 		port, "features", info.connected ? hex_json(info.features) : json_null());
 	json_object_set_new(port, "broken_rings", json_integer(info.broken));
 	json_object_set_new(port, "needs_reset", json_integer(info.needs_reset));
+	json_object_set_new(port, "budgets", budgets_json(handle));
 	return port;
 }
+
 /* The names of the bits that are set. */
 static json_t *bits_json(uint64_t bits, const char *(*name_of)(unsigned bit))
 {
@@ -417,27 +440,6 @@ static void session_set(json_t *port, const struct vhost_port *vp, uint64_t feat
 		s.postcopy);
 	json_object_update(port, rest);
 	json_decref(rest);
-}
-
-/* A limit, which may be beyond what a JSON number can be trusted with. */
-static json_t *limit_json(uint64_t limit)
-{
-	return limit > INT64_MAX ? json_null() : json_integer((json_int_t)limit);
-}
-
-static json_t *budgets_json(struct vhost_port *vp)
-{
-	struct rw_budget budgets[RW_BUDGET_KINDS];
-	json_t *all = json_object();
-
-	vhost_port_budgets(vp, budgets);
-	for (unsigned k = 0; k < RW_BUDGET_KINDS; k++)
-		json_object_set_new(all, rw_budget_name(k),
-			json_pack("{s:I, s:o, s:I, s:I, s:b}", "used", (json_int_t)budgets[k].used,
-				"limit", limit_json(budgets[k].limit), "high",
-				(json_int_t)budgets[k].high, "refused",
-				(json_int_t)budgets[k].refused, "bytes", rw_budget_is_bytes(k)));
-	return all;
 }
 
 static json_t *show(void *handle)

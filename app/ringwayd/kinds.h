@@ -88,7 +88,7 @@ struct port_kind {
 	void (*free)(void *handle);
 
 	/* What is special to this kind, for port.list and port.show, as a new object. */
-	json_t *(*describe)(const void *handle);
+	json_t *(*describe)(void *handle);
 	json_t *(*show)(void *handle);
 };
 
