@@ -77,7 +77,8 @@ def function_sizes(names):
         if lines > FUNCTION_LINES:
             yield f'{name}:{begin[1]}: {function} has {lines} lines, more than {FUNCTION_LINES}'
         parameters = count_parameters(signature[1])
-        if parameters > PARAMETERS:
+        # What libmicrohttpd calls has the parameters that it chose.
+        if parameters > PARAMETERS and 'struct MHD_Connection' not in signature[1]:
             yield (f'{name}:{begin[1]}: {function} has {parameters} parameters, '
                    f'more than {PARAMETERS}')
     if not functions:

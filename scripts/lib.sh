@@ -12,10 +12,10 @@ CACHE=${RINGWAY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ringway}
 
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
 	libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev libmnl-dev
-	libcmocka-dev)
+	libmicrohttpd-dev libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
-	codespell universal-ctags dpdk-dev git help2man iproute2 python3-jsonschema
+	codespell universal-ctags dpdk-dev git help2man iproute2 prometheus python3-jsonschema
 	python3-matplotlib python3-pytest python3-yaml valgrind)
 # For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.
 PACKAGES_VM=(dnsmasq-base ethtool ovmf)
@@ -26,7 +26,7 @@ PACKAGES_PACKAGE=(debhelper debootstrap dpkg-dev help2man lintian)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu qemu-user)
 # Of arm64, unpacked and not installed.
 PACKAGES_SYSROOT=(libc6-dev libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev
-	libcmocka-dev)
+	libmicrohttpd-dev libcmocka-dev)
 
 # 2 MiB pages: one guest's memory (128) for each of four guests or a testpmd, the rest for the
 # switch.

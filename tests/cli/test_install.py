@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from exporter import EXPORTER
 from programs import BUILD, RINGWAY, RINGWAYD, ROOT, run
 
 
@@ -61,6 +62,15 @@ def test_the_unit_starts_what_is_installed(installed):
     assert f'd {folder} ' in tmpfiles.read_text(encoding='utf-8')
 
 
+def test_the_unit_of_the_exporter_starts_what_is_installed(installed):
+    unit, = installed.rglob('systemd/system/ringway-exporter.service')
+    text = unit.read_text(encoding='utf-8')
+    program, user = re.search(r'^ExecStart=(\S+) .*--user=(\S+)', text, flags=re.M).groups()
+    assert (installed / program.lstrip('/')).exists()
+    sysusers, = installed.rglob('sysusers.d/ringway.conf')
+    assert f'u {user} ' in sysusers.read_text(encoding='utf-8')
+
+
 def test_examples_have_no_mistake(installed):
     examples = list(installed.rglob('ringway/examples/*.yaml'))
     assert {'ringway.yaml', 'two-vms.yaml'} <= {example.name for example in examples}
@@ -70,7 +80,8 @@ def test_examples_have_no_mistake(installed):
 
 
 def test_manual_pages_say_what_help_says(installed):
-    for name, program in ('ringway.1', RINGWAY), ('ringwayd.8', RINGWAYD):
+    for name, program in (('ringway.1', RINGWAY), ('ringwayd.8', RINGWAYD),
+                          ('ringway-exporter.8', EXPORTER)):
         page, = installed.rglob(f'man/man*/{name}')
         text = page.read_text(encoding='utf-8').replace('\\', '')
         options = set(re.findall(r'^ +(?:-\w, +)?--([a-z-]+)', run(program, '--help').stdout,

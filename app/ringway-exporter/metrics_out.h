@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/* Writing of samples; private to the metrics. */
+#include <jansson.h>
+#include <stdio.h>
+
+enum metric_kind {
+	METRIC_GAUGE,
+	METRIC_COUNTER, /* its samples end in "_total" */
+};
+
+struct metric_out {
+	FILE *f;
+	const struct family *family;
+	const json_t *reading;
+};
+
+/* A metric with all its samples. */
+struct family {
+	const char *name; /* without "_total" */
+	enum metric_kind kind;
+	const char *labels; /* their names, as in the document; "": none */
+	const char *help;   /* one line, without backslashes */
+	/* The list of the reading whose elements are given to `emit`; NULL: the reading itself. */
+	const char *list;
+	void (*emit)(struct metric_out *o, const json_t *row);
+	const char *key; /* of the row, for `emit` */
+};
+
+extern const struct family metric_families[];
+extern const unsigned metric_nfamilies;
+
+/*
+ * Write one sample. Names and values of labels follow, in pairs, then NULL. The value is a number,
+ * true, false, or NULL: then there is no sample.
+ */
+void metric_sample(struct metric_out *o, const json_t *value, ...) __attribute__((sentinel));

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ringway-exporter: what it serves of a running switch, checked with Prometheus itself."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from exporter import EXPORTER, OPENMETRICS, PROMETHEUS, Exporter, key, parsed
+from front_end import ACCESS_PLATFORM, PF_BACKEND_REQ, FrontEnd
+from programs import NOBODY, RINGWAY_BENCH, ROOT, Daemon, run, the_line
+
+WAIT_S = 60
+
+
+@pytest.fixture(name='export')
+def fixture_export(place):
+    """export(control, words...) is an Exporter; none outlives the test."""
+    started = []
+
+    def start(control, *words):
+        started.append(Exporter(place, control, *words))
+        return started[-1]
+
+    yield start
+    for exporter in started:
+        exporter.kill()
+
+
+def promtool(text):
+    done = subprocess.run(['promtool', 'check', 'metrics'], input=text, text=True,
+                          capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, '')
+
+
+def wait_until(true):
+    deadline = time.monotonic() + WAIT_S
+    while not (found := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def families():
+    """{name: labels} of --list-metrics."""
+    rows = re.findall(r'^\| `(\w+)` \| (\w+) \| ([^|]+) \| [^|]+ \|$',
+                      run(EXPORTER, '--list-metrics').stdout, flags=re.M)
+    return {name: set() if labels == '-' else set(labels.split(', ')) for name, _, labels in rows}
+
+
+@pytest.fixture(name='daemon')
+def fixture_daemon(launch, place):
+    return launch(f'--socket-path={place}/vm1.sock', f'--socket-path={place}/vm2.sock',
+                  '--port', f'vm4,socket={place}/vm4.sock,vlan=10',
+                  '--port', f'vm3,socket={place}/vm3.sock,trunk=10+20-22,native=1',
+                  '--port', 'up0,device=net_null0,no-rx=1')
+
+
+def ask(daemon, *words):
+    return json.loads(daemon.cli(*words, '--json').stdout)
+
+
+def test_what_is_served_is_what_the_switch_says(daemon, export, place):
+    exporter = export(daemon.control)
+    front_end = FrontEnd(f'{place}/vm1.sock')
+    front_end.negotiate(ACCESS_PLATFORM, protocol=(PF_BACKEND_REQ,))
+    front_end.share_memory()
+    channel = front_end.open_channel()
+    front_end.map_iova(0, 0x1000, 0x7f0000000000)
+    front_end.map_iova(0x2000, 0x1000, 0x7f0000002000)
+    wait_until(lambda: exporter.samples().get(
+        key('ringway_port_budget_used', port='vm1', budget='iotlb')) == 2)
+    samples = exporter.samples()
+    for port in ask(daemon, 'port', 'list'):
+        assert samples[key('ringway_port_link', port=port['name'])] == port['link']
+        assert samples[key('ringway_port_connected', port=port['name'])] == port['connected']
+    for port in ask(daemon, 'port', 'stats'):
+        for side in 'rx', 'tx':
+            for counter in 'frames', 'bytes':
+                assert samples[key(f'ringway_port_{counter}_total', port=port['name'],
+                                   direction=side)] == port[side][counter]
+    fdb = samples[key('ringway_fdb_entries')]
+    assert fdb == len(ask(daemon, 'fdb', 'list'))
+    members = {20: 1, 21: 1, 22: 1, 10: 2, 1: 1}
+    for vlan, ports in members.items():
+        assert samples[key('ringway_vlan_ports', bridge='default', tpid='8021q',
+                           vlan=str(vlan))] == ports
+    assert samples[key('ringway_bridge_ports', bridge='default')] == 5
+    channel.close()
+    front_end.socket.close()
+
+
+def test_prometheus_finds_no_fault_in_the_text(daemon, export):
+    exporter = export(daemon.control)
+    head, text = exporter.get('/metrics')
+    assert head['Content-Type'] == PROMETHEUS
+    promtool(text)
+    head, exact = exporter.get('/metrics', Accept='application/openmetrics-text;version=1.0.0')
+    assert head['Content-Type'] == OPENMETRICS
+    assert exact.endswith('\n# EOF\n')
+    assert parsed(text).keys() == parsed(exact).keys()
+    head, nothing = exporter.get('/metrics', method='HEAD')
+    assert nothing == '' and int(head['Content-Length']) > 1000
+
+
+def test_names_and_labels_are_those_of_the_document(daemon, export, place):
+    """And of the dashboard."""
+    listed = run(EXPORTER, '--list-metrics').stdout
+    with open(f'{ROOT}/doc/metrics.md', encoding='utf-8') as document:
+        assert listed in document.read(), 'doc/metrics.md: run ringway-exporter --list-metrics'
+    promised = families()
+    exporter = export(daemon.control)
+    done = run(RINGWAY_BENCH, '--quiet', '--seconds=0.1', f'{place}/vm1.sock', f'{place}/vm2.sock')
+    assert done.returncode == 0, done.stderr
+    served = exporter.samples()
+    for name, labels in served:
+        assert {label for label, _ in labels} == promised[name], name
+    # What takes a drop, or a front-end that is still there.
+    waiting = {f'ringway_{name}_total' for name in (
+        'port_drops', 'queue_drops', 'queue_frames', 'queue_bytes')}
+    assert set(promised) - {name for name, _ in served} - waiting == set()
+    with open(f'{ROOT}/config/grafana.json', encoding='utf-8') as dashboard:
+        shown = set(re.findall(r'ringway_\w+', dashboard.read()))
+    assert shown <= set(promised) and len(shown) > 10
+
+
+def test_prometheus_scrapes_it(daemon, export, place):
+    exporter = export(daemon.control)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{probe.getsockname()[1]}'
+    with open(f'{ROOT}/config/prometheus.yml', encoding='utf-8') as example:
+        text = example.read().replace('127.0.0.1:9917', f'127.0.0.1:{exporter.address[1]}')
+    with open(f'{place}/prometheus.yml', 'w', encoding='utf-8') as config:
+        config.write(text.replace('scrape_interval: 15s', 'scrape_interval: 1s'))
+    with open(f'{place}/prometheus.log', 'w', encoding='utf-8') as log:
+        server = subprocess.Popen(
+            ['prometheus', f'--config.file={place}/prometheus.yml',
+             f'--storage.tsdb.path={place}/tsdb', f'--web.listen-address={address}',
+             '--web.max-connections=8'], stdout=log, stderr=log)
+
+    def query(text):
+        done = run('promtool', 'query', 'instant', f'http://{address}', text)
+        found = re.search(r' => (\S+) @', done.stdout)
+        return found and float(found[1])
+
+    try:
+        wait_until(lambda: query('ringway_up * on(instance) up{job="ringway"}') == 1)
+        assert query('count(ringway_port_link)') == 5
+        assert query('ringway_port_frames_total{port="vm2",direction="rx"}') == 0
+    finally:
+        server.terminate()
+        server.wait(WAIT_S)
+
+
+def test_a_switch_that_is_away_is_a_metric(daemon, export, launch, place):
+    exporter = export(f'{place}/d1/c')
+    samples = exporter.samples()
+    assert samples.pop(key('ringway_up')) == 0
+    assert all(name.startswith('ringway_exporter_') for name, _ in samples)
+    promtool(exporter.get('/metrics')[1])
+    exporter.wait_until_said('the switch does not answer')
+    launch(f'--socket-path={place}/other.sock')
+    wait_until(lambda: exporter.samples()[key('ringway_up')])
+    assert key('ringway_port_link', port='other') in exporter.samples()
+    assert daemon.stop() == 0
+    assert exporter.stop() == 0
+
+
+def test_names_of_the_switch_are_data(switch, export):
+    name = 'vm"1\\\n# TYPE evil counter\nevil 1'
+    side = {'frames': 1, 'bytes': 2, 'drops': {'no_buffer': 3}}
+    server = switch({
+        'version': {'version': '1"', 'dpdk': ''}, 'worker.list': {'code': 1, 'message': ''},
+        'port.list': [{'name': name, 'link': True}], 'bridge.list': [],
+        'port.stats': [{'name': name, 'rx': side, 'tx': side, 'queues': []}],
+        'fdb.list': {'entries': []}, 'group.list': {}})
+    exporter = export(server.path)
+    assert exporter.samples()[key('ringway_up')] == 0
+    server.answers['worker.list'] = []
+    wait_until(lambda: exporter.samples()[key('ringway_up')])
+    promtool(exporter.get('/metrics')[1])
+    samples = exporter.samples()
+    assert samples[key('ringway_port_link', port=name)] == 1
+    assert samples[key('ringway_port_dropped_frames_total', port=name, direction='rx')] == 3
+    for nonsense in [], {}, [[]], {'version': 7}, b'nonsense\n', b'':
+        server.answers['port.list'] = nonsense
+        time.sleep(0.3)
+        assert exporter.samples()[key('ringway_up')] == (isinstance(nonsense, list))
+
+
+def test_a_switch_that_does_not_answer_holds_nobody_for_ever(export, place):
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(f'{place}/mute')
+        mute.listen()
+        exporter = export(f'{place}/mute')
+        assert exporter.samples()[key('ringway_up')] == 0
+        assert 'no answer in time' in exporter.said()
+
+
+def test_a_thousand_ports_and_clients_that_read_nothing(switch, export):
+    reasons = {f'reason_{i}': i % 4 for i in range(8)}
+    side = {'frames': 1 << 40, 'bytes': 1 << 50, 'unicast': 1, 'multicast': 2, 'broadcast': 3,
+            'drops': reasons}
+    names = [f'vm{i}' for i in range(1000)]
+    server = switch({
+        'version': {'version': '1', 'dpdk': ''}, 'worker.list': [], 'bridge.list': [],
+        'port.list': [{'name': name, 'link': True} for name in names],
+        'port.stats': [{'name': name, 'rx': side, 'tx': side,
+                        'queues': [{'pair': 0, 'rx': side, 'tx': side}]} for name in names],
+        'fdb.list': {'entries_total': 5}, 'group.list': {}})
+    exporter = export(server.path)
+    lines = exporter.get('/metrics')[1].splitlines()
+    assert 'ringway_up 1' in lines
+    assert f'ringway_port_bytes_total{{port="vm999",direction="tx"}} {1 << 50}' in lines
+    assert sum(line.startswith('ringway_queue_drops_total{') for line in lines) == 1000 * 2 * 6
+    request = b'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    clients = []
+    try:
+        # More than there is room for, who read nothing; then some who say half of what they want.
+        for said in [request] * 150 + [request[:9]] * 100:
+            client = socket.create_connection(exporter.address)
+            client.sendall(said)
+            clients.append(client)
+            if len(clients) % 50 == 0:
+                assert '\nringway_up 1\n' in exporter.get('/metrics')[1]
+    finally:
+        for client in clients:
+            client.close()
+    with open(f'/proc/{exporter.process.pid}/status', encoding='ascii') as status:
+        peak, = re.findall(r'^VmHWM:\s+(\d+) kB$', status.read(), flags=re.M)
+    # 64 MiB of texts that wait, and one more of each kind with what it is made of.
+    assert int(peak) < 256 << 10
+
+
+def test_only_this_host_and_only_reading(daemon, export):
+    exporter = export(daemon.control)
+    assert 'only reads' in exporter.get('/metrics', 405, method='POST')[1]
+    assert 'only reads' in exporter.get('/metrics', 405, method='DELETE')[1]
+    exporter.get('/nothing', 404)
+    exporter.get('/../../etc/passwd', 404)
+    assert 'another host' in exporter.get('/metrics', 403, Host='evil.example:9917')[1]
+    for host in 'localhost', 'localhost:9917', '127.0.0.1:1', '[::1]:9917':
+        exporter.get('/metrics', Host=host)
+    head, _ = exporter.get('/metrics')
+    assert "default-src 'none'" in head['Content-Security-Policy']
+    assert head['X-Content-Type-Options'] == 'nosniff'
+
+
+def test_it_serves_without_privileges(daemon, export, place):
+    """The control socket is root's; who serves is nobody, and a child hands it over."""
+    os.chmod(daemon.control, 0o600)
+    exporter = export(daemon.control, '--user=nobody')
+    assert exporter.samples()[key('ringway_up')] == 1
+    pid = exporter.process.pid
+    children = open(f'/proc/{pid}/task/{pid}/children', encoding='ascii').read().split()
+    assert len(children) == 1
+    for which, uid in (pid, NOBODY.pw_uid), (children[0], 0):
+        with open(f'/proc/{which}/status', encoding='ascii') as status:
+            found = dict(re.findall(r'^(\w+):\s+(.*)$', status.read(), flags=re.M))
+        assert found['Uid'].split() == [str(uid)] * 4
+        for kind in 'CapEff', 'CapPrm', 'CapInh', 'CapBnd', 'CapAmb':
+            assert int(found[kind], 16) == 0
+        assert found['NoNewPrivs'] == '1' and found['Seccomp'] == '2'
+    # A switch that starts again is found again, though nobody may not connect.
+    daemon.stop()
+    wait_until(lambda: exporter.samples()[key('ringway_up')] == 0)
+    again = Daemon(daemon.folder, [f'--socket-path={place}/vm9.sock'])
+    try:
+        wait_until(lambda: exporter.samples()[key('ringway_up')])
+    finally:
+        again.kill()
+    assert exporter.stop() == 0
+    wait_until(lambda: not os.path.exists(f'/proc/{children[0]}'))
+
+
+@pytest.mark.parametrize('words, line', [
+    (['--listen=9917'], '--listen wants an address and a port'),
+    (['--listen=localhost:1'], '--listen wants an address and a port'),
+    (['--listen=127.0.0.1:65536'], '--listen wants an address and a port'),
+    (['--socket='], '--socket=: a path has 1 to 107 bytes'),
+    (['--seccomp=x'], '--seccomp wants errno, kill or off, not "x"'),
+    (['--lisen=x'], 'unknown option --lisen=x: did you mean --listen?'),
+    (['--user'], '--user wants a value'),
+    (['word'], 'unexpected word "word"'),
+])
+def test_a_mistake_is_one_line(words, line):
+    done = run(EXPORTER, *words)
+    assert done.returncode == 2
+    assert the_line(done.stderr).startswith(f'ringway-exporter: {line}')
+
+
+def test_an_address_that_is_taken_is_one_line(place):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        done = run(EXPORTER, f'--socket={place}/c', f'--listen=127.0.0.1:{taken.getsockname()[1]}')
+    assert done.returncode == 1
+    assert 'Address already in use' in the_line(done.stderr)
