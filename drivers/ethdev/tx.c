@@ -7,6 +7,7 @@
 
 #include "ethdev.h"
 #include "frame_convert.h"
+#include "port_observer.h"
 
 /* Where TCP and UDP have their checksums. */
 #define TCP_SUM_AT 16
@@ -147,7 +148,7 @@ static enum port_drop segments_check(
  * A copy of a frame that the device cuts. Its headers were checked as those of one that is cut
  * here: these bytes, and not what the guest has made of them since then, are sent.
  */
-static struct rte_mbuf *large_copy(struct ethdev_txq *q, const struct frame *f)
+static struct rte_mbuf *large_copy(struct ethdev_txq *q, struct frame *f)
 {
 	struct frame_cut cut;
 	enum port_drop why = segments_check(q, f, &cut);
@@ -157,11 +158,11 @@ static struct rte_mbuf *large_copy(struct ethdev_txq *q, const struct frame *f)
 	if (why == PORT_NUM_DROPS && !chain_begin(q, &c, f->len))
 		why = PORT_DROP_NO_BUFFER;
 	if (why == PORT_DROP_NO_BUFFER)
-		port_txq_lags(&q->txq, why, 1);
-	else if (why != PORT_NUM_DROPS)
-		port_count_drop(q->txq.counters, why);
-	if (why != PORT_NUM_DROPS)
+		port_txq_lags(&q->txq);
+	if (why != PORT_NUM_DROPS) {
+		port_txq_drop_one(&q->txq, f, why);
 		return NULL;
+	}
 	chain_put(&c, f->head, f->head_len);
 	for (uint16_t i = 0; i < f->nsegs; i++)
 		chain_put(&c, f->seg[i].data, f->seg[i].len);
@@ -192,17 +193,18 @@ static inline void bytes_put(const struct ethdev_txq *q, struct rte_mbuf *m, con
 }
 
 /* A copy of the frame's bytes. NULL: dropped and counted. */
-static struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct frame *f)
+static struct rte_mbuf *bytes_copy(struct ethdev_txq *q, struct frame *f)
 {
 	struct rte_mbuf *m;
 
 	if (rw_unlikely(f->len > q->max_len)) {
-		port_count_drop(q->txq.counters, PORT_DROP_TOO_LONG);
+		port_txq_drop_one(&q->txq, f, PORT_DROP_TOO_LONG);
 		return NULL;
 	}
 	m = rte_pktmbuf_alloc(q->pool);
 	if (rw_unlikely(!m)) {
-		port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
+		port_txq_lags(&q->txq);
+		port_txq_drop_one(&q->txq, f, PORT_DROP_NO_BUFFER);
 		return NULL;
 	}
 	bytes_put(q, m, f);
@@ -210,7 +212,7 @@ static struct rte_mbuf *bytes_copy(struct ethdev_txq *q, const struct frame *f)
 }
 
 /* A copy of a frame that is not plain. NULL: dropped and counted. */
-static RW_NOINLINE struct rte_mbuf *offload_copy(struct ethdev_txq *q, const struct frame *f)
+static RW_NOINLINE struct rte_mbuf *offload_copy(struct ethdev_txq *q, struct frame *f)
 {
 	struct rte_mbuf *m;
 
@@ -236,7 +238,7 @@ static RW_NOINLINE unsigned prepare(
 			q->dev_port, q->dev_queue, copies + good, (uint16_t)(n - good));
 		if (good == n)
 			return n;
-		port_count_drop(q->txq.counters,
+		port_txq_drop(&q->txq, &frames[good], 1,
 			frames[good]->offload.gso_type ? PORT_DROP_BAD_GSO : PORT_DROP_BAD_CSUM);
 		rte_pktmbuf_free(copies[good]);
 		n--;
@@ -249,7 +251,7 @@ static RW_NOINLINE unsigned prepare(
 
 /* ---- plain frames ---- */
 
-/* Take mbufs for `n` frames. Returns how many there are; the other frames are counted as drops. */
+/* Take mbufs for `n` frames. Returns how many there are; the caller drops the other frames. */
 static RW_NOINLINE unsigned mbufs_take_some(
 	struct ethdev_txq *q, struct rte_mbuf **mbufs, unsigned n)
 {
@@ -257,7 +259,7 @@ static RW_NOINLINE unsigned mbufs_take_some(
 
 	while (k < n && (mbufs[k] = rte_pktmbuf_alloc(q->pool)))
 		k++;
-	port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, n - k);
+	port_txq_lags(&q->txq);
 	return k;
 }
 
@@ -308,6 +310,8 @@ static inline unsigned plain_copy(struct ethdev_txq *q, struct rte_mbuf **copies
 {
 	unsigned n = mbufs_take(q, copies, run);
 
+	if (rw_unlikely(n < run))
+		port_txq_drop(&q->txq, frames + n, run - n, PORT_DROP_NO_BUFFER);
 	for (unsigned i = 0; i < n; i++)
 		rw_prefetch_write(rte_pktmbuf_mtod(copies[i], void *));
 	for (unsigned i = 0; i < n; i++) {
@@ -356,7 +360,8 @@ static unsigned burst(struct port_txq *txq, struct frame **frames, unsigned n)
 	sent = rte_eth_tx_burst(q->dev_port, q->dev_queue, copies, (uint16_t)k);
 	if (rw_unlikely(sent < k)) {
 		rte_pktmbuf_free_bulk(&copies[sent], k - sent);
-		port_txq_lags(txq, PORT_DROP_TX_FULL, k - sent);
+		port_txq_lags(txq);
+		port_txq_drop(txq, frames + sent, k - sent, PORT_DROP_TX_FULL);
 	}
 	if (n)
 		port_txq_lag_check(txq);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "port_observer.h"
 #include "rw_sys.h"
 #include "vq_ops.h"
 
@@ -81,8 +82,10 @@ static unsigned relay_tx(struct port_txq *txq, struct frame **frames, unsigned n
 			txq->unfit = n - i;
 			break;
 		}
-		if (!port_fifo_push(relay->fifo, frames[i]))
+		if (!port_fifo_push(relay->fifo, frames[i])) {
 			__atomic_store_n(&relay->full, relay->full + 1, __ATOMIC_RELAXED);
+			port_tell_dropped(txq, &frames[i], 1, PORT_DROP_NO_BUFFER);
+		}
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "net_hdr.h"
+#include "port_observer.h"
 #include "queue.h"
 #include "vq_ops.h"
 
@@ -26,13 +27,20 @@ static inline bool takes(const struct vhost_queue *q, const struct frame *f)
 	return rw_likely(frame_is_plain(f)) || q->relay || port_txq_takes(&q->txq, f);
 }
 
+/* Count the frame in hand as dropped, and note why. Whoever has it tells. */
+static inline void count_drop(struct vhost_queue *q, enum port_drop why)
+{
+	port_count_drop(q->counters, why);
+	q->txq.why = (uint8_t)why;
+}
+
 /* Return the first `n` of q->taken unused, and count why. */
 RW_ALWAYS_INLINE void return_unused(
 	struct vhost_queue *q, unsigned n, enum port_drop why, const unsigned mode)
 {
 	for (unsigned i = 0; i < n; i++)
 		vq_complete(&q->vq, &q->taken[i], 0, mode, true);
-	port_count_drop(q->counters, why);
+	count_drop(q, why);
 }
 
 /* Put back what was fetched since `at`, until the front-end has said what it lacks. */
@@ -45,7 +53,7 @@ static void wait_for_ranges(struct vhost_queue *q, struct vq_cursor at, const un
 /* What became of a frame. */
 enum placed {
 	PLACED,
-	DROPPED, /* and counted */
+	DROPPED, /* and counted, and txq.why says why */
 	MISSED,  /* behind an IOMMU: the buffer is not known yet; nothing was taken from the ring */
 };
 
@@ -78,10 +86,12 @@ RW_ALWAYS_INLINE enum placed first_chain(
 		vhost_count_bad(q, status);
 		vq_complete(&q->vq, &q->taken[0], 0, mode, true);
 	}
-	if (vhost_walk_spent(q))
-		port_count_drop(q->counters, PORT_DROP_WORK);
-	else
-		port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
+	if (vhost_walk_spent(q)) {
+		count_drop(q, PORT_DROP_WORK);
+		return DROPPED;
+	}
+	port_txq_lags(&q->txq);
+	count_drop(q, PORT_DROP_NO_BUFFER);
 	return DROPPED;
 }
 
@@ -126,7 +136,8 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 		}
 		if (status == VQ_EMPTY || status == VQ_BROKEN) {
 			vq_rewind(&q->vq, start, mode);
-			port_txq_lags(&q->txq, PORT_DROP_NO_BUFFER, 1);
+			port_txq_lags(&q->txq);
+			count_drop(q, PORT_DROP_NO_BUFFER);
 			return DROPPED;
 		}
 		slot->num_buffers++;
@@ -408,9 +419,10 @@ RW_ALWAYS_INLINE unsigned put_whole(struct vhost_queue *q, struct frame **frames
 }
 
 /* Drop the frames from `i` on: the burst has walked all that it may, or the port rests. */
-static RW_NOINLINE unsigned drop_rest(struct vhost_queue *q, unsigned i, unsigned n)
+static RW_NOINLINE unsigned drop_rest(
+	struct vhost_queue *q, struct frame **frames, unsigned i, unsigned n)
 {
-	port_count(&q->counters->drops[PORT_DROP_WORK], n - i);
+	port_txq_drop(&q->txq, frames + i, n - i, PORT_DROP_WORK);
 	return n;
 }
 
@@ -429,7 +441,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 		return n;
 	q->nfresh = 0; /* `segs` is used again */
 	if (!vhost_walk_begin(q, 0))
-		return drop_rest(q, i, n);
+		return drop_rest(q, frames, i, n);
 	while (i < n && !missed) {
 		const struct rw_seg *last = q->segs + BURST_SEGS;
 		struct rw_seg *seg = q->segs;
@@ -441,7 +453,7 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 			uint32_t nsegs;
 
 			if (rw_unlikely(vhost_walk_spent(q))) {
-				i = drop_rest(q, i, n);
+				i = drop_rest(q, frames, i, n);
 				break;
 			}
 			slot->segs = seg;
@@ -455,8 +467,10 @@ RW_ALWAYS_INLINE unsigned put_frames(struct vhost_queue *q, struct frame **frame
 				missed = true;
 				break;
 			}
-			if (placed != PLACED)
+			if (placed != PLACED) {
+				port_tell_dropped(&q->txq, &frames[i], 1, q->txq.why);
 				continue;
+			}
 			prefetch_buffer(slot->segs->data, frames[i]->len, false);
 			frames[(*took)++] = frames[i];
 			seg += nsegs;
@@ -532,9 +546,9 @@ static void demote(struct port_txq *txq)
 }
 
 /* To a ring that is no longer there. */
-static RW_NOINLINE unsigned refuse(struct vhost_queue *q, unsigned n)
+static RW_NOINLINE unsigned refuse(struct vhost_queue *q, struct frame **frames, unsigned n)
 {
-	port_count(&q->counters->drops[PORT_DROP_LINK_DOWN], n);
+	port_txq_drop(&q->txq, frames, n, PORT_DROP_LINK_DOWN);
 	return 0;
 }
 
@@ -545,7 +559,7 @@ static RW_NOINLINE unsigned refuse(struct vhost_queue *q, unsigned n)
 		struct vhost_queue *q = vhost_queue_of_txq(txq);                                  \
                                                                                                   \
 		if (rw_unlikely(vhost_queue_is_lost(q)))                                          \
-			return refuse(q, n);                                                      \
+			return refuse(q, frames, n);                                              \
 		return tx_burst(q, frames, n, mode, false);                                       \
 	}                                                                                         \
 	target static unsigned tx_##name##_mergeable(                                             \
@@ -554,7 +568,7 @@ static RW_NOINLINE unsigned refuse(struct vhost_queue *q, unsigned n)
 		struct vhost_queue *q = vhost_queue_of_txq(txq);                                  \
                                                                                                   \
 		if (rw_unlikely(vhost_queue_is_lost(q)))                                          \
-			return refuse(q, n);                                                      \
+			return refuse(q, frames, n);                                              \
 		return tx_burst(q, frames, n, mode, true);                                        \
 	}
 

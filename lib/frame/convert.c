@@ -77,6 +77,7 @@ static void bytes_share(const struct frame *f, struct frame *out)
 	out->nsegs = f->nsegs;
 	out->len = f->len;
 	out->vlan = f->vlan;
+	out->mark = f->mark;
 	out->offload = (struct frame_offload){0};
 }
 

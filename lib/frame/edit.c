@@ -89,6 +89,7 @@ void frame_edit(const struct frame *f, const struct frame_edit *edit, struct fra
 	out->len = f->len + (uint32_t)by;
 	out->head_len = (uint16_t)(f->head_len + by);
 	out->vlan = f->vlan;
+	out->mark = f->mark;
 	out->offload = f->offload;
 	offload_move(&out->offload, by);
 }

@@ -309,6 +309,7 @@ enum frame_fault frame_cut_next(struct frame_cut *c, struct frame_room *room, st
 	out->seg = room->segs + first;
 	out->nsegs = (uint16_t)(room->n - first);
 	out->vlan = c->frame->vlan;
+	out->mark = c->frame->mark;
 	network_put(c, out->head + c->net_at, out->len - c->net_at);
 	varying = transport_put(c, out->head + c->transport_at, out->len - c->transport_at,
 		c->done + size == c->payload);

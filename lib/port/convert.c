@@ -3,6 +3,7 @@
 #include "frame_convert.h"
 #include "port.h"
 #include "port_fifo.h"
+#include "port_observer.h"
 
 /*
  * Pieces of the senders' buffers that a burst of segments may consist of. A burst with more is sent
@@ -46,14 +47,15 @@ bool port_txq_takes(const struct port_txq *q, const struct frame *f)
 	return fits(q, f, takes(q));
 }
 
-static void count_fault(struct port_txq *q, enum frame_fault fault)
+static void count_fault(const struct port_txq *q, struct frame *f, enum frame_fault fault)
 {
+	enum port_drop why = PORT_DROP_MANY_SEGMENTS;
+
 	if (fault == FRAME_BAD_CSUM)
-		port_count_drop(q->counters, PORT_DROP_BAD_CSUM);
+		why = PORT_DROP_BAD_CSUM;
 	else if (fault == FRAME_BAD_GSO)
-		port_count_drop(q->counters, PORT_DROP_BAD_GSO);
-	else
-		port_count_drop(q->counters, PORT_DROP_MANY_SEGMENTS);
+		why = PORT_DROP_BAD_GSO;
+	port_txq_drop_one(q, f, why);
 }
 
 /* Send what waits, or append it to the backlog. */
@@ -68,16 +70,18 @@ static void flush(struct batch *b)
 			q->deferred = 0;
 		took = q->burst(q, b->list, b->n);
 		port_tally_frames(&b->tally, b->list, took);
+		port_tell_sent(q, b->list, took);
 		b->took += took;
 		dealt = b->n - (q->backlog ? q->deferred : 0);
 		/* The port refuses since a moment ago what it took then. */
-		port_count(&q->counters->drops[PORT_DROP_BAD_CSUM], q->unfit);
+		if (rw_unlikely(q->unfit))
+			port_txq_drop(q, b->list + b->n - q->unfit, q->unfit, PORT_DROP_BAD_CSUM);
 		q->unfit = 0;
 	}
 	for (; dealt < b->n; dealt++) {
 		b->held = true;
 		if (!port_fifo_push(q->backlog, b->list[dealt]))
-			port_count_drop(q->counters, PORT_DROP_NO_BUFFER);
+			port_txq_drop(q, &b->list[dealt], 1, PORT_DROP_NO_BUFFER);
 	}
 	b->n = 0;
 	b->room.n = 0;
@@ -99,7 +103,7 @@ static inline void payload_fetch(const struct frame *f)
 		__builtin_prefetch(f->seg->data + at);
 }
 
-static void complete(struct batch *b, const struct frame *f)
+static void complete(struct batch *b, struct frame *f)
 {
 	enum frame_fault fault = frame_csum_fill(f, &b->room, &b->made[b->n]);
 
@@ -108,7 +112,7 @@ static void complete(struct batch *b, const struct frame *f)
 		fault = frame_csum_fill(f, &b->room, &b->made[b->n]);
 	}
 	if (fault != FRAME_OK) {
-		count_fault(b->q, fault);
+		count_fault(b->q, f, fault);
 		return;
 	}
 	if (frame_csum_is_partial(f))
@@ -116,13 +120,13 @@ static void complete(struct batch *b, const struct frame *f)
 	add(b, &b->made[b->n]);
 }
 
-static void cut(struct batch *b, const struct frame *f, bool leave_csum)
+static void cut(struct batch *b, struct frame *f, bool leave_csum)
 {
 	struct frame_cut c;
 	enum frame_fault fault = frame_cut_begin(&c, f, leave_csum);
 
 	if (fault != FRAME_OK) {
-		count_fault(b->q, fault);
+		count_fault(b->q, f, fault);
 		return;
 	}
 	for (;;) {
@@ -138,7 +142,7 @@ static void cut(struct batch *b, const struct frame *f, bool leave_csum)
 	port_count(&b->q->counters->segmented, 1);
 	port_count(&b->q->counters->segments, c.nth);
 	if (fault != FRAME_END)
-		count_fault(b->q, fault);
+		count_fault(b->q, f, fault);
 }
 
 unsigned port_txq_convert(struct port_txq *q, struct frame **frames, unsigned n, bool hold)

@@ -30,6 +30,14 @@ void port_meter_init(struct port_meter *m, const struct port_rate *rate, uint64_
 	m->bucket = (struct rte_meter_srtcm){.time = now, .tc = rate->profile.cbs};
 }
 
+void port_meter_copy(struct port_meter *m, struct port_meter *copy)
+{
+	rw_spin_lock(&m->lock);
+	copy->bucket = m->bucket;
+	rw_spin_unlock(&m->lock);
+	copy->lock = (struct rw_spinlock){0};
+}
+
 static bool passes(struct port_meter *m, const struct port_rate *rate, uint64_t now, uint32_t cost)
 {
 	/* The library does not write to the profile. */

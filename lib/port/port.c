@@ -3,6 +3,9 @@
 #include <stdio.h>
 
 #include "port_internal.h"
+#include "port_observer.h"
+
+_Thread_local struct port_observer *port_observer;
 
 static const char *const drop_names[] = {
 #define X(id, name) [PORT_DROP_##id] = name,

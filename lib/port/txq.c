@@ -6,6 +6,7 @@
 
 #include "port.h"
 #include "port_fifo.h"
+#include "port_observer.h"
 
 /*
  * Send one burst and count it. Returns how many frames were delivered or dropped. Adds those that
@@ -18,12 +19,13 @@ static unsigned send(struct port_txq *q, struct frame **frames, unsigned n, unsi
 	q->deferred = 0;
 	port_tally_frames(&tally, frames, q->burst(q, frames, n));
 	port_tally_commit(&tally, q->counters);
+	port_tell_sent(q, frames, tally.frames);
 	*took += tally.frames;
 	return n - q->deferred - q->unfit;
 }
 
 /* Send the backlog. False: it is not empty afterwards. */
-static bool backlog_send(struct port_txq *q, unsigned *took)
+static bool backlog_try(struct port_txq *q, unsigned *took)
 {
 	struct frame held[FRAME_BURST], *frames[FRAME_BURST];
 
@@ -46,6 +48,22 @@ static bool backlog_send(struct port_txq *q, unsigned *took)
 	}
 }
 
+/* The same, and an observer knows that these frames are late. */
+static bool backlog_send(struct port_txq *q, unsigned *took)
+{
+	bool empty;
+
+	port_tell_late(true);
+	empty = backlog_try(q, took);
+	port_tell_late(false);
+	return empty;
+}
+
+unsigned port_txq_send_seen(struct port_txq *q, struct frame **frames, unsigned n)
+{
+	return port_txq_send_as(q, frames, n, NULL, port_tell_sent);
+}
+
 unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n)
 {
 	unsigned dealt = 0, took = 0;
@@ -66,6 +84,18 @@ void port_txq_lag_end(struct port_txq *q)
 	if (lags)
 		port_lag_count(&q->lag, q->counters, rte_rdtsc(), again);
 	q->lag.state = lags ? PORT_LAG_BEFORE : 0;
+}
+
+void port_txq_drop(
+	const struct port_txq *q, struct frame *const *frames, unsigned n, enum port_drop why)
+{
+	port_count(&q->counters->drops[why], n);
+	port_tell_dropped(q, frames, n, why);
+}
+
+void port_txq_drop_one(const struct port_txq *q, struct frame *f, enum port_drop why)
+{
+	port_txq_drop(q, &f, 1, why);
 }
 
 void port_txq_clear(struct port_txq *q)

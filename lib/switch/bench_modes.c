@@ -62,14 +62,14 @@ RW_ALWAYS_INLINE void pass_on(struct sw_worker *w, const struct sw_plan *plan,
 	unsigned n = tally->frames;
 
 	if (rw_unlikely(!t->ntxqs)) {
-		port_count(&t->port->unqueued[w->index].drops[sw_down_reason(t)], n);
+		sw_drop_tx(w, t, w->frames, sw_bits(n), sw_down_reason(t));
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		frames[i] = &w->frames[i];
 		edit(frames[i], id);
 	}
-	sw_txq_send(t->txqs[from->index % t->ntxqs], frames, n, tally);
+	sw_txq_send_watched(w, t->txqs[from->index % t->ntxqs], frames, n, tally);
 }
 
 RW_ALWAYS_INLINE unsigned pair_round(struct sw_worker *w, const struct sw_plan *plan,
@@ -77,9 +77,10 @@ RW_ALWAYS_INLINE unsigned pair_round(struct sw_worker *w, const struct sw_plan *
 {
 	unsigned total = 0;
 
+	sw_backlogs_poll(w, plan);
 	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++) {
 		struct port_rxq *from = plan->rxqs[i];
-		unsigned n = from->burst(from, w->frames, FRAME_BURST);
+		unsigned n = sw_burst(w, plan, from);
 		struct port_tally tally;
 
 		if (!n)
@@ -119,6 +120,7 @@ static unsigned rxonly_round(struct sw_worker *w, const struct sw_plan *plan)
  */
 static unsigned idle_round(struct sw_worker *w, const struct sw_plan *plan)
 {
+	sw_backlogs_poll(w, plan);
 	for (unsigned i = plan->first_rxq[w->index]; i < plan->first_rxq[w->index + 1]; i++)
 		plan->rxqs[i]->burst(plan->rxqs[i], w->frames, 0);
 	return 0;
@@ -140,7 +142,7 @@ static unsigned make(struct sw_worker *w, const struct sw_target *t, struct port
 		put_be(f->head + 16, q->index, 2);
 		put_be(f->head + 18, (uint64_t)w->index << 48 | w->made++, 8);
 	}
-	return sw_txq_send(q, frames, FRAME_BURST, NULL);
+	return sw_txq_send_watched(w, q, frames, FRAME_BURST, NULL);
 }
 
 /* Each tx queue of a port that is up is filled by one worker: they are dealt out in turn. */

@@ -334,6 +334,9 @@ void sw_plan_vlans(const struct sw *sw, struct sw_plan *plan)
 		t->domains = t->transparent
 			? sw->domains->bridges[state->bridge]->of_vlan[state->service]
 			: vlans->domain[half];
+		t->untagged = 0;
+		if (!t->transparent)
+			t->untagged = t->domains[0] ? sw_vlan_of(sw, t->domains[0]).id : SW_VLANS;
 	}
 }
 

@@ -47,6 +47,8 @@ enum port_drop sw_flood_all(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_receivers to = sw_plan_receivers(plan, fl.vlan);
 	const struct sw_members *m = plan->members[lot->domain];
 
+	if (rw_unlikely(w->seen.by != NULL))
+		sw_see_flood(w, lot, from, SW_FLOOD_ALL);
 	for (unsigned i = 0; i < to.n; i++) {
 		if (to.ids[i] != from->id)
 			flood_to(&fl, &plan->targets[to.ids[i]], SW_FORM_AS_IS);

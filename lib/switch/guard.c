@@ -9,12 +9,6 @@
 #define TCP_LEN_AT 12 /* of the byte that has the TCP header's length */
 #define UDP_LEN    8
 
-/* A bit for each of `n` <= FRAME_BURST frames. */
-static uint32_t bits_of(unsigned n)
-{
-	return UINT32_MAX >> (32 - n);
-}
-
 /* A worker's frame goes to another place; its segments stay where they are. */
 static void frame_move(struct frame *to, const struct frame *from)
 {
@@ -24,6 +18,7 @@ static void frame_move(struct frame *to, const struct frame *from)
 	to->head_len = from->head_len;
 	to->vlan = from->vlan;
 	to->offload = from->offload;
+	to->mark = from->mark;
 	__builtin_memcpy(to->head, from->head, RW_MAX(from->head_len, (uint16_t)FRAME_HEAD));
 }
 
@@ -75,11 +70,24 @@ static uint32_t fitting(struct frame *frames, uint32_t which, uint32_t mtu)
 	return fit;
 }
 
-/* Count those of `which` that are not in `keep`, which is returned. */
-static uint32_t drop(uint32_t which, uint32_t keep, uint64_t *drops)
+/* Whose frames are judged: those of a queue, or those for a port. */
+struct place {
+	struct sw_worker *w;
+	const struct port_rxq *from; /* NULL: those for `to` */
+	const struct sw_target *to;
+	struct frame *frames;
+};
+
+/* Drop those of `which` that are not in `keep`, which is returned. */
+static inline uint32_t drop(
+	const struct place *p, uint32_t which, uint32_t keep, enum port_drop why)
 {
-	if (rw_unlikely(keep != which))
-		port_count(drops, (uint64_t)__builtin_popcount(which & ~keep));
+	if (rw_likely(keep == which))
+		return keep;
+	if (p->from)
+		sw_drop_rx(p->w, p->from, p->frames, which & ~keep, SW_NO_PORT, why);
+	else
+		sw_drop_tx(p->w, p->to, p->frames, which & ~keep, why);
 	return keep;
 }
 
@@ -93,24 +101,29 @@ static uint64_t bytes_of(const struct frame *frames, uint32_t which)
 }
 
 /* Which frames, `bytes` in all, pass a limit, if there is one. */
-static uint32_t police(struct port_meter *m, const struct port_rate *rate,
-	const struct frame *frames, uint32_t which, uint64_t bytes)
+static uint32_t police(const struct place *p, struct port_meter *m, const struct port_rate *rate,
+	uint32_t which, uint64_t bytes)
 {
+	struct port_meter copy;
 	uint64_t now;
 
 	if (!port_rate_is_set(rate) || !which)
 		return which;
 	now = rte_rdtsc();
+	if (rw_unlikely(p->w->seen.dry)) {
+		port_meter_copy(m, &copy);
+		m = &copy;
+	}
 	if (rw_likely(
 		    port_meter_pass_all(m, rate, now, (uint32_t)__builtin_popcount(which), bytes)))
 		return which;
-	return port_meter_pass(m, rate, now, frames, which);
+	return port_meter_pass(m, rate, now, p->frames, which);
 }
 
 /* Storm control for broadcasts and multicasts. */
-static uint32_t calm(const struct sw_rules *rules, struct port_counters *c,
-	const struct frame *frames, uint32_t which)
+static uint32_t calm(const struct sw_rules *rules, const struct place *p, uint32_t which)
 {
+	const struct frame *frames = p->frames;
 	uint32_t broadcasts = 0, multicasts = 0, quiet;
 
 	for (uint32_t left = which; left; left &= left - 1) {
@@ -125,17 +138,17 @@ static uint32_t calm(const struct sw_rules *rules, struct port_counters *c,
 	}
 	quiet = which & ~(broadcasts | multicasts);
 	if (broadcasts)
-		quiet |= drop(broadcasts,
-			police(&rules->meters->storm[SW_STORM_BROADCAST],
-				&rules->storm[SW_STORM_BROADCAST], frames, broadcasts,
+		quiet |= drop(p, broadcasts,
+			police(p, &rules->meters->storm[SW_STORM_BROADCAST],
+				&rules->storm[SW_STORM_BROADCAST], broadcasts,
 				bytes_of(frames, broadcasts)),
-			&c->drops[PORT_DROP_STORM_BROADCAST]);
+			PORT_DROP_STORM_BROADCAST);
 	if (multicasts)
-		quiet |= drop(multicasts,
-			police(&rules->meters->storm[SW_STORM_MULTICAST],
-				&rules->storm[SW_STORM_MULTICAST], frames, multicasts,
+		quiet |= drop(p, multicasts,
+			police(p, &rules->meters->storm[SW_STORM_MULTICAST],
+				&rules->storm[SW_STORM_MULTICAST], multicasts,
 				bytes_of(frames, multicasts)),
-			&c->drops[PORT_DROP_STORM_MULTICAST]);
+			PORT_DROP_STORM_MULTICAST);
 	return quiet;
 }
 
@@ -180,10 +193,11 @@ static inline unsigned flow_take(const struct frame *f, const struct frame *end,
 }
 
 /* Which of `n` frames claim what they may; also survey them. */
-static uint32_t honest(const struct sw_rules *rules, struct port_counters *c, struct frame *frames,
-	unsigned n, struct survey *s)
+static uint32_t honest(
+	const struct sw_rules *rules, const struct place *p, unsigned n, struct survey *s)
 {
-	uint32_t keep = bits_of(n);
+	struct frame *frames = p->frames;
+	uint32_t keep = sw_bits(n);
 	unsigned alike;
 
 	for (unsigned i = 0; i < n; i += alike) {
@@ -192,8 +206,7 @@ static uint32_t honest(const struct sw_rules *rules, struct port_counters *c, st
 		alike = flow_take(&frames[i], &frames[n], s);
 		if (rw_likely(why == PORT_NUM_DROPS))
 			continue;
-		port_count(&c->drops[why], alike);
-		keep &= ~(bits_of(alike) << i);
+		keep = drop(p, keep, keep & ~(sw_bits(alike) << i), why);
 	}
 	return keep;
 }
@@ -201,44 +214,43 @@ static uint32_t honest(const struct sw_rules *rules, struct port_counters *c, st
 unsigned sw_guard(
 	struct sw_worker *w, const struct sw_rules *rules, const struct port_rxq *from, unsigned n)
 {
-	const uint32_t all = bits_of(n);
-	struct port_counters *c = from->counters;
+	const uint32_t all = sw_bits(n);
+	const struct place p = {.w = w, .from = from, .frames = w->frames};
 	struct survey seen = {0};
 	uint32_t keep = all;
 
 	if (rules->set.down) {
-		drop(all, 0, &c->drops[PORT_DROP_ADMIN_DOWN]);
+		drop(&p, all, 0, PORT_DROP_ADMIN_DOWN);
 		return refuse(w, from, 0, n);
 	}
 	if (rules->parsed)
-		keep = honest(rules, c, w->frames, n, &seen);
+		keep = honest(rules, &p, n, &seen);
 	else
 		seen = survey(w->frames, n);
 	if (rules->set.mtu)
-		keep = drop(
-			keep, fitting(w->frames, keep, rules->set.mtu), &c->drops[PORT_DROP_MTU]);
+		keep = drop(&p, keep, fitting(w->frames, keep, rules->set.mtu), PORT_DROP_MTU);
 	if (rules->grouped && seen.first & 1)
-		keep = calm(rules, c, w->frames, keep);
+		keep = calm(rules, &p, keep);
 	if (rw_unlikely(keep != all))
 		seen.bytes = bytes_of(w->frames, keep);
 	if (port_rate_is_set(&rules->rx))
-		keep = drop(keep,
-			police(&rules->meters->rx, &rules->rx, w->frames, keep, seen.bytes),
-			&c->drops[PORT_DROP_RATE]);
+		keep = drop(&p, keep, police(&p, &rules->meters->rx, &rules->rx, keep, seen.bytes),
+			PORT_DROP_RATE);
 	return keep == all ? n : refuse(w, from, keep, n);
 }
 
-void sw_guard_unknown(const struct sw_rules *rules, const struct port_rxq *from, struct sw_lot *lot)
+void sw_guard_unknown(struct sw_worker *w, const struct sw_rules *rules, struct sw_lot *lot)
 {
-	const uint32_t all = bits_of(lot->n);
+	const struct place p = {.w = w, .from = lot->from, .frames = lot->frames};
+	const uint32_t all = sw_bits(lot->n);
 	uint32_t pass;
 
 	if (!port_rate_is_set(&rules->storm[SW_STORM_UNKNOWN]) || frame_is_group(lot->frames))
 		return;
-	pass = drop(all,
-		police(&rules->meters->storm[SW_STORM_UNKNOWN], &rules->storm[SW_STORM_UNKNOWN],
-			lot->frames, all, lot->bytes),
-		&from->counters->drops[PORT_DROP_STORM_UNKNOWN]);
+	pass = drop(&p, all,
+		police(&p, &rules->meters->storm[SW_STORM_UNKNOWN], &rules->storm[SW_STORM_UNKNOWN],
+			all, lot->bytes),
+		PORT_DROP_STORM_UNKNOWN);
 	if (pass == all)
 		return;
 	lot->n = 0;
@@ -252,32 +264,36 @@ void sw_guard_unknown(const struct sw_rules *rules, const struct port_rxq *from,
 	}
 }
 
-uint32_t sw_guard_tx(const struct sw_worker *w, const struct sw_target *to, struct frame *frames,
+uint32_t sw_guard_tx(struct sw_worker *w, const struct sw_target *to, struct frame *frames,
 	unsigned n, uint64_t bytes)
 {
 	const struct sw_rules *rules = to->limits;
-	uint64_t *drops = to->port->unqueued[w->index].drops;
-	const uint32_t all = bits_of(n);
+	const struct place p = {.w = w, .to = to, .frames = frames};
+	const uint32_t all = sw_bits(n);
 	uint32_t pass = all;
 
 	if (rules->set.mtu)
-		pass = drop(pass, fitting(frames, pass, rules->set.mtu), &drops[PORT_DROP_MTU]);
+		pass = drop(&p, pass, fitting(frames, pass, rules->set.mtu), PORT_DROP_MTU);
 	if (rw_unlikely(pass != all))
 		bytes = bytes_of(frames, pass);
 	if (port_rate_is_set(&rules->tx))
-		pass = drop(pass, police(&rules->meters->tx, &rules->tx, frames, pass, bytes),
-			&drops[PORT_DROP_RATE]);
+		pass = drop(&p, pass, police(&p, &rules->meters->tx, &rules->tx, pass, bytes),
+			PORT_DROP_RATE);
 	return pass;
 }
 
-void sw_learn_strict(struct sw_worker *w, const struct port_rxq *from, unsigned nruns)
+void sw_learn_each(struct sw_worker *w, const struct port_rxq *from, unsigned nruns, uint32_t *how)
 {
 	const struct fdb_hasher hasher = fdb_hasher(w->sw->fdb);
 
 	w->refused = 0;
 	for (unsigned r = 0; r < nruns; r++) {
-		if (fdb_learn(w->sw->fdb, w->sources[r].key, from->port->id, w->now_s) !=
-			FDB_EXCESS)
+		enum fdb_learned learned = fdb_learn(
+			w->sw->fdb, w->sources[r].key, from->port->id, w->now_s);
+
+		if (how)
+			how[r] = learned;
+		if (learned != FDB_EXCESS)
 			continue;
 		w->refused |= UINT32_C(1) << r;
 		w->dests[r] = fdb_locate(&hasher, 0); /* no address */

@@ -18,13 +18,15 @@ static bool flood_injected(
 	frame_init(f, slot->len);
 	__builtin_memcpy(f->head, slot->bytes, FRAME_HEAD);
 	f->vlan = frame_vlan(f, self->tpid);
+	f->mark = 0;
+	w->seen.from = slot->port_id;
 	if (!self->port || self->closed)
 		return true;
 	if (rw_unlikely(self->guard && self->guard->parsed)) {
 		enum port_drop why = sw_spoof_check(self->guard, f);
 
 		if (why != PORT_NUM_DROPS) {
-			port_count(&self->port->unqueued[w->index].drops[why], 1);
+			sw_drop_tx(w, self, f, 1, why);
 			return true;
 		}
 	}
@@ -44,14 +46,20 @@ void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t he
 	struct sw_injection *in = w->sw->injection;
 	uint32_t n = RW_MIN(head - in->tail, (uint32_t)FRAME_BURST), i;
 
+	if (rw_unlikely(plan->watchers.n))
+		sw_seen_begin(w, plan);
 	for (i = 0; i < n; i++) {
 		const struct sw_injected *slot = &in->slots[(in->tail + i) % SW_INJECT_MAX];
 
 		/* Other modes learn no addresses, so the frame is discarded. */
 		if (plan->mode == SW_FORWARD_SWITCH && !flood_injected(w, plan, slot, i))
 			break;
+		/* Who watches is told whose frame it is. */
+		if (rw_unlikely(plan->watchers.n))
+			sw_out_flush(w);
 	}
 	sw_out_flush(w);
+	sw_seen_end(w);
 	/* Pairs with the acquire in sw_inject and sw_port_flush. */
 	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
 }

@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "out.h"
 
-void sw_out_send_edited(struct sw_worker *w, struct sw_out *out)
+static void edit_all(struct sw_worker *w, struct sw_out *out)
 {
 	for (unsigned i = 0; i < out->n; i++) {
 		frame_edit(out->frames[i], &out->edit, &w->edited[i]);
 		out->frames[i] = &w->edited[i];
 	}
-	sw_txq_send(out->txq, out->frames, out->n, NULL);
+}
+
+void sw_out_send_other(struct sw_worker *w, struct sw_out *out)
+{
+	bool edits = frame_edit_any(&out->edit);
+
+	if (edits)
+		edit_all(w, out);
+	if (rw_likely(!w->seen.by)) {
+		sw_txq_send(out->txq, out->frames, out->n, NULL);
+		return;
+	}
+	w->seen.edit = edits ? &out->edit : NULL;
+	sw_txq_send_seen(w, out->txq, out->frames, out->n);
+	w->seen.edit = NULL;
 }

@@ -9,14 +9,14 @@
  */
 #include "plan.h"
 
-/* Send the frames of a list, with its edit. */
-void sw_out_send_edited(struct sw_worker *w, struct sw_out *out);
+/* Send the frames of a list, with its edit, and tell those who watch. */
+void sw_out_send_other(struct sw_worker *w, struct sw_out *out);
 
 /* Send the frames of a list. */
 static inline void sw_out_send(struct sw_worker *w, struct sw_out *out)
 {
-	if (rw_unlikely(frame_edit_any(&out->edit)))
-		sw_out_send_edited(w, out);
+	if (rw_unlikely(frame_edit_any(&out->edit) || w->seen.by))
+		sw_out_send_other(w, out);
 	else
 		sw_txq_send(out->txq, out->frames, out->n, &out->tally);
 	w->recent[w->filled % SW_RECENT].port_id = out->port_id;
@@ -83,4 +83,22 @@ static inline void sw_out_append(
 	for (unsigned i = 0; i < n; i++)
 		to[i] = &frames[i];
 	out->n += n;
+}
+
+/*
+ * deliver.c: as sw_deliver, for a port that checks what it gets, or whose frames go to the tx queue
+ * of their flow, if any runs.
+ */
+void sw_deliver_each(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
+	unsigned n, uint64_t bytes, struct frame_edit edit);
+
+/* Deliver `n` frames, `bytes` in all, of one run or of several unicast runs, to a port. */
+static inline void sw_deliver(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
+	unsigned n, uint64_t bytes, struct frame_edit edit)
+{
+	if (rw_unlikely(!t->direct)) {
+		sw_deliver_each(w, t, frames, n, bytes, edit);
+		return;
+	}
+	sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
 }

@@ -7,6 +7,7 @@
 #include "policy.h"
 #include "rw_log.h"
 #include "sw_event.h"
+#include "watch.h"
 
 #define SW_MAX_QUEUES (SW_MAX_PORTS * PORT_MAX_PAIRS)
 
@@ -21,11 +22,13 @@ struct sw_target {
 	bool direct;         /* one tx queue runs, and nothing is checked of frames to the port */
 	bool closed;         /* administratively down */
 	bool strict;         /* frames of hosts beyond the port's limit are dropped */
+	bool seen;           /* somebody watches the port */
 	uint8_t reach;       /* enum sw_reach */
 	bool transparent;    /* see sw_domain.h */
 	bool service;        /* its tags are those of service VLANs */
 	uint16_t tpid;       /* the same, as FRAME_TPID_* */
 	uint16_t bridge;     /* its number */
+	uint16_t untagged;   /* VLAN of its frames without a tag; SW_VLANS: they have none */
 	uint16_t link_local; /* bit i: frames to 01:80:c2:00:00:0i are forwarded */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
@@ -51,6 +54,12 @@ struct sw_plan {
 	 * moved. NULL: the worker switches.
 	 */
 	unsigned (*round)(struct sw_worker *w, const struct sw_plan *plan);
+	/*
+	 * Who watches; while somebody does, `round` is sw_round_seen, and `inner` what it would be
+	 * otherwise.
+	 */
+	struct sw_watchers watchers;
+	unsigned (*inner)(struct sw_worker *w, const struct sw_plan *plan);
 	enum sw_forward mode; /* valid also while nothing is forwarded */
 	/* For idle.c: whether workers take frames from guests, and which workers must not sleep. */
 	bool takes;
@@ -148,6 +157,8 @@ struct sw_worker {
 	struct {
 		uint16_t port_id, index;
 	} recent[SW_RECENT];
+
+	struct sw_seen seen; /* what watches are told */
 
 	/* Temporary data of the current burst. */
 	struct frame frames[FRAME_BURST];
@@ -248,10 +259,57 @@ struct sw {
 
 	struct rw_log_limit flap_limit;
 
+	/* watch.c */
+	struct sw_watchers watchers;
+
 	/* event.c */
 	sw_event_fn *event_fn; /* NULL: nobody listens */
 	void *event_arg;
 };
+
+/* A bit for each of the first `n` frames, 1 to FRAME_BURST. */
+static inline uint32_t sw_bits(unsigned n)
+{
+	return UINT32_MAX >> (32 - n);
+}
+
+/* As rxq->burst in a round in which somebody may watch. */
+static inline unsigned sw_burst(struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q)
+{
+	if (rw_unlikely(w->seen.by != NULL))
+		return sw_burst_seen(w, plan, q);
+	return q->burst(q, w->frames, FRAME_BURST);
+}
+
+/*
+ * Count frames of a queue as dropped, a bit of `which` for each, and tell who watches. They were
+ * going to the port `to`, or SW_NO_PORT.
+ */
+static inline void sw_drop_rx(struct sw_worker *w, const struct port_rxq *from,
+	struct frame *frames, uint32_t which, uint16_t to, enum port_drop why)
+{
+	port_count(&from->counters->drops[why], (uint64_t)__builtin_popcount(which));
+	if (rw_unlikely(w->seen.by != NULL))
+		sw_see_drop_rx(w, from, frames, which, to, why);
+}
+
+/* The same for frames that were going to a port, and do not get as far as one of its queues. */
+static inline void sw_drop_tx(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
+	uint32_t which, enum port_drop why)
+{
+	if (rw_unlikely(w->seen.by != NULL))
+		sw_see_drop_tx(w, t, frames, which, why);
+	if (rw_likely(!w->seen.dry))
+		port_count(&t->port->unqueued[w->index].drops[why],
+			(uint64_t)__builtin_popcount(which));
+}
+
+/* Poll the tx queues with a backlog. */
+static inline void sw_backlogs_poll(const struct sw_worker *w, const struct sw_plan *plan)
+{
+	for (unsigned i = plan->first_txq[w->index]; i < plan->first_txq[w->index + 1]; i++)
+		port_txq_poll(plan->txqs[i]);
+}
 
 /*
  * Send `n` <= FRAME_BURST frames to a tx queue and count those that it takes. Returns their number.
@@ -265,8 +323,17 @@ static inline unsigned sw_txq_send(
 	return port_txq_send(q, frames, n, all);
 }
 
+/* The same in a round in which somebody may watch. */
+static inline unsigned sw_txq_send_watched(struct sw_worker *w, struct port_txq *q,
+	struct frame **frames, unsigned n, const struct port_tally *all)
+{
+	if (rw_unlikely(w->seen.by != NULL))
+		return sw_txq_send_seen(w, q, frames, n);
+	return sw_txq_send(q, frames, n, all);
+}
+
 /*
- * worker.c: flood a lot, which came from a port, to every member of its domain that is up and that
+ * deliver.c: flood a lot, which came from a port, to every member of its domain that is up and that
  * the port may reach. Returns why nobody receives it; PORT_NUM_DROPS: somebody does.
  */
 enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
@@ -325,17 +392,18 @@ static inline bool sw_is_misread(
 	return from->tpid != to->tpid && frame_has_tag(f, to->tpid);
 }
 
-/* worker.c: deliver a lot in its form for that port, unless the port would misread it. */
+/* deliver.c: deliver a lot in its form for that port, unless the port would misread it. */
 void sw_deliver_form(struct sw_worker *w, const struct sw_target *self, const struct sw_target *t,
 	const struct sw_lot *lot, struct frame_edit edit);
 /* flood.c: as sw_flood, when not every port that is up gets the frames as they are. */
 enum port_drop sw_flood_selectively(struct sw_worker *w, const struct sw_plan *plan,
 	const struct sw_lot *lot, const struct port *from);
 /*
- * guard.c: learn the source of each run from a strict port. What is refused is noted in w->refused,
- * and its destination is not looked up.
+ * guard.c: learn the source of each run on its own, as a strict port needs it. What is refused is
+ * noted in w->refused, and its destination is not looked up. `how` is NULL, or enum fdb_learned of
+ * each run.
  */
-void sw_learn_strict(struct sw_worker *w, const struct port_rxq *from, unsigned nruns);
+void sw_learn_each(struct sw_worker *w, const struct port_rxq *from, unsigned nruns, uint32_t *how);
 /* worker.c: the domain of frames of VLAN `vlan` that are received from `self`. */
 uint16_t sw_domain_from(struct sw_worker *w, const struct sw_target *self, uint16_t vlan);
 /* inject.c: send injected frames, at most a burst, so that guests do not wait for long. */
@@ -375,6 +443,16 @@ void sw_policies_settle(struct sw *sw);
 
 /* bench_modes.c: fill in the forwarding mode of a plan. */
 void sw_plan_forward(const struct sw *sw, struct sw_plan *plan);
+
+/* watch.c: fill in who watches, once the poll round is known. */
+void sw_plan_watch(const struct sw *sw, struct sw_plan *plan);
+/* worker.c: forward a burst as workers do, and tell what is decided of each frame. */
+void sw_forward_staged(
+	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n);
+/* worker.c: the poll round of a plan in which somebody watches. */
+unsigned sw_round_seen(struct sw_worker *w, const struct sw_plan *plan);
+/* watch.c: no watch names the port with that id any more. */
+void sw_watches_forget(struct sw *sw, uint16_t id);
 
 /* Update the worker's clock in seconds. `now` is the current TSC. */
 static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)

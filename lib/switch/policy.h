@@ -71,19 +71,18 @@ struct sw_lot {
 	unsigned n;
 	uint64_t bytes; /* of all */
 	uint16_t domain;
-	uint64_t *drops; /* where those of a part are counted; NULL: nowhere */
+	const struct port_rxq *from; /* counts those that are dropped; NULL: nobody */
 };
 
 /*
  * Storm control for frames to an address that nobody knows: those that pass move to the front of
  * the lot, the others are dropped and counted. Thread: worker.
  */
-void sw_guard_unknown(
-	const struct sw_rules *rules, const struct port_rxq *from, struct sw_lot *lot);
+void sw_guard_unknown(struct sw_worker *w, const struct sw_rules *rules, struct sw_lot *lot);
 
 /*
  * Which of `n` frames, `bytes` in all, may go to a port with limits, a bit for each; the others are
  * counted as dropped. Thread: worker.
  */
-uint32_t sw_guard_tx(const struct sw_worker *w, const struct sw_target *to, struct frame *frames,
+uint32_t sw_guard_tx(struct sw_worker *w, const struct sw_target *to, struct frame *frames,
 	unsigned n, uint64_t bytes);

@@ -20,7 +20,7 @@ static enum frame_group_what hear(
 	struct frame_group msg;
 
 	frame_group_read(f, &msg);
-	if (msg.what != FRAME_GROUP_NONE)
+	if (msg.what != FRAME_GROUP_NONE && !w->seen.dry)
 		mdb_hear(w->sw->mdb, domain, from->id, &msg, w->now_s);
 	return (enum frame_group_what)msg.what;
 }
@@ -30,16 +30,21 @@ static enum port_drop flood_alike(struct sw_worker *w, const struct sw_plan *pla
 	const struct sw_lot *lot, const struct port *from, enum frame_group_what what)
 {
 	const uint8_t *dst = frame_dst(lot->frames);
+	enum sw_flood_to to = SW_FLOOD_GROUP;
 	struct mdb_ports set;
 	bool chosen = false;
 
-	if (what == FRAME_GROUP_REPORT)
+	if (what == FRAME_GROUP_REPORT) {
+		to = SW_FLOOD_ROUTERS;
 		chosen = mdb_routers(
 			w->sw->mdb, lot->domain, frame_is_ipv6_group(dst), w->now_s, &set);
-	else if (what != FRAME_GROUP_QUERY)
+	} else if (what != FRAME_GROUP_QUERY) {
 		chosen = mdb_forward(w->sw->mdb, lot->domain, dst, w->now_s, &set);
+	}
 	if (!chosen)
 		return sw_flood_all(w, plan, lot, from);
+	if (rw_unlikely(w->seen.by != NULL))
+		sw_see_flood(w, lot, from, to);
 	return sw_flood_set(w, plan, lot, from, &set);
 }
 
@@ -59,8 +64,8 @@ enum port_drop sw_snoop_flood(struct sw_worker *w, const struct sw_plan *plan,
 			part.bytes += lot->frames[end].len;
 		part.n = end - i;
 		why = flood_alike(w, plan, &part, from, what[i]);
-		if (why != PORT_NUM_DROPS && lot->drops)
-			port_count(&lot->drops[why], part.n);
+		if (why != PORT_NUM_DROPS && lot->from)
+			sw_drop_rx(w, lot->from, part.frames, sw_bits(part.n), SW_NO_PORT, why);
 	}
 	return PORT_NUM_DROPS;
 }

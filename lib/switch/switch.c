@@ -346,6 +346,7 @@ void sw_commit(struct sw *sw)
 	plan_rxqs(sw, next);
 	plan_txqs(sw, next);
 	sw_plan_forward(sw, next);
+	sw_plan_watch(sw, next);
 	sw_idle_watch(sw, next);
 	sw->spare = sw->plan;
 	/* Pairs with the acquire in round_run: the worker sees a complete plan. */

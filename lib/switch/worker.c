@@ -16,93 +16,6 @@ static bool is_reserved(const struct frame *f)
 	return !__builtin_memcmp(frame_dst(f), prefix, sizeof(prefix)) && f->head[5] < 0x10;
 }
 
-/* The tx queue of the receiver for this flow. */
-static struct port_txq *pick_queue(const struct sw_target *t, const struct frame *f)
-{
-	uint32_t hash;
-	int index;
-
-	if (rw_likely(t->ntxqs == 1))
-		return t->txqs[0];
-	hash = frame_flow_hash(f);
-	index = port_steer_find(t->steer, hash);
-	if (index >= 0 && t->by_index[index])
-		return t->by_index[index];
-	return t->txqs[hash % t->ntxqs];
-}
-
-/*
- * As deliver_as, for a port that checks what it gets, or whose frames go to the tx queue of their
- * flow, if any runs.
- */
-static RW_NOINLINE void deliver_each(struct sw_worker *w, const struct sw_target *t,
-	struct frame *frames, unsigned n, uint64_t bytes, struct frame_edit edit)
-{
-	const uint32_t all = UINT32_MAX >> (32 - n);
-	uint32_t pass = all;
-
-	if (!t->ntxqs) {
-		/* After sw_port_del has removed a port, the FDB may still have its addresses. */
-		if (t->port)
-			port_count(&t->port->unqueued[w->index].drops[sw_down_reason(t)], n);
-		return;
-	}
-	if (t->limits)
-		pass = sw_guard_tx(w, t, frames, n, bytes);
-	if (t->ntxqs == 1 && pass == all) {
-		sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
-		return;
-	}
-	for (; pass; pass &= pass - 1) {
-		struct frame *f = &frames[__builtin_ctz(pass)];
-
-		sw_out_append(w, sw_out_get(w, t->port->id, pick_queue(t, f), edit), f, 1, f->len);
-	}
-}
-
-/* Deliver `n` frames, `bytes` in all, of one run or of several unicast runs, to a port. */
-static inline void deliver_as(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
-	unsigned n, uint64_t bytes, struct frame_edit edit)
-{
-	if (rw_unlikely(!t->direct)) {
-		deliver_each(w, t, frames, n, bytes, edit);
-		return;
-	}
-	sw_out_append(w, sw_out_get(w, t->port->id, t->txqs[0], edit), frames, n, bytes);
-}
-
-void sw_deliver_form(struct sw_worker *w, const struct sw_target *self, const struct sw_target *t,
-	const struct sw_lot *lot, struct frame_edit edit)
-{
-	if (rw_unlikely(sw_is_misread(self, t, lot->frames)))
-		port_count(&t->port->unqueued[w->index].drops[PORT_DROP_VLAN], lot->n);
-	else
-		deliver_as(w, t, lot->frames, lot->n, lot->bytes, edit);
-}
-
-static void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t port_id,
-	struct frame *frames, unsigned n, uint64_t bytes)
-{
-	deliver_as(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
-}
-
-enum port_drop sw_flood(struct sw_worker *w, const struct sw_plan *plan, const struct sw_lot *lot,
-	const struct port *from)
-{
-	const uint16_t *ids = plan->flood;
-	unsigned n = plan->nflood;
-
-	if (rw_unlikely(plan->selective || plan->snooping))
-		return sw_flood_selectively(w, plan, lot, from);
-	if (!n || (n == 1 && ids[0] == from->id))
-		return PORT_DROP_NO_PORT;
-	for (unsigned i = 0; i < n; i++) {
-		if (ids[i] != from->id)
-			deliver(w, plan, ids[i], lot->frames, lot->n, lot->bytes);
-	}
-	return PORT_NUM_DROPS;
-}
-
 /* Identifies a frame's run: both addresses, the EtherType and, if there is one, the VLAN tag. */
 struct run_key {
 	uint64_t lo, hi;
@@ -225,19 +138,39 @@ static unsigned runs_find(
 }
 
 /* Learn the source addresses and flows of the burst. */
-static void learn(struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from,
-	unsigned nruns, unsigned n)
+RW_ALWAYS_INLINE void learn(struct sw_worker *w, const struct sw_plan *plan,
+	const struct port_rxq *from, unsigned nruns, unsigned n, const bool staged)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
+	uint32_t how[FRAME_BURST];
 
-	if (rw_unlikely(self->strict))
-		sw_learn_strict(w, from, nruns);
-	else
+	if (staged) {
+		sw_learn_each(w, from, nruns, how);
+		sw_see_runs(w, from, nruns, SW_STAGE_LEARN, how);
+	} else if (rw_unlikely(self->strict)) {
+		sw_learn_each(w, from, nruns, NULL);
+	} else {
 		fdb_learn_bulk(w->sw->fdb, w->sources, nruns, from->port->id, w->now_s);
-	if (self->ntxqs <= 1)
+	}
+	if (self->ntxqs <= 1 || w->seen.dry)
 		return;
 	for (unsigned i = 0; i < n; i++)
 		port_steer_learn(self->steer, frame_flow_hash(&w->frames[i]), from->index);
+}
+
+static inline void deliver(struct sw_worker *w, const struct sw_plan *plan, uint32_t port_id,
+	struct frame *frames, unsigned n, uint64_t bytes)
+{
+	sw_deliver(w, &plan->targets[port_id], frames, n, bytes, (struct frame_edit){0});
+}
+
+static void see_domains(struct sw_worker *w, const struct port_rxq *from, unsigned nruns)
+{
+	uint32_t domain[FRAME_BURST];
+
+	for (unsigned r = 0; r < nruns; r++)
+		domain[r] = w->domain[r];
+	sw_see_runs(w, from, nruns, SW_STAGE_DOMAIN, domain);
 }
 
 /* Flood or drop run `r`, whose destination is unknown or must not receive it. */
@@ -249,7 +182,7 @@ static RW_NOINLINE void forward_other(
 		.n = (unsigned)(w->run[r + 1] - w->run[r]),
 		.bytes = w->run_bytes[r + 1] - w->run_bytes[r],
 		.domain = w->domain[r],
-		.drops = from->counters->drops};
+		.from = from};
 	enum port_drop why;
 
 	if (lot.frames->vlan >= SW_VLANS) {
@@ -264,11 +197,11 @@ static RW_NOINLINE void forward_other(
 		why = PORT_DROP_RESERVED;
 	} else {
 		if (rw_unlikely(self->guard))
-			sw_guard_unknown(self->guard, from, &lot);
+			sw_guard_unknown(w, self->guard, &lot);
 		why = lot.n ? sw_flood(w, plan, &lot, from->port) : PORT_NUM_DROPS;
 	}
 	if (why != PORT_NUM_DROPS)
-		port_count(&from->counters->drops[why], lot.n);
+		sw_drop_rx(w, from, lot.frames, sw_bits(lot.n), SW_NO_PORT, why);
 }
 
 /* Whether isolation forbids the runs from `r` to `end` their destination; then they are dropped. */
@@ -277,7 +210,8 @@ static bool drop_isolated(struct sw_worker *w, const struct sw_plan *plan,
 {
 	if (sw_may_reach(plan->targets[from->port->id].reach, plan->targets[w->dst[r]].reach))
 		return false;
-	port_count(&from->counters->drops[PORT_DROP_ISOLATED], (uint64_t)(w->run[end] - w->run[r]));
+	sw_drop_rx(w, from, &w->frames[w->run[r]], sw_bits((unsigned)(w->run[end] - w->run[r])),
+		(uint16_t)w->dst[r], PORT_DROP_ISOLATED);
 	return true;
 }
 
@@ -363,8 +297,9 @@ static void distribute(struct sw_worker *w, const struct sw_plan *plan, const st
 	}
 }
 
-static void forward(
-	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
+/* `staged`: somebody watches what is decided. */
+RW_ALWAYS_INLINE void forward_as(struct sw_worker *w, const struct sw_plan *plan,
+	const struct port_rxq *from, unsigned n, const bool staged)
 {
 	const struct sw_target *self = &plan->targets[from->port->id];
 	unsigned nruns;
@@ -373,12 +308,40 @@ static void forward(
 		n = sw_guard(w, self->guard, from, n);
 		if (!n)
 			return;
+		if (staged)
+			sw_see_stage(w, from, n, SW_STAGE_POLICY, NULL);
 	}
 	nruns = runs_find(w, self, from->counters, n);
-	learn(w, plan, from, nruns, n);
+	if (staged)
+		see_domains(w, from, nruns);
+	learn(w, plan, from, nruns, n, staged);
 	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);
+	if (staged)
+		sw_see_runs(w, from, nruns, SW_STAGE_LOOKUP, w->dst);
 	distribute(w, plan, from, nruns);
 	sw_out_flush(w);
+}
+
+static void forward(
+	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
+{
+	forward_as(w, plan, from, n, false);
+}
+
+RW_NOINLINE void sw_forward_staged(
+	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
+{
+	forward_as(w, plan, from, n, true);
+}
+
+/* In a round in which somebody watches. */
+static RW_NOINLINE void forward_seen(
+	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
+{
+	if (plan->targets[from->port->id].seen && sw_sees_stages(&w->seen))
+		sw_forward_staged(w, plan, from, n);
+	else
+		forward(w, plan, from, n);
 }
 
 /* Send injected frames, if there are any. Only worker 0 does, so that their order is kept. */
@@ -425,10 +388,10 @@ static inline void rxqs_swap(struct sw_worker *w, unsigned a, unsigned b)
 }
 
 /* Poll a queue; `next` is polled after it. Returns how many frames came. */
-static inline unsigned poll_queue(
-	struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q, struct port_rxq *next)
+RW_ALWAYS_INLINE unsigned poll_queue(struct sw_worker *w, const struct sw_plan *plan,
+	struct port_rxq *q, struct port_rxq *next, const bool seen)
 {
-	unsigned n = q->burst(q, w->frames, FRAME_BURST);
+	unsigned n = seen ? sw_burst_seen(w, plan, q) : q->burst(q, w->frames, FRAME_BURST);
 
 	if (!n)
 		return 0;
@@ -436,7 +399,10 @@ static inline unsigned poll_queue(
 		port_rxq_lags(q, w->round_at);
 	else
 		q->lag.at = 0;
-	forward(w, plan, q, n);
+	if (seen)
+		forward_seen(w, plan, q, n);
+	else
+		forward(w, plan, q, n);
 	/*
 	 * Prefetch the next queue while this burst is completed. 64-byte frames, split rings,
 	 * ringway-bench, alternating every 10 ms in one run: 67.4 busy cycles for each frame
@@ -447,13 +413,15 @@ static inline unsigned poll_queue(
 	return n;
 }
 
-static unsigned poll_active(struct sw_worker *w, const struct sw_plan *plan)
+RW_ALWAYS_INLINE unsigned poll_active(
+	struct sw_worker *w, const struct sw_plan *plan, const bool seen)
 {
 	unsigned i = 0, total = 0;
 
 	while (i < w->nactive) {
 		struct port_rxq *q = w->rxqs[i];
-		unsigned n = poll_queue(w, plan, q, w->rxqs[i + 1 < w->nactive ? i + 1 : 0]);
+		struct port_rxq *next = w->rxqs[i + 1 < w->nactive ? i + 1 : 0];
+		unsigned n = poll_queue(w, plan, q, next, seen);
 
 		total += n;
 		if (n) {
@@ -471,7 +439,8 @@ static unsigned poll_active(struct sw_worker *w, const struct sw_plan *plan)
  * Poll the queues that were backed off when the round began, from rxqs[first] on. Poll all of them
  * if the previous round found no frame, else 1/BACK_OFF_TURNS of them.
  */
-static unsigned poll_backed_off(struct sw_worker *w, const struct sw_plan *plan, unsigned first)
+RW_ALWAYS_INLINE unsigned poll_backed_off(
+	struct sw_worker *w, const struct sw_plan *plan, unsigned first, const bool seen)
 {
 	unsigned n = w->nrxqs - first, total = 0;
 
@@ -484,7 +453,7 @@ static unsigned poll_backed_off(struct sw_worker *w, const struct sw_plan *plan,
 		if (w->turn < first || w->turn >= w->nrxqs)
 			w->turn = first;
 		q = w->rxqs[w->turn];
-		got = poll_queue(w, plan, q, q);
+		got = poll_queue(w, plan, q, q, seen);
 		if (got) {
 			q->empty = 0;
 			rxqs_swap(w, w->turn, w->nactive++);
@@ -514,23 +483,38 @@ static RW_NOINLINE void demote(struct sw_worker *w, const struct sw_plan *plan)
 	w->demoted = w->filled;
 }
 
-static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
+RW_ALWAYS_INLINE unsigned switch_round(
+	struct sw_worker *w, const struct sw_plan *plan, const bool seen)
 {
 	unsigned total, first;
 
-	for (unsigned i = plan->first_txq[w->index]; i < plan->first_txq[w->index + 1]; i++)
-		port_txq_poll(plan->txqs[i]);
-	if (rw_unlikely(plan->round))
-		return plan->round(w, plan);
+	sw_backlogs_poll(w, plan);
 	if (rw_unlikely(w->serial != plan->serial))
 		rxqs_take(w, plan);
 	first = w->nactive;
-	total = poll_active(w, plan);
-	total += poll_backed_off(w, plan, first);
+	total = poll_active(w, plan, seen);
+	total += poll_backed_off(w, plan, first, seen);
 	w->busy = total;
 	if (!total && w->filled != w->demoted)
 		demote(w, plan);
 	return total;
+}
+
+unsigned sw_round_seen(struct sw_worker *w, const struct sw_plan *plan)
+{
+	unsigned total;
+
+	sw_seen_begin(w, plan);
+	total = plan->inner ? plan->inner(w, plan) : switch_round(w, plan, true);
+	sw_seen_end(w);
+	return total;
+}
+
+static unsigned poll_round(struct sw_worker *w, const struct sw_plan *plan)
+{
+	if (rw_unlikely(plan->round))
+		return plan->round(w, plan);
+	return switch_round(w, plan, false);
 }
 
 /* Update the statistics after a round that took from `start` to `end` (TSC). */

@@ -17,6 +17,7 @@
 #include <rte_eal.h>
 
 #include "out.h"
+#include "port_observer.h"
 
 #define LEN       100 /* of a frame without a tag */
 #define MAX_GOT   128
@@ -36,6 +37,9 @@ struct fake {
 	uint8_t pending[FRAME_BURST][MAX_LEN];
 	uint32_t len[FRAME_BURST];
 	unsigned npending;
+	struct frame_offload offload; /* of all frames that it sends */
+	unsigned nbad;                /* chains that are no frames, before the next frames */
+	unsigned nrefused; /* frames that it has no buffers for, the last ones of a list */
 	uint8_t got[MAX_GOT][MAX_LEN];
 	uint32_t got_len[MAX_GOT];
 	unsigned ngot;
@@ -49,6 +53,8 @@ static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
 	struct fake *p = rw_container_of(q, struct fake, rxq);
 	unsigned m = RW_MIN(n, p->npending);
 
+	port_count(&q->counters->drops[PORT_DROP_BAD_CHAIN], p->nbad);
+	p->nbad = 0;
 	for (unsigned i = 0; i < m; i++) {
 		struct frame *f = &frames[i];
 
@@ -58,6 +64,7 @@ static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
 			.data = p->pending[i] + f->head_len, .len = f->len - f->head_len};
 		f->seg = &p->segs[i];
 		f->nsegs = p->segs[i].len ? 1 : 0;
+		f->offload = p->offload;
 	}
 	p->npending = 0;
 	return m;
@@ -71,7 +78,10 @@ static void fake_nothing(struct port_rxq *q)
 static unsigned fake_tx(struct port_txq *q, struct frame **frames, unsigned n)
 {
 	struct fake *p = rw_container_of(q, struct fake, txq);
+	unsigned refused = RW_MIN(n, p->nrefused);
 
+	n -= refused;
+	port_txq_drop(q, frames + n, refused, PORT_DROP_NO_BUFFER);
 	for (unsigned i = 0; i < n; i++) {
 		const struct frame *f = frames[i];
 		uint8_t *to = p->got[p->ngot];
@@ -91,11 +101,13 @@ static unsigned fake_tx(struct port_txq *q, struct frame **frames, unsigned n)
 
 static const struct port_rxq_ops rxq_ops = {0};
 
-static void begin_with(unsigned max_domains)
+static void begin_with(unsigned max_domains, unsigned nworkers)
 {
-	static const struct sw_worker_config worker = {0};
-	const struct sw_config cfg = {
-		.workers = &worker, .nworkers = 1, .fdb_entries = 64, .max_domains = max_domains};
+	static const struct sw_worker_config workers[2];
+	const struct sw_config cfg = {.workers = workers,
+		.nworkers = nworkers,
+		.fdb_entries = 64,
+		.max_domains = max_domains};
 
 	assert_int_equal(sw_new(&cfg, &sw), 0);
 	for (unsigned i = 0; i < NPORTS; i++) {
@@ -103,7 +115,7 @@ static void begin_with(unsigned max_domains)
 		struct fake *p = ports[i] = calloc(1, sizeof(*p));
 
 		assert_non_null(p);
-		assert_int_equal(port_init(&p->port, name, 1), 0);
+		assert_int_equal(port_init(&p->port, name, nworkers), 0);
 		assert_int_equal(sw_port_add(sw, &p->port), 0);
 		p->rxq = (struct port_rxq){.burst = fake_rx,
 			.done = fake_nothing,
@@ -121,7 +133,7 @@ static void begin_with(unsigned max_domains)
 static int begin(void **state)
 {
 	(void)state;
-	begin_with(0);
+	begin_with(0, 1);
 	return 0;
 }
 
@@ -180,7 +192,7 @@ static void put(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 	p->npending++;
 }
 
-static void send(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
+static void send_one(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 {
 	put(p, tci, dst, src, seq);
 	sw_round(sw, 0);

@@ -28,17 +28,17 @@ static void nothing_goes_from_one_bridge_to_another(void **state)
 	for (unsigned i = 3; i < NPORTS; i++)
 		enter(i, "blue", false);
 	for (int tci = UNTAGGED; tci < 8; tci += 8) {
-		send(ports[0], tci, BROADCAST, 1, 0);
+		send_one(ports[0], tci, BROADCAST, 1, 0);
 		assert_int_equal(reached(), 1 << 1 | 1 << 2);
-		send(ports[3], tci, BROADCAST, 1, 0);
+		send_one(ports[3], tci, BROADCAST, 1, 0);
 		assert_int_equal(reached(), 1 << 4);
 		/* One address behind a port of each: two hosts. */
-		send(ports[1], tci, 1, 2, 0);
+		send_one(ports[1], tci, 1, 2, 0);
 		assert_int_equal(reached(), 1 << 0);
-		send(ports[4], tci, 1, 2, 0);
+		send_one(ports[4], tci, 1, 2, 0);
 		assert_int_equal(reached(), 1 << 3);
 		/* Host 2 is behind b in one bridge, behind e in the other one. */
-		send(ports[2], tci, 2, 3, 0);
+		send_one(ports[2], tci, 2, 3, 0);
 		assert_int_equal(reached(), 1 << 1);
 	}
 	assert_int_equal(sw_bridge_find(sw, "blue"), 1);
@@ -55,11 +55,11 @@ static void members_of_a_vlan_are_those_of_its_bridge(void **state)
 					 i % 2 ? SW_FORM_TAGGED : SW_FORM_UNTAGGED),
 			0);
 	sw_commit(sw);
-	send(ports[0], UNTAGGED, BROADCAST, 1, 1);
+	send_one(ports[0], UNTAGGED, BROADCAST, 1, 1);
 	expect(ports[1], 10, BROADCAST, 1, 1);
 	expect(ports[4], 10, BROADCAST, 1, 1);
 	assert_int_equal(reached(), 0);
-	send(ports[2], UNTAGGED, BROADCAST, 1, 2);
+	send_one(ports[2], UNTAGGED, BROADCAST, 1, 2);
 	expect(ports[3], 10, BROADCAST, 1, 2);
 	assert_int_equal(reached(), 0);
 	/* It must leave its VLANs first: they are the old bridge's. */
@@ -73,8 +73,8 @@ static void a_port_that_changes_its_bridge_is_forgotten_in_the_old_one(void **st
 
 	(void)state;
 	enter(4, "blue", false);
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
-	send(ports[4], UNTAGGED, BROADCAST, 5, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[4], UNTAGGED, BROADCAST, 5, 0);
 	fixed = fdb_key_make((uint8_t[]){2, 0, 0, 0, 0, 9},
 		sw_domain_keep(sw, sw_bridge_vlan(sw, &ports[1]->port, 7)));
 	assert_int_equal(fdb_add_static(sw_fdb(sw), fixed, ports[1]->port.id, false), 0);
@@ -82,15 +82,15 @@ static void a_port_that_changes_its_bridge_is_forgotten_in_the_old_one(void **st
 	enter(1, "blue", false);
 	fdb_get_stats(sw_fdb(sw), &stats);
 	assert_int_equal(stats.entries, 1); /* host 5 */
-	send(ports[0], UNTAGGED, 1, 3, 0);
+	send_one(ports[0], UNTAGGED, 1, 3, 0);
 	assert_int_equal(reached(), 1 << 2 | 1 << 3);
-	send(ports[1], UNTAGGED, 5, 1, 0);
+	send_one(ports[1], UNTAGGED, 5, 1, 0);
 	assert_int_equal(reached(), 1 << 4);
 	/* A bridge ends with its last port, and its numbers are free again. */
 	enter(1, SW_BRIDGE_DEFAULT, false);
 	enter(4, SW_BRIDGE_DEFAULT, false);
 	assert_int_equal(sw_bridge_find(sw, "blue"), -ENOENT);
-	send(ports[0], UNTAGGED, 1, 3, 0);
+	send_one(ports[0], UNTAGGED, 1, 3, 0);
 	assert_int_equal(reached(), 0x1e);
 }
 
@@ -104,11 +104,11 @@ static void a_bridge_that_ends_leaves_nothing_to_the_next_one(void **state)
 		enter(2, "green", false);
 		sw_commit(sw);
 		/* Of port c alone: the number of b's VLAN comes back as another VLAN. */
-		send(ports[2], 20 + round, BROADCAST, 3, 0);
+		send_one(ports[2], 20 + round, BROADCAST, 3, 0);
 		assert_int_equal(reached(), 0);
 		sw_domain_leave(sw, &ports[1]->port, (uint16_t)(10 + round));
 		enter(1, SW_BRIDGE_DEFAULT, false);
-		send(ports[0], 30 + round, BROADCAST, 3, 0);
+		send_one(ports[0], 30 + round, BROADCAST, 3, 0);
 		assert_int_equal(reached(), 1 << 1 | 1 << 3 | 1 << 4);
 		enter(2, SW_BRIDGE_DEFAULT, false);
 		assert_int_equal(sw->domains->bridge_end, 1);
@@ -130,7 +130,7 @@ static void no_more_bridges_than_there_is_room_for(void **state)
 	sw->domains->bridge_end = SW_MAX_BRIDGES;
 	assert_int_equal(sw_bridge_enter(sw, &ports[0]->port, "c", false), -ENOSPC);
 	enter(0, "b1023", true);
-	send(ports[0], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[0], UNTAGGED, BROADCAST, 1, 0);
 	assert_int_equal(reached(), 0);
 	/* Those without ports are gone. */
 	assert_int_equal(sw_bridge_find(sw, "b1022"), -ENOENT);
@@ -143,27 +143,27 @@ static void service_and_customer_vlans_are_different_domains(void **state)
 	enter(0, SW_BRIDGE_DEFAULT, true);
 	enter(1, SW_BRIDGE_DEFAULT, true);
 	/* a and b have service tags; c, d and e take them for payload. */
-	send(ports[0], SERVICE | 10, BROADCAST, 1, 1);
+	send_one(ports[0], SERVICE | 10, BROADCAST, 1, 1);
 	expect(ports[1], SERVICE | 10, BROADCAST, 1, 1);
 	assert_int_equal(reached(), 0);
-	send(ports[2], 10, BROADCAST, 1, 2);
+	send_one(ports[2], 10, BROADCAST, 1, 2);
 	expect(ports[3], 10, BROADCAST, 1, 2);
 	expect(ports[4], 10, BROADCAST, 1, 2);
 	assert_int_equal(reached(), 0);
 	/* Host 1 is two hosts. */
-	send(ports[1], SERVICE | 10, 1, 2, 3);
+	send_one(ports[1], SERVICE | 10, 1, 2, 3);
 	expect(ports[0], SERVICE | 10, 1, 2, 3);
-	send(ports[4], 10, 1, 2, 4);
+	send_one(ports[4], 10, 1, 2, 4);
 	expect(ports[2], 10, 1, 2, 4);
 	assert_int_equal(reached(), 0);
 	/* Without a tag all meet. */
-	send(ports[0], UNTAGGED, BROADCAST, 3, 5);
+	send_one(ports[0], UNTAGGED, BROADCAST, 3, 5);
 	for (unsigned i = 1; i < NPORTS; i++)
 		expect(ports[i], UNTAGGED, BROADCAST, 3, 5);
-	send(ports[4], UNTAGGED, 3, 4, 6);
+	send_one(ports[4], UNTAGGED, 3, 4, 6);
 	expect(ports[0], UNTAGGED, 3, 4, 6);
 	assert_int_equal(ports[0]->rxq.counters->drops[PORT_DROP_VLAN_ID], 0);
-	send(ports[0], SERVICE | 4095, BROADCAST, 1, 7);
+	send_one(ports[0], SERVICE | 4095, BROADCAST, 1, 7);
 	assert_int_equal(reached(), 0);
 	assert_int_equal(ports[0]->rxq.counters->drops[PORT_DROP_VLAN_ID], 1);
 }
@@ -173,12 +173,12 @@ static void one_address_in_two_service_vlans_is_two_hosts(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
 		enter(i, SW_BRIDGE_DEFAULT, true);
-	send(ports[0], SERVICE | 10, BROADCAST, 1, 0);
-	send(ports[1], SERVICE | 20, BROADCAST, 1, 0);
+	send_one(ports[0], SERVICE | 10, BROADCAST, 1, 0);
+	send_one(ports[1], SERVICE | 20, BROADCAST, 1, 0);
 	reached();
-	send(ports[2], SERVICE | 10, 1, 2, 0);
+	send_one(ports[2], SERVICE | 10, 1, 2, 0);
 	assert_int_equal(reached(), 1 << 0);
-	send(ports[2], SERVICE | 20, 1, 2, 0);
+	send_one(ports[2], SERVICE | 20, 1, 2, 0);
 	assert_int_equal(reached(), 1 << 1);
 }
 
@@ -189,7 +189,7 @@ static void a_service_tag_goes_on_and_off_and_keeps_its_priority(void **state)
 		enter(i, SW_BRIDGE_DEFAULT, true);
 	members_join();
 	/* What a customer sends with a tag of its own is carried. */
-	send(ports[1], 33, BROADCAST, 1, 1);
+	send_one(ports[1], 33, BROADCAST, 1, 1);
 	ports[0]->ngot = ports[2]->ngot = 0;
 	put(ports[2], SERVICE | CARRIES | 0xb00a, BROADCAST, 2, 2);
 	sw_round(sw, 0);
@@ -200,17 +200,17 @@ static void a_service_tag_goes_on_and_off_and_keeps_its_priority(void **state)
 	ports[1]->ngot = 0;
 	assert_int_equal(reached(), 0);
 	/* A priority tag of the port's kind gets its VLAN; one of the other kind is carried. */
-	send(ports[1], SERVICE | 0xf000, BROADCAST, 1, 3);
+	send_one(ports[1], SERVICE | 0xf000, BROADCAST, 1, 3);
 	expect(ports[2], SERVICE | 0xf00a, BROADCAST, 1, 3);
 	ports[0]->ngot = 0;
-	send(ports[1], UNTAGGED, BROADCAST, 1, 4);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 4);
 	expect(ports[2], SERVICE | 10, BROADCAST, 1, 4);
 	ports[0]->ngot = 0;
-	send(ports[2], SERVICE | 0x500a, 1, 2, 5);
+	send_one(ports[2], SERVICE | 0x500a, 1, 2, 5);
 	expect(ports[1], UNTAGGED, 1, 2, 5);
 	assert_int_equal(reached(), 0);
 	/* Tagged by another kind than the port's, it has no tag: a trunk without a native VLAN. */
-	send(ports[2], 10, BROADCAST, 2, 6);
+	send_one(ports[2], 10, BROADCAST, 2, 6);
 	assert_int_equal(reached(), 0);
 	assert_int_equal(ports[2]->rxq.counters->drops[PORT_DROP_VLAN], 1);
 }
@@ -222,16 +222,16 @@ static void payload_does_not_become_a_tag_at_a_port_of_the_other_kind(void **sta
 	(void)state;
 	enter(0, SW_BRIDGE_DEFAULT, true);
 	drops = ports[0]->port.unqueued;
-	send(ports[0], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[0], UNTAGGED, BROADCAST, 1, 0);
 	reached();
 	/* b's payload would be a frame of service VLAN 10 to a. */
-	send(ports[1], SERVICE | 10, BROADCAST, 2, 1);
+	send_one(ports[1], SERVICE | 10, BROADCAST, 2, 1);
 	assert_int_equal(reached(), 0x1c);
 	assert_int_equal(drops[0].drops[PORT_DROP_VLAN], 1);
-	send(ports[1], SERVICE | 10, 1, 2, 1);
+	send_one(ports[1], SERVICE | 10, 1, 2, 1);
 	assert_int_equal(reached(), 0);
 	assert_int_equal(drops[0].drops[PORT_DROP_VLAN], 2);
-	send(ports[1], UNTAGGED, 1, 2, 1);
+	send_one(ports[1], UNTAGGED, 1, 2, 1);
 	assert_int_equal(reached(), 1);
 }
 
@@ -308,7 +308,7 @@ static void tables_are_small(unsigned nbridges)
 	print_message("tables of %d VLANs on %u bridges, %d ports: %zu KiB\n", ALL_VLANS, nbridges,
 		SW_MAX_PORTS, used / 1024);
 	assert_true(used <= (size_t)64 << 20);
-	send(ports[0], ALL_VLANS, BROADCAST, 1, 0);
+	send_one(ports[0], ALL_VLANS, BROADCAST, 1, 0);
 	assert_int_equal(reached(), nbridges == 1 ? 0x1e : 0);
 	for (uint16_t id = 0; id < NPORTS; id++) {
 		sw_domains_forget_port(sw, id);
@@ -347,13 +347,13 @@ static void a_bridge_stays_until_the_commit(void **state)
 		assert_int_equal(sw_bridge_enter(sw, &ports[i]->port, SW_BRIDGE_DEFAULT, false), 0);
 		sw_commit_soon(sw);
 	}
-	send(ports[1], 10, BROADCAST, 1, 0);
+	send_one(ports[1], 10, BROADCAST, 1, 0);
 	assert_int_equal(reached(), 1 << 2);
 	assert_int_equal(sw_bridge_find(sw, "blue"), 1);
 	sw_release(sw);
 	assert_int_equal(sw->serial, serial + 1);
 	assert_int_equal(sw_bridge_find(sw, "blue"), -ENOENT);
-	send(ports[1], 10, BROADCAST, 1, 0);
+	send_one(ports[1], 10, BROADCAST, 1, 0);
 	assert_int_equal(reached(), 0x1d);
 }
 
@@ -361,12 +361,12 @@ static void a_bridge_stays_until_the_commit(void **state)
 static void addresses_stay_behind_a_port_that_comes_back(void **state)
 {
 	(void)state;
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0);
 	reached();
 	assert_int_equal(sw_bridge_enter(sw, &ports[1]->port, "blue", false), 0);
 	assert_int_equal(sw_bridge_enter(sw, &ports[1]->port, SW_BRIDGE_DEFAULT, false), 0);
 	sw_commit(sw);
-	send(ports[0], UNTAGGED, 1, 2, 0);
+	send_one(ports[0], UNTAGGED, 1, 2, 0);
 	assert_int_equal(reached(), 1 << 1);
 }
 

@@ -22,34 +22,34 @@ static void one_flood_reaches_members_with_and_without_a_tag(void **state)
 	(void)state;
 	members_join();
 	/* Untagged from b: it is of VLAN 10. */
-	send(ports[1], UNTAGGED, BROADCAST, 1, 7);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 7);
 	expect(ports[0], 10, BROADCAST, 1, 7);
 	expect(ports[2], 10, BROADCAST, 1, 7);
 	expect(ports[4], 10, BROADCAST, 1, 7);
 	expect_nothing(ports[1]);
 	expect_nothing(ports[3]);
 	/* Tagged from c, with a priority, which stays where there is a tag. */
-	send(ports[2], 0xa000 | 10, BROADCAST, 2, 8);
+	send_one(ports[2], 0xa000 | 10, BROADCAST, 2, 8);
 	expect(ports[0], 0xa000 | 10, BROADCAST, 2, 8);
 	expect(ports[1], UNTAGGED, BROADCAST, 2, 8);
 	expect(ports[4], 0xa000 | 10, BROADCAST, 2, 8);
 	expect_nothing(ports[3]);
-	send(ports[2], 20, BROADCAST, 2, 9);
+	send_one(ports[2], 20, BROADCAST, 2, 9);
 	expect(ports[0], 20, BROADCAST, 2, 9);
 	expect(ports[3], UNTAGGED, BROADCAST, 2, 9);
 	expect(ports[4], 20, BROADCAST, 2, 9);
 	expect_nothing(ports[1]);
 	/* From a transparent port the tag chooses. */
-	send(ports[0], 10, BROADCAST, 3, 10);
+	send_one(ports[0], 10, BROADCAST, 3, 10);
 	expect(ports[1], UNTAGGED, BROADCAST, 3, 10);
 	expect(ports[2], 10, BROADCAST, 3, 10);
 	expect(ports[4], 10, BROADCAST, 3, 10);
-	send(ports[0], UNTAGGED, BROADCAST, 3, 11);
+	send_one(ports[0], UNTAGGED, BROADCAST, 3, 11);
 	expect(ports[4], UNTAGGED, BROADCAST, 3, 11);
 	for (unsigned i = 1; i < 4; i++)
 		expect_nothing(ports[i]);
 	/* A priority tag is no VLAN's: where one is wanted its id is rewritten, else it goes. */
-	send(ports[1], 0xe000, BROADCAST, 1, 12);
+	send_one(ports[1], 0xe000, BROADCAST, 1, 12);
 	expect(ports[0], 0xe000 | 10, BROADCAST, 1, 12);
 	expect(ports[2], 0xe000 | 10, BROADCAST, 1, 12);
 	expect(ports[4], 0xe000 | 10, BROADCAST, 1, 12);
@@ -59,18 +59,18 @@ static void what_was_learned_gets_the_same_forms(void **state)
 {
 	(void)state;
 	members_join();
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
-	send(ports[2], 10, BROADCAST, 2, 0);
-	send(ports[0], 10, BROADCAST, 3, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[2], 10, BROADCAST, 2, 0);
+	send_one(ports[0], 10, BROADCAST, 3, 0);
 	for (unsigned i = 0; i < NPORTS; i++)
 		ports[i]->ngot = 0;
-	send(ports[1], UNTAGGED, 2, 1, 1);
+	send_one(ports[1], UNTAGGED, 2, 1, 1);
 	expect(ports[2], 10, 2, 1, 1);
-	send(ports[2], 10, 1, 2, 2);
+	send_one(ports[2], 10, 1, 2, 2);
 	expect(ports[1], UNTAGGED, 1, 2, 2);
-	send(ports[1], UNTAGGED, 3, 1, 3);
+	send_one(ports[1], UNTAGGED, 3, 1, 3);
 	expect(ports[0], 10, 3, 1, 3);
-	send(ports[0], 10, 1, 3, 4);
+	send_one(ports[0], 10, 1, 3, 4);
 	expect(ports[1], UNTAGGED, 1, 3, 4);
 	for (unsigned i = 0; i < NPORTS; i++)
 		expect_nothing(ports[i]);
@@ -83,16 +83,16 @@ static void one_address_in_two_domains_is_two_hosts(void **state)
 {
 	(void)state;
 	members_join();
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0); /* VLAN 10 */
-	send(ports[3], UNTAGGED, BROADCAST, 1, 0); /* VLAN 20 */
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0); /* VLAN 10 */
+	send_one(ports[3], UNTAGGED, BROADCAST, 1, 0); /* VLAN 20 */
 	for (unsigned i = 0; i < NPORTS; i++)
 		ports[i]->ngot = 0;
-	send(ports[2], 10, 1, 2, 1);
+	send_one(ports[2], 10, 1, 2, 1);
 	expect(ports[1], UNTAGGED, 1, 2, 1);
-	send(ports[2], 20, 1, 2, 2);
+	send_one(ports[2], 20, 1, 2, 2);
 	expect(ports[3], UNTAGGED, 1, 2, 2);
 	/* In VLAN 0 nobody knows it. */
-	send(ports[0], UNTAGGED, 1, 4, 3);
+	send_one(ports[0], UNTAGGED, 1, 4, 3);
 	expect(ports[4], UNTAGGED, 1, 4, 3);
 	for (unsigned i = 0; i < NPORTS; i++)
 		expect_nothing(ports[i]);
@@ -117,10 +117,10 @@ static void a_burst_may_have_all_kinds_of_frames_for_a_port(void **state)
 {
 	(void)state;
 	members_join();
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0); /* VLAN 10 */
-	send(ports[3], UNTAGGED, BROADCAST, 1, 0); /* VLAN 20 */
-	send(ports[2], 10, BROADCAST, 2, 0);
-	send(ports[2], 20, BROADCAST, 2, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0); /* VLAN 10 */
+	send_one(ports[3], UNTAGGED, BROADCAST, 1, 0); /* VLAN 20 */
+	send_one(ports[2], 10, BROADCAST, 2, 0);
+	send_one(ports[2], 20, BROADCAST, 2, 0);
 	for (unsigned i = 0; i < NPORTS; i++)
 		ports[i]->ngot = 0;
 	put(ports[2], 10, 1, 2, 0);
@@ -139,8 +139,8 @@ static void a_burst_may_have_all_kinds_of_frames_for_a_port(void **state)
 	sw_round(sw, 0);
 	got_in_order(ports[2], (const int[]){10, 10, 0xe000 | 10}, (const uint8_t[]){5, 6, 7}, 3);
 	/* A transparent port gets what the sender's tag says. */
-	send(ports[0], 10, BROADCAST, 7, 8);
-	send(ports[0], 20, BROADCAST, 7, 8);
+	send_one(ports[0], 10, BROADCAST, 7, 8);
+	send_one(ports[0], 20, BROADCAST, 7, 8);
 	for (unsigned i = 0; i < NPORTS; i++)
 		ports[i]->ngot = 0;
 	put(ports[2], 10, 7, 2, 9);
@@ -157,9 +157,9 @@ static void frames_of_a_vlan_that_a_port_is_not_in_are_dropped(void **state)
 	(void)state;
 	members_join();
 	fdb_get_stats(sw_fdb(sw), &before);
-	send(ports[1], 20, BROADCAST, 1, 0);
-	send(ports[1], 10, BROADCAST, 1, 0); /* it has VLAN 10 untagged */
-	send(ports[2], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[1], 20, BROADCAST, 1, 0);
+	send_one(ports[1], 10, BROADCAST, 1, 0); /* it has VLAN 10 untagged */
+	send_one(ports[2], UNTAGGED, BROADCAST, 1, 0);
 	fdb_get_stats(sw_fdb(sw), &after);
 	assert_int_equal(after.entries, before.entries); /* they teach nothing */
 	for (unsigned i = 0; i < NPORTS; i++)
@@ -174,23 +174,23 @@ static void a_membership_changes_with_the_next_commit(void **state)
 	(void)state;
 	members_join();
 	assert_int_equal(sw_domain_join(sw, &ports[2]->port, 10, SW_FORM_UNTAGGED), 0);
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0);
 	expect(ports[2], 10, BROADCAST, 1, 0);
 	sw_commit(sw);
-	send(ports[1], UNTAGGED, BROADCAST, 1, 1);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 1);
 	expect(ports[2], UNTAGGED, BROADCAST, 1, 1);
 	sw_domain_leave(sw, &ports[2]->port, 10);
 	sw_domain_leave(sw, &ports[2]->port, 10);
 	sw_commit(sw);
-	send(ports[1], UNTAGGED, BROADCAST, 1, 2);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 2);
 	expect_nothing(ports[2]);
 	/* Out of its last domain it is transparent again. */
 	sw_domain_leave(sw, &ports[2]->port, 20);
 	sw_commit(sw);
 	ports[0]->ngot = ports[4]->ngot = 0;
-	send(ports[1], UNTAGGED, BROADCAST, 1, 3);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 3);
 	expect(ports[2], 10, BROADCAST, 1, 3);
-	send(ports[2], 10, 1, 5, 4);
+	send_one(ports[2], 10, 1, 5, 4);
 	expect(ports[1], UNTAGGED, 1, 5, 4);
 }
 
@@ -198,14 +198,14 @@ static void a_host_is_not_found_where_its_port_has_left(void **state)
 {
 	(void)state;
 	members_join();
-	send(ports[1], UNTAGGED, BROADCAST, 1, 0);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 0);
 	sw_domain_leave(sw, &ports[1]->port, 10);
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 20, SW_FORM_UNTAGGED), 0);
 	sw_commit(sw);
 	for (unsigned i = 0; i < NPORTS; i++)
 		ports[i]->ngot = 0;
 	/* The entry is there, the member is not: as for an unknown address. */
-	send(ports[2], 10, 1, 2, 1);
+	send_one(ports[2], 10, 1, 2, 1);
 	expect_nothing(ports[1]);
 	expect(ports[0], 10, 1, 2, 1);
 }
@@ -227,7 +227,7 @@ static void impossible_memberships_are_refused(void **state)
 static int begin_small(void **state)
 {
 	(void)state;
-	begin_with(3);
+	begin_with(3, 1);
 	return 0;
 }
 
@@ -239,11 +239,11 @@ static void numbers_are_given_out_on_use_and_taken_back_late(void **state)
 	(void)state;
 	for (int vlan = 0; vlan < 3; vlan++) {
 		assert_int_equal(sw_domain_find(sw, vlan_of(vlan)), SW_DOMAIN_NONE);
-		send(ports[0], vlan ? vlan : UNTAGGED, BROADCAST, 1, 0);
+		send_one(ports[0], vlan ? vlan : UNTAGGED, BROADCAST, 1, 0);
 		assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, vlan_of(vlan))).id, vlan);
 		assert_int_equal(ports[4]->ngot, 1 + vlan);
 	}
-	send(ports[0], 3, BROADCAST, 1, 0);
+	send_one(ports[0], 3, BROADCAST, 1, 0);
 	assert_int_equal(q->counters->drops[PORT_DROP_NO_DOMAIN], 1);
 	assert_int_equal(ports[4]->ngot, 3);
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 3, SW_FORM_TAGGED), -ENOSPC);
@@ -254,7 +254,7 @@ static void numbers_are_given_out_on_use_and_taken_back_late(void **state)
 	assert_int_equal(sw_domain_find(sw, vlan_of(1)), SW_DOMAIN_NONE);
 	fdb_get_stats(sw_fdb(sw), &stats);
 	assert_int_equal(stats.entries, 2); /* what was learned in it is forgotten */
-	send(ports[0], 3, BROADCAST, 1, 0);
+	send_one(ports[0], 3, BROADCAST, 1, 0);
 	assert_int_equal(ports[4]->ngot, 4);
 	assert_int_equal(sw_domain_vlan(sw, sw_domain_find(sw, vlan_of(3))).id, 3);
 }
@@ -265,7 +265,7 @@ static void a_member_keeps_its_domains_number(void **state)
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 7, SW_FORM_TAGGED), 0);
 	sw_commit(sw);
 	assert_int_equal(sw_domain_reclaim(sw, 0), 0);
-	send(ports[1], 7, BROADCAST, 1, 0);
+	send_one(ports[1], 7, BROADCAST, 1, 0);
 	expect(ports[0], 7, BROADCAST, 1, 0);
 	/* Workers have the member until the commit; then nothing keeps the number. */
 	sw_domain_leave(sw, &ports[1]->port, 7);
@@ -273,7 +273,7 @@ static void a_member_keeps_its_domains_number(void **state)
 	sw_commit(sw);
 	assert_int_equal(sw_domain_reclaim(sw, 0), 1);
 	assert_int_equal(sw_domain_find(sw, vlan_of(7)), SW_DOMAIN_NONE);
-	send(ports[1], 8, BROADCAST, 1, 1);
+	send_one(ports[1], 8, BROADCAST, 1, 1);
 	expect(ports[0], 8, BROADCAST, 1, 1);
 }
 
@@ -289,12 +289,12 @@ static void a_member_changes_its_form(void **state)
 				0);
 		}
 		/* As before. */
-		send(ports[2], 10, BROADCAST, 2, 1);
+		send_one(ports[2], 10, BROADCAST, 2, 1);
 		expect(ports[1], round ? 10 : UNTAGGED, BROADCAST, 2, 1);
 		sw_commit(sw);
 		for (uint8_t again = 0; again < 2; again++) {
 			ports[0]->ngot = 0;
-			send(ports[2], 10, BROADCAST, 2, 2);
+			send_one(ports[2], 10, BROADCAST, 2, 2);
 			expect(ports[1], round ? UNTAGGED : 10, BROADCAST, 2, 2);
 			/* The other plan has the same. */
 			sw->changed = true;
@@ -427,16 +427,16 @@ static void changes_that_are_held_come_into_force_at_once(void **state)
 	assert_int_equal(sw_policy_set(sw, &ports[3]->port, &isolated), 0);
 	assert_int_equal(sw->serial, serial);
 	/* All is as before: port a, which is in no VLAN, is heard. */
-	send(ports[0], UNTAGGED, BROADCAST, 3, 1);
+	send_one(ports[0], UNTAGGED, BROADCAST, 3, 1);
 	for (unsigned i = 1; i < NPORTS; i++)
 		expect(ports[i], UNTAGGED, BROADCAST, 3, 1);
 	sw_release(sw);
 	assert_int_equal(sw->serial, serial + 1);
-	send(ports[0], UNTAGGED, BROADCAST, 3, 2);
+	send_one(ports[0], UNTAGGED, BROADCAST, 3, 2);
 	for (unsigned i = 1; i <= 3; i++)
 		expect_nothing(ports[i]);
 	expect(ports[4], UNTAGGED, BROADCAST, 3, 2);
-	send(ports[1], UNTAGGED, BROADCAST, 1, 3);
+	send_one(ports[1], UNTAGGED, BROADCAST, 1, 3);
 	expect(ports[2], UNTAGGED, BROADCAST, 1, 3);
 	/* What frees something, or has addresses forgotten, does it then. */
 	sw_hold(sw);
@@ -445,13 +445,13 @@ static void changes_that_are_held_come_into_force_at_once(void **state)
 		sw_policy_set(sw, &ports[1]->port, &(struct sw_policy){.no_learning = true}), 0);
 	assert_int_equal(sw->serial, serial + 1);
 	assert_non_null(sw->ended);
-	send(ports[2], UNTAGGED, 1, 4, 4); /* host 1 is still known */
+	send_one(ports[2], UNTAGGED, 1, 4, 4); /* host 1 is still known */
 	expect(ports[1], UNTAGGED, 1, 4, 4);
 	expect_nothing(ports[3]);
 	sw_release(sw);
 	assert_int_equal(sw->serial, serial + 2);
 	assert_null(sw->ended);
-	send(ports[2], UNTAGGED, 1, 4, 5);
+	send_one(ports[2], UNTAGGED, 1, 4, 5);
 	expect(ports[1], UNTAGGED, 1, 4, 5);
 	expect(ports[3], UNTAGGED, 1, 4, 5);
 }

@@ -49,6 +49,7 @@ struct frame {
 	uint16_t head_len;  /* bytes in `head`: all of a short frame */
 	uint16_t vlan;      /* VLAN id, 0 when untagged or priority-tagged, as its lender tags */
 	struct frame_offload offload;
+	uint16_t mark; /* lib/switch, while somebody watches (sw_watch.h): which frame it is */
 	uint8_t head[FRAME_HEAD_MAX] RW_CACHE_ALIGNED;
 } RW_CACHE_ALIGNED;
 

@@ -187,6 +187,7 @@ struct port_txq {
 	uint16_t index;            /* among the port's tx queues */
 	bool shared;               /* several workers fill it */
 	uint8_t takes;             /* FRAME_TAKES_*: what its guest or device can take */
+	uint8_t why;               /* a driver's: why it dropped the frame in hand */
 	uint16_t gso_least;        /* a device cuts no frame into smaller segments; payload bytes */
 	struct rw_spinlock lock;   /* held for one burst */
 	uint32_t deferred;         /* by the latest burst; protected by the lock */
@@ -257,13 +258,9 @@ static inline void port_rxq_lags(struct port_rxq *q, uint64_t now)
 	port_lag_count(&q->lag, q->counters, now, q->lag.at && !q->empty);
 }
 
-/*
- * A tx burst found too few buffers, or the device took no more: it lags. Count the drops of `n`
- * frames besides.
- */
-static inline void port_txq_lags(struct port_txq *q, enum port_drop why, unsigned n)
+/* A tx burst found too few buffers, or the device took no more: it lags. */
+static inline void port_txq_lags(struct port_txq *q)
 {
-	port_count(&q->counters->drops[why], n);
 	q->lag.state |= PORT_LAG_NOW;
 }
 
@@ -357,13 +354,10 @@ bool port_txq_takes(const struct port_txq *q, const struct frame *f);
  */
 unsigned port_txq_convert(struct port_txq *q, struct frame **frames, unsigned n, bool hold);
 
-/*
- * Send `n` <= FRAME_BURST frames to a tx queue that has no backlog, and count those delivered.
- * `all` is the tally of all of them, or NULL. Returns how many were delivered. Thread: worker, or
- * the thread that acts for it.
- */
-static inline unsigned port_txq_send(
-	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
+/* As port_txq_send; what is delivered is told to `tell`, a constant, if it is not NULL. */
+RW_ALWAYS_INLINE unsigned port_txq_send_as(struct port_txq *q, struct frame **frames, unsigned n,
+	const struct port_tally *all,
+	void (*const tell)(const struct port_txq *q, struct frame *const *frames, unsigned n))
 {
 	struct port_tally tally = {0};
 	unsigned took;
@@ -376,6 +370,8 @@ static inline unsigned port_txq_send(
 		return took;
 	}
 	took = q->burst(q, frames, n);
+	if (tell)
+		tell(q, frames, took);
 	if (rw_likely(took == n && all)) {
 		port_tally_commit(all, q->counters);
 	} else {
@@ -387,6 +383,20 @@ static inline unsigned port_txq_send(
 	port_txq_unlock(q);
 	return took;
 }
+
+/*
+ * Send `n` <= FRAME_BURST frames to a tx queue that has no backlog, and count those delivered.
+ * `all` is the tally of all of them, or NULL. Returns how many were delivered. Thread: worker, or
+ * the thread that acts for it.
+ */
+static inline unsigned port_txq_send(
+	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
+{
+	return port_txq_send_as(q, frames, n, all, NULL);
+}
+
+/* As port_txq_send, and what is delivered is told to the thread's observer (port_observer.h). */
+unsigned port_txq_send_seen(struct port_txq *q, struct frame **frames, unsigned n);
 
 /*
  * As port_txq_send, for a queue with a backlog. Deferred frames are appended to the backlog.

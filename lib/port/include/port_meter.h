@@ -36,6 +36,9 @@ struct port_meter {
 /* Fill the bucket. */
 void port_meter_init(struct port_meter *m, const struct port_rate *rate, uint64_t now);
 
+/* Take a copy of a meter, to try what would pass. Thread: any. */
+void port_meter_copy(struct port_meter *m, struct port_meter *copy);
+
 /*
  * Whether `n` frames of `bytes` in all pass now (TSC) as a whole, as most bursts do. If not, they
  * take no tokens.
