@@ -42,6 +42,8 @@ struct daemon_fdb {
 struct daemon {
 	struct options opt;                          /* its ports come and go */
 	struct daemon_port ports[OPTIONS_PORTS_MAX]; /* by their index in opt.ports */
+	bool huge;                                   /* EAL has huge pages */
+	bool waits;      /* new ports neither listen nor connect: they are taken over */
 	unsigned nports; /* of these: less than opt.nports only at the start */
 	struct rw_loop *loop;
 	struct sw *sw;

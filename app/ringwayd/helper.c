@@ -142,26 +142,39 @@ static int reply_wait(const struct helper_request *req, struct helper_reply *rep
 	}
 }
 
-/* 0 and what it handed over, or -errno. `reply` is filled in, whatever comes of it. */
-static int ask(enum helper_op op, const char *path, const struct rw_sock_access *access,
+/*
+ * 0 and what it handed over, or -errno. `reply` is filled in, whatever comes of it. `along`: a
+ * descriptor that the request has, -1: none.
+ */
+static int ask_req(struct helper_request *req, const char *path, int along,
 	struct helper_reply *reply, int *pass)
 {
-	struct helper_request req = {.magic = HELPER_MAGIC, .seq = ++own.seq, .op = op};
 	ssize_t n;
+
+	req->magic = HELPER_MAGIC;
+	req->seq = ++own.seq;
 
 	*reply = (struct helper_reply){.magic = 0};
 	*pass = -1;
 	if (own.fd < 0)
 		return gone();
-	if (strlen(path) >= sizeof(req.path))
+	if (strlen(path) >= sizeof(req->path))
 		return -ENAMETOOLONG;
-	strcpy(req.path, path);
-	if (access)
-		req.access = *access;
-	n = helper_send(own.fd, &req, sizeof(req), -1);
+	strcpy(req->path, path);
+	n = helper_send(own.fd, req, sizeof(*req), along);
 	if (n < 0)
 		return n == -EAGAIN ? -ETIMEDOUT : gone();
-	return reply_wait(&req, reply, pass);
+	return reply_wait(req, reply, pass);
+}
+
+static int ask(enum helper_op op, const char *path, const struct rw_sock_access *access,
+	struct helper_reply *reply, int *pass)
+{
+	struct helper_request req = {.op = op};
+
+	if (access)
+		req.access = *access;
+	return ask_req(&req, path, -1, reply, pass);
 }
 
 static int helper_listen(
@@ -259,6 +272,23 @@ void helper_pidfile_unlink(const char *path)
 	int none;
 
 	ask(HELPER_UNLINK, path, NULL, &reply, &none);
+}
+
+int helper_adopt(const char *path, int fd, const struct rw_sock_id *id)
+{
+	struct helper_request req = {.op = HELPER_ADOPT, .dev = id->dev, .ino = id->ino};
+	struct helper_reply reply;
+	int none;
+
+	return ask_req(&req, path, fd, &reply, &none);
+}
+
+int helper_keep(bool keep)
+{
+	struct helper_reply reply;
+	int none;
+
+	return ask(HELPER_KEEP, keep ? "keep" : "remove", NULL, &reply, &none);
 }
 
 /* ---- life ---- */

@@ -61,6 +61,15 @@ int helper_pidfile_open(const char *path, char *err, size_t errlen);
 /* Remove what helper_pidfile_open made. */
 void helper_pidfile_unlink(const char *path);
 
+/*
+ * Another process made the file `id` at `path` and passed the descriptor `fd` of it: a socket that
+ * listens, or the pid file. It counts as made by this helper from now on; a socket whose file has
+ * been removed or replaced since is one that is lost. 0 or -errno.
+ */
+int helper_adopt(const char *path, int fd, const struct rw_sock_id *id);
+/* Whether the files stay in the end, because another process has them now. 0 or -errno. */
+int helper_keep(bool keep);
+
 /* ---- between the two processes ---- */
 
 #define HELPER_MAGIC    0x52574850u /* "RWHP" */
@@ -75,6 +84,8 @@ enum helper_op {
 	HELPER_UNLINK,     /* what LISTEN or PIDFILE made */
 	HELPER_IS_THERE,   /* whether what LISTEN made is still at its path; -ENOENT: it is not */
 	HELPER_LOST,       /* how many sockets of LISTEN are not; `path` does not matter */
+	HELPER_ADOPT,      /* the request has a descriptor: what another process made at `path` */
+	HELPER_KEEP,       /* `path` "keep": nothing is removed any more; "remove": as usual */
 	HELPER_USER,       /* the number of the user whose name `path` is */
 	HELPER_GROUP,      /* of a group */
 	HELPER_OPS
@@ -86,6 +97,7 @@ struct helper_request {
 	uint32_t seq; /* the reply has it, too */
 	uint32_t op;
 	uint32_t reserved;
+	uint64_t dev, ino;            /* ADOPT: of the socket's file */
 	struct rw_sock_access access; /* of a new socket */
 	char path[HELPER_PATH_MAX];
 };

@@ -9,7 +9,9 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -34,6 +36,7 @@ static struct {
 	unsigned ndirs;
 	struct made made[HELPER_FILES_MAX];
 	unsigned nmade;
+	bool keeps; /* nothing is removed: another process has it all */
 } own;
 
 /* Where a request's path leads. */
@@ -101,11 +104,11 @@ static int place_find(const char *parent, const char *name, unsigned op, struct 
 	if (!dir)
 		return -EXDEV;
 	dir_refresh(dir);
+	out->dir = dir;
+	out->name = name;
 	if (dir->fd < 0)
 		return -ENOENT;
 	path = dir->named->path;
-	out->dir = dir;
-	out->name = name;
 	/* As the user wrote it: it is what tools show for the socket. */
 	if (!strcmp(path, "."))
 		snprintf(out->path, sizeof(out->path), "%s", name);
@@ -148,7 +151,7 @@ static uint32_t made_lost(void)
 /* Remove the file, if it is still the one that was made, then let go of what holds it. */
 static void made_unlink(struct made *m)
 {
-	if (made_is_there(m))
+	if (!own.keeps && made_is_there(m))
 		unlinkat(m->dir->fd, m->name, 0);
 	if (m->fd >= 0)
 		close(m->fd);
@@ -281,14 +284,81 @@ static int file_at(const struct place *at, int *pass)
 	return ret;
 }
 
-/* 0 or -errno; `pass` is what to hand over. */
-static int answer(struct helper_request *req, struct helper_reply *reply, int *pass)
+/* Whether `fd` is a socket that listens and was bound to a file of that name: not by the daemon. */
+static bool listens_as(int fd, const char *name)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNSPEC};
+	socklen_t len = sizeof(sa) - 1, one = sizeof(int);
+	const char *slash;
+	int listens = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &one) || !listens ||
+		getsockname(fd, (struct sockaddr *)&sa, &len) || sa.sun_family != AF_UNIX)
+		return false;
+	sa.sun_path[sizeof(sa.sun_path) - 1] = 0;
+	slash = strrchr(sa.sun_path, '/');
+	return !strcmp(slash ? slash + 1 : sa.sun_path, name);
+}
+
+/*
+ * Fill in `m` with what another helper made: the pid file, which stands there, or a socket, whose
+ * file is the one that the request names, or lost. 0 or -errno.
+ */
+static int adopt_check(
+	const struct place *at, const struct helper_request *req, int fd, struct made *m)
+{
+	struct stat st, file = {.st_ino = 0};
+	bool there = at->dir->fd >= 0 &&
+		!fstatat(at->dir->fd, at->name, &file, AT_SYMLINK_NOFOLLOW);
+
+	*m = (struct made){.dir = at->dir, .fd = fd};
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISREG(st.st_mode)) {
+		m->id = (struct rw_sock_id){file.st_dev, file.st_ino};
+		return there && st.st_dev == file.st_dev && st.st_ino == file.st_ino ? 0 : -ESTALE;
+	}
+	if (!S_ISSOCK(st.st_mode) || !listens_as(fd, at->name))
+		return -EINVAL;
+	m->listens = true;
+	if (there && S_ISSOCK(file.st_mode) && file.st_dev == req->dev && file.st_ino == req->ino)
+		m->id = (struct rw_sock_id){file.st_dev, file.st_ino};
+	return 0;
+}
+
+/* A socket or the pid file, whichever may be made there; `fd` is taken over on success. */
+static int adopt_find(
+	const char *parent, const char *name, const struct helper_request *req, int *fd)
+{
+	struct place at;
+	int ret = place_find(parent, name, HELPER_LISTEN, &at);
+
+	if (ret == -EXDEV)
+		ret = place_find(parent, name, HELPER_PIDFILE, &at);
+	if (ret && ret != -ENOENT)
+		return ret;
+	if (own.nmade == HELPER_FILES_MAX)
+		return -ENOSPC;
+	ret = adopt_check(&at, req, *fd, &own.made[own.nmade]);
+	if (ret)
+		return ret;
+	strcpy(own.made[own.nmade++].name, name);
+	*fd = -1;
+	return 0;
+}
+
+/* 0 or -errno; `pass` is what to hand over, `came` what the request has, -1: taken. */
+static int answer(struct helper_request *req, struct helper_reply *reply, int *came, int *pass)
 {
 	const char *parent, *name;
 	struct place at;
 	struct made *m;
 	int ret;
 
+	if (req->op == HELPER_KEEP) {
+		own.keeps = !strcmp(req->path, "keep");
+		return 0;
+	}
 	if (req->op >= HELPER_USER)
 		return number_of(req->path, req->op == HELPER_GROUP, &reply->number);
 	if (req->op == HELPER_LOST) {
@@ -301,6 +371,8 @@ static int answer(struct helper_request *req, struct helper_reply *reply, int *p
 		m = made_find(parent, name);
 		return m && made_is_there(m) ? 0 : -ENOENT;
 	}
+	if (req->op == HELPER_ADOPT)
+		return adopt_find(parent, name, req, came);
 	if (req->op == HELPER_UNLINK) {
 		m = made_find(parent, name);
 		if (m)
@@ -328,16 +400,19 @@ static bool serve_one(int fd)
 	unsigned nfds;
 	ssize_t n = helper_receive(fd, &req, sizeof(req), &came, &nfds);
 
-	if (came >= 0)
-		close(came);
-	if (!n || (n < 0 && n != -EMSGSIZE))
+	if (!n || (n < 0 && n != -EMSGSIZE)) {
+		if (came >= 0)
+			close(came);
 		return false;
+	}
 	if (n < 0 || !helper_request_valid(&req, (size_t)n, nfds)) {
 		reply.ret = -EPROTO;
 	} else {
 		reply.seq = req.seq;
-		reply.ret = answer(&req, &reply, &pass);
+		reply.ret = answer(&req, &reply, &came, &pass);
 	}
+	if (came >= 0)
+		close(came);
 	n = helper_send(fd, &reply, sizeof(reply), pass);
 	/* What is made is held until it is removed. */
 	if (pass >= 0 && (req.op == HELPER_CONNECT || req.op == HELPER_FILE))

@@ -12,9 +12,10 @@
 
 bool helper_request_valid(const struct helper_request *req, size_t len, unsigned nfds)
 {
-	return len == sizeof(*req) && !nfds && req->magic == HELPER_MAGIC &&
-		req->op >= HELPER_LISTEN && req->op < HELPER_OPS && !(req->access.mode & ~0777u) &&
-		req->path[0] && memchr(req->path, 0, sizeof(req->path));
+	return len == sizeof(*req) && nfds == (req->op == HELPER_ADOPT) &&
+		req->magic == HELPER_MAGIC && req->op >= HELPER_LISTEN && req->op < HELPER_OPS &&
+		!(req->access.mode & ~0777u) && req->path[0] &&
+		memchr(req->path, 0, sizeof(req->path));
 }
 
 bool helper_reply_valid(const struct helper_reply *reply, size_t len, unsigned nfds,

@@ -195,6 +195,7 @@ static int new_port(const struct port_context *ctx, const struct options_port *p
 		.pools = ctx->pools,
 		.records = ctx->records,
 		.linger_s = ctx->linger_s,
+		.waits = ctx->waits,
 		.gone = ctx->gone,
 		.arg = ctx->arg,
 	};

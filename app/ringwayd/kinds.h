@@ -36,6 +36,7 @@ struct port_context {
 	struct vhost_records *records;       /* of packed rings; NULL: none */
 	uint32_t linger_s;                   /* see vhost_port_config */
 	const struct rw_sock_access *access; /* to their sockets, where a port says nothing */
+	bool waits; /* a port of the kind vhost is taken over: it neither listens nor connects */
 	/* The other side has left for good, and there will be no other. */
 	void (*gone)(void *arg);
 	void *arg;

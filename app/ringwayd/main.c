@@ -22,6 +22,7 @@
 #include "rw_text.h"
 #include "sw_balance.h"
 #include "sw_snoop.h"
+#include "takeover.h"
 #include "version.h"
 
 #define EXIT_CANNOT  1
@@ -170,6 +171,7 @@ static int ports_begin(struct daemon *d)
 {
 	char err[512];
 
+	d->waits = d->opt.takeover[0];
 	while (d->nports < d->opt.nports) {
 		int ret = daemon_port_begin(d, err, sizeof(err));
 
@@ -178,6 +180,7 @@ static int ports_begin(struct daemon *d)
 			return ret;
 		}
 	}
+	d->waits = false;
 	state_fdb_restore(d);
 	return 0;
 }
@@ -186,7 +189,7 @@ static int control_begin(struct daemon *d)
 {
 	const char *path = d->opt.control;
 
-	if (d->opt.no_control)
+	if (d->opt.no_control || d->opt.takeover[0])
 		return 0;
 	d->control = ctl_server_new(d->loop, path, rpc_methods, rpc_nmethods, d);
 	events_begin(d);
@@ -208,7 +211,8 @@ static int pidfile_begin(struct daemon *d)
 {
 	char err[256];
 
-	if (!d->opt.pidfile[0] || !pidfile_write(&d->pidfile, d->opt.pidfile, err, sizeof(err)))
+	if (!d->opt.pidfile[0] || d->opt.takeover[0] ||
+		!pidfile_write(&d->pidfile, d->opt.pidfile, err, sizeof(err)))
 		return 0;
 	rw_error("--pidfile=%s: %s", d->opt.pidfile, err);
 	return -EINVAL;
@@ -290,10 +294,37 @@ static int guard_begin(void)
 	return ret;
 }
 
+/* EAL, with huge pages if there are any. 0, or -errno after an error line. */
+static int eal_start(struct daemon *d)
+{
+	int ret = eal_begin(&d->opt, &d->huge);
+
+	if (ret || d->huge || d->opt.no_huge || !d->opt.takeover[0] || !takeover_wants_huge())
+		return ret;
+	rw_error("--takeover=%s: the running process has huge pages, and none is left for a second "
+		 "one: add some (scripts/setup-host), or give --no-huge",
+		d->opt.takeover);
+	return -ENOMEM;
+}
+
+/* The workers start, with the ports of the process that ran before if there is one. As above. */
+static int workers_start(struct daemon *d)
+{
+	int ret = d->opt.takeover[0] ? takeover_finish(d) : 0;
+
+	if (ret)
+		return ret;
+	ret = sw_start(d->sw);
+	if (ret)
+		rw_error("cannot start the workers: %s", strerror(-ret));
+	else if (d->opt.takeover[0])
+		takeover_tell(d);
+	return ret;
+}
+
 /* Everything that runs, in order. The exit status. */
 static int daemon_run(struct daemon *d)
 {
-	bool huge;
 	int ret;
 
 	if (ground_begin())
@@ -313,7 +344,7 @@ static int daemon_run(struct daemon *d)
 	notify_begin();
 	if (state_begin(d))
 		return EXIT_MISTAKE;
-	if (confine_begin(&d->opt) || eal_begin(&d->opt, &huge))
+	if (confine_begin(&d->opt) || eal_start(d))
 		return EXIT_CANNOT;
 	if (switch_begin(d))
 		return EXIT_CANNOT;
@@ -332,19 +363,17 @@ static int daemon_run(struct daemon *d)
 		rw_error("cannot set up the log: %s", strerror(-ret));
 		return EXIT_CANNOT;
 	}
-	ret = sw_start(d->sw);
-	if (ret) {
-		rw_error("cannot start the workers: %s", strerror(-ret));
+	if (workers_start(d))
 		return EXIT_CANNOT;
-	}
-	if (!huge)
+	if (!d->huge)
 		rw_warning("running without huge pages (slower); to have some: "
 			   "echo 1024 > /proc/sys/vm/nr_hugepages");
 	rw_info("ringwayd %s: %u port(s), %u worker(s)", RINGWAY_VERSION, d->opt.nports,
 		d->opt.ncpus);
 	notify_ready(d);
 	ret = rw_loop_run(d->loop);
-	notify_stopping(d);
+	if (!takeover_given())
+		notify_stopping(d);
 	if (ret) {
 		rw_error("event loop: %s", strerror(-ret));
 		return EXIT_CANNOT;
@@ -393,6 +422,8 @@ int main(int argc, char **argv)
 	d->rings_fd = -1;
 	d->fdb.fd = -1;
 	ret = options_parse(argc, argv, &d->opt, err, sizeof(err));
+	if (!ret && d->opt.takeover[0])
+		ret = takeover_begin(d, err, sizeof(err));
 	if (ret > 0) {
 		ret = inform(ret);
 	} else if (ret) {
@@ -407,6 +438,7 @@ int main(int argc, char **argv)
 		rw_log_end();
 		confine_end();
 	}
+	takeover_end();
 	free(d);
 	return ret;
 }

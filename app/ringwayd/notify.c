@@ -90,10 +90,12 @@ static void watchdog_due(void *arg)
 
 void notify_ready(struct daemon *d)
 {
-	char text[128];
+	char text[128], pid[32] = "";
 	uint64_t period_ms = own.watchdog_us / 2000;
 
-	snprintf(text, sizeof(text), "READY=1\nSTATUS=%u port(s), %u worker(s)", d->nports,
+	if (d->opt.takeover[0])
+		snprintf(pid, sizeof(pid), "\nMAINPID=%d", (int)getpid());
+	snprintf(text, sizeof(text), "READY=1%s\nSTATUS=%u port(s), %u worker(s)", pid, d->nports,
 		d->opt.ncpus);
 	say(text);
 	if (own.fd < 0 || !own.watchdog_us || own.timer.active)

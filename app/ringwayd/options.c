@@ -388,6 +388,7 @@ const struct options_row options_rows[] = {
 	{"config-schema", NULL, true, true, set_config_schema, NULL},
 	{"control-schema", NULL, true, true, set_control_schema, NULL},
 	{"cpus", "LIST", false, false, options_set_cpus, options_get_cpus},
+	{"takeover", "CONTROL_SOCKET", false, true, options_set_takeover, NULL},
 	{"control", "PATH|none", false, false, set_control, get_control},
 	{"pidfile", "PATH", false, false, set_pidfile, get_pidfile},
 	{"state-dir", "DIR|none", false, false, set_state_dir, get_state_dir},
@@ -542,19 +543,26 @@ static int files_check(struct parse *p)
 	return ret;
 }
 
+int options_finish(struct parse *p)
+{
+	int ret = files_check(p);
+
+	return ret ? ret : options_default_cpus(p);
+}
+
 static int parse_all(struct parse *p, int argc, char **argv)
 {
 	int ret = options_words_read(p, argc, argv);
 
 	p->opt->words = p->seen;
+	if (!ret && p->opt->takeover[0])
+		return options_takeover_check(p);
 	if (!ret && p->opt->config[0])
 		ret = options_config_file(p, p->opt->config);
 	if (!ret)
 		ret = options_ports_check(p);
 	if (!ret)
-		ret = files_check(p);
-	if (!ret)
-		ret = options_default_cpus(p);
+		ret = options_finish(p);
 	return !ret && p->check ? OPTIONS_CHECKED : ret;
 }
 

@@ -120,6 +120,7 @@ struct options {
 	unsigned ncpus;                       /* at least one */
 	bool cpus_are_default;                /* the user did not say */
 	char control[RW_SOCK_PATH_MAX + 1];   /* control socket; "": none */
+	char takeover[RW_SOCK_PATH_MAX + 1];  /* control socket of whom to take over; "": nobody */
 	bool no_control;                      /* the user wants none */
 	bool control_is_default;              /* the user did not say */
 	char pidfile[OPTIONS_FILE_MAX + 1];   /* "": none */
@@ -150,6 +151,23 @@ struct options {
  * `out` is written for 0 only. `argv` may be reordered.
  */
 int options_parse(int argc, char **argv, struct options *out, char *err, size_t errlen);
+
+/*
+ * For a takeover (takeover.h). What a running switch says of its options: the names of those that
+ * its command line gave, and of ports that it gave. New references.
+ */
+json_t *options_words(const struct options *opt);
+json_t *options_ports_of_words(const struct options *opt);
+
+/* What the running switch said. All borrowed. */
+struct options_running {
+	const json_t *document; /* options_document */
+	const json_t *words, *ports_of_words;
+	const char *config; /* its path; NULL: none */
+	bool control_is_default;
+};
+/* Complete options that options_parse left unread because of `takeover`. As options_parse. */
+int options_take(struct options *opt, const struct options_running *from, char *err, size_t errlen);
 
 /* Whether there is a configuration that can be read again: standard input cannot. */
 bool options_config_is_file(const struct options *opt);

@@ -40,9 +40,8 @@ static void help_ports(FILE *to)
 		to);
 }
 
-void options_print_help(FILE *to)
+static void help_forwarding(FILE *to)
 {
-	help_ports(to);
 	fputs("Forwarding:\n"
 	      "  --cpus LIST         CPUs that move frames, such as 1,3-5; each is used up\n"
 	      "                      whole while there are some (default: the highest one\n"
@@ -67,8 +66,17 @@ void options_print_help(FILE *to)
 	      "  --balance=off|auto[,SECONDS]\n"
 	      "                      auto: every 10 or so many seconds move queues from busy\n"
 	      "                      workers to others, where that clearly pays (default: off)\n"
-	      "\n"
-	      "Running:\n"
+	      "\n",
+		to);
+}
+
+void options_print_help(FILE *to)
+{
+	help_ports(to);
+	help_forwarding(to);
+	fputs("Running:\n"
+	      "  --takeover=SOCKET   go on in the place of the ringwayd whose control socket\n"
+	      "                      this is: same ports and settings, guests stay connected\n"
 	      "  --control=PATH      socket for the ringway command (default: for root\n"
 	      "                      /run/ringway.sock, for others\n"
 	      "                      $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock);\n"

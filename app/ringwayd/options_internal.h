@@ -64,6 +64,13 @@ const struct options_section *options_row_section(const struct options_row *row)
 /* An option's key in a document. */
 const char *options_row_key(const struct options_row *row);
 
+/* What only all options together show, and the CPUs if nobody chose some. 0 or a mistake. */
+int options_finish(struct parse *p);
+
+/* options_takeover.c: as struct options_row says; that no word contradicts it: 0 or a mistake. */
+int options_set_takeover(struct parse *p, const char *value);
+int options_takeover_check(struct parse *p);
+
 /* options_words.c: read all words. As struct options_row.set. */
 int options_words_read(struct parse *p, int argc, char **argv);
 

@@ -125,6 +125,16 @@ int pidfile_write(struct pidfile *f, const char *path, char *err, size_t errlen)
 	return refuse(err, errlen, ret, strerror(-ret));
 }
 
+int pidfile_take(struct pidfile *f, const char *path, int fd)
+{
+	const struct rw_sock_id any = {0};
+	int ret = helper_adopt(path, fd, &any);
+
+	f->fd = fd;
+	f->path = path;
+	return ret ? ret : line_write(fd);
+}
+
 void pidfile_remove(struct pidfile *f)
 {
 	if (f->fd < 0)

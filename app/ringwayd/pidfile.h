@@ -23,5 +23,10 @@ int pidfile_open_at(int dir, const char *name, char *err, size_t errlen);
 
 /* Write it; `path` must live on. 0; or -errno, and `err` holds the reason. */
 int pidfile_write(struct pidfile *f, const char *path, char *err, size_t errlen);
+/*
+ * Make the file that another process holds ours: `fd`, which it passed, and which is taken over. 0
+ * or -errno: it is held, but holds another process' number or is not removed in the end.
+ */
+int pidfile_take(struct pidfile *f, const char *path, int fd);
 /* Remove it if `path` still names this file, and unlock it. Harmless when none is held. */
 void pidfile_remove(struct pidfile *f);

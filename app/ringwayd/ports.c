@@ -23,6 +23,7 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 		.records = d->records,
 		.linger_s = d->opt.fdb_linger_s,
 		.access = &d->opt.access,
+		.waits = d->waits,
 		.gone = inherited_gone,
 		.arg = d};
 	static const struct options_vlans transparent;

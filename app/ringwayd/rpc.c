@@ -285,5 +285,22 @@ const struct ctl_method rpc_methods[] = {
 			HAS("notes", CTL_ARRAY, "what the user has to know, lines of text"),
 			HAS("unchanged", CTL_INTEGER, "how many ports stay as they are"),
 			HAS("applied", CTL_BOOLEAN, "false for a dry run"))},
+	{.name = "takeover",
+		.fn = rpc_takeover,
+		.help = "hand over to the caller, another ringwayd (--takeover), which goes on "
+			"here",
+		.params = CTL_FIELDS(HAS("version", CTL_INTEGER, "the version that it speaks"),
+			HAS("reads", CTL_INTEGER, "the oldest version that it can read")),
+		.result = CTL_FIELDS(
+			HAS("version", CTL_INTEGER, "the version that this switch speaks"),
+			HAS("reads", CTL_INTEGER, "the oldest version that it can read"),
+			HAS("ringwayd", CTL_STRING, "its version"),
+			HAS("pid", CTL_INTEGER, "its process"),
+			HAS("config", CTL_OBJECT, "all that is configured"),
+			HAS("words", CTL_ARRAY, "options that its command line gave"),
+			HAS("ports_of_words", CTL_ARRAY, "ports that its command line gave"),
+			HAS("config_file", CTL_STRING | CTL_NULL, "the file of --config"),
+			HAS("control_is_default", CTL_BOOLEAN, "whether --control was not given"),
+			HAS("huge", CTL_BOOLEAN, "whether it has huge pages"))},
 };
 const size_t rpc_nmethods = RW_ARRAY_SIZE(rpc_methods);

@@ -68,6 +68,9 @@ json_t *rpc_config_get(void *ctx, const json_t *params, struct ctl_failure *fail
 json_t *rpc_config_apply(void *ctx, const json_t *params, struct ctl_failure *fail);
 void rpc_config_gone(void *ctx, const json_t *params);
 
+/* takeover_give.c */
+json_t *rpc_takeover(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_worker.c */
 json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_worker_balance(void *ctx, const json_t *params, struct ctl_failure *fail);

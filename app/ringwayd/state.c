@@ -13,6 +13,7 @@
 
 #include "daemon.h"
 #include "rw_log.h"
+#include "takeover.h"
 
 /* A predecessor that was killed may not be gone yet, or its helper process. */
 #define LOCK_TRIES  100
@@ -94,6 +95,29 @@ static bool boot_id(char *out, size_t len)
 	return true;
 }
 
+/*
+ * The running process has the records open, and its rings go on in them. In a file of another
+ * version they cannot: it is left alone, and nothing is recorded until the next start.
+ */
+static int state_take(struct daemon *d)
+{
+	int ret, fd = takeover_rings_fd();
+	char boot[64];
+	bool kept;
+
+	if (fd < 0)
+		return 0;
+	if (!boot_id(boot, sizeof(boot)) || !vhost_records_fit(fd, boot)) {
+		rw_warning("the records of packed rings are of another version: there are none "
+			   "until the next start");
+		close(fd);
+		return 0;
+	}
+	d->rings_fd = fd;
+	ret = vhost_records_new(fd, boot, &kept, &d->records);
+	return ret ? without(d, RINGS_FILE, -ret) : 0;
+}
+
 static int rings_begin(struct daemon *d, const char *boot)
 {
 	bool kept;
@@ -128,6 +152,8 @@ int state_begin(struct daemon *d)
 {
 	char boot[64];
 
+	if (d->opt.takeover[0])
+		return state_take(d);
 	if (!d->opt.state_dir[0])
 		return 0;
 	if (!boot_id(boot, sizeof(boot)))

@@ -210,10 +210,9 @@ static const struct vu_offer offer = {
 	.max_ring_size = VQ_MAX_SIZE,
 };
 
-int vhost_session_begin(struct vhost_port *vp, int fd)
+/* What the port's next front-end is offered. */
+static struct vu_offer offer_of(struct vhost_port *vp)
 {
-	struct ucred peer = {.pid = 0};
-	socklen_t len = sizeof(peer);
 	struct vu_offer mine = offer;
 
 	if (!vp->allowed.postcopy)
@@ -225,6 +224,33 @@ int vhost_session_begin(struct vhost_port *vp, int fd)
 	mine.budgets = &vp->port.budgets;
 	mine.any_file = vp->allowed.any_file;
 	mine.helper = vp->helper;
+	return mine;
+}
+
+int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool any_file)
+{
+	int ret = vhost_helper_begin(vp);
+	struct vu_offer mine = offer_of(vp);
+
+	if (ret)
+		return ret;
+	/* A front-end keeps what it was offered. */
+	mine.protocol_features |= e->protocol_features & offer.protocol_features;
+	mine.any_file = any_file;
+	vhost_record_peer(&vp->record, e->fd);
+	vp->session = vu_session_adopt(vp->loop, e, &mine, &session_ops, vp, vp->port.name);
+	if (!vp->session)
+		return -errno;
+	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
+	return 0;
+}
+
+int vhost_session_begin(struct vhost_port *vp, int fd)
+{
+	struct ucred peer = {.pid = 0};
+	socklen_t len = sizeof(peer);
+	struct vu_offer mine = offer_of(vp);
+
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	vhost_record_peer(&vp->record, fd);
 	vp->session = vu_session_new(vp->loop, fd, &mine, &session_ops, vp, vp->port.name);

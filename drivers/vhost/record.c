@@ -79,20 +79,34 @@ static int file_make(int fd, const struct file_head *head)
 	return 0;
 }
 
-int vhost_records_new(int fd, const char *boot, bool *kept, struct vhost_records **out)
+static struct file_head head_of_boot(const char *boot)
 {
 	struct file_head head = {.magic = MAGIC,
 		.version = VERSION,
 		.ports = PORTS_MAX,
 		.rings = VU_MAX_RINGS,
 		.ring_bytes = RING_BYTES};
+
+	strncpy(head.boot, boot, sizeof(head.boot) - 1);
+	return head;
+}
+
+bool vhost_records_fit(int fd, const char *boot)
+{
+	const struct file_head head = head_of_boot(boot);
+
+	return head_fits(fd, &head);
+}
+
+int vhost_records_new(int fd, const char *boot, bool *kept, struct vhost_records **out)
+{
+	const struct file_head head = head_of_boot(boot);
 	struct vhost_records *records = calloc(1, sizeof(*records));
 	void *names;
 	int ret = 0;
 
 	if (!records)
 		return -ENOMEM;
-	strncpy(head.boot, boot, sizeof(head.boot) - 1);
 	*kept = head_fits(fd, &head);
 	if (!*kept)
 		ret = file_make(fd, &head);

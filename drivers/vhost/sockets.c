@@ -50,8 +50,7 @@ static void unreached(struct vhost_port *vp, int err, const char *fmt, ...)
 
 /* ---- listening ---- */
 
-/* The port's helper, which it has before a connection. 0 or -errno. */
-static int helper_begin(struct vhost_port *vp)
+int vhost_helper_begin(struct vhost_port *vp)
 {
 	if (vp->helper)
 		return 0;
@@ -83,7 +82,7 @@ static void listen_ready(void *arg, uint32_t events)
 static void accept_due(void *arg)
 {
 	struct vhost_port *vp = arg;
-	int fd, ret = helper_begin(vp);
+	int fd, ret = vhost_helper_begin(vp);
 	char why[192];
 
 	if (ret || rw_helper_is_full(vp->helper)) {
@@ -182,7 +181,7 @@ void vhost_port_mend(struct vhost_port *vp)
 	rw_timer_stop(vp->loop, &vp->retry);
 	rw_loop_del(vp->loop, &vp->listen_watch);
 	/* Who waits in its queue connects again. */
-	if (!helper_begin(vp))
+	if (!vhost_helper_begin(vp))
 		rw_helper_close(vp->helper, vp->listen_fd);
 	vp->listen_fd = fd;
 	vp->file = file;
@@ -213,9 +212,9 @@ static int fd_begin(struct vhost_port *vp, int fd)
 
 int vhost_sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg)
 {
-	int ret = cfg->mode == VHOST_SERVER ? 0 : helper_begin(vp);
+	int ret = cfg->mode == VHOST_SERVER || cfg->waits ? 0 : vhost_helper_begin(vp);
 
-	if (ret)
+	if (ret || cfg->waits)
 		return ret;
 	switch (cfg->mode) {
 	case VHOST_FD:
@@ -232,6 +231,15 @@ int vhost_sockets_begin(struct vhost_port *vp, const struct vhost_port_config *c
 	return listen_begin(vp);
 }
 
+int vhost_port_attend(struct vhost_port *vp)
+{
+	if (vp->listen_fd >= 0)
+		return listen_begin(vp);
+	if (vp->mode == VHOST_CLIENT && !vp->session)
+		vhost_client_retry(vp);
+	return 0;
+}
+
 void vhost_sockets_init(struct vhost_port *vp)
 {
 	vp->listen_fd = -1;
@@ -246,12 +254,12 @@ void vhost_sockets_end(struct vhost_port *vp)
 	rw_timer_stop(vp->loop, &vp->retry);
 	rw_loop_del(vp->loop, &vp->listen_watch);
 	/* Removed while it still listens, so that nobody else can have replaced it. */
-	if (vp->mode == VHOST_SERVER)
+	if (vp->mode == VHOST_SERVER && vp->listen_fd >= 0)
 		rw_sock_unlink(vp->path, &vp->file);
 	/*
 	 * Connections that were not accepted are closed with it, and so is what came through them.
 	 */
 	if (vp->listen_fd >= 0)
-		helper_begin(vp);
+		vhost_helper_begin(vp);
 	rw_helper_close(vp->helper, vp->listen_fd);
 }

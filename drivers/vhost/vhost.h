@@ -2,11 +2,10 @@
 #pragma once
 /*
  * A vhost port from the inside, for the files of this driver: port.c sessions and life; sockets.c
- * how front-ends get there; rings.c
- * makes what the session says of rings true; iotlb_miss.c gets translations; config.c is the
+ * how front-ends get there; rings.c makes what the session says of rings true; iotlb_miss.c gets translations; config.c is the
  * configuration space; announce.c tells the network where the guest is; device_state.c is the state
  * that migrates with it; postcopy.c is the thread that stands in for the workers; show.c is what an
- * operator sees.
+ * operator sees; takeover.c hands the port to another process.
  *
  * Thread: control, unless a comment says otherwise.
  */
@@ -15,7 +14,7 @@
 #include "rw_log.h"
 #include "rw_sock.h"
 #include "vhost_port.h"
-#include "vu_session.h"
+#include "vhost_takeover.h"
 
 struct vhost_postcopy;
 
@@ -40,34 +39,6 @@ struct vhost_ring_wait {
 	uint64_t asked_ms; /* when it was; 0: not yet */
 };
 
-/* How a ring was set up that ran: a front-end that comes back goes on with it, or cannot. */
-struct vhost_ran {
-	uint32_t session;  /* the port's; see struct vhost_again */
-	uint32_t pid, num; /* 0 entries: none has run */
-	uint64_t process;  /* with pid: as in struct vhost_record */
-	bool stopped;      /* the front-end has stopped it since */
-	uint64_t desc;     /* address of its descriptors, as the front-end said */
-	uint64_t features;
-};
-
-/* reconnect.c */
-struct vhost_again {
-	uint32_t session;       /* number of the present one, or of the last */
-	bool ran;               /* a ring has run in it */
-	unsigned fruitless;     /* sessions in a row, until now, in which none did */
-	uint64_t ended_ms;      /* when the last one ended */
-	uint32_t complained_in; /* number of the last session with a complaint: */
-	char complaint[256];    /* what it was about; "" once a ring has run */
-	uint64_t refused;       /* features that rings cannot go on with, as was said */
-	struct vhost_ran rings[VU_MAX_RINGS];
-
-	/* What was learned behind the port, while nobody is there. */
-	uint32_t linger_s;      /* it stays so long */
-	struct rw_timer linger; /* active: it is that of this front-end */
-	uint32_t pid;
-	uint64_t process;
-};
-
 struct vhost_port {
 	struct port port;
 	struct sw *sw;
@@ -77,7 +48,7 @@ struct vhost_port {
 	void (*gone)(void *arg);
 	void *arg;
 	struct vhost_allowed allowed; /* for the next front-end */
-	char down[320];               /* why there is none; "" when nothing was wrong */
+	char down[VHOST_DOWN_MAX];    /* why there is none; "" when nothing was wrong */
 
 	/* sockets.c */
 	int unreached;                /* why no front-end can come, as was said; 0 or -errno */
@@ -148,11 +119,17 @@ static inline struct vhost_queue **vhost_ring_queue(struct vhost_port *vp, unsig
 void vhost_sockets_init(struct vhost_port *vp);
 int vhost_sockets_begin(struct vhost_port *vp, const struct vhost_port_config *cfg);
 void vhost_sockets_end(struct vhost_port *vp);
+/* The port's helper, which it has before a connection. 0 or -errno. */
+int vhost_helper_begin(struct vhost_port *vp);
+/* Wait for front-ends, or look for one, as the port does by its nature. 0 or -errno. */
+int vhost_port_attend(struct vhost_port *vp);
 /* The client's front-end has gone: look for the next one. */
 void vhost_client_retry(struct vhost_port *vp);
 
 /* port.c: serve the front-end on `fd`, which is taken over. 0 or -errno. */
 int vhost_session_begin(struct vhost_port *vp, int fd);
+/* port.c, for takeover.c: the front-end's session goes on here, its rings at rest. 0 or -errno. */
+int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool any_file);
 
 /* port.c: log what a front-end did, a line of the level "info", as often as the port may. */
 void vhost_port_event(struct vhost_port *vp, const char *fmt, ...) RW_PRINTF(2, 3);

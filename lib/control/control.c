@@ -2,6 +2,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -407,21 +408,19 @@ void ctl_server_mend(struct ctl_server *srv)
 	}
 }
 
-struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
-	const struct ctl_method *methods, size_t nmethods, void *ctx)
+/* A server on the socket `fd` that listens, whose file is `id`. 0; or -errno, `fd` is untouched. */
+static int server_make(struct rw_loop *loop, int fd, const char *path, const struct rw_sock_id *id,
+	const struct ctl_table *table, struct ctl_server **out)
 {
 	struct ctl_server *srv = calloc(1, sizeof(*srv));
-	int fd, ret;
+	int ret;
 
 	if (!srv)
-		return NULL;
-	fd = rw_sock_listen(path, &RW_SOCK_PRIVATE, &srv->id);
-	ret = fd;
-	if (ret < 0)
-		goto free_srv;
-	strcpy(srv->path, path); /* fits: rw_sock_listen refuses a longer one */
+		return -ENOMEM;
+	strcpy(srv->path, path);
+	srv->id = *id;
 	srv->loop = loop;
-	srv->table = (struct ctl_table){methods, nmethods, ctx};
+	srv->table = *table;
 	srv->stall_ms = CTL_STALL_MS;
 	srv->listener.fn = server_accept;
 	srv->listener.arg = srv;
@@ -429,16 +428,61 @@ struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	srv->accept_again.arg = srv;
 	ret = rw_loop_add(loop, &srv->listener, fd, EPOLLIN);
 	if (ret)
-		goto close_fd;
-	return srv;
+		free(srv);
+	else
+		*out = srv;
+	return ret;
+}
 
-close_fd:
-	rw_sock_unlink(path, &srv->id);
-	close(fd);
-free_srv:
-	free(srv);
+struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
+	const struct ctl_method *methods, size_t nmethods, void *ctx)
+{
+	const struct ctl_table table = {methods, nmethods, ctx};
+	struct ctl_server *srv = NULL;
+	struct rw_sock_id id;
+	int ret, fd = rw_sock_listen(path, &RW_SOCK_PRIVATE, &id); /* refuses a path too long */
+
+	ret = fd < 0 ? fd : server_make(loop, fd, path, &id, &table, &srv);
+	if (!ret)
+		return srv;
+	if (fd >= 0) {
+		rw_sock_unlink(path, &id);
+		close(fd);
+	}
 	errno = -ret;
 	return NULL;
+}
+
+struct ctl_server *ctl_server_take(struct rw_loop *loop, const struct ctl_listener *at,
+	const struct ctl_method *methods, size_t nmethods, void *ctx)
+{
+	const struct ctl_table table = {methods, nmethods, ctx};
+	struct ctl_server *srv = NULL;
+	int ret = -ENAMETOOLONG;
+
+	if (strlen(at->path) <= RW_SOCK_PATH_MAX)
+		ret = server_make(loop, at->fd, at->path, &at->id, &table, &srv);
+
+	if (ret)
+		errno = -ret;
+	return srv;
+}
+
+struct ctl_listener ctl_server_listener(const struct ctl_server *srv)
+{
+	return (struct ctl_listener){srv->listener.fd, srv->path, srv->id};
+}
+
+int ctl_take_caller(struct ctl_server *srv)
+{
+	struct client *c = srv->caller;
+	int fd = c ? fcntl(c->watch.fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (fd < 0)
+		return c ? -errno : -ENOTCONN;
+	/* Its answer is sent, and nothing more is read. */
+	c->eof = true;
+	return fd;
 }
 
 void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms)

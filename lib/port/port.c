@@ -97,11 +97,39 @@ void port_read_pair(const struct port *port, uint16_t index, struct port_pair *o
 	pair_add(out, port, index);
 }
 
+static void unqueued_add(struct port_counters *out, const struct port *port)
+{
+	for (unsigned w = 0; w < port->nworkers; w++)
+		counters_add(out, &port->unqueued[w]);
+}
+
+void port_read_unqueued(const struct port *port, struct port_counters *out)
+{
+	*out = (struct port_counters){0};
+	unqueued_add(out, port);
+}
+
 void port_read(const struct port *port, struct port_pair *out)
 {
 	*out = (struct port_pair){0};
 	for (uint16_t i = 0; i < PORT_MAX_PAIRS; i++)
 		pair_add(out, port, i);
-	for (unsigned w = 0; w < port->nworkers; w++)
-		counters_add(&out->tx, &port->unqueued[w]);
+	unqueued_add(&out->tx, port);
+}
+
+int port_add_pair(struct port *port, uint16_t index, const struct port_pair *add)
+{
+	struct port_counters *rx, *tx;
+
+	if (index == PORT_UNQUEUED) {
+		counters_add(&port->unqueued[0], &add->tx);
+		return 0;
+	}
+	rx = counters_get(port, &port->rx[index], index);
+	tx = counters_get(port, &port->tx[index], index);
+	if (!rx || !tx)
+		return -ENOMEM;
+	counters_add(rx, &add->rx);
+	counters_add(tx, &add->tx);
+	return 0;
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Frames that control sends in the name of a port (sw_inject). */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "idle.h"
 #include "out.h"
 
 /*
@@ -62,4 +67,52 @@ void sw_inject_send(struct sw_worker *w, const struct sw_plan *plan, uint32_t he
 	sw_seen_end(w);
 	/* Pairs with the acquire in sw_inject and sw_port_flush. */
 	__atomic_store_n(&in->tail, in->tail + i, __ATOMIC_RELEASE);
+}
+
+/* ---- control's side ---- */
+
+static bool injection_is_full(const struct sw_injection *in)
+{
+	/* Pairs with the release in send_injected: the worker has read the slot. */
+	return in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX;
+}
+
+int sw_inject(
+	struct sw *sw, const struct port *port, const void *bytes, uint32_t len, enum fdb_how how)
+{
+	struct sw_injection *in = sw->injection;
+	struct sw_injected *slot = &in->slots[in->head % SW_INJECT_MAX];
+
+	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
+	if (injection_is_full(in)) {
+		/* Worker 0 may be awake but wait for its CPU, possibly for ours. */
+		sw_idle_wake_and_wait(sw, 0);
+		sw_quiesce(sw);
+		sw_quiesce(sw);
+		if (injection_is_full(in))
+			return -ENOBUFS;
+	}
+	slot->port_id = port->id;
+	slot->len = (uint8_t)len;
+	slot->how = (uint8_t)how;
+	memcpy(slot->bytes, bytes, len);
+	__atomic_store_n(&in->head, in->head + 1, __ATOMIC_RELEASE);
+	sw_idle_wake(sw, 0);
+	return 0;
+}
+
+void sw_inject_wait(struct sw *sw)
+{
+	const struct sw_injection *in = sw->injection;
+
+	sw_idle_wake_and_wait(sw, 0);
+	/*
+	 * It sends up to FRAME_BURST frames before each quiescent point. The first one may not
+	 * count, because worker 0 may have read the FIFO before this call.
+	 */
+	for (unsigned i = 0; i <= SW_INJECT_MAX / FRAME_BURST; i++) {
+		if (in->head == __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE))
+			break;
+		sw_quiesce(sw);
+	}
 }

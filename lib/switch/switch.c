@@ -393,36 +393,6 @@ void sw_txq_wake(struct sw *sw, const struct port *port, uint16_t index)
 		sw_idle_wake(sw, txq_worker(sw, q));
 }
 
-static bool injection_is_full(const struct sw_injection *in)
-{
-	/* Pairs with the release in send_injected: the worker has read the slot. */
-	return in->head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) == SW_INJECT_MAX;
-}
-
-int sw_inject(
-	struct sw *sw, const struct port *port, const void *bytes, uint32_t len, enum fdb_how how)
-{
-	struct sw_injection *in = sw->injection;
-	struct sw_injected *slot = &in->slots[in->head % SW_INJECT_MAX];
-
-	assert(len >= FRAME_MIN_LEN && len <= FRAME_HEAD);
-	if (injection_is_full(in)) {
-		/* Worker 0 may be awake but wait for its CPU, possibly for ours. */
-		sw_idle_wake_and_wait(sw, 0);
-		sw_quiesce(sw);
-		sw_quiesce(sw);
-		if (injection_is_full(in))
-			return -ENOBUFS;
-	}
-	slot->port_id = port->id;
-	slot->len = (uint8_t)len;
-	slot->how = (uint8_t)how;
-	memcpy(slot->bytes, bytes, len);
-	__atomic_store_n(&in->head, in->head + 1, __ATOMIC_RELEASE);
-	sw_idle_wake(sw, 0);
-	return 0;
-}
-
 void sw_port_limit_addresses(struct sw *sw, const struct port *port, uint32_t max)
 {
 	fdb_set_limit(sw->fdb, port->id, max);
@@ -446,19 +416,8 @@ void sw_port_flush(struct sw *sw, const struct port *port)
 
 void sw_port_flush_addresses(struct sw *sw, const struct port *port)
 {
-	const struct sw_injection *in = sw->injection;
-
-	sw_idle_wake_and_wait(sw, 0);
-	/*
-	 * Wait until worker 0 has sent the injected frames: a frame that it sends after the flush
-	 * would be learned again. It sends up to FRAME_BURST frames before each quiescent point.
-	 * The first one may not count, because worker 0 may have read the FIFO before this call.
-	 */
-	for (unsigned i = 0; i <= SW_INJECT_MAX / FRAME_BURST; i++) {
-		if (in->head == __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE))
-			break;
-		sw_quiesce(sw);
-	}
+	/* A frame that was injected and is sent after the flush would be learned again. */
+	sw_inject_wait(sw);
 	fdb_flush(sw->fdb, port->id);
 }
 
@@ -476,6 +435,16 @@ uint64_t sw_cycles_ns(const struct sw *sw, uint64_t cycles)
 uint32_t sw_now_s(const struct sw *sw)
 {
 	return (uint32_t)((rte_rdtsc() - sw->tsc_start) / sw->tsc_hz);
+}
+
+uint64_t sw_clock_start(const struct sw *sw)
+{
+	return sw->tsc_start;
+}
+
+void sw_clock_set(struct sw *sw, uint64_t start)
+{
+	sw->tsc_start = start;
 }
 
 /* Say which hosts began to flap. */

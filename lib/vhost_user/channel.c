@@ -370,6 +370,11 @@ static struct vu_channel *channel_of(struct vu_session *s)
 	return ch;
 }
 
+bool vu_channel_reads(const struct vu_session *s)
+{
+	return s->channel && s->channel->receipt;
+}
+
 /* What the front-end has answered already, nobody waits for: rings rest. */
 int vu_channel_export(const struct vu_session *s, struct vu_export_channel *out)
 {

@@ -164,12 +164,21 @@ static int session_copy(struct vu_session *s, struct vu_export *e)
 	return ret ? ret : vu_channel_export(s, &e->channel);
 }
 
+const char *vu_export_hindrance(const struct vu_session *s)
+{
+	/* The front-end has a userfaultfd of this process. */
+	if (s->postcopy != VU_POSTCOPY_NONE)
+		return "a post-copy migration is under way";
+	if (vu_state_fds(s))
+		return "device state is being transferred";
+	return vu_channel_reads(s) ? "an answer of the front-end is being read" : NULL;
+}
+
 int vu_session_export(struct vu_session *s, struct vu_export *out)
 {
 	int ret;
 
 	export_init(out);
-	/* The front-end has a userfaultfd of this process. */
 	if (s->postcopy != VU_POSTCOPY_NONE)
 		return -EBUSY;
 	if (s->nrings && !s->ops->rings_pause(s->dev, 0, s->nrings))

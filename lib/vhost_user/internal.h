@@ -180,6 +180,8 @@ void vu_budget_note(struct vu_session *s);
 /* channel.c, state.c: descriptors. */
 unsigned vu_channel_fds(const struct vu_session *s);
 unsigned vu_state_fds(const struct vu_session *s);
+/* Whether the helper reads an answer of the front-end at this moment. */
+bool vu_channel_reads(const struct vu_session *s);
 
 /* ring.c */
 

@@ -94,6 +94,12 @@ static bool linger_is_said(const char *const *more)
 	return false;
 }
 
+void rig_unpin(void)
+{
+	if (pinned)
+		sched_setaffinity(0, sizeof(all_cpus), &all_cpus);
+}
+
 /* In the child: become the daemon, its messages in the file "log". */
 static void daemon_exec(const struct rig *r, const char *const *more)
 {
@@ -120,9 +126,8 @@ static void daemon_exec(const struct rig *r, const char *const *more)
 		argv[n++] = arg_make(r, "--fdb-linger=0");
 	for (; more && *more && n < MAX_ARGS - 1; more++)
 		argv[n++] = arg_make(r, *more);
-	if (pinned)
-		sched_setaffinity(0, sizeof(all_cpus), &all_cpus);
-	fd = open(rig_path(r, "log"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	rig_unpin();
+	fd = open(rig_path(r, "log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
 	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
 		_exit(126);
 	execv(argv[0], argv);

@@ -103,6 +103,9 @@ void rig_drain_interrupts(struct rig *r, struct fe_queue *q);
 		}                                                          \
 	} while (0)
 
+/* In a child that becomes a daemon: run where this process might before it kept to one CPU. */
+void rig_unpin(void);
+
 /* Let others run for a moment. */
 void rig_nap(void);
 

@@ -44,6 +44,7 @@ struct vhost_port_config {
 	uint32_t linger_s;
 	const uint64_t *limits;        /* of RW_BUDGET_KINDS budgets; NULL: the default ones */
 	struct rw_budget_pools *pools; /* what the port shares with others; NULL: nothing */
+	bool waits; /* neither listen nor connect: vhost_port_take follows (vhost_takeover.h) */
 	/*
 	 * VHOST_FD with a connected socket: the front-end left, there will be no other. May be
 	 * NULL.

@@ -21,5 +21,7 @@ struct vhost_records;
  * whether it was not. 0 or -errno.
  */
 int vhost_records_new(int fd, const char *boot, bool *kept, struct vhost_records **out);
+/* Whether vhost_records_new would keep what is in the file. */
+bool vhost_records_fit(int fd, const char *boot);
 /* The records stay in the file. No port uses them any more. NULL is fine. */
 void vhost_records_free(struct vhost_records *records);

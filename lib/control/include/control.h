@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "rw_loop.h"
+#include "rw_sock.h"
 
 #define CTL_LINE_MAX    (1u << 20)   /* bytes of one JSON text, without its newline */
 #define CTL_DEPTH_MAX   32u          /* values inside values in it */
@@ -135,6 +136,24 @@ struct ctl_server;
  */
 struct ctl_server *ctl_server_new(struct rw_loop *loop, const char *path,
 	const struct ctl_method *methods, size_t nmethods, void *ctx);
+/* A socket that listens at `path`, which is the file `id` unless somebody replaced that. */
+struct ctl_listener {
+	int fd;
+	const char *path;
+	struct rw_sock_id id;
+};
+/* The same on a socket that listens already and is taken over. NULL with errno set: it is not. */
+struct ctl_server *ctl_server_take(struct rw_loop *loop, const struct ctl_listener *at,
+	const struct ctl_method *methods, size_t nmethods, void *ctx);
+/* The socket of a server, which stays the server's, as does `path`. */
+struct ctl_listener ctl_server_listener(const struct ctl_server *srv);
+/*
+ * For a method: take the connection of the client that called it. The server sends the answer and
+ * nothing more, reads nothing more, and forgets the client; the client waits for the answer before
+ * it sends anything else. The descriptor, which is the caller's, or -errno; -ENOTCONN: no client of
+ * the server calls.
+ */
+int ctl_take_caller(struct ctl_server *srv);
 /* Close a client that takes nothing for `ms` instead of CTL_STALL_MS. */
 void ctl_server_set_stall(struct ctl_server *srv, uint64_t ms);
 

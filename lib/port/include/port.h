@@ -438,6 +438,16 @@ void port_read_pair(const struct port *port, uint16_t index, struct port_pair *o
 void port_read(const struct port *port, struct port_pair *out);
 
 /*
+ * Add to the counters of one pair, or with index PORT_UNQUEUED to those outside any queue (tx
+ * alone): what another process counted for the same port. 0 or -ENOMEM. Thread: control, while no
+ * worker counts.
+ */
+#define PORT_UNQUEUED UINT16_MAX
+int port_add_pair(struct port *port, uint16_t index, const struct port_pair *add);
+/* Read those outside any queue. Thread: control. */
+void port_read_unqueued(const struct port *port, struct port_counters *out);
+
+/*
  * Automatic receive steering (virtio 1.2, 5.1.6.5.5): a guest with several pairs receives each flow
  * on the pair on which it sends that flow. `hash` is frame_flow_hash.
  *

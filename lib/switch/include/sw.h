@@ -115,6 +115,8 @@ void sw_quiesce(struct sw *sw);
 #define SW_INJECT_MAX 256
 int sw_inject(
 	struct sw *sw, const struct port *port, const void *bytes, uint32_t len, enum fdb_how how);
+/* Wait until worker 0, which runs, has sent the injected frames. Takes a few poll rounds. */
+void sw_inject_wait(struct sw *sw);
 
 /*
  * Delete the addresses that were learned behind `port`, including those of frames injected in its
@@ -161,6 +163,12 @@ const struct port *sw_forward_partner(const struct sw *sw, const struct port *po
 void sw_age(struct sw *sw);
 /* The switch's clock in seconds, as in fdb_entry.last_seen_s. */
 uint32_t sw_now_s(const struct sw *sw);
+/*
+ * The TSC at which that clock began, and to have it begin elsewhere: where it did in another
+ * process of this host, so that seconds of the one mean the same in the other. Before sw_start.
+ */
+uint64_t sw_clock_start(const struct sw *sw);
+void sw_clock_set(struct sw *sw, uint64_t start);
 
 struct sw_worker_stats {
 	unsigned cpu;

@@ -114,6 +114,12 @@ struct vu_export {
 #define VU_EXPORT_MAX_FDS (GM_MAX_REGIONS + 3 * VU_MAX_RINGS + VU_MAX_FDS + 5)
 
 /*
+ * Why the session cannot be exported now, as the end of a line; NULL: it can, as far as one can see
+ * without touching it.
+ */
+const char *vu_export_hindrance(const struct vu_session *s);
+
+/*
  * Bring the rings to rest and move the session into `out`. 0: the session is over without
  * vu_ops.closed having been called, and all that is left to do with it is vu_session_free; the
  * front-end's connection is open and belongs to `out`.
