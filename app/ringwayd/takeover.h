@@ -13,8 +13,14 @@
  *   {"step":"files"}            ->
  *                               <-   {"step":"files"}: the records of packed rings
  *   starts EAL, gives up its rights, makes its ports, which wait
+ *   {"step":"prepare"}          ->
+ *                               <-   {"step":"memory"}... of each front-end
+ *                               <-   {"step":"prepared"}
+ *   maps it, and makes what else takes time
  *   {"step":"take"}             ->
  *                               <-   {"step":"addresses"}...: the FDB
+ *                               <-   {"step":"ready"}
+ *   {"step":"ready"}            ->
  *                                    stops its workers, moves its ports out
  *                               <-   {"step":"port"}... for each of them
  *                               <-   {"step":"rest"}: control socket, pid file

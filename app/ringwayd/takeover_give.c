@@ -31,6 +31,7 @@ static struct {
 	json_t *document; /* what was configured when it asked */
 	struct vhost_port_state *states[OPTIONS_PORTS_MAX];
 	unsigned ngiven;
+	struct takeover_fds fds; /* of the text that is being sent */
 	bool given;
 } own;
 
@@ -52,6 +53,11 @@ static void successor_end(void)
 
 /* ---- what hinders ---- */
 
+static bool port_is_vhost(const struct daemon *d, unsigned i)
+{
+	return d->opt.ports[i].kind == &kind_vhost;
+}
+
 /* Why port `i` cannot be given, in `why`. False: nothing hinders. */
 static bool port_hinders(const struct daemon *d, unsigned i, char *why, size_t len)
 {
@@ -62,7 +68,7 @@ static bool port_hinders(const struct daemon *d, unsigned i, char *why, size_t l
 
 	if (port->mode == OPTIONS_FD)
 		reason = "it was given as --fd, by a program that knows this process alone";
-	else if (port->kind == &kind_vhost)
+	else if (port_is_vhost(d, i))
 		reason = vhost_port_hindrance(d->ports[i].handle);
 	if (reason)
 		snprintf(why, len, "port %s: %s", port->name, reason);
@@ -84,6 +90,29 @@ static bool anything_hinders(const struct daemon *d, char *why, size_t len)
 
 /* ---- moving out ---- */
 
+/* Memory for all that is given, touched before the workers stop. 0 or -ENOMEM. */
+static int states_make(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->nports; i++) {
+		own.states[i] = malloc(sizeof(*own.states[i]));
+		if (!own.states[i])
+			return -ENOMEM;
+		vhost_state_init(own.states[i]);
+	}
+	return 0;
+}
+
+static void states_free(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->nports; i++) {
+		if (own.states[i])
+			vhost_state_free(own.states[i]);
+		free(own.states[i]);
+		own.states[i] = NULL;
+	}
+	own.ngiven = 0;
+}
+
 /* Undo what was given: all ports have their rings at rest, then all run, then the workers. */
 static void take_back(struct daemon *d)
 {
@@ -96,10 +125,7 @@ static void take_back(struct daemon *d)
 	}
 	for (unsigned i = 0; i < own.ngiven; i++) {
 		vhost_port_run(d->ports[i].handle);
-		vhost_state_free(own.states[i]);
-		free(own.states[i]);
 	}
-	own.ngiven = 0;
 	if (sw_start(d->sw))
 		rw_error("the workers do not start again: restart the switch");
 }
@@ -107,27 +133,22 @@ static void take_back(struct daemon *d)
 /* Move port `i` out and send it. 0; or -errno, and `why` says more. */
 static int port_give(struct daemon *d, unsigned i, char *why, size_t len)
 {
-	struct vhost_port_state *st = malloc(sizeof(*st));
-	struct takeover_fds *fds = malloc(sizeof(*fds));
+	struct vhost_port_state *st = own.states[i];
+	struct takeover_fds *fds = &own.fds;
 	const char *name = d->opt.ports[i].name;
-	int ret = -ENOMEM;
+	int ret = vhost_port_give(d->ports[i].handle, st);
 
-	if (st && fds)
-		ret = vhost_port_give(d->ports[i].handle, st);
 	if (ret) {
 		snprintf(why, len, "port %s: %s", name, strerror(-ret));
-		free(st);
-		free(fds);
 		return ret;
 	}
-	own.states[own.ngiven++] = st;
+	own.ngiven++;
 	fds->n = 0;
 	ret = takeover_send(own.fd,
 		json_pack("{s:s, s:s, s:o, s:o}", "step", "port", "name", name, "state",
 			takeover_state_write(st, fds), "counters",
 			takeover_counters_write(d->ports[i].port)),
 		fds, TAKEOVER_PATIENCE_MS);
-	free(fds);
 	if (ret)
 		snprintf(why, len, "the successor: %s", strerror(-ret));
 	return ret;
@@ -147,8 +168,8 @@ static int rest_give(struct daemon *d, uint64_t stopped_ns)
 	return takeover_send(own.fd, rest, &fds, TAKEOVER_PATIENCE_MS);
 }
 
-/* Wait for the successor's word. 0: it has all; or -errno, and `why` says more. */
-static int taken_wait(char *why, size_t len)
+/* Wait for the successor to say that step. 0; or -errno, and `why` says more. */
+static int hear(const char *wanted, char *why, size_t len)
 {
 	struct takeover_fds fds;
 	const char *step, *said;
@@ -163,7 +184,7 @@ static int taken_wait(char *why, size_t len)
 	takeover_fds_close(&fds);
 	step = json_string_value(json_object_get(text, "step"));
 	said = json_string_value(json_object_get(text, "why"));
-	if (!step || strcmp(step, "taken")) {
+	if (!step || strcmp(step, wanted)) {
 		snprintf(why, len, "the successor refuses: %s", said ? said : "no reason given");
 		ret = -ECANCELED;
 	}
@@ -193,16 +214,33 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* All that can be done while frames still go. The successor waits for the ports after it. As above. */
+static int rest_prepare(struct daemon *d, char *why, size_t len)
+{
+	int ret = states_make(d);
+
+	snprintf(why, len, "%s", strerror(ENOMEM));
+	if (!ret) {
+		snprintf(why, len, "the successor does not read");
+		ret = addresses_give(d);
+	}
+	if (!ret)
+		ret = takeover_send(
+			own.fd, json_pack("{s:s}", "step", "ready"), NULL, TAKEOVER_PATIENCE_MS);
+	if (!ret)
+		ret = hear("ready", why, len);
+	if (ret)
+		return ret;
+	snprintf(why, len, "the helper process does not answer");
+	return helper_keep(true);
+}
+
 /* From the stop of the workers to the point of no return. 0 or -errno; `why`. */
-static int all_give(struct daemon *d, char *why, size_t len)
+static int ports_give(struct daemon *d, char *why, size_t len)
 {
 	uint64_t stopped_ns;
-	int ret = addresses_give(d);
+	int ret = 0;
 
-	if (ret) {
-		snprintf(why, len, "the successor: %s", strerror(-ret));
-		return ret;
-	}
 	sw_inject_wait(d->sw);
 	stopped_ns = now_ns();
 	sw_stop(d->sw);
@@ -213,18 +251,26 @@ static int all_give(struct daemon *d, char *why, size_t len)
 		ret = rest_give(d, stopped_ns);
 	}
 	if (!ret)
-		ret = taken_wait(why, len);
-	if (!ret)
-		ret = helper_keep(true);
+		ret = hear("taken", why, len);
 	if (!ret) {
 		snprintf(why, len, "the successor has ended");
 		ret = takeover_send(
 			own.fd, json_pack("{s:s}", "step", "go"), NULL, TAKEOVER_PATIENCE_MS);
-		if (ret)
-			helper_keep(false);
 	}
 	if (ret)
 		take_back(d);
+	return ret;
+}
+
+static int all_give(struct daemon *d, char *why, size_t len)
+{
+	int ret = rest_prepare(d, why, len);
+
+	if (!ret)
+		ret = ports_give(d, why, len);
+	if (ret)
+		helper_keep(false);
+	states_free(d);
 	return ret;
 }
 
@@ -248,10 +294,6 @@ static void take_wanted(struct daemon *d)
 	} else {
 		rw_info("process %d has taken over", pid);
 		own.given = true;
-		for (unsigned i = 0; i < own.ngiven; i++) {
-			vhost_state_free(own.states[i]);
-			free(own.states[i]);
-		}
 		rw_loop_quit(d->loop);
 	}
 	successor_end();
@@ -266,6 +308,33 @@ static void files_wanted(const struct daemon *d)
 		"{s:s, s:i}", "step", "files", "rings", takeover_fd_add(&fds, d->rings_fd));
 
 	if (takeover_send(own.fd, files, &fds, TEXT_MS))
+		successor_end();
+}
+
+/* The memory of all front-ends, for the successor to map ahead. */
+static void memory_wanted(const struct daemon *d)
+{
+	struct vu_export_region regions[GM_MAX_REGIONS];
+	int ret = 0;
+
+	for (unsigned i = 0; i < d->nports && !ret; i++) {
+		bool any_file;
+		uint32_t n = port_is_vhost(d, i)
+			? vhost_port_regions(d->ports[i].handle, regions, &any_file)
+			: 0;
+
+		if (!n)
+			continue;
+		own.fds.n = 0;
+		ret = takeover_send(own.fd,
+			json_pack("{s:s, s:s, s:b, s:o}", "step", "memory", "name",
+				d->opt.ports[i].name, "any_file", any_file, "memory",
+				takeover_regions_write(regions, n, &own.fds)),
+			&own.fds, TEXT_MS);
+	}
+	if (!ret)
+		ret = takeover_send(own.fd, json_pack("{s:s}", "step", "prepared"), NULL, TEXT_MS);
+	if (ret)
 		successor_end();
 }
 
@@ -287,6 +356,8 @@ static void successor_speaks(void *arg, uint32_t events)
 	step = json_string_value(json_object_get(text, "step"));
 	if (step && !strcmp(step, "files"))
 		files_wanted(d);
+	else if (step && !strcmp(step, "prepare"))
+		memory_wanted(d);
 	else if (step && !strcmp(step, "take"))
 		take_wanted(d);
 	else

@@ -123,6 +123,14 @@ struct message_fd {
 
 static const struct field message_fd_fields[] = {NEEDED(message_fd, fd, FD)};
 
+static const struct field translation_fields[] = {
+	NEEDED(gm_iotlb_entry, iova, UINT),
+	NEEDED(gm_iotlb_entry, size, UINT),
+	NEEDED(gm_iotlb_entry, uva, UINT),
+	NEEDED(gm_iotlb_entry, age, UINT),
+	NEEDED(gm_iotlb_entry, perm, UINT),
+};
+
 static const struct field notice_fields[] = {
 	NEEDED(vu_export_notice, len, UINT),
 	NEEDED(vu_export_notice, bytes, HEX),
@@ -175,6 +183,8 @@ static const struct list regions_list = LIST("regions", region_fields, struct vu
 static const struct list fds_list = LIST("message_fds", message_fd_fields, struct message_fd);
 static const struct list notices_list = LIST("notices", notice_fields, struct vu_export_notice);
 static const struct list asked_list = LIST("asked", asked_fields, struct vu_iotlb);
+static const struct list translations_list = LIST(
+	"translations", translation_fields, struct gm_iotlb_entry);
 static const struct list hosts_list = LIST("hosts", host_fields, struct vhost_state_host);
 
 /* Set the list in `to`. */
@@ -224,6 +234,15 @@ static void more_write(json_t *to, const struct vhost_port_state *st, struct tak
 	list_write(to, &more_list, more, st->session.nrings, fds);
 }
 
+json_t *takeover_regions_write(
+	const struct vu_export_region *regions, uint32_t n, struct takeover_fds *fds)
+{
+	json_t *all = json_object();
+
+	list_write(all, &regions_list, regions, n, fds);
+	return all;
+}
+
 /* Rings up to the last one that has run. */
 static uint32_t ran_count(const struct vhost_port_state *st)
 {
@@ -254,11 +273,18 @@ json_t *takeover_state_write(const struct vhost_port_state *st, struct takeover_
 	list_write(session, &asked_list, e->channel.asked, e->channel.nasked, fds);
 	more_write(session, st, fds);
 	list_write(all, &hosts_list, st->hosts, st->nhosts, fds);
+	list_write(all, &translations_list, st->translations, st->ntranslations, fds);
 	json_object_set_new(all, "session", session);
 	return all;
 }
 
 /* ---- in ---- */
+
+const char *takeover_regions_read(
+	const json_t *from, struct vu_export_region *regions, uint32_t *n, struct takeover_fds *fds)
+{
+	return list_read(from, &regions_list, regions, GM_MAX_REGIONS, n, fds);
+}
 
 static const char *more_read(
 	const json_t *from, struct vhost_port_state *st, struct takeover_fds *fds)
@@ -343,6 +369,19 @@ static const char *hosts_read(
 			 : "hosts";
 }
 
+static const char *translations_read(
+	const json_t *from, struct vhost_port_state *st, struct takeover_fds *fds)
+{
+	size_t n = json_array_size(json_object_get(from, "translations"));
+
+	if (n > GM_IOTLB_MAX)
+		return "translations";
+	st->translations = calloc(n + 1, sizeof(*st->translations));
+	return st->translations ? list_read(from, &translations_list, st->translations, (uint32_t)n,
+					  &st->ntranslations, fds)
+				: "translations";
+}
+
 const char *takeover_state_read(
 	const json_t *from, struct vhost_port_state *st, struct takeover_fds *fds)
 {
@@ -357,5 +396,7 @@ const char *takeover_state_read(
 		wrong = session_read(json_object_get(from, "session"), st, fds);
 	if (!wrong && st->connected)
 		wrong = hosts_read(from, st, fds);
+	if (!wrong && st->connected)
+		wrong = translations_read(from, st, fds);
 	return wrong;
 }

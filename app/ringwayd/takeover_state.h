@@ -17,6 +17,12 @@ json_t *takeover_state_write(const struct vhost_port_state *st, struct takeover_
 const char *takeover_state_read(
 	const json_t *from, struct vhost_port_state *st, struct takeover_fds *fds);
 
+/* Guest memory, as vhost_port_prepare takes it. As the two above; `n`: how many there are. */
+json_t *takeover_regions_write(
+	const struct vu_export_region *regions, uint32_t n, struct takeover_fds *fds);
+const char *takeover_regions_read(const json_t *from, struct vu_export_region *regions, uint32_t *n,
+	struct takeover_fds *fds);
+
 /* The counters of a port as a new array. */
 json_t *takeover_counters_write(const struct port *port);
 /* Add them to those of `port`. 0, -EPROTO or -ENOMEM. */

@@ -25,6 +25,8 @@ static struct {
 	struct ctl_listener control;
 	int pidfile_fd; /* -1: none */
 	bool forwards;
+	struct vhost_port_state *st; /* of the port that comes */
+	struct takeover_fds fds;     /* of its text */
 } own = {.fd = -1, .rings_fd = -1, .control.fd = -1, .pidfile_fd = -1};
 
 int takeover_rings_fd(void)
@@ -51,6 +53,11 @@ static const char *text_of(const json_t *from, const char *key)
 	return text ? text : "";
 }
 
+static int say(const char *step)
+{
+	return takeover_send(own.fd, json_pack("{s:s}", "step", step), NULL, ANSWER_MS);
+}
+
 /* ---- before the start ---- */
 
 /* What the running process has open for its state. 0 or -errno. */
@@ -58,7 +65,7 @@ static int files_ask(void)
 {
 	struct takeover_fds fds;
 	json_t *text;
-	int ret = takeover_send(own.fd, json_pack("{s:s}", "step", "files"), NULL, ANSWER_MS);
+	int ret = say("files");
 
 	if (!ret)
 		ret = takeover_receive(own.fd, &text, &fds, ANSWER_MS);
@@ -123,6 +130,58 @@ int takeover_begin(struct daemon *d, char *err, size_t errlen)
 	return ret;
 }
 
+/* ---- ahead of the ports ---- */
+
+/* Map a front-end's memory. What goes wrong here, goes wrong again and is told when its port comes. */
+static void memory_take(struct daemon *d, const json_t *text)
+{
+	struct vu_export_region regions[GM_MAX_REGIONS];
+	int index = daemon_port_find(d, text_of(text, "name"));
+	const json_t *memory = json_object_get(text, "memory");
+	bool any_file = json_is_true(json_object_get(text, "any_file"));
+	uint32_t n;
+
+	for (unsigned i = 0; i < GM_MAX_REGIONS; i++)
+		regions[i].fd = -1;
+	if (index >= 0 && d->opt.ports[index].kind == &kind_vhost &&
+		!takeover_regions_read(memory, regions, &n, &own.fds))
+		vhost_port_prepare(d->ports[index].handle, regions, n, any_file);
+	for (unsigned i = 0; i < GM_MAX_REGIONS; i++) {
+		if (regions[i].fd >= 0)
+			close(regions[i].fd);
+	}
+}
+
+/* What takes time is made before the workers of the running process stop. 0 or -errno. */
+static int all_prepare(struct daemon *d)
+{
+	bool over = false;
+	json_t *text;
+	int ret;
+
+	own.st = malloc(sizeof(*own.st));
+	if (!own.st)
+		return -ENOMEM;
+	vhost_state_init(own.st);
+	/*
+	 * A worker may make no file: what all threads signal with is there before the first of them
+	 * does. Otherwise the message that brings an eventfd sees to it. Without AIO all goes on.
+	 */
+	rw_foreign_signal_prepare();
+	ret = say("prepare");
+	while (!ret && !over) {
+		ret = takeover_receive(own.fd, &text, &own.fds, ANSWER_MS);
+		if (ret)
+			break;
+		over = strcmp(text_of(text, "step"), "memory");
+		if (!over)
+			memory_take(d, text);
+		takeover_fds_close(&own.fds);
+		json_decref(text);
+	}
+	return ret;
+}
+
 /* ---- the ports ---- */
 
 static int refuse(char *why, size_t len, const char *port, const char *what)
@@ -136,13 +195,10 @@ static int port_take(
 {
 	const char *name = text_of(text, "name"), *wrong;
 	int ret, index = daemon_port_find(d, name);
-	struct vhost_port_state *st;
+	struct vhost_port_state *st = own.st;
 
 	if (index < 0 || d->opt.ports[index].kind != &kind_vhost)
 		return refuse(why, len, name, "there is none here");
-	st = malloc(sizeof(*st));
-	if (!st)
-		return refuse(why, len, name, "no memory");
 	wrong = takeover_state_read(json_object_get(text, "state"), st, fds);
 	if (wrong) {
 		snprintf(why, len, "port %s: \"%s\" is missing or wrong in its state", name, wrong);
@@ -156,7 +212,6 @@ static int port_take(
 			refuse(why, len, name, strerror(-ret));
 	}
 	vhost_state_free(st);
-	free(st);
 	return ret;
 }
 
@@ -182,11 +237,11 @@ static int rest_take(const struct daemon *d, const json_t *text, struct takeover
 /* Take all that comes, up to the rest. 0; or -errno, and `why`. */
 static int all_take(struct daemon *d, char *why, size_t len)
 {
-	struct takeover_fds *fds = malloc(sizeof(*fds));
+	struct takeover_fds *fds = &own.fds;
 	unsigned nports = 0;
 	bool over = false;
 	json_t *text;
-	int ret = fds ? 0 : -ENOMEM;
+	int ret = 0;
 
 	while (!ret && !over) {
 		const char *step;
@@ -201,6 +256,8 @@ static int all_take(struct daemon *d, char *why, size_t len)
 			sw_clock_set(d->sw,
 				(uint64_t)json_integer_value(json_object_get(text, "clock")));
 			takeover_fdb_read(d, json_object_get(text, "entries"));
+		} else if (!strcmp(step, "ready")) {
+			ret = say("ready");
 		} else if (!strcmp(step, "port")) {
 			ret = port_take(d, text, fds, why, len);
 			nports++;
@@ -213,7 +270,6 @@ static int all_take(struct daemon *d, char *why, size_t len)
 		takeover_fds_close(fds);
 		json_decref(text);
 	}
-	free(fds);
 	return ret;
 }
 
@@ -222,7 +278,7 @@ static int go_wait(void)
 {
 	struct takeover_fds fds;
 	json_t *text;
-	int ret = takeover_send(own.fd, json_pack("{s:s}", "step", "taken"), NULL, ANSWER_MS);
+	int ret = say("taken");
 
 	if (!ret)
 		ret = takeover_receive(own.fd, &text, &fds, ANSWER_MS);
@@ -263,8 +319,10 @@ static void files_adopt(struct daemon *d)
 int takeover_finish(struct daemon *d)
 {
 	char why[256] = "the running process has ended";
-	int ret = takeover_send(own.fd, json_pack("{s:s}", "step", "take"), NULL, ANSWER_MS);
+	int ret = all_prepare(d);
 
+	if (!ret)
+		ret = say("take");
 	if (!ret)
 		ret = all_take(d, why, sizeof(why));
 	if (ret)
@@ -277,11 +335,6 @@ int takeover_finish(struct daemon *d)
 			strerror(-ret), own.pid);
 		return ret;
 	}
-	/*
-	 * A worker may make no file: what all threads signal with is there before the first of them
-	 * does. Otherwise the message that brings an eventfd sees to it. Without AIO all goes on.
-	 */
-	rw_foreign_signal_prepare();
 	if (!own.forwards)
 		sw_forward_set(d->sw, sw_forward_mode(d->sw), false);
 	for (unsigned i = 0; i < d->nports; i++)

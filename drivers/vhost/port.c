@@ -227,9 +227,31 @@ static struct vu_offer offer_of(struct vhost_port *vp)
 	return mine;
 }
 
-int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool any_file)
+int vhost_session_prepare(
+	struct vhost_port *vp, const struct vu_export_region *regions, uint32_t n, bool any_file)
 {
 	int ret = vhost_helper_begin(vp);
+	struct vu_offer mine = offer_of(vp);
+
+	if (ret)
+		return ret;
+	mine.any_file = any_file;
+	if (!vp->prepared)
+		vp->prepared = vu_session_prepare(vp->loop, &mine, &session_ops, vp, vp->port.name);
+	if (!vp->prepared)
+		return -ENOMEM;
+	return n ? vu_session_map(vp->prepared, regions, n) : 0;
+}
+
+void vhost_session_unprepare(struct vhost_port *vp)
+{
+	vu_session_free(vp->prepared);
+	vp->prepared = NULL;
+}
+
+int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool any_file)
+{
+	int ret = vhost_session_prepare(vp, e->regions, 0, any_file);
 	struct vu_offer mine = offer_of(vp);
 
 	if (ret)
@@ -238,9 +260,13 @@ int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool a
 	mine.protocol_features |= e->protocol_features & offer.protocol_features;
 	mine.any_file = any_file;
 	vhost_record_peer(&vp->record, e->fd);
-	vp->session = vu_session_adopt(vp->loop, e, &mine, &session_ops, vp, vp->port.name);
-	if (!vp->session)
-		return -errno;
+	ret = vu_session_fill(vp->prepared, e, &mine);
+	if (ret) {
+		vhost_session_unprepare(vp);
+		return ret;
+	}
+	vp->session = vp->prepared;
+	vp->prepared = NULL;
 	rw_timer_start(vp->loop, &vp->watch, WATCH_MS, WATCH_MS);
 	return 0;
 }
@@ -331,6 +357,7 @@ void vhost_port_free(struct vhost_port *vp)
 	had_session = vp->session || vp->again.linger.active;
 	rw_timer_stop(vp->loop, &vp->again.linger);
 	vu_session_free(vp->session);
+	vhost_session_unprepare(vp);
 	vhost_rings_forget(vp);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);

@@ -22,6 +22,7 @@ void vhost_state_free(struct vhost_port_state *st)
 		close(st->listen_fd);
 	vu_export_free(&st->session);
 	free(st->hosts);
+	free(st->translations);
 	vhost_state_init(st);
 }
 
@@ -38,7 +39,40 @@ int vhost_port_listener(const struct vhost_port *vp, struct rw_sock_id *file)
 	return vp->listen_fd;
 }
 
+uint32_t vhost_port_regions(const struct vhost_port *vp,
+	struct vu_export_region regions[GM_MAX_REGIONS], bool *any_file)
+{
+	*any_file = vp->session && vu_owner(vp->session)->any_file;
+	return vp->session ? vu_session_regions(vp->session, regions) : 0;
+}
+
+int vhost_port_prepare(
+	struct vhost_port *vp, const struct vu_export_region *regions, uint32_t n, bool any_file)
+{
+	int ret = vhost_session_prepare(vp, regions, n, any_file);
+
+	if (ret)
+		vhost_session_unprepare(vp);
+	return ret;
+}
+
 /* ---- out ---- */
+
+/* What the IOTLB has. 0 or -ENOMEM. */
+static int translations_give(const struct vhost_port *vp, struct vhost_port_state *out)
+{
+	const struct gm_iotlb *tlb = vu_iotlb(vp->session);
+	const struct gm_iotlb_view *view = tlb ? gm_iotlb_view(tlb) : NULL;
+
+	if (!view || !view->n)
+		return 0;
+	out->translations = calloc(view->n, sizeof(*out->translations));
+	if (!out->translations)
+		return -ENOMEM;
+	memcpy(out->translations, view->entries, view->n * sizeof(*out->translations));
+	out->ntranslations = view->n;
+	return 0;
+}
 
 /* The hosts that are not announced yet. 0 or -ENOMEM. */
 static int hosts_give(const struct vhost_port *vp, struct vhost_port_state *out)
@@ -76,6 +110,8 @@ static int session_give(struct vhost_port *vp, struct vhost_port_state *out)
 	bool any_file = vu_owner(vp->session)->any_file;
 	int ret = hosts_give(vp, out);
 
+	if (!ret)
+		ret = translations_give(vp, out);
 	if (!ret)
 		ret = vu_session_export(vp->session, &out->session);
 	if (ret)
@@ -154,6 +190,10 @@ static int session_take(struct vhost_port *vp, const struct vhost_port_state *st
 		ret = vhost_session_adopt(vp, &st->session, st->any_file);
 	if (ret)
 		return ret;
+	/* Without them the front-end is asked again. */
+	ret = vu_session_translate(vp->session, st->translations, st->ntranslations);
+	if (ret)
+		rw_warning("port %s: the IOTLB starts empty: %s", vp->port.name, strerror(-ret));
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
 		vp->settled[i] = st->settled[i];
 		vp->settled_at[i] = st->session.rings[i].base;
@@ -184,6 +224,8 @@ int vhost_port_take(struct vhost_port *vp, struct vhost_port_state *st)
 
 	if (ret)
 		return ret;
+	/* Its front-end has left meanwhile. */
+	vhost_session_unprepare(vp);
 	memcpy(vp->mac, st->mac, sizeof(vp->mac));
 	vp->mac_set = st->mac_set;
 	vp->link_off = st->link_off;

@@ -62,9 +62,10 @@ struct vhost_port {
 	struct rw_log_limit limit;       /* warnings that its front-ends cause */
 	struct rw_log_limit event_limit; /* what happens, such as a front-end that connects */
 
-	struct rw_helper *helper;   /* NULL: no front-end has been there yet */
-	bool helped_told;           /* that the helper signals was logged */
-	struct vu_session *session; /* NULL: no front-end */
+	struct rw_helper *helper;    /* NULL: no front-end has been there yet */
+	bool helped_told;            /* that the helper signals was logged */
+	struct vu_session *session;  /* NULL: no front-end */
+	struct vu_session *prepared; /* has memory alone, and becomes `session`; NULL: none */
 	struct vhost_pair pairs[PORT_MAX_PAIRS];
 	uint64_t nunlogged; /* of queues that have ended, see struct vhost_queue */
 	uint64_t unlogged_told;
@@ -128,7 +129,13 @@ void vhost_client_retry(struct vhost_port *vp);
 
 /* port.c: serve the front-end on `fd`, which is taken over. 0 or -errno. */
 int vhost_session_begin(struct vhost_port *vp, int fd);
-/* port.c, for takeover.c: the front-end's session goes on here, its rings at rest. 0 or -errno. */
+/*
+ * port.c, for takeover.c: the front-end's session goes on here, its rings at rest. 0 or -errno.
+ * Before that, what can be done ahead of it, with this memory: 0 or -errno; or not at all.
+ */
+int vhost_session_prepare(
+	struct vhost_port *vp, const struct vu_export_region *regions, uint32_t n, bool any_file);
+void vhost_session_unprepare(struct vhost_port *vp);
 int vhost_session_adopt(struct vhost_port *vp, const struct vu_export *e, bool any_file);
 
 /* port.c: log what a front-end did, a line of the level "info", as often as the port may. */

@@ -244,6 +244,38 @@ int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iov
 	return 0;
 }
 
+/* What a front-end may enter, and behind `before`, which is NULL for the first one. */
+static bool entry_is_sane(const struct gm_iotlb_entry *e, const struct gm_iotlb_entry *before)
+{
+	return e->size && e->iova + (e->size - 1) >= e->iova && e->perm &&
+		!(e->perm & ~(GM_READ | GM_WRITE)) && (!before || entry_last(before) < e->iova);
+}
+
+int gm_iotlb_fill(struct gm_iotlb *tlb, const struct gm_map *map,
+	const struct gm_iotlb_entry *entries, uint32_t n)
+{
+	struct gm_iotlb_view *view;
+	size_t room = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!entry_is_sane(&entries[i], i ? &entries[i - 1] : NULL))
+			return -EINVAL;
+		room += regions_of(map, entries[i].uva, entries[i].size);
+	}
+	view = view_new(room);
+	if (!view)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		if (!regions_of(map, entries[i].uva, entries[i].size))
+			continue;
+		tlb->age = RW_MAX(tlb->age, entries[i].age);
+		append_resolved(view, map, &entries[i]);
+	}
+	evict(tlb, view);
+	view_publish(tlb, view);
+	return 0;
+}
+
 /* An entry of `view` that has a byte in [first, last], or NULL. */
 static const struct gm_iotlb_entry *view_find(
 	const struct gm_iotlb_view *view, uint64_t first, uint64_t last)

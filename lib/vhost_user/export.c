@@ -174,6 +174,17 @@ const char *vu_export_hindrance(const struct vu_session *s)
 	return vu_channel_reads(s) ? "an answer of the front-end is being read" : NULL;
 }
 
+uint32_t vu_session_regions(const struct vu_session *s, struct vu_export_region out[GM_MAX_REGIONS])
+{
+	uint32_t n = s->mem ? s->mem->nregions : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		out[i].fd = gm_map_describe(s->mem, i, &out[i].desc);
+		out[i].again = s->mem->regions[i].readds;
+	}
+	return n;
+}
+
 int vu_session_export(struct vu_session *s, struct vu_export *out)
 {
 	int ret;
@@ -253,18 +264,29 @@ static int region_repeat(struct vu_session *s, const struct vu_export_region *r)
 	return 0;
 }
 
-static int regions_adopt(struct vu_session *s, const struct vu_export *e)
+int vu_session_map(struct vu_session *s, const struct vu_export_region *regions, uint32_t n)
 {
 	struct gm_region_desc descs[GM_MAX_REGIONS];
-	int fds[GM_MAX_REGIONS], ret;
+	struct gm_map *next = NULL;
+	int fds[GM_MAX_REGIONS], ret = 0;
 
-	if (!e->nregions)
-		return 0;
-	for (uint32_t i = 0; i < e->nregions; i++) {
-		descs[i] = e->regions[i].desc;
-		fds[i] = e->regions[i].fd;
+	for (uint32_t i = 0; i < n; i++) {
+		descs[i] = regions[i].desc;
+		fds[i] = regions[i].fd;
 	}
-	ret = gm_map_new(&s->owner, descs, fds, e->nregions, NULL, &s->mem);
+	if (n)
+		ret = gm_map_new(&s->owner, descs, fds, n, s->mem, &next);
+	if (ret)
+		return ret;
+	gm_map_free(s->mem);
+	s->mem = next;
+	return 0;
+}
+
+static int regions_adopt(struct vu_session *s, const struct vu_export *e)
+{
+	int ret = vu_session_map(s, e->regions, e->nregions);
+
 	for (uint32_t i = 0; i < e->nregions && !ret; i++)
 		ret = region_repeat(s, &e->regions[i]);
 	return ret;
@@ -331,28 +353,52 @@ static int socket_adopt(struct vu_session *s, int fd)
 	return ret;
 }
 
-struct vu_session *vu_session_adopt(struct rw_loop *loop, const struct vu_export *e,
-	const struct vu_offer *offer, const struct vu_ops *ops, void *dev, const char *name)
+struct vu_session *vu_session_prepare(struct rw_loop *loop, const struct vu_offer *offer,
+	const struct vu_ops *ops, void *dev, const char *name)
 {
-	struct vu_session *s = NULL;
+	return vu_session_alloc(loop, offer, ops, dev, name);
+}
+
+int vu_session_fill(struct vu_session *s, const struct vu_export *e, const struct vu_offer *offer)
+{
 	int ret = export_check(e, offer);
 
 	if (ret)
-		goto err;
-	s = vu_session_alloc(loop, offer, ops, dev, name);
-	ret = s ? socket_adopt(s, e->fd) : -ENOMEM;
+		return ret;
+	s->offer = *offer;
+	s->owner.any_file = offer->any_file;
+	ret = socket_adopt(s, e->fd);
 	if (!ret)
 		ret = session_fill(s, e);
 	if (ret)
-		goto err;
+		return ret;
 	/* From here on there are rings to pause. */
 	s->nrings = e->nrings;
 	s->waiting = true;
-	return s;
-err:
+	return 0;
+}
+
+struct vu_session *vu_session_adopt(struct rw_loop *loop, const struct vu_export *e,
+	const struct vu_offer *offer, const struct vu_ops *ops, void *dev, const char *name)
+{
+	struct vu_session *s = vu_session_prepare(loop, offer, ops, dev, name);
+	int ret = s ? vu_session_fill(s, e, offer) : -ENOMEM;
+
+	if (!ret)
+		return s;
 	vu_session_free(s);
 	errno = -ret;
 	return NULL;
+}
+
+int vu_session_translate(struct vu_session *s, const struct gm_iotlb_entry *entries, uint32_t n)
+{
+	int ret = s->iotlb && s->mem ? gm_iotlb_fill(s->iotlb, s->mem, entries, n) : 0;
+
+	if (s->iotlb)
+		gm_iotlb_reclaim(s->iotlb);
+	vu_budget_note(s);
+	return ret;
 }
 
 int vu_session_resume(struct vu_session *s)

@@ -212,6 +212,8 @@ void vu_session_free(struct vu_session *s)
 		return;
 	if (s->conn)
 		vu_session_release(s);
+	else
+		gm_map_free(s->mem);
 	free(s);
 }
 

@@ -220,6 +220,7 @@ static void packed_rings_go_on_in_the_successor(void **state)
 enum stage {
 	ENDS_AT_ONCE,
 	ENDS_WITH_FILES,
+	ENDS_PREPARED,
 	ENDS_BEFORE_THE_STOP,
 	ENDS_BETWEEN_PORTS,
 	ENDS_WITH_ALL, /* and before it says so */
@@ -276,9 +277,15 @@ static int comes_to(struct rig *r, enum stage stage)
 	hear(r, fd, "files");
 	if (stage == ENDS_WITH_FILES)
 		return fd;
+	say(fd, "prepare");
+	hear(r, fd, "prepared");
+	if (stage == ENDS_PREPARED)
+		return fd;
 	say(fd, "take");
+	hear(r, fd, "ready");
 	if (stage == ENDS_BEFORE_THE_STOP)
 		return fd;
+	say(fd, "ready");
 	hear(r, fd, "port");
 	if (stage == ENDS_BETWEEN_PORTS)
 		return fd;

@@ -8,7 +8,8 @@
  * The process that gives stops its workers first, so that no frame is on its way between two ports,
  * and gives all its ports; the one that takes has all its ports run before its workers start.
  *
- * Left behind: frames that wait for a translation of an IOMMU in a transmit queue's backlog, and
+ * Left behind: frames that wait for a translation of an IOMMU in a transmit queue's backlog (the
+ * front-end is asked again for what is unknown), and
  * which queue a flow uses.
  *
  * Thread: control.
@@ -53,7 +54,7 @@ struct vhost_again {
 /* Bytes of the line that says why there is no front-end. */
 #define VHOST_DOWN_MAX 320
 
-/* Memory: the caller's, but for `hosts`. Descriptors: see vhost_port_give and vhost_port_take. */
+/* Memory: the caller's, but for `hosts` and `translations`. Descriptors: see vhost_port_give and vhost_port_take. */
 struct vhost_port_state {
 	int listen_fd;          /* -1: none */
 	struct rw_sock_id file; /* of VHOST_SERVER; may be lost */
@@ -72,11 +73,23 @@ struct vhost_port_state {
 	bool announce_due;
 	uint64_t unlogged;
 	uint32_t nhosts;
-	struct vhost_state_host *hosts; /* malloc'd */
+	struct vhost_state_host *hosts;      /* malloc'd */
+	uint32_t ntranslations;              /* of the IOTLB */
+	struct gm_iotlb_entry *translations; /* malloc'd; `host` is of no use */
 };
 
 /* Why the port cannot be given now, as the end of a line; NULL: it can. */
 const char *vhost_port_hindrance(const struct vhost_port *vp);
+
+/*
+ * What can be done while the port that is given still runs: map the memory of its front-end, which
+ * is in `regions` there (descriptors stay the port's) and here. Of the first: how many, 0 without a
+ * front-end; of the second: 0; or -errno, and nothing has been done ahead.
+ */
+uint32_t vhost_port_regions(const struct vhost_port *vp,
+	struct vu_export_region regions[GM_MAX_REGIONS], bool *any_file);
+int vhost_port_prepare(
+	struct vhost_port *vp, const struct vu_export_region *regions, uint32_t n, bool any_file);
 
 /*
  * Move the front-end and the listening socket into `out`. 0: the port has neither, and all that is

@@ -64,6 +64,12 @@ uint64_t gm_iotlb_take_evicted(struct gm_iotlb *tlb);
 int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iova, uint64_t size,
 	uint64_t uva, uint8_t perm);
 /*
+ * Enter the entries of another IOTLB, by iova and without overlap, in the place of all that are
+ * here: all of each but `host`. Those that are not in `map` are left out. 0, -EINVAL or -ENOMEM: nothing changed.
+ */
+int gm_iotlb_fill(struct gm_iotlb *tlb, const struct gm_map *map,
+	const struct gm_iotlb_entry *entries, uint32_t n);
+/*
  * Forget [iova, iova + size), exactly: an entry that reaches over an end keeps the rest. A size of
  * 0, or one that wraps, means up to the end of the address space. 0, or -ENOMEM: nothing changed.
  */

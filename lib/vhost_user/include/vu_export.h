@@ -5,7 +5,8 @@
  * needs to go on with a front-end that notices nothing. The structure has no pointers, so it can be
  * sent as it is, with its descriptors beside it.
  *
- * Three things stay behind. The IOTLB starts empty: the front-end is asked again. Questions on the
+ * Three things stay behind. The IOTLB starts empty, and vu_session_translate fills it; what is not
+ * there, the front-end is asked for again. Questions on the
  * back-end channel are carried, but only so that their answers are recognised; whoever waited for
  * them rests. The owner's own state is the owner's to carry.
  *
@@ -138,6 +139,22 @@ int vu_session_export(struct vu_session *s, struct vu_export *out);
  */
 struct vu_session *vu_session_adopt(struct rw_loop *loop, const struct vu_export *e,
 	const struct vu_offer *offer, const struct vu_ops *ops, void *dev, const char *name);
+
+/*
+ * vu_session_adopt in parts. What takes time, memory, may be mapped ahead of the export: what the
+ * session has then (vu_session_regions; descriptors and regions stay the session's) is not mapped
+ * again if the export still has it. NULL: no memory.
+ */
+uint32_t vu_session_regions(
+	const struct vu_session *s, struct vu_export_region out[GM_MAX_REGIONS]);
+struct vu_session *vu_session_prepare(struct rw_loop *loop, const struct vu_offer *offer,
+	const struct vu_ops *ops, void *dev, const char *name);
+/* Descriptors stay the caller's. 0; or -errno, and nothing has changed. */
+int vu_session_map(struct vu_session *s, const struct vu_export_region *regions, uint32_t n);
+/* The rest. 0; or -errno as of vu_session_adopt, and the session is to be freed. */
+int vu_session_fill(struct vu_session *s, const struct vu_export *e, const struct vu_offer *offer);
+/* Before vu_session_resume: the IOTLB has these (gm_iotlb_fill). 0 or -errno, and it has not. */
+int vu_session_translate(struct vu_session *s, const struct gm_iotlb_entry *entries, uint32_t n);
 
 /*
  * Start an adopted session: its rings run (vu_ops.rings_resume), and what the front-end sent is
