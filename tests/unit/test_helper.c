@@ -308,6 +308,78 @@ static void test_a_socket_that_was_removed_is_lost_until_it_is_made_again(void *
 	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "u")), -ENOENT);
 }
 
+/* Ask to adopt what stands, or stood, at `path`. */
+static int adopt(struct rig *r, const char *path, int listener, const struct stat *file)
+{
+	struct helper_request req = {.magic = HELPER_MAGIC,
+		.seq = ++r->seq,
+		.op = HELPER_ADOPT,
+		.dev = file->st_dev,
+		.ino = file->st_ino,
+		.access = RW_SOCK_PRIVATE};
+	int fd, ret;
+
+	snprintf(req.path, sizeof(req.path), "%s", path);
+	ret = send_raw(r, &req, sizeof(req), listener, &fd);
+	assert_int_equal(fd, -1);
+	return ret;
+}
+
+/* A socket that another helper made, as a successor has it. */
+static int made_elsewhere(const char *path, struct stat *file)
+{
+	struct rw_sock_id id;
+	int fd = rw_sock_direct.listen(path, &RW_SOCK_PRIVATE, &id);
+
+	assert_true(fd >= 0);
+	assert_int_equal(lstat(path, file), 0);
+	return fd;
+}
+
+static void test_what_another_one_made_is_adopted(void **state)
+{
+	struct rig *r = *state;
+	struct stat file, other;
+	int a = made_elsewhere(at(r->in, "a.sock"), &file), b, plain;
+
+	assert_int_equal(adopt(r, at(r->in, "a.sock"), a, &file), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "a.sock")), 0);
+	/* Under the name of another one, outside, or what is no socket that listens. */
+	assert_int_equal(adopt(r, at(r->in, "b.sock"), a, &file), -EINVAL);
+	assert_int_equal(adopt(r, "/tmp/a.sock", a, &file), -EXDEV);
+	plain = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(adopt(r, at(r->in, "a.sock"), plain, &file), -EINVAL);
+	/* Somebody has replaced the file: it is lost, and what stands there is not ours. */
+	b = made_elsewhere(at(r->in, "b.sock"), &other);
+	assert_int_equal(unlink(at(r->in, "b.sock")), 0);
+	close(made_elsewhere(at(r->in, "b.sock"), &other));
+	assert_int_equal(adopt(r, at(r->in, "b.sock"), b, &file), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_IS_THERE, at(r->in, "b.sock")), -ENOENT);
+	helper_leave(r);
+	assert_false(exists(at(r->in, "a.sock")));
+	assert_true(exists(at(r->in, "b.sock")));
+	close(a);
+	close(b);
+	close(plain);
+}
+
+/* Another process has it all. */
+static void test_what_is_kept_outlives_the_daemon(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "a.sock"), &fd), 0);
+	close(fd);
+	assert_int_equal(ask_in_vain(r, HELPER_KEEP, "keep"), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_KEEP, "remove"), 0);
+	assert_int_equal(ask(r, HELPER_LISTEN, at(r->in, "b.sock"), &fd), 0);
+	close(fd);
+	assert_int_equal(ask_in_vain(r, HELPER_KEEP, "keep"), 0);
+	helper_leave(r);
+	assert_true(exists(at(r->in, "a.sock")) && exists(at(r->in, "b.sock")));
+}
+
 static void test_only_what_was_made_is_removed(void **state)
 {
 	struct rig *r = *state;
@@ -441,6 +513,8 @@ int main(void)
 		TEST(test_one_file_is_read),
 		TEST(test_links_lead_nowhere),
 		TEST(test_a_socket_that_was_removed_is_lost_until_it_is_made_again),
+		TEST(test_what_another_one_made_is_adopted),
+		TEST(test_what_is_kept_outlives_the_daemon),
 		TEST(test_only_what_was_made_is_removed),
 		TEST(test_all_goes_with_the_daemon),
 		TEST(test_a_directory_that_was_replaced_is_found),
