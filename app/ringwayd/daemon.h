@@ -113,6 +113,14 @@ void notify_begin(void);
 void notify_ready(struct daemon *d);
 /* The configuration is being read again; notify_ready follows, whatever came of it. */
 void notify_reloading(void);
+/*
+ * For a takeover: the socket of the service manager, -1: there is none, and how often it wants a
+ * sign of life; go on with those of another process, in the place of one's own; and say which
+ * process is the service now, before this one ends, which would be the end of the service.
+ */
+int notify_fd(uint64_t *watchdog_us);
+void notify_take(int fd, uint64_t watchdog_us);
+void notify_main(pid_t pid);
 void notify_stopping(struct daemon *d);
 
 /*

@@ -88,6 +88,28 @@ static void watchdog_due(void *arg)
 	say("WATCHDOG=1");
 }
 
+int notify_fd(uint64_t *watchdog_us)
+{
+	*watchdog_us = own.watchdog_us;
+	return own.fd;
+}
+
+void notify_take(int fd, uint64_t watchdog_us)
+{
+	if (own.fd >= 0)
+		close(own.fd);
+	own.fd = fd;
+	own.watchdog_us = watchdog_us;
+}
+
+void notify_main(pid_t pid)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "MAINPID=%d", (int)pid);
+	say(text);
+}
+
 void notify_ready(struct daemon *d)
 {
 	char text[128], pid[32] = "";

@@ -159,9 +159,12 @@ static int rest_give(struct daemon *d, uint64_t stopped_ns)
 {
 	const struct ctl_listener at = ctl_server_listener(d->control);
 	struct takeover_fds fds = {.n = 0};
-	json_t *rest = json_pack("{s:s, s:i, s:I, s:I, s:I, s:i, s:i, s:b}", "step", "rest",
-		"control", takeover_fd_add(&fds, at.fd), "control_dev", (json_int_t)at.id.dev,
-		"control_ino", (json_int_t)at.id.ino, "stopped_ns", (json_int_t)stopped_ns, "ports",
+	uint64_t watchdog_us;
+	int notify = takeover_fd_add(&fds, notify_fd(&watchdog_us));
+	json_t *rest = json_pack("{s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:i, s:i, s:b}", "step",
+		"rest", "notify", notify, "watchdog_us", (json_int_t)watchdog_us, "control",
+		takeover_fd_add(&fds, at.fd), "control_dev", (json_int_t)at.id.dev, "control_ino",
+		(json_int_t)at.id.ino, "stopped_ns", (json_int_t)stopped_ns, "ports",
 		(int)d->nports, "pidfile", takeover_fd_add(&fds, d->pidfile.fd), "forwards",
 		sw_forward_runs(d->sw));
 
@@ -214,7 +217,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* All that can be done while frames still go. The successor waits for the ports after it. As above. */
+/* All that can be done while frames still go; after it the successor waits for ports. As above. */
 static int rest_prepare(struct daemon *d, char *why, size_t len)
 {
 	int ret = states_make(d);
@@ -254,8 +257,11 @@ static int ports_give(struct daemon *d, char *why, size_t len)
 		ret = hear("taken", why, len);
 	if (!ret) {
 		snprintf(why, len, "the successor has ended");
+		notify_main(own.pid);
 		ret = takeover_send(
 			own.fd, json_pack("{s:s}", "step", "go"), NULL, TAKEOVER_PATIENCE_MS);
+		if (ret)
+			notify_main(getpid());
 	}
 	if (ret)
 		take_back(d);

@@ -24,10 +24,12 @@ static struct {
 	uint64_t stopped_ns;
 	struct ctl_listener control;
 	int pidfile_fd; /* -1: none */
+	int notify_fd;  /* -1: none */
+	uint64_t watchdog_us;
 	bool forwards;
 	struct vhost_port_state *st; /* of the port that comes */
 	struct takeover_fds fds;     /* of its text */
-} own = {.fd = -1, .rings_fd = -1, .control.fd = -1, .pidfile_fd = -1};
+} own = {.fd = -1, .rings_fd = -1, .control.fd = -1, .pidfile_fd = -1, .notify_fd = -1};
 
 int takeover_rings_fd(void)
 {
@@ -132,7 +134,7 @@ int takeover_begin(struct daemon *d, char *err, size_t errlen)
 
 /* ---- ahead of the ports ---- */
 
-/* Map a front-end's memory. What goes wrong here, goes wrong again and is told when its port comes. */
+/* Map a front-end's memory. What goes wrong goes wrong again, and is told, when its port comes. */
 static void memory_take(struct daemon *d, const json_t *text)
 {
 	struct vu_export_region regions[GM_MAX_REGIONS];
@@ -225,6 +227,8 @@ static int rest_take(const struct daemon *d, const json_t *text, struct takeover
 			(ino_t)json_integer_value(json_object_get(text, "control_ino"))}};
 	own.pidfile_fd = takeover_fd_take(
 		fds, json_integer_value(json_object_get(text, "pidfile")));
+	own.notify_fd = takeover_fd_take(fds, json_integer_value(json_object_get(text, "notify")));
+	own.watchdog_us = (uint64_t)json_integer_value(json_object_get(text, "watchdog_us"));
 	own.stopped_ns = (uint64_t)json_integer_value(json_object_get(text, "stopped_ns"));
 	own.forwards = !json_is_false(json_object_get(text, "forwards"));
 	if (own.control.fd >= 0 && nports == d->nports)
@@ -363,5 +367,7 @@ void takeover_tell(struct daemon *d)
 	rw_info("took over %u port(s) from process %d: each of %u queue(s) rested for %ju.%03ju ms",
 		d->nports, own.pid, queues, (uintmax_t)(us / 1000), (uintmax_t)(us % 1000));
 	files_adopt(d);
+	if (own.notify_fd >= 0)
+		notify_take(own.notify_fd, own.watchdog_us);
 	takeover_end();
 }

@@ -4,8 +4,11 @@
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
+
+from programs import RINGWAYD
 
 
 @pytest.fixture(name='manager', params=['path', 'abstract'])
@@ -37,6 +40,32 @@ def test_the_service_manager_hears_of_start_life_and_end(launch, place, manager)
     while 'WATCHDOG' in last:
         last = message(sock)
     assert last == {'STOPPING': '1'}
+
+
+def test_the_service_goes_on_in_a_successor(launch, place, manager):
+    sock, name = manager
+    environment = {**os.environ, 'NOTIFY_SOCKET': name, 'WATCHDOG_USEC': '200000'}
+    daemon = launch(f'--socket-path={place}/vm1.sock', env=environment)
+    assert message(sock)['READY'] == '1'
+    with subprocess.Popen([RINGWAYD, '--no-huge', '--seccomp=kill',
+                           f'--takeover={daemon.control}']) as successor:
+        told = message(sock)
+        while 'WATCHDOG' in told:
+            told = message(sock)
+        # While the old one still runs: its end would be that of the service.
+        assert told == {'MAINPID': str(successor.pid)}
+        assert daemon.process.wait(10) == 0
+        ready = message(sock)
+        while 'WATCHDOG' in ready:
+            ready = message(sock)
+        assert ready['READY'] == '1' and ready['MAINPID'] == str(successor.pid)
+        assert message(sock) == {'WATCHDOG': '1'}
+        successor.terminate()
+        last = message(sock)
+        while 'WATCHDOG' in last:
+            last = message(sock)
+        assert last == {'STOPPING': '1'}
+        assert successor.wait(10) == 0
 
 
 def test_a_reload_begins_and_ends(launch, place, manager):
