@@ -89,6 +89,8 @@ int options_set_fd(struct parse *p, const char *value);
 int options_ports_check(struct parse *p);
 /* That a port shares no file with the control socket and the pid file. 0 or a mistake. */
 int options_port_files_check(struct parse *p, const struct options_port *port);
+/* That no two files are the same, and that they can be made. 0 or a mistake. */
+int options_files_check(struct parse *p);
 
 /* What names a port, a bridge or a VLAN. */
 #define NAME_RULE       "1 to 32 characters of A-Z a-z 0-9 . _ : -"

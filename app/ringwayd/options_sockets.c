@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "control.h"
 #include "options_internal.h"
 
 int options_set_socket_dir(struct parse *p, const char *value)
@@ -182,4 +183,44 @@ struct rw_sock_access options_access(
 		.owner = a->owner_given ? a->access.owner : rest->owner,
 		.group = a->group_given ? a->access.group : rest->group,
 	};
+}
+
+/* ---- files ---- */
+
+int options_port_files_check(struct parse *p, const struct options_port *port)
+{
+	const struct options *opt = p->opt;
+	const char *path = port->path;
+
+	if (*path && options_same_file(path, opt->control))
+		return options_mistake(
+			p, "port %s and --control have the same file %s", port->name, path);
+	if (*path && options_same_file(path, opt->pidfile))
+		return options_mistake(
+			p, "port %s and --pidfile have the same file %s", port->name, path);
+	return 0;
+}
+
+int options_files_check(struct parse *p)
+{
+	struct options *opt = p->opt;
+	bool control_given = !opt->control_is_default;
+	int ret = 0;
+
+	if (!control_given && ctl_default_path(opt->control, sizeof(opt->control))) {
+		return options_mistake(
+			p, "XDG_RUNTIME_DIR is too long for a control socket: give --control=PATH");
+	}
+	for (unsigned i = 0; !ret && i < opt->nports; i++)
+		ret = options_port_files_check(p, &opt->ports[i]);
+	if (ret)
+		return ret;
+	if (opt->pidfile[0] && options_same_file(opt->pidfile, opt->control))
+		return options_mistake(
+			p, "--control and --pidfile have the same file %s", opt->pidfile);
+	if (opt->control[0] && control_given)
+		ret = options_dir_check(p, "--control", opt->control);
+	if (!ret && opt->pidfile[0])
+		ret = options_dir_check(p, "--pidfile", opt->pidfile);
+	return ret;
 }

@@ -2,10 +2,10 @@
 #pragma once
 /*
  * A vhost port from the inside, for the files of this driver: port.c sessions and life; sockets.c
- * how front-ends get there; rings.c makes what the session says of rings true; iotlb_miss.c gets translations; config.c is the
- * configuration space; announce.c tells the network where the guest is; device_state.c is the state
- * that migrates with it; postcopy.c is the thread that stands in for the workers; show.c is what an
- * operator sees; takeover.c hands the port to another process.
+ * how front-ends get there; rings.c makes what the session says of rings true; iotlb_miss.c gets
+ * translations; config.c is the configuration space; announce.c tells the network where the guest
+ * is; device_state.c is the state that migrates with it; postcopy.c is the thread that stands in
+ * for the workers; show.c is what an operator sees; takeover.c hands the port to another process.
  *
  * Thread: control, unless a comment says otherwise.
  */

@@ -54,7 +54,10 @@ struct vhost_again {
 /* Bytes of the line that says why there is no front-end. */
 #define VHOST_DOWN_MAX 320
 
-/* Memory: the caller's, but for `hosts` and `translations`. Descriptors: see vhost_port_give and vhost_port_take. */
+/*
+ * Memory: the caller's, but for `hosts` and `translations`. Descriptors: see vhost_port_give and
+ * vhost_port_take.
+ */
 struct vhost_port_state {
 	int listen_fd;          /* -1: none */
 	struct rw_sock_id file; /* of VHOST_SERVER; may be lost */

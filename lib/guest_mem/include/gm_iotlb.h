@@ -65,7 +65,8 @@ int gm_iotlb_update(struct gm_iotlb *tlb, const struct gm_map *map, uint64_t iov
 	uint64_t uva, uint8_t perm);
 /*
  * Enter the entries of another IOTLB, by iova and without overlap, in the place of all that are
- * here: all of each but `host`. Those that are not in `map` are left out. 0, -EINVAL or -ENOMEM: nothing changed.
+ * here: all of each but `host`. Those that are not in `map` are left out. 0; -EINVAL or -ENOMEM:
+ * nothing changed.
  */
 int gm_iotlb_fill(struct gm_iotlb *tlb, const struct gm_map *map,
 	const struct gm_iotlb_entry *entries, uint32_t n);
