@@ -330,9 +330,11 @@ static json_t *addresses(struct rig *r)
 	size_t i;
 
 	json_array_foreach(json_object_get(page, "entries"), i, e)
-		json_object_set(all, json_string_value(json_object_get(e, "mac")),
+	{
+		json_object_set_new(all, json_string_value(json_object_get(e, "mac")),
 			json_pack("[O, O, O]", json_object_get(e, "port"),
 				json_object_get(e, "vlan"), json_object_get(e, "static")));
+	}
 	json_decref(page);
 	return all;
 }
