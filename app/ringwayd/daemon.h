@@ -139,6 +139,16 @@ int state_fdb_begin(struct daemon *d, int fd, const char *boot);
 void state_fdb_restore(struct daemon *d);
 void state_fdb_save(struct daemon *d);
 void state_fdb_end(struct daemon *d);
+/*
+ * In a takeover. state_fdb_take, instead of state_fdb_begin: the running process uses the file
+ * still; -EINVAL: it is of another version. state_fdb_go_on, instead of state_fdb_restore: the file
+ * is ours; hosts behind ports without a link go in `settle_ms`, 0: nothing waits for that.
+ * state_fdb_leave: it is the successor's, which needs to know state_fdb_settles_in.
+ */
+int state_fdb_take(struct daemon *d, int fd, const char *boot);
+void state_fdb_go_on(struct daemon *d, uint64_t settle_ms);
+void state_fdb_leave(struct daemon *d);
+uint64_t state_fdb_settles_in(const struct daemon *d);
 
 /* Warn if the limit of open files does not suffice for so many ports. */
 void daemon_fd_check(unsigned nports);

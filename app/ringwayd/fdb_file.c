@@ -46,6 +46,7 @@ struct fdb_file {
 	struct half *half; /* where it goes */
 	bool second;       /* the latest complete one is in the second half */
 	uint64_t serial;   /* of that */
+	bool taken;        /* both are those of another process, and not known yet */
 	struct half next;  /* what the head of this one will be */
 };
 
@@ -250,14 +251,32 @@ static int file_make(int fd, const struct head *head, bool fits)
 	return 0;
 }
 
+/* Which half has the latest snapshot. */
+static void file_look(struct fdb_file *file)
+{
+	const struct half *best = half_best(file->map, file->most);
+
+	file->serial = best ? best->serial : 0;
+	file->second = best == half_at(file->map, file->most, 1);
+}
+
+/* 0 or -errno. */
+static int file_map(struct fdb_file *file, int fd)
+{
+	void *map = mmap(NULL, file->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	file->map = map;
+	return 0;
+}
+
 int fdb_file_new(int fd, const char *boot, uint32_t entries, struct fdb_file **out,
 	enum fdb_file_state *state, struct fdb_file_view *kept)
 {
 	struct head head = head_make(boot, RW_MIN(entries, (uint32_t)FDB_FILE_MOST));
 	struct fdb_file *file = calloc(1, sizeof(*file));
-	const struct half *best;
 	size_t found_len = 0;
-	void *map;
 	int ret;
 
 	if (!file)
@@ -271,23 +290,45 @@ int fdb_file_new(int fd, const char *boot, uint32_t entries, struct fdb_file **o
 	ret = file_make(fd, &head,
 		*state == FDB_FILE_GOOD && found_len == file->len &&
 			!memcmp(file->found, &head, sizeof(head)));
+	if (!ret)
+		ret = file_map(file, fd);
 	if (ret)
 		goto err;
-	map = mmap(NULL, file->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED) {
-		ret = -errno;
-		goto err;
-	}
-	file->map = map;
-	best = half_best(map, file->most);
-	file->serial = best ? best->serial : 0;
-	file->second = best == half_at(map, file->most, 1);
+	file_look(file);
 	*out = file;
 	return 0;
 err:
 	free(file->found);
 	free(file);
 	return ret;
+}
+
+int fdb_file_take(int fd, const char *boot, uint32_t entries, struct fdb_file **out)
+{
+	struct head found, head = head_make(boot, RW_MIN(entries, (uint32_t)FDB_FILE_MOST));
+	struct fdb_file *file;
+	struct stat st;
+	int ret;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if ((uint64_t)st.st_size != file_bytes(head.entries) ||
+		pread(fd, &found, sizeof(found), 0) != (ssize_t)sizeof(found) ||
+		memcmp(&found, &head, sizeof(head)))
+		return -EINVAL;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->most = head.entries;
+	file->len = file_bytes(file->most);
+	file->taken = true;
+	ret = file_map(file, fd);
+	if (ret) {
+		free(file);
+		return ret;
+	}
+	*out = file;
+	return 0;
 }
 
 void fdb_file_forget(struct fdb_file *file)
@@ -309,6 +350,9 @@ void fdb_file_free(struct fdb_file *file)
 
 void fdb_file_begin(struct fdb_file *file)
 {
+	if (file->taken)
+		file_look(file);
+	file->taken = false;
 	file->half = (struct half *)half_at(file->map, file->most, !file->second);
 	__atomic_store_n(&file->half->serial, 0, __ATOMIC_RELEASE);
 	file->next = (struct half){.serial = file->serial + 1};

@@ -67,6 +67,12 @@ struct fdb_file;
  */
 int fdb_file_new(int fd, const char *boot, uint32_t entries, struct fdb_file **out,
 	enum fdb_file_state *state, struct fdb_file_view *kept);
+/*
+ * Go on in a file that another process still uses, once it has stopped writing: nothing is changed
+ * before fdb_file_begin. 0; -EINVAL: the file is not one for this boot and so many entries; or
+ * -errno.
+ */
+int fdb_file_take(int fd, const char *boot, uint32_t entries, struct fdb_file **out);
 /* Nobody needs the snapshot that fdb_file_new found any more. */
 void fdb_file_forget(struct fdb_file *file);
 /* The snapshots stay in the file. NULL is fine. */

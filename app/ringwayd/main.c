@@ -180,8 +180,9 @@ static int ports_begin(struct daemon *d)
 			return ret;
 		}
 	}
+	if (!d->waits)
+		state_fdb_restore(d);
 	d->waits = false;
-	state_fdb_restore(d);
 	return 0;
 }
 

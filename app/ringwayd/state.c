@@ -96,26 +96,30 @@ static bool boot_id(char *out, size_t len)
 }
 
 /*
- * The running process has the records open, and its rings go on in them. In a file of another
- * version they cannot: it is left alone, and nothing is recorded until the next start.
+ * The running process has the files open, and its rings go on in their records. A file of another
+ * version is of no use: it is left alone, and nothing is kept in it until the next start.
  */
 static int state_take(struct daemon *d)
 {
-	int ret, fd = takeover_rings_fd();
+	int rings = takeover_rings_fd(), fdb = takeover_fdb_fd(), ret = 0;
+	bool kept, known;
 	char boot[64];
-	bool kept;
 
-	if (fd < 0)
-		return 0;
-	if (!boot_id(boot, sizeof(boot)) || !vhost_records_fit(fd, boot)) {
+	known = boot_id(boot, sizeof(boot));
+	if (rings >= 0 && (!known || !vhost_records_fit(rings, boot))) {
 		rw_warning("the records of packed rings are of another version: there are none "
 			   "until the next start");
-		close(fd);
-		return 0;
+		close(rings);
+	} else if (rings >= 0) {
+		d->rings_fd = rings;
+		ret = vhost_records_new(rings, boot, &kept, &d->records);
 	}
-	d->rings_fd = fd;
-	ret = vhost_records_new(fd, boot, &kept, &d->records);
-	return ret ? without(d, RINGS_FILE, -ret) : 0;
+	if (ret)
+		return without(d, RINGS_FILE, -ret);
+	if (fdb >= 0 && state_fdb_take(d, fdb, known ? boot : ""))
+		rw_warning("the file of addresses is of another version: they are not kept until "
+			   "the next start");
+	return 0;
 }
 
 static int rings_begin(struct daemon *d, const char *boot)

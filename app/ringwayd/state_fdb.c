@@ -56,6 +56,17 @@ int state_fdb_begin(struct daemon *d, int fd, const char *boot)
 	return 0;
 }
 
+int state_fdb_take(struct daemon *d, int fd, const char *boot)
+{
+	int ret = fdb_file_take(fd, boot, d->opt.fdb_size, &d->fdb.file);
+
+	if (ret)
+		close(fd);
+	else
+		d->fdb.fd = fd;
+	return ret;
+}
+
 /* Whether frames of the VLAN `id` may still come from the port; 0: frames without a tag. */
 static bool vlan_fits(const struct options_vlans *v, unsigned id)
 {
@@ -128,6 +139,12 @@ static void settle(void *arg)
 	}
 }
 
+static void settle_in(struct daemon *d, uint64_t ms)
+{
+	d->fdb.settle = (struct rw_timer){.fn = settle, .arg = d};
+	rw_timer_start(d->loop, &d->fdb.settle, ms, 0);
+}
+
 static void restore(struct daemon *d)
 {
 	const struct fdb_file_view *kept = d->fdb.kept;
@@ -138,8 +155,7 @@ static void restore(struct daemon *d)
 	for (uint32_t i = 0; i < kept->nentries; i++)
 		n += entry_restore(d, &kept->entries[i], since_s);
 	rw_info("%u of %u addresses are known from before", n, kept->nentries);
-	d->fdb.settle = (struct rw_timer){.fn = settle, .arg = d};
-	rw_timer_start(d->loop, &d->fdb.settle, d->opt.fdb_linger_s * 1000ull, 0);
+	settle_in(d, d->opt.fdb_linger_s * 1000ull);
 }
 
 /* ---- snapshots ---- */
@@ -205,6 +221,13 @@ static void snapshot_due(void *arg)
 	rw_timer_start(d->loop, &d->fdb.timer, snapshot_go_on(d) ? REST_MS : PIECE_MS, 0);
 }
 
+static void snapshots_begin(struct daemon *d)
+{
+	d->fdb.runs = true;
+	d->fdb.timer = (struct rw_timer){.fn = snapshot_due, .arg = d};
+	rw_timer_start(d->loop, &d->fdb.timer, REST_MS, 0);
+}
+
 void state_fdb_restore(struct daemon *d)
 {
 	struct daemon_fdb *s = &d->fdb;
@@ -216,18 +239,40 @@ void state_fdb_restore(struct daemon *d)
 	free(s->kept);
 	s->kept = NULL;
 	fdb_file_forget(s->file);
-	s->runs = true;
-	s->timer = (struct rw_timer){.fn = snapshot_due, .arg = d};
-	rw_timer_start(d->loop, &s->timer, REST_MS, 0);
+	snapshots_begin(d);
+}
+
+void state_fdb_go_on(struct daemon *d, uint64_t settle_ms)
+{
+	if (d->fdb.file)
+		snapshots_begin(d);
+	if (settle_ms)
+		settle_in(d, settle_ms);
+}
+
+void state_fdb_leave(struct daemon *d)
+{
+	rw_timer_stop(d->loop, &d->fdb.timer);
+	rw_timer_stop(d->loop, &d->fdb.settle);
+	d->fdb.begun = false;
+	d->fdb.runs = false;
+}
+
+uint64_t state_fdb_settles_in(const struct daemon *d)
+{
+	const struct rw_timer *settle = &d->fdb.settle;
+	uint64_t now_ms = rw_now_ms();
+
+	if (!settle->active)
+		return 0;
+	return settle->expires_ms > now_ms ? settle->expires_ms - now_ms : 1;
 }
 
 void state_fdb_save(struct daemon *d)
 {
 	if (!d->fdb.runs)
 		return;
-	rw_timer_stop(d->loop, &d->fdb.timer);
-	rw_timer_stop(d->loop, &d->fdb.settle);
-	d->fdb.begun = false;
+	state_fdb_leave(d);
 	while (!snapshot_go_on(d))
 		;
 }

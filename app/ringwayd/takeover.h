@@ -11,7 +11,7 @@
  *   "takeover" (JSON-RPC)       ->
  *                               <-   all that is configured; or "busy: REASON"
  *   {"step":"files"}            ->
- *                               <-   {"step":"files"}: the records of packed rings
+ *                               <-   {"step":"files"}: those of the state directory
  *   starts EAL, gives up its rights, makes its ports, which wait
  *   {"step":"prepare"}          ->
  *                               <-   {"step":"memory"}... of each front-end
@@ -60,8 +60,9 @@ struct daemon;
  * 0; or -errno, and `err` holds one line.
  */
 int takeover_begin(struct daemon *d, char *err, size_t errlen);
-/* The file with the records of packed rings; -1: there is none. */
+/* The files with the records of packed rings and with addresses; -1: there is none. */
 int takeover_rings_fd(void);
+int takeover_fdb_fd(void);
 /* Whether the running process has huge pages. */
 bool takeover_wants_huge(void);
 /*

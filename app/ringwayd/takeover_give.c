@@ -161,12 +161,12 @@ static int rest_give(struct daemon *d, uint64_t stopped_ns)
 	struct takeover_fds fds = {.n = 0};
 	uint64_t watchdog_us;
 	int notify = takeover_fd_add(&fds, notify_fd(&watchdog_us));
-	json_t *rest = json_pack("{s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:i, s:i, s:b}", "step",
+	json_t *rest = json_pack("{s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:b}", "step",
 		"rest", "notify", notify, "watchdog_us", (json_int_t)watchdog_us, "control",
 		takeover_fd_add(&fds, at.fd), "control_dev", (json_int_t)at.id.dev, "control_ino",
-		(json_int_t)at.id.ino, "stopped_ns", (json_int_t)stopped_ns, "ports",
-		(int)d->nports, "pidfile", takeover_fd_add(&fds, d->pidfile.fd), "forwards",
-		sw_forward_runs(d->sw));
+		(json_int_t)at.id.ino, "stopped_ns", (json_int_t)stopped_ns, "settle_ms",
+		(json_int_t)state_fdb_settles_in(d), "ports", (int)d->nports, "pidfile",
+		takeover_fd_add(&fds, d->pidfile.fd), "forwards", sw_forward_runs(d->sw));
 
 	return takeover_send(own.fd, rest, &fds, TAKEOVER_PATIENCE_MS);
 }
@@ -300,6 +300,7 @@ static void take_wanted(struct daemon *d)
 	} else {
 		rw_info("process %d has taken over", pid);
 		own.given = true;
+		state_fdb_leave(d);
 		rw_loop_quit(d->loop);
 	}
 	successor_end();
@@ -310,8 +311,8 @@ static void take_wanted(struct daemon *d)
 static void files_wanted(const struct daemon *d)
 {
 	struct takeover_fds fds = {.n = 0};
-	json_t *files = json_pack(
-		"{s:s, s:i}", "step", "files", "rings", takeover_fd_add(&fds, d->rings_fd));
+	int rings = takeover_fd_add(&fds, d->rings_fd), fdb = takeover_fd_add(&fds, d->fdb.fd);
+	json_t *files = json_pack("{s:s, s:i, s:i}", "step", "files", "rings", rings, "fdb", fdb);
 
 	if (takeover_send(own.fd, files, &fds, TEXT_MS))
 		successor_end();

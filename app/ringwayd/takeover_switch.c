@@ -104,6 +104,7 @@ struct address {
 	bool service;
 	bool is_static;
 	uint32_t seen; /* fdb_entry.last_seen_s */
+	uint8_t how;   /* enum fdb_how */
 };
 
 static const struct field address_fields[] = {
@@ -112,6 +113,7 @@ static const struct field address_fields[] = {
 	NEEDED(address, service, BOOL),
 	NEEDED(address, is_static, BOOL),
 	NEEDED(address, seen, UINT),
+	OPTIONAL(address, how, UINT),
 };
 
 /* Entries of one text at most. */
@@ -125,7 +127,8 @@ static json_t *address_write(const struct daemon *d, const struct fdb_entry *e)
 	struct address a = {.vlan = vlan.id,
 		.service = vlan.service,
 		.is_static = e->kind == FDB_STATIC,
-		.seen = e->last_seen_s};
+		.seen = e->last_seen_s,
+		.how = (uint8_t)e->how};
 	json_t *all;
 
 	if (!port)
@@ -168,7 +171,7 @@ static void address_read(struct daemon *d, const json_t *from)
 
 	if (!port || at < 0 ||
 		fields_read(address_fields, RW_ARRAY_SIZE(address_fields), from, &a, &none) ||
-		a.vlan >= SW_VLANS)
+		a.vlan >= SW_VLANS || a.how >= FDB_HOWS)
 		return;
 	vlan = (struct sw_vlan){.bridge = (uint16_t)at, .id = a.vlan, .service = a.service};
 	domain = a.is_static ? sw_domain_keep(d->sw, vlan) : sw_domain_of(d->sw, vlan);
@@ -177,7 +180,8 @@ static void address_read(struct daemon *d, const json_t *from)
 	if (a.is_static)
 		fdb_add_static(sw_fdb(d->sw), fdb_key_make(a.mac, domain), port->id, true);
 	else
-		fdb_learn(sw_fdb(d->sw), fdb_key_make(a.mac, domain), port->id, a.seen);
+		fdb_learn_by(sw_fdb(d->sw), fdb_key_make(a.mac, domain), port->id, a.seen,
+			(enum fdb_how)a.how);
 }
 
 void takeover_fdb_read(struct daemon *d, const json_t *from)

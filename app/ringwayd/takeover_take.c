@@ -19,6 +19,7 @@
 static struct {
 	int fd;       /* to the running process; -1: closed */
 	int rings_fd; /* -1: none */
+	int fdb_fd;   /* -1: none */
 	int pid;
 	bool huge;
 	uint64_t stopped_ns;
@@ -26,14 +27,25 @@ static struct {
 	int pidfile_fd; /* -1: none */
 	int notify_fd;  /* -1: none */
 	uint64_t watchdog_us;
+	uint64_t settle_ms; /* of state_fdb_go_on */
 	bool forwards;
 	struct vhost_port_state *st; /* of the port that comes */
 	struct takeover_fds fds;     /* of its text */
-} own = {.fd = -1, .rings_fd = -1, .control.fd = -1, .pidfile_fd = -1, .notify_fd = -1};
+} own = {.fd = -1,
+	.rings_fd = -1,
+	.fdb_fd = -1,
+	.control.fd = -1,
+	.pidfile_fd = -1,
+	.notify_fd = -1};
 
 int takeover_rings_fd(void)
 {
 	return own.rings_fd;
+}
+
+int takeover_fdb_fd(void)
+{
+	return own.fdb_fd;
 }
 
 bool takeover_wants_huge(void)
@@ -74,6 +86,9 @@ static int files_ask(void)
 	if (ret)
 		return ret;
 	own.rings_fd = takeover_fd_take(&fds, json_integer_value(json_object_get(text, "rings")));
+	if (json_object_get(text, "fdb"))
+		own.fdb_fd = takeover_fd_take(
+			&fds, json_integer_value(json_object_get(text, "fdb")));
 	takeover_fds_close(&fds);
 	json_decref(text);
 	return 0;
@@ -230,6 +245,7 @@ static int rest_take(const struct daemon *d, const json_t *text, struct takeover
 	own.notify_fd = takeover_fd_take(fds, json_integer_value(json_object_get(text, "notify")));
 	own.watchdog_us = (uint64_t)json_integer_value(json_object_get(text, "watchdog_us"));
 	own.stopped_ns = (uint64_t)json_integer_value(json_object_get(text, "stopped_ns"));
+	own.settle_ms = (uint64_t)json_integer_value(json_object_get(text, "settle_ms"));
 	own.forwards = !json_is_false(json_object_get(text, "forwards"));
 	if (own.control.fd >= 0 && nports == d->nports)
 		return 0;
@@ -367,6 +383,7 @@ void takeover_tell(struct daemon *d)
 	rw_info("took over %u port(s) from process %d: each of %u queue(s) rested for %ju.%03ju ms",
 		d->nports, own.pid, queues, (uintmax_t)(us / 1000), (uintmax_t)(us % 1000));
 	files_adopt(d);
+	state_fdb_go_on(d, own.settle_ms);
 	if (own.notify_fd >= 0)
 		notify_take(own.notify_fd, own.watchdog_us);
 	takeover_end();

@@ -11,6 +11,7 @@
 #include "fdb_file.h"
 #include "hosts.h"
 #include "kill.h"
+#include "upgrade.h"
 
 static struct rig rig;
 
@@ -164,12 +165,34 @@ static void a_port_that_is_gone_is_left_out(void **state)
 	assert_int_equal(hosts_behind(r, "b"), 1);
 }
 
+/* How hosts were found goes along as well; and what the successor learns is saved. */
+static void a_successor_goes_on_with_the_file(void **state)
+{
+	struct rig *r = *state;
+	struct peer *a = peer_up(r, "a", NULL);
+	uint8_t before[6], after[6];
+
+	host_make(before, 40);
+	host_speaks(r, a, before, -1);
+	rig_wait(r, host_port(r, before, 0) == 'a');
+	fdb_add(r, "02:00:00:00:00:77", "b");
+	upgrade(r, NULL, NULL);
+	assert_int_equal(host_found(r, before, 0, "frame"), 'a');
+	host_make(after, 41);
+	host_speaks(r, a, after, -1);
+	rig_wait(r, is_saved(after));
+	switch_is_ended(r, SIGKILL, NULL);
+	all_are_known(r, before);
+	all_are_known(r, after);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		rig_test(a_clean_stop_leaves_the_table_and_ages_go_on),
 		rig_test(a_kill_leaves_the_latest_snapshot),
 		rig_test(what_cannot_be_believed_is_ignored_with_one_line),
+		rig_test(a_successor_goes_on_with_the_file),
 		rig_test(a_port_that_is_gone_is_left_out),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The file that keeps the forwarding database: what is in it, and what is believed of it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -301,12 +302,46 @@ static void nonsense_with_a_checksum_is_not_believed(void **unused)
 	}
 }
 
+/* A successor has the file open while the process before still writes, and goes on behind it. */
+static void who_takes_a_file_changes_nothing_and_goes_on_behind_the_last(void **unused)
+{
+	int fd = made(1, 3);
+	struct fdb_file *before, *after;
+	enum fdb_file_state state;
+	struct fdb_file_view kept;
+
+	(void)unused;
+	for (uint8_t writes = 0; writes < 3; writes++) {
+		before = open_it(fd, &state, &kept);
+		assert_int_equal(fdb_file_take(fd, BOOT, MOST, &after), 0);
+		for (uint8_t i = 0; i < writes; i++) {
+			fill(before, (uint8_t)(10 + i), 3);
+			fdb_file_commit(before);
+		}
+		fdb_file_free(before);
+		has(fd, writes ? (uint8_t)(9 + writes) : 1, 3);
+		/* The latest one stays until this one is complete. */
+		fill(after, 20, 2);
+		has(fd, writes ? (uint8_t)(9 + writes) : 1, 3);
+		fdb_file_commit(after);
+		has(fd, 20, 2);
+		fill(after, 1, 3);
+		fdb_file_commit(after);
+		fdb_file_free(after);
+	}
+	assert_int_equal(fdb_file_take(fd, "another boot", MOST, &after), -EINVAL);
+	assert_int_equal(fdb_file_take(fd, BOOT, 1000, &after), -EINVAL);
+	has(fd, 1, 3);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_found),
 		cmocka_unit_test(a_snapshot_that_was_not_finished_does_not_count),
 		cmocka_unit_test(there_is_an_end_of_the_room),
+		cmocka_unit_test(who_takes_a_file_changes_nothing_and_goes_on_behind_the_last),
 		cmocka_unit_test(a_table_of_another_size_reads_it_all_the_same),
 		cmocka_unit_test(a_file_that_was_cut_off_is_not_believed),
 		cmocka_unit_test(no_changed_bit_goes_unnoticed),
