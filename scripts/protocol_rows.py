@@ -98,7 +98,8 @@ ROWS = {
                         ['an_advice_during_a_migration_is_refused']),
     'POSTCOPY_LISTEN': (
         "from now on a page may be missing; the port's queues move to a thread of their own",
-        ['a_table_is_answered_with_our_addresses_and_rings_wait'],
+        ['a_table_is_answered_with_our_addresses_and_rings_wait',
+         'each_queue_pair_may_advise_and_listen'],
         ['listening_follows_an_advice_and_precedes_the_memory']),
     'POSTCOPY_END': ('all pages are there; the queues move back',
                      ['an_advice_is_answered_with_nothing_but_a_userfaultfd',

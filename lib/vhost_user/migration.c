@@ -153,11 +153,12 @@ int vu_on_postcopy_advise(struct vu_session *s, struct vu_msg *m)
 
 /*
  * Memory that is mapped before this cannot be waited for, because the front-end does not know our
- * address of it. QEMU sends the table afterwards.
+ * address of it. QEMU sends the table afterwards. It advises, listens and ends once for each queue
+ * pair, and the userfaultfd of the last advice is the one that it serves.
  */
 int vu_on_postcopy_listen(struct vu_session *s, struct vu_msg *m)
 {
-	if (s->postcopy != VU_POSTCOPY_ADVISED)
+	if (s->postcopy == VU_POSTCOPY_NONE)
 		return vu_refuse(m, -EINVAL, "not after POSTCOPY_ADVISE");
 	if (s->mem && s->mem->nregions)
 		return vu_refuse(m, -EBUSY, "memory is mapped already");

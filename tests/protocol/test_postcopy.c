@@ -250,8 +250,9 @@ static void wrong_orders_are_refused_or_harmless(void **state)
 	/* Advised twice: the first descriptor is of no use any more. */
 	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &ufd[0]), 0);
 	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &ufd[1]), 0);
+	/* QEMU says so for each queue pair. */
 	assert_int_equal(fe_conn_order(&a->g->conn, VU_POSTCOPY_LISTEN), 0);
-	assert_int_equal(fe_conn_order(&a->g->conn, VU_POSTCOPY_LISTEN), -EREMOTEIO);
+	assert_int_equal(fe_conn_order(&a->g->conn, VU_POSTCOPY_LISTEN), 0);
 	assert_int_equal(fe_conn_postcopy_advise(&a->g->conn, &ufd[2]), -EREMOTEIO);
 	assert_int_equal(fe_conn_postcopy_end(&a->g->conn), 0);
 	assert_int_equal(fe_conn_postcopy_end(&a->g->conn), 0);
