@@ -20,11 +20,12 @@ class Ringway(bench_peers.Ringway):
     ports = len(PORTS)
     title = 'ringwayd'
 
-    def __init__(self, directory, postcopy=False):
+    def __init__(self, directory, args):
         state = os.path.join(directory, 'state')
         os.makedirs(state, mode=0o700, exist_ok=True)
         self.options = (f'--state-dir={state}', '--log-level=debug')
-        self.postcopy = postcopy
+        self.moving = (',postcopy=on' if args.postcopy else '') + (
+            f',{args.port_options}' if args.port_options else '')
         for name in (*(f'v{i}' for i in range(self.ports)), 'ctl'):
             # What one that was killed has left: its successor's are waited for.
             if os.path.lexists(os.path.join(directory, name)):
@@ -32,9 +33,9 @@ class Ringway(bench_peers.Ringway):
         super().__init__(directory)
 
     def port_options(self):
-        trust = ',postcopy=on' if self.postcopy else ''
         return [word for name, path in zip(PORTS, self.sockets)
-                for word in ('--port', f'{name},socket={path}{trust}')]
+                for word in ('--port', f'{name},socket={path}' +
+                             (self.moving if name != 'peer' else ''))]
 
     def ask(self, *words):
         """The answer of `ringway --json WORDS`, or None while there is none."""
@@ -81,8 +82,8 @@ class Ovs(Unknown, bench_peers.Ovs):
     ports = len(PORTS)
     title = 'OVS-DPDK'
 
-    def __init__(self, directory, postcopy=False):
-        if postcopy:
+    def __init__(self, directory, args):
+        if args.postcopy:
             fail('--backend ovs --postcopy: only ports of OVS-DPDK that connect take part in it: '
                  'leave out --postcopy')
         super().__init__(directory)
@@ -94,8 +95,8 @@ def external(sockets):
         """Three sockets, and nothing else is known."""
         title = ':'.join(sockets)
 
-        def __init__(self, directory, postcopy=False):
-            del directory, postcopy
+        def __init__(self, directory, args):
+            del directory, args
             self.sockets = sockets
             bench_peers.wait_sockets(sockets)
 

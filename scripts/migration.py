@@ -102,6 +102,12 @@ class Migration:
         self.wait_status('cancelled')
         self.destination.kill()
 
+    def kill_destination(self):
+        """The guest stays."""
+        self.destination.kill()
+        wait_until(lambda: self.source.qmp('query-migrate').get('status') == 'failed', MIGRATION_S,
+                   f'{self.source.name}: nobody notices that the destination is gone')
+
 
 class Places:
     """One guest, and the two ports where it runs in turn: `here` now, `there` next.
@@ -120,6 +126,8 @@ class Places:
 
     def open(self):
         """A QEMU waits for the guest at the other place."""
+        if self.there.is_running():
+            return
         self.there.incoming = True
         self.there.start(*self.images)
         self.there.wait_monitor()

@@ -211,7 +211,7 @@ QEMU_ALWAYS = (
 QEMU_IN = {
     'SET_LOG_BASE': 'test_a_guest_moves_while_it_talks',
     'GET_VRING_BASE': 'test_a_guest_reboots_while_others_talk',
-    'SEND_RARP': 'test_the_switch_learns_at_once_where_a_silent_guest_is',
+    'SEND_RARP': 'test_a_guest_moves_there_and_back',
     'NET_SET_MTU': 'test_qemu_takes_what_ringway_offers',
     'IOTLB_MSG': 'test_two_guests_behind_iommus_talk',
     'POSTCOPY_ADVISE':

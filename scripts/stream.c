@@ -4,6 +4,7 @@
  * tests/vm.
  *
  *   stream run PEER RATE SIZE REPORT    datagrams of SIZE bytes to and from PEER, RATE per second
+ *                                       to it, or none if that is 0
  *   stream dirty MEBIBYTES RATE         writes RATE pages per second of that much memory
  *
  * A datagram has a number, the time of its sender's clock, a pattern that follows from the number,
@@ -36,6 +37,7 @@
 
 #define PORT      7007
 #define NS        1000000000ULL
+#define FOREVER   (1000000 * NS)
 #define MOST      1400       /* bytes of a datagram */
 #define NUMBERS   (1U << 24) /* that can be told apart: hours */
 #define AT_ONCE   64         /* datagrams that are sent to catch up; later ones are due anew */
@@ -181,7 +183,7 @@ static void send_due(
 	struct head head;
 
 	for (unsigned i = 0; *due <= now_ns(); i++) {
-		if (i == AT_ONCE || count.sent == NUMBERS) {
+		if (i == AT_ONCE || count.sent >= NUMBERS) {
 			*due = now_ns() + interval;
 			return;
 		}
@@ -201,13 +203,15 @@ static _Noreturn void run(const char *address, uint64_t rate, size_t size, const
 	struct sigaction action = {.sa_handler = ask};
 	struct sockaddr_in peer;
 	struct pollfd wait = {.fd = socket_open(&peer, address), .events = POLLIN};
-	uint64_t interval = NS / rate, due = now_ns(), now;
+	uint64_t interval = rate ? NS / rate : FOREVER, due = now_ns(), now;
 	struct timespec left;
 	uint8_t data[MOST + 1];
 	ssize_t n;
 
 	sigaction(SIGUSR1, &action, NULL);
 	report(path);
+	if (!rate)
+		due += FOREVER;
 	for (;;) {
 		while ((n = recv(wait.fd, data, sizeof(data), 0)) >= 0)
 			take(data, (size_t)n, size);
@@ -217,8 +221,9 @@ static _Noreturn void run(const char *address, uint64_t rate, size_t size, const
 			report(path);
 		}
 		now = now_ns();
-		left.tv_sec = 0;
-		left.tv_nsec = due > now ? (long)(due - now) % (long)NS : 0;
+		now = due > now ? due - now : 0;
+		left.tv_sec = (time_t)(now / NS);
+		left.tv_nsec = (long)(now % NS);
 		ppoll(&wait, 1, &left, NULL);
 	}
 }
@@ -244,8 +249,8 @@ int main(int argc, char **argv)
 	if (argc == 6 && !strcmp(argv[1], "run")) {
 		long rate = atol(argv[3]), size = atol(argv[4]);
 
-		if (rate < 1 || rate > 1000000 || size < (long)sizeof(struct head) || size > MOST)
-			errx(1, "RATE: 1 to 1000000, SIZE: %zu to %u", sizeof(struct head), MOST);
+		if (rate < 0 || rate > 1000000 || size < (long)sizeof(struct head) || size > MOST)
+			errx(1, "RATE: 0 to 1000000, SIZE: %zu to %u", sizeof(struct head), MOST);
 		run(argv[2], (uint64_t)rate, (size_t)size, argv[5]);
 	}
 	if (argc == 4 && !strcmp(argv[1], "dirty")) {

@@ -28,15 +28,20 @@ def add_to_initramfs(initramfs, folder):
 
 
 class Stream:
-    """Between `mover` and `peer`, rate datagrams per second each way. mover may change."""
+    """Between `mover` and `peer`, rate datagrams per second each way. mover may change.
 
-    def __init__(self, mover, peer, rate, size=SIZE):
+    silent: none comes from the mover.
+    """
+
+    def __init__(self, mover, peer, rate, silent=False):
         self.mover = mover
+        self.ways = ['in'] if silent else ['out', 'in']
         self.peer = peer
         # Largest gap in ns since take_gaps(), of what went `out` of the mover and `in`.
         self.gaps = {'out': 0, 'in': 0}
         for guest, other in (mover, peer), (peer, mover):
-            guest.check(f'stream run {other.ip} {rate} {size} {REPORT} >/tmp/stream.log 2>&1 & '
+            own = 0 if silent and guest is mover else rate
+            guest.check(f'stream run {other.ip} {own} {SIZE} {REPORT} >/tmp/stream.log 2>&1 & '
                         f'echo $! >{PID}')
 
     def report(self, guest):
@@ -67,7 +72,7 @@ class Stream:
         while True:
             time.sleep(LOOK_S)
             after = self.look()
-            silent = [way for way in after if after[way]['received'] == before[way]['received']]
+            silent = [way for way in self.ways if after[way]['received'] == before[way]['received']]
             if not silent:
                 return after
             if time.monotonic() > deadline:

@@ -9,8 +9,8 @@ from guest import fetch_images
 from network import Network
 
 LOG_LINES = 30
-# Each takes a minute.
-LONG_ALONE = ['test_migration_hosts.py']
+# Each takes minutes.
+LONG_ALONE = ['test_migration_hosts.py', 'test_migration_lab.py']
 collect_ignore = [] if os.environ.get('RINGWAY_TEST_LONG') else LONG_ALONE
 
 
