@@ -226,7 +226,8 @@ class TestpmdCsum(Testpmd):
 class Ovs(BackEnd):
     """Open vSwitch with DPDK: one bridge with the NORMAL action, that is a learning switch."""
     title = "OVS-DPDK: learning bridge, two copies"
-    # Only ports that connect do, whatever userspace-tso-enable says; these listen.
+    # Only ports that connect do, with userspace-tso-enable. Those of 3.1 do not receive 65549 bytes
+    # (they want them in one buffer), and change the TCP checksum of 9014, which the load refuses.
     segments = False
     needs, package = OVS_DAEMON, "openvswitch-switch-dpdk"
 

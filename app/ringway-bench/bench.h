@@ -73,6 +73,7 @@ struct bench_options {
 	double precision; /* SEARCH: stop when the bounds are that close, as a fraction */
 	bool latency;     /* record the time each frame takes */
 	bool hugetlb;
+	bool listen;      /* back-ends connect to the sockets */
 	bool progress;    /* a live line on stderr */
 	int cpu;          /* of the load; -1: where the program runs */
 	bool json;        /* on stdout, instead of the table */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine.h"
 #include "live.h"
@@ -89,6 +90,42 @@ static uint32_t longest(const struct bench_options *o)
 	return len;
 }
 
+/* A back-end that is not there tries again, Open vSwitch after up to eight seconds. */
+#define LISTEN_MS 30000
+
+/* Listen at a socket until a back-end has connected. */
+static int listen_at(struct fe_session *s, const char *path)
+{
+	int fd = fe_conn_listen(path), err;
+
+	if (fd < 0)
+		return fd;
+	err = fe_conn_accept(&s->conn, fd, LISTEN_MS);
+	close(fd);
+	unlink(path);
+	if (err == -ETIMEDOUT)
+		engine_say("%s: no back-end has connected in %d s: is it in client mode?", path,
+			LISTEN_MS / 1000);
+	return err;
+}
+
+/* The other end of a socket, whoever connects. Says what went wrong. */
+static int attach(const struct bench_options *o, struct fe_session *s, const char *path)
+{
+	int err = 0;
+
+	if (o->listen) {
+		err = listen_at(s, path);
+		if (err == -ETIMEDOUT || err == -EINTR)
+			return err;
+	}
+	if (!err)
+		err = o->listen ? fe_session_negotiate(s) : fe_session_connect(s, path);
+	if (err)
+		engine_say("%s: %s", path, strerror(-err));
+	return err ? err : features_check(o, s, path);
+}
+
 static int port_start(struct engine *e, unsigned port)
 {
 	const struct bench_options *o = &e->o;
@@ -114,12 +151,7 @@ static int port_start(struct engine *e, unsigned port)
 				   : "");
 		return err;
 	}
-	err = fe_session_connect(p->session, path);
-	if (err) {
-		engine_say("%s: %s", path, strerror(-err));
-		return err;
-	}
-	err = features_check(o, p->session, path);
+	err = attach(o, p->session, path);
 	if (err)
 		return err;
 	err = fe_session_start(p->session);

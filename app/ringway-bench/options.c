@@ -278,6 +278,7 @@ static const struct row {
 	{"precision", "F", 1u << BENCH_SEARCH | HOSTS, set_precision, 0, false},
 	{"latency", NULL, RATES, NULL, SWITCH(latency), true},
 	{"cpu", "CPU", ALL, set_cpu, 0, false},
+	{"listen", NULL, ALL, NULL, SWITCH(listen), true},
 	{"no-huge", NULL, ALL, NULL, SWITCH(hugetlb), false},
 	{"json", NULL, ALL, NULL, SWITCH(json), true},
 	{"plot", "FILE", RATES, set_plot, 0, false},

@@ -3,10 +3,13 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "fe_conn.h"
+
+#define LISTEN_BACKLOG 8
 
 void fe_conn_init(struct fe_conn *c, int fd)
 {
@@ -21,18 +24,27 @@ void fe_conn_close(struct fe_conn *c)
 	c->protocol_features = 0;
 }
 
+/* A new socket and the address of `path`. Returns it or -errno. */
+static int unix_socket(const char *path, struct sockaddr_un *sa)
+{
+	int fd;
+
+	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(sa->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa->sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int fe_conn_open(struct fe_conn *c, const char *path)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd;
+	struct sockaddr_un sa;
+	int fd = unix_socket(path, &sa);
 	int err;
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		err = -errno;
 		close(fd);
@@ -55,6 +67,48 @@ static int wait_for(int fd, short events, int timeout_ms)
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+/* Remove a socket that nobody listens at any more. */
+static void stale_remove(const char *path)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+		unlink(path);
+}
+
+int fe_conn_listen(const char *path)
+{
+	struct sockaddr_un sa;
+	int fd = unix_socket(path, &sa);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	stale_remove(path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(fd, LISTEN_BACKLOG)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms)
+{
+	struct pollfd p = {.fd = listen_fd, .events = POLLIN};
+	/* A signal ends the wait: what it waits for is up to somebody else. */
+	int n = poll(&p, 1, timeout_ms), fd;
+
+	if (n <= 0)
+		return n ? -errno : -ETIMEDOUT;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	fe_conn_close(c);
+	c->fd = fd;
+	return 0;
 }
 
 /* A peer that closes with our bytes unread causes a reset. It counts as closed, too. */

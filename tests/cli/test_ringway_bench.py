@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import xml.etree.ElementTree
@@ -202,6 +203,39 @@ def test_frames_that_the_switch_converts(switch):
         # All but the last of a large frame's segments are full.
         assert 1200 < total['received_bytes'] / total['received'] <= received
         assert total['wrong'] == total['reordered'] == total['duplicated'] == 0
+
+
+def test_back_ends_connect_to_it(launch, place):
+    sockets = [os.path.join(place, name) for name in ('left', 'right')]
+    launch(*(f'--port={os.path.basename(path)},socket={path},mode=client' for path in sockets))
+    # What an earlier one left is in nobody's way.
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(sockets[0])
+    left.close()
+    assert measured('--listen', *SHORT, *sockets)['result']['sum']['received'] > 0
+    assert not any(map(os.path.exists, sockets))
+
+
+def test_what_is_in_the_way_of_a_socket_stays(place):
+    path = os.path.join(place, 'precious')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('data')
+    done = bench('--listen', path, os.path.join(place, 'other'))
+    assert done.returncode == 1
+    assert done.stderr.count('\n') == 1 and path in done.stderr and 'in use' in done.stderr
+    assert os.path.getsize(path) == 4
+
+
+def test_the_wait_for_a_back_end_can_be_interrupted(place):
+    path = os.path.join(place, 'left')
+    waits = running('--listen', path, os.path.join(place, 'right'))
+    deadline = time.monotonic() + 30
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    waits.send_signal(signal.SIGINT)
+    out, err = waits.communicate(timeout=30)
+    assert (waits.returncode, out, err) == (1, '', '')
+    assert not os.path.exists(path)
 
 
 def test_the_table_has_the_ports_and_the_sum(switch):

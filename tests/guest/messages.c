@@ -1,38 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Back-ends that connect, and the messages of single features: memory slots, log, channel, IOTLB,
- * configuration, migration.
- */
+/* The messages of single features: memory slots, log, channel, IOTLB, configuration, migration. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "fe_messages.h"
-
-int fe_conn_listen(const char *path)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd;
-	int err;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
-}
 
 /* Wait until `fd` can be read; a closed peer counts. 0 or -errno. */
 static int wait_readable(int fd, int timeout_ms)
@@ -46,22 +21,6 @@ static int wait_readable(int fd, int timeout_ms)
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -ETIMEDOUT : 0;
-}
-
-int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms)
-{
-	int err;
-	int fd;
-
-	err = wait_readable(listen_fd, timeout_ms);
-	if (err)
-		return err;
-	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	fe_conn_close(c);
-	c->fd = fd;
-	return 0;
 }
 
 int fe_conn_wait_closed(struct fe_conn *c)

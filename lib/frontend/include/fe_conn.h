@@ -43,6 +43,19 @@ void fe_conn_init(struct fe_conn *c, int fd);
 /* Connect to the socket at `path`. Returns 0 or -errno. */
 int fe_conn_open(struct fe_conn *c, const char *path);
 
+/*
+ * The other way round: listen at `path` for back-ends that connect. A socket that is left there is
+ * replaced. Returns the listening socket, which the caller owns, or -errno; -EADDRINUSE: there is
+ * something else.
+ */
+int fe_conn_listen(const char *path);
+
+/*
+ * Wait for a connection at a listening socket. Returns 0 or -errno; -ETIMEDOUT; -EINTR: a signal
+ * came first.
+ */
+int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms);
+
 /* Close the connection. Harmless when not connected. */
 void fe_conn_close(struct fe_conn *c);
 

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The rest of a front-end's connection (fe_conn.h): the messages of single features, and back-ends
- * that connect to the front-end. Functions return what fe_conn.h says.
+ * The rest of a front-end's connection (fe_conn.h): the messages of single features. Functions
+ * return what fe_conn.h says.
  *
  * Thread: one at a time for a connection.
  */
 #include "fe_conn.h"
-
-/*
- * The other way round: a listening socket at `path`, for back-ends that connect; an old file there
- * is removed. The descriptor, or -errno. fe_conn_accept waits timeout_ms for a connection on it.
- */
-int fe_conn_listen(const char *path);
-int fe_conn_accept(struct fe_conn *c, int listen_fd, int timeout_ms);
 
 /*
  * 0 when the peer closes within the timeout; -ETIMEDOUT; -EPROTO when it sends something instead.
