@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "histogram.h"
+#include "rw_histogram.h"
 
 #define BENCH_MAX_PORTS 256
 #define BENCH_MAX_SIZES 16
@@ -113,7 +113,7 @@ struct bench_result {
 	uint64_t lost;     /* of expected, after all rings were quiet */
 	double offered;    /* frames a second that the engine could send */
 	double own_cycles; /* TSC cycles the load spent on a frame it moved (sent or received) */
-	struct histogram latency; /* nanoseconds; empty unless asked for */
+	struct rw_histogram latency; /* nanoseconds; empty unless asked for */
 };
 
 /* The user asked to end (SIGINT, SIGTERM); main.c sets it. */

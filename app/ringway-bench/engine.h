@@ -72,7 +72,7 @@ struct engine {
 	uint64_t *unexpected;   /* by receiver, at other times; nobody reads it */
 	struct stream *streams; /* lane by receiver */
 	uint32_t *newest;       /* several pairs: number by lane, receiver and its queue */
-	struct histogram *latency;
+	struct rw_histogram *latency;
 	uint64_t random;
 
 	double hz;           /* of the TSC */

@@ -251,7 +251,7 @@ static void latency_record(struct engine *e, const struct fe_burst_frame *frames
 	for (unsigned i = 0; i < n; i++) {
 		if (frame_read(frames[i].data, frames[i].len, e->format, &s) &&
 			s.trial == e->count_id)
-			histogram_add(e->latency, (now - s.stamp) * e->stamp_ns >> 20);
+			rw_histogram_add(e->latency, (now - s.stamp) * e->stamp_ns >> 20);
 	}
 }
 

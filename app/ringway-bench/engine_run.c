@@ -321,7 +321,7 @@ static void trial_reset(struct engine *e, const struct bench_trial *t)
 	}
 	e->spread = (struct bench_spread){0};
 	e->slices = 0;
-	histogram_reset(e->latency);
+	rw_histogram_reset(e->latency);
 	e->busy = e->moved = 0;
 	engine_next_id(e);
 	e->closed = e->o.in_flight && !(t->rate > 0);

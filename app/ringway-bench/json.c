@@ -101,7 +101,7 @@ static json_t *port_json(const struct bench_port_result *p)
 }
 
 /* The curve of a plot: percentages are keys, in ten steps from one nine to the next. */
-static json_t *percentiles_json(const struct histogram *h)
+static json_t *percentiles_json(const struct rw_histogram *h)
 {
 	json_t *object = json_object();
 	double rest = 100; /* percent of the frames that took longer */
@@ -113,22 +113,23 @@ static json_t *percentiles_json(const struct histogram *h)
 
 			snprintf(key, sizeof(key), "%.10g", percent);
 			json_object_set_new(object, key,
-				json_integer((json_int_t)histogram_percentile(h, percent)));
+				json_integer((json_int_t)rw_histogram_percentile(h, percent)));
 		}
 	}
 	return object;
 }
 
-static json_t *latency_json(const struct histogram *h)
+static json_t *latency_json(const struct rw_histogram *h)
 {
 	json_t *object;
 
 	if (!h->count)
 		return json_null();
 	object = json_pack("{s:I, s:f, s:I, s:I}", "frames", (json_int_t)h->count, "mean",
-		histogram_mean(h), "min", (json_int_t)h->least, "max", (json_int_t)h->greatest);
-#define X(p) \
-	json_object_set_new(object, "p" #p, json_integer((json_int_t)histogram_percentile(h, p)));
+		rw_histogram_mean(h), "min", (json_int_t)h->least, "max", (json_int_t)h->greatest);
+#define X(p)                 \
+	json_object_set_new( \
+		object, "p" #p, json_integer((json_int_t)rw_histogram_percentile(h, p)));
 	REPORT_PERCENTILES(X)
 #undef X
 	json_object_set_new(object, "percentiles", percentiles_json(h));

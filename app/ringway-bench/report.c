@@ -111,7 +111,7 @@ static void ports_print(const struct bench_options *o, const struct bench_result
 	table_free(t);
 }
 
-static void latency_print(const struct histogram *h, FILE *to)
+static void latency_print(const struct rw_histogram *h, FILE *to)
 {
 	static const struct table_column columns[] = {{"LATENCY us", false}, {"MEAN", true},
 #define X(p) {#p " %", true},
@@ -121,8 +121,8 @@ static void latency_print(const struct histogram *h, FILE *to)
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 
 	table_cell(t, "%" PRIu64 " frames", h->count);
-	table_cell(t, "%.2f", histogram_mean(h) / 1e3);
-#define X(p) table_cell(t, "%.2f", (double)histogram_percentile(h, p) / 1e3);
+	table_cell(t, "%.2f", rw_histogram_mean(h) / 1e3);
+#define X(p) table_cell(t, "%.2f", (double)rw_histogram_percentile(h, p) / 1e3);
 	REPORT_PERCENTILES(X)
 #undef X
 	table_cell(t, "%.2f", (double)h->greatest / 1e3);

@@ -127,8 +127,8 @@ static void latency_is_shown_when_there_is_some(void **state)
 
 	(void)state;
 	for (int i = 0; i < 1000; i++)
-		histogram_add(&result.latency, 2000);
-	histogram_add(&result.latency, 50000);
+		rw_histogram_add(&result.latency, 2000);
+	rw_histogram_add(&result.latency, 50000);
 	text = text_of(print, &r);
 	holds(text, "LATENCY us");
 	holds(text, "1001 frames");
@@ -311,9 +311,9 @@ static void json_has_the_percentiles(void **state)
 
 	(void)state;
 	for (int i = 0; i < 998; i++)
-		histogram_add(&result.latency, 100);
-	histogram_add(&result.latency, 7000);
-	histogram_add(&result.latency, 9000);
+		rw_histogram_add(&result.latency, 100);
+	rw_histogram_add(&result.latency, 7000);
+	rw_histogram_add(&result.latency, 9000);
 	root = json_of(&r);
 	assert_int_equal(json_unpack(root, "{s:{s:{s:i, s:i, s:i, s:i}}}", "result", "latency_ns",
 				 "frames", &frames, "p50", &p50, "p99.9", &rare, "max", &most),
