@@ -20,16 +20,27 @@ void rw_histogram_reset(struct rw_histogram *h)
 	memset(h, 0, sizeof(*h));
 }
 
+static uint64_t load(const uint64_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+/* The sum of the buckets is the count, also of one that grows meanwhile. */
 void rw_histogram_merge(struct rw_histogram *into, const struct rw_histogram *from)
 {
-	if (!from->count)
+	uint64_t least = load(&from->least), greatest = load(&from->greatest);
+
+	if (!load(&from->count))
 		return;
-	into->least = into->count ? RW_MIN(into->least, from->least) : from->least;
-	into->greatest = RW_MAX(into->greatest, from->greatest);
-	into->count += from->count;
-	into->sum += from->sum;
-	for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++)
-		into->buckets[i] += from->buckets[i];
+	into->least = into->count ? RW_MIN(into->least, least) : least;
+	into->greatest = RW_MAX(into->greatest, greatest);
+	into->sum += load(&from->sum);
+	for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++) {
+		uint64_t n = load(&from->buckets[i]);
+
+		into->buckets[i] += n;
+		into->count += n;
+	}
 }
 
 uint64_t rw_histogram_percentile(const struct rw_histogram *h, double percent)

@@ -84,7 +84,8 @@ static void tell(const struct sw_worker *w, struct sw_sight *s)
 		return;
 	s->worker = w->index;
 	s->now = rte_rdtsc();
-	s->target = &w->seen.plan->targets[s->port];
+	if (!s->target)
+		s->target = &w->seen.plan->targets[s->port];
 	for (unsigned i = 0; i < by->n; i++) {
 		struct sw_watch *watch = by->list[i];
 
@@ -252,6 +253,9 @@ void sw_see_drop_tx(struct sw_worker *w, const struct sw_target *t, struct frame
 		.frames = list,
 		.n = frames_of(frames, which, list)};
 
+	/* They are not edited for the receiver yet. */
+	if (w->seen.from != SW_NO_PORT)
+		s.target = &w->seen.plan->targets[w->seen.from];
 	tell(w, &s);
 }
 

@@ -19,6 +19,7 @@
 #include "daemon.h"
 #include "fe_guest.h"
 #include "gso_packets.h"
+#include "sw_count.h"
 #include "sw_domain.h"
 #include "uplink.h"
 #include "vhost_port.h"
@@ -52,6 +53,10 @@
 	X(CROWD, "crowd", 64)    /* the second, and 62 others say nothing */      \
 	X(POLICY, "policy", 2)   /* as UNICAST, and both ports have policies */   \
 	X(FLOOD, "flood", 9)     /* eight others */                               \
+	X(SIZES, "sizes", 2)     /* as UNICAST, and sizes are counted */          \
+	X(VLANS, "vlans", 2)     /* VLANs are */                                  \
+	X(TALKERS, "talkers", 2) /* who talks is */                               \
+	X(LATENCY, "latency", 2) /* latency is */                                 \
 	X(CSUM, "csum", 2)       /* as UNICAST, checksums are completed for it */ \
 	X(CUT, "cut", 2)         /* the second, a burst is one large frame */     \
 	X(NET_RING, "ring", 1)   /* hosts behind an uplink, which answer */       \
@@ -451,8 +456,22 @@ static void silent_guest_speaks(struct rig *r)
 	burst_expect(r, r->n - 1, 0, 0, 0);
 }
 
+/* Count what the row counts on request; NULL: nothing. */
+static struct sw_count *count_begin(struct rig *r)
+{
+	struct sw_count *count = NULL;
+
+	if (r->row.pattern < SIZES || r->row.pattern > LATENCY)
+		return NULL;
+	must(sw_count_start(r->sw, (enum sw_count_kind)(r->row.pattern - SIZES), NULL, 0, &count),
+		"sw_count_start");
+	return count;
+}
+
 static void measure_guests(struct rig *r)
 {
+	struct sw_count *count = count_begin(r);
+
 	for (unsigned i = 0; r->row.pattern == POLICY && i < r->n; i++)
 		policy_set(r, i);
 	stations_teach(r);
@@ -463,6 +482,7 @@ static void measure_guests(struct rig *r)
 	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
 	if (r->row.pattern == CROWD)
 		silent_guest_speaks(r);
+	sw_count_stop(count);
 }
 
 static bool row_parse(int argc, char **argv, struct row *row)
@@ -488,7 +508,7 @@ int main(int argc, char **argv)
 	if (!row_parse(argc, argv, &r.row))
 		errx(2,
 			"usage: datapath split|packed LENGTH "
-			"unicast|random|crowd|policy|flood|csum|"
+			"unicast|random|crowd|policy|flood|sizes|vlans|talkers|latency|csum|"
 			"cut|ring|null, or "
 			"--build");
 	r.n = patterns[r.row.pattern].guests;

@@ -7,7 +7,7 @@
  * one count of leading zeros and four words written; the memory is fixed and holds anything up to
  * 2^40 ns (18 minutes), longer times count as that long. Count, mean, least and greatest are exact.
  *
- * Thread: one at a time.
+ * Thread: one at a time; any may merge from it.
  */
 #include <stdint.h>
 
@@ -35,18 +35,27 @@ static inline unsigned rw_histogram_bucket(uint64_t value)
 	return (shift << RW_HISTOGRAM_SUB_BITS) + (unsigned)(value >> shift);
 }
 
+/* A member whose only writer is the caller. */
+static inline void rw_histogram_store(uint64_t *to, uint64_t value)
+{
+	__atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+
 /* Add a value that was seen `n` times, 1 or more. */
 static inline void rw_histogram_add_many(struct rw_histogram *h, uint64_t value, uint64_t n)
 {
+	uint64_t *bucket;
+
 	if (value > RW_HISTOGRAM_MAX)
 		value = RW_HISTOGRAM_MAX;
 	if (value > h->greatest)
-		h->greatest = value;
+		rw_histogram_store(&h->greatest, value);
 	if (value < h->least || !h->count)
-		h->least = value;
-	h->sum += value * n;
-	h->count += n;
-	h->buckets[rw_histogram_bucket(value)] += n;
+		rw_histogram_store(&h->least, value);
+	rw_histogram_store(&h->sum, h->sum + value * n);
+	rw_histogram_store(&h->count, h->count + n);
+	bucket = &h->buckets[rw_histogram_bucket(value)];
+	rw_histogram_store(bucket, *bucket + n);
 }
 
 static inline void rw_histogram_add(struct rw_histogram *h, uint64_t value)
@@ -58,7 +67,7 @@ static inline void rw_histogram_add(struct rw_histogram *h, uint64_t value)
 uint64_t rw_histogram_bucket_end(unsigned bucket);
 
 void rw_histogram_reset(struct rw_histogram *h);
-/* Add all that `from` has seen. */
+/* Add all that `from` has seen; another thread may add to it meanwhile. */
 void rw_histogram_merge(struct rw_histogram *into, const struct rw_histogram *from);
 /*
  * The value that `percent` (0 to 100) of all values do not exceed, as the upper end of its bucket;

@@ -71,7 +71,7 @@ struct sw_sight {
 	const struct frame_edit *edit;  /* TX, DROP at a receiver: NULL if there is none */
 	uint64_t polled;                /* TSC when the frames had been fetched; 0: not known */
 	uint64_t now;                   /* TSC */
-	const struct sw_target *target; /* of `port`, for sw_sight_vlan */
+	const struct sw_target *target; /* of the port whose form they have: sw_sight_vlan */
 };
 
 struct sw_watch {
@@ -103,7 +103,8 @@ void sw_watch_remove(struct sw *sw, struct sw_watch *watch);
 bool sw_watch_has_port(const struct sw_watch *watch);
 
 /*
- * The VLAN of frame `i` of a sight, by its tag and by the memberships of `port`: its id, 0 for
- * frames without a VLAN, SW_VLANS if the port has none for such a frame. Thread: that of `see`.
+ * The VLAN of frame `i` of a sight, by its tag and by the memberships of `port`, or of the sender
+ * if it was dropped before it was edited for `port`: its id, 0 for frames without a VLAN, SW_VLANS
+ * if that port has none for such a frame. Thread: that of `see`.
  */
 struct sw_vlan sw_sight_vlan(const struct sw_sight *sight, unsigned i);
