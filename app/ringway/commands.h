@@ -102,6 +102,29 @@ json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
 /* commands.c: the counters of cli->name, or of all ports. */
 json_t *port_stats(struct cli *cli);
+/* count.c. PORT words become the ports of cli->params, a number its limit. */
+int ports_read(struct cli *cli, const char *const *words, unsigned n);
+int limit_read(struct cli *cli, const char *const *words, unsigned n);
+json_t *sizes_start(struct cli *cli);
+json_t *sizes_stop(struct cli *cli);
+json_t *sizes_show(struct cli *cli);
+void sizes_show_print(const struct cli *cli, const json_t *ports);
+json_t *vlans_start(struct cli *cli);
+json_t *vlans_stop(struct cli *cli);
+json_t *vlans_show(struct cli *cli);
+void vlans_show_print(const struct cli *cli, const json_t *rows);
+json_t *talkers_start(struct cli *cli);
+json_t *talkers_stop(struct cli *cli);
+json_t *talkers_show(struct cli *cli);
+void talkers_show_print(const struct cli *cli, const json_t *answer);
+json_t *latency_start(struct cli *cli);
+json_t *latency_stop(struct cli *cli);
+json_t *latency_show(struct cli *cli);
+void latency_show_print(const struct cli *cli, const json_t *pairs);
+json_t *latency_histogram(struct cli *cli);
+void latency_histogram_print(const struct cli *cli, const json_t *pairs);
+/* What count.start and count.stop answer. */
+void count_print(const struct cli *cli, const json_t *answer);
 /* lag.c */
 void port_lag_print(const struct cli *cli, const json_t *ports);
 

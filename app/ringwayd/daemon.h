@@ -7,6 +7,7 @@
 #include "options.h"
 #include "pidfile.h"
 #include "sw.h"
+#include "sw_count.h"
 #include "vhost_records.h"
 
 /* What an entry of options.ports became. */
@@ -64,6 +65,8 @@ struct daemon {
 	struct vhost_records *records; /* in it; NULL: none */
 	struct daemon_fdb fdb;
 	unsigned ports_serial; /* counts changes of which ports there are, and where */
+	/* What is counted on request; NULL: it is not. */
+	struct sw_count *counts[SW_NUM_COUNT_KINDS];
 };
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
@@ -174,6 +177,11 @@ int confine_begin(const struct options *opt);
  */
 int confine_threads(void);
 void confine_end(void);
+
+/* rpc_count.c: nothing is counted on request any more. */
+void counts_end(struct daemon *d);
+/* A port has left the switch, and another one may get its id. */
+void counts_forget_port(struct daemon *d, uint16_t id);
 
 /* rpc_event.c: have events go to the clients that subscribe. */
 void events_begin(struct daemon *d);

@@ -233,6 +233,7 @@ static void daemon_end(struct daemon *d)
 			port->kind->discard(port);
 		options_port_del(&d->opt, d->opt.nports - 1);
 	}
+	counts_end(d);
 	while (d->nports)
 		daemon_port_end(d, d->nports - 1);
 	state_end(d);

@@ -98,7 +98,10 @@ void daemon_port_leave(struct daemon *d, unsigned index, struct daemon_leaver *o
 
 void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver)
 {
+	uint16_t id = leaver->port->id;
+
 	leaver->kind->free(leaver->handle);
+	counts_forget_port(d, id);
 	events_port(d, leaver->name, "removed");
 }
 

@@ -84,6 +84,20 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 		HAS("policy", CTL_OBJECT, "its policy, by the keys of its options"),       \
 		MAY("note", CTL_STRING, "what the user has to know about the change"))
 
+#define COUNT_WHAT HAS("what", CTL_STRING, "sizes, vlans, talkers or latency")
+#define COUNT_RESULT                                                                               \
+	CTL_FIELDS(COUNT_WHAT, HAS("running", CTL_BOOLEAN, "whether it is counted"),               \
+		HAS("ports", CTL_ARRAY | CTL_NULL, "the ports of which; null: it is not counted"), \
+		HAS("age_s", CTL_INTEGER | CTL_NULL, "seconds since it began"),                    \
+		HAS("others", CTL_INTEGER, "vlans, latency: frames that found no room"),           \
+		HAS("late", CTL_INTEGER, "latency: frames that had waited, and are not in it"),    \
+		HAS("missed", CTL_INTEGER, "talkers: frames that came while this was read"))
+#define PORTS MAY("ports", CTL_ARRAY, "the names of ports; none: all of them")
+#define COUNTED_VLAN                                                                        \
+	HAS("vlan", CTL_INTEGER | CTL_NULL, "0: without a VLAN; null: none of the port's"), \
+		HAS("tpid", CTL_STRING, "which VLAN of that number: 8021q or 8021ad"),      \
+		HAS("bridge", CTL_STRING, "the name of a bridge")
+
 #define FORWARD_RESULT                                                               \
 	CTL_FIELDS(HAS("mode", CTL_STRING, "what is done with frames"),              \
 		HAS("running", CTL_BOOLEAN, "whether frames are taken from guests"), \
@@ -224,6 +238,67 @@ const struct ctl_method rpc_methods[] = {
 			HAS("max_entries", CTL_INTEGER, "how many there can be"),
 			HAS("snooping", CTL_BOOLEAN, "whether it is on"),
 			HAS("counters", CTL_OBJECT, "what was heard and refused"))},
+	{.name = "count.start",
+		.fn = rpc_count_start,
+		.help = "count something that is counted on request only, from 0 on",
+		.params = CTL_FIELDS(COUNT_WHAT, PORTS),
+		.result = COUNT_RESULT},
+	{.name = "count.stop",
+		.fn = rpc_count_stop,
+		.help = "count it no longer, and forget what was counted",
+		.params = CTL_FIELDS(COUNT_WHAT),
+		.result = COUNT_RESULT},
+	{.name = "count.list",
+		.fn = rpc_count_list,
+		.help = "what is counted on request",
+		.list = true,
+		.result = COUNT_RESULT},
+	{.name = "sizes.show",
+		.each = rpc_sizes_show,
+		.help = "how many frames of which size each port sent and received (RFC 2819)",
+		.result = CTL_FIELDS(PORT_NAME,
+			HAS("sizes", CTL_ARRAY,
+				"bins: least and most octets, FCS included, and frames rx and "
+				"tx"))},
+	{.name = "vlans.show",
+		.fn = rpc_vlans_show,
+		.help = "frames, bytes and drops of each VLAN",
+		.list = true,
+		.result = CTL_FIELDS(COUNTED_VLAN,
+			HAS("rx_frames", CTL_INTEGER, "frames that ports sent"),
+			HAS("rx_bytes", CTL_INTEGER, "their bytes"),
+			HAS("rx_drops", CTL_INTEGER, "frames dropped at their sender"),
+			HAS("tx_frames", CTL_INTEGER, "frames that ports received"),
+			HAS("tx_bytes", CTL_INTEGER, "their bytes"),
+			HAS("tx_drops", CTL_INTEGER, "frames dropped at their receiver"))},
+	{.name = "talkers.show",
+		.fn = rpc_talkers_show,
+		.help = "who sends most, and to whom",
+		.params = CTL_FIELDS(
+			MAY("limit", CTL_INTEGER, "how many, 20 if not said, at most 512")),
+		.result = CTL_FIELDS(HAS("talkers", CTL_ARRAY,
+					     "src, dst, src_port, dst_port, vlan, tpid, bridge, "
+					     "bytes, error, frames"),
+			HAS("bytes", CTL_INTEGER, "what all sent"),
+			HAS("error_max", CTL_INTEGER, "no talker's error is more"))},
+	{.name = "latency.show",
+		.each = rpc_latency_show,
+		.help = "how long frames took through the switch, for each pair of ports",
+		.params = CTL_FIELDS(PORTS,
+			MAY("histogram", CTL_BOOLEAN,
+				"true or false: whether the histogram is wanted")),
+		.result = CTL_FIELDS(HAS("from", CTL_STRING, "the port that sent them"),
+			HAS("to", CTL_STRING, "the port that received them"),
+			HAS("frames", CTL_INTEGER, "how many"),
+			HAS("mean_ns", CTL_NUMBER, "mean, in nanoseconds"),
+			HAS("min_ns", CTL_INTEGER, "the shortest time"),
+			HAS("max_ns", CTL_INTEGER, "the longest time"),
+			HAS("p50_ns", CTL_INTEGER, "a half took no longer"),
+			HAS("p90_ns", CTL_INTEGER, "90 % took no longer"),
+			HAS("p99_ns", CTL_INTEGER, "99 % took no longer"),
+			HAS("p99_9_ns", CTL_INTEGER, "99.9 % took no longer"),
+			MAY("histogram", CTL_ARRAY,
+				"least and most nanoseconds, and frames, of each bin"))},
 	{.name = "worker.list",
 		.fn = rpc_worker_list,
 		.help = "the workers, what they poll and how busy they are",

@@ -53,6 +53,15 @@ json_t *rpc_port_changes(void);
 /* rpc_stats.c */
 json_t *rpc_port_stats(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
 
+/* rpc_count.c */
+json_t *rpc_count_list(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_count_start(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_count_stop(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_sizes_show(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+json_t *rpc_vlans_show(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_talkers_show(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_latency_show(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+
 /* rpc_event.c */
 json_t *rpc_subscribe(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_unsubscribe(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -471,7 +471,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['port', 'lsit'], 'did you mean "port list"?'),
     (['port', 'frobnicate'], 'there are list, show, stats, lag, add, del and set'),
     (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, top, monitor, '
-                           'methods, forward, apply, config, backends and version'),
+                           'sizes, vlans, top-talkers, latency, methods, forward, apply, '
+                           'config, backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),
@@ -527,7 +528,9 @@ def test_help_names_every_command():
     for command in ('port list', 'port show', 'port stats', 'port lag', 'port add', 'port del',
                     'port set',
                     'fdb list', 'fdb flush', 'worker list',
-                    'worker move', 'worker balance', 'rate', 'top', 'monitor', 'methods',
+                    'worker move', 'worker balance', 'rate', 'top', 'monitor',
+                    'sizes start', 'vlans show',
+                    'top-talkers stop', 'latency histogram', 'methods',
                     'forward show', 'forward set',
                     'forward start', 'forward stop', 'version'):
         assert f'\n  {command}' in text
