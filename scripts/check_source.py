@@ -24,6 +24,8 @@ UNLICENSED_ENDINGS = ('.md', '.json', '.json.in', '.svg', 'LICENSE', '.gitignore
                       # Formats of Debian's packages, which have no comments or no room.
                       'debian/changelog', 'debian/control', 'debian/copyright',
                       'debian/ringway.install', 'debian/source/format')
+# What others wrote, as they wrote it, with their licence.
+OF_OTHERS = ('app/ringway-exporter/page/uplot/',)
 # Who may use DPDK. Everything below them runs without EAL, in milliseconds, in a unit test.
 DPDK_USERS = ('lib/switch/', 'drivers/', 'app/', 'tests/switch/', 'tests/perf/')
 # Of these everybody may use the inline functions, which do not need EAL either.
@@ -31,11 +33,12 @@ DPDK_INLINE = ('rte_cycles.h', 'rte_meter.h')
 
 
 def tracked_files():
-    """What is in the repository, and what is new and not ignored."""
+    """What is in the repository, and what is new and not ignored; but for what others wrote."""
     listing = subprocess.run(['git', 'ls-files', '-z', '-c', '-o', '--exclude-standard'], cwd=ROOT,
                              check=True, capture_output=True, text=True).stdout
     names = sorted(set(name for name in listing.split('\0') if name))
-    return [name for name in names if os.path.isfile(os.path.join(ROOT, name))]
+    return [name for name in names if not name.startswith(OF_OTHERS) and
+            os.path.isfile(os.path.join(ROOT, name))]
 
 
 def read(name):

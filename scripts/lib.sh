@@ -14,7 +14,7 @@ PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
 	libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev libmnl-dev
 	libmicrohttpd-dev libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
-PACKAGES_TEST=(clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
+PACKAGES_TEST=(chromium clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
 	codespell universal-ctags dpdk-dev git help2man iproute2 prometheus python3-jsonschema
 	python3-matplotlib python3-pytest python3-yaml valgrind)
 # For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "metrics.h"
+#include "page.h"
 #include "rw_base.h"
 
 /* Bytes of one connection's request, and of what is made of it. */
@@ -17,7 +18,11 @@
 /* Milliseconds from one look at the connections to the next while there are many. */
 #define CROWDED_MS 20ull
 
+/* Milliseconds from one question for the hosts behind ports to the next. */
+#define HOSTS_MS 50
+
 #define TYPE_TEXT        "text/plain; charset=utf-8"
+#define TYPE_JSON        "application/json"
 #define TYPE_PROMETHEUS  "text/plain; version=0.0.4; charset=utf-8"
 #define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -27,7 +32,7 @@
 	"img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 /* A document that is made of a reading. It is kept for others who ask while the reading is good. */
-enum document { DOC_PROMETHEUS, DOC_OPENMETRICS, DOCUMENTS };
+enum document { DOC_PROMETHEUS, DOC_OPENMETRICS, DOC_JSON, DOCUMENTS };
 
 struct made {
 	json_t *reading; /* NULL: none yet */
@@ -39,6 +44,8 @@ struct http {
 	struct rw_watch watch;
 	struct rw_timer timer;
 	struct source *source;
+	struct events *events;
+	uint64_t hosts_ms; /* when hosts were asked for last */
 	struct MHD_Daemon *mhd;
 	bool loopback;
 	struct made made[DOCUMENTS];
@@ -189,11 +196,19 @@ static void client_asks(struct MHD_Connection *connection)
 static struct MHD_Response *document_make(
 	struct http *http, enum document which, const json_t *reading)
 {
-	bool openmetrics = which == DOC_OPENMETRICS;
+	static const char *const types[DOCUMENTS] = {[DOC_PROMETHEUS] = TYPE_PROMETHEUS,
+		[DOC_OPENMETRICS] = TYPE_OPENMETRICS,
+		[DOC_JSON] = TYPE_JSON};
 	size_t len = 0;
-	char *text = metrics_text(reading, openmetrics, &len);
+	char *text;
 
-	return response_new(http, text, len, openmetrics ? TYPE_OPENMETRICS : TYPE_PROMETHEUS);
+	if (which == DOC_JSON) {
+		text = json_dumps(reading, JSON_COMPACT);
+		len = text ? strlen(text) : 0;
+	} else {
+		text = metrics_text(reading, which == DOC_OPENMETRICS, &len);
+	}
+	return response_new(http, text, len, types[which]);
 }
 
 static void made_drop(struct made *made)
@@ -237,6 +252,68 @@ static enum MHD_Result send_metrics(struct http *http, struct MHD_Connection *co
 	return document_send(http, connection, openmetrics ? DOC_OPENMETRICS : DOC_PROMETHEUS);
 }
 
+/* ---- for the page ---- */
+
+static enum MHD_Result send_switch(struct http *http, struct MHD_Connection *connection)
+{
+	return document_send(http, connection, DOC_JSON);
+}
+
+/* `value` is taken over; NULL: there is none. */
+static enum MHD_Result json_send(
+	struct http *http, struct MHD_Connection *connection, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	struct MHD_Response *response = NULL;
+	enum MHD_Result ret;
+
+	json_decref(value);
+	if (text)
+		response = response_new(http, text, strlen(text), TYPE_JSON);
+	if (!response)
+		return say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "There is no memory.\n");
+	ret = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	MHD_destroy_response(response);
+	return ret;
+}
+
+static enum MHD_Result send_events(struct http *http, struct MHD_Connection *connection)
+{
+	const char *from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from");
+
+	return json_send(
+		http, connection, events_since(http->events, from ? strtoull(from, NULL, 10) : 0));
+}
+
+/* Whoever asks for the hosts of many ports makes the switch look through its table each time. */
+static enum MHD_Result send_hosts(struct http *http, struct MHD_Connection *connection)
+{
+	const char *port = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "port");
+	json_t *answer = NULL;
+
+	if (rw_now_ms() - http->hosts_ms >= HOSTS_MS) {
+		answer = source_ask(http->source, "fdb.list", json_pack("{s:s*}", "port", port));
+		http->hosts_ms = rw_now_ms();
+	}
+	if (!answer)
+		answer = json_pack("{s:[], s:n}", "entries", "next");
+	return json_send(http, connection, answer);
+}
+
+static enum MHD_Result send_file(struct MHD_Connection *connection, const struct page_file *file)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		file->len, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result ret;
+
+	if (!response)
+		return MHD_NO;
+	headers_add(response, file->type);
+	ret = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	MHD_destroy_response(response);
+	return ret;
+}
+
 /* ---- requests ---- */
 
 static const struct route {
@@ -244,6 +321,9 @@ static const struct route {
 	enum MHD_Result (*send)(struct http *http, struct MHD_Connection *connection);
 } routes[] = {
 	{"/metrics", send_metrics},
+	{"/api/switch", send_switch},
+	{"/api/events", send_events},
+	{"/api/hosts", send_hosts},
 };
 
 /* Whether a Host header names this host: a number of its loopback, or "localhost". */
@@ -291,7 +371,11 @@ static enum MHD_Result request(void *cls, struct MHD_Connection *connection, con
 		if (!strcmp(url, routes[i].path))
 			return routes[i].send(http, connection);
 	}
-	return say(connection, MHD_HTTP_NOT_FOUND, "There is no such page: see /metrics.\n");
+	for (unsigned i = 0; i < page_nfiles; i++) {
+		if (!strcmp(url, page_files[i].path))
+			return send_file(connection, &page_files[i]);
+	}
+	return say(connection, MHD_HTTP_NOT_FOUND, "There is no such page: see / or /metrics.\n");
 }
 
 /* ---- the loop ---- */
@@ -324,14 +408,16 @@ static void run_due(void *arg)
 	run(arg);
 }
 
-struct http *http_new(struct rw_loop *loop, int fd, bool loopback, struct source *source)
+struct http *http_new(
+	struct rw_loop *loop, int fd, bool loopback, struct source *source, struct events *events)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	const union MHD_DaemonInfo *info = NULL;
 
 	if (!http)
 		return NULL;
-	*http = (struct http){.loop = loop, .source = source, .loopback = loopback};
+	*http = (struct http){
+		.loop = loop, .source = source, .events = events, .loopback = loopback};
 	for (size_t i = 0; i < HTTP_CLIENTS_MAX; i++)
 		http->clients[i].fd = -1;
 	http->watch = (struct rw_watch){.fn = run_ready, .arg = http};

@@ -12,6 +12,7 @@
  */
 #include <stdbool.h>
 
+#include "events.h"
 #include "rw_loop.h"
 #include "source.h"
 
@@ -22,9 +23,10 @@
 struct http;
 
 /*
- * Serve readings of `source` on the listening socket `fd`, which is taken over. `loopback`: the
- * requests must name this host, or a foreign page that a browser shows could read them. NULL with
- * errno set.
+ * Serve readings of `source`, `events` and the page on the listening socket `fd`, which is taken
+ * over. `loopback`: the requests must name this host, or a foreign page that a browser shows could
+ * read them. NULL with errno set.
  */
-struct http *http_new(struct rw_loop *loop, int fd, bool loopback, struct source *source);
+struct http *http_new(
+	struct rw_loop *loop, int fd, bool loopback, struct source *source, struct events *events);
 void http_free(struct http *http);

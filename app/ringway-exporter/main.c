@@ -23,6 +23,7 @@ struct exporter {
 	struct rw_loop *loop;
 	struct rw_watch signals;
 	struct source *source;
+	struct events *events;
 	struct http *http;
 	int listen_fd;
 };
@@ -104,8 +105,9 @@ static int ground_begin(struct exporter *e)
 		return ret;
 	}
 	e->source = source_new(e->opt.control);
-	if (e->source)
-		e->http = http_new(e->loop, e->listen_fd, e->opt.loopback, e->source);
+	e->events = events_new(e->loop, e->opt.control);
+	if (e->source && e->events)
+		e->http = http_new(e->loop, e->listen_fd, e->opt.loopback, e->source, e->events);
 	if (e->http)
 		return 0;
 	rw_error("cannot serve HTTP: %s", strerror(errno));
@@ -126,7 +128,7 @@ static int serve(struct exporter *e)
 	tzset();             /* and the first date /etc/localtime */
 	if (ground_begin(e) || confine_begin(&e->opt))
 		return EXIT_CANNOT;
-	rw_info("ringway-exporter %s: http://%s/metrics, of the switch at %s", RINGWAY_VERSION,
+	rw_info("ringway-exporter %s: http://%s/ of the switch at %s", RINGWAY_VERSION,
 		address_text(e->listen_fd, address), e->opt.control);
 	return rw_loop_run(e->loop) ? EXIT_CANNOT : 0;
 }
@@ -141,6 +143,7 @@ int main(int argc, char **argv)
 	rw_log_find_journal();
 	status = serve(&e);
 	http_free(e.http);
+	events_free(e.events);
 	source_free(e.source);
 	if (e.loop)
 		rw_loop_del(e.loop, &e.signals);

@@ -27,7 +27,8 @@ void complain(const char *fmt, ...)
 static void print_help(void)
 {
 	printf("Usage: ringway-exporter [-s PATH] [--listen=ADDRESS:PORT]\n"
-	       "Serve the counters of a running ringwayd over HTTP: /metrics for Prometheus.\n"
+	       "Serve what a running ringwayd says of itself over HTTP: a page for people, and\n"
+	       "/metrics for Prometheus.\n"
 	       "It only reads: nothing that it serves changes the switch.\n"
 	       "\n"
 	       "Options:\n"

@@ -102,20 +102,17 @@ json_t *source_ask(struct source *s, const char *method, json_t *params)
 static bool read_all(struct source *s, json_t *reading, struct ctl_failure *fail)
 {
 	uint64_t deadline_ms = rw_now_ms() + SOURCE_TIMEOUT_MS;
-	json_t *none = json_pack("{s:i}", "limit", 0);
 	bool good = true;
 
 	for (size_t i = 0; good && i < RW_ARRAY_SIZE(questions); i++) {
 		const struct question *q = &questions[i];
-		const json_t *params = strcmp(q->key, "fdb") ? NULL : none;
-		json_t *answer = ask(s, q->method, params, deadline_ms, fail);
+		json_t *answer = ask(s, q->method, NULL, deadline_ms, fail);
 
 		good = answer && json_typeof(answer) == q->type;
 		if (answer && !good)
 			ctl_fail(fail, CTL_ERR_INTERNAL, "an unexpected answer to %s", q->method);
 		json_object_set_new(reading, q->key, answer);
 	}
-	json_decref(none);
 	return good;
 }
 

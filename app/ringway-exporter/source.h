@@ -12,7 +12,7 @@
  *	took      seconds that it took
  *	version, ports, stats, workers, bridges, fdb, groups
  *	          the answers to version, port.list, port.stats, worker.list, bridge.list, fdb.list
- *	          (without entries) and group.list
+ *	          and group.list; of the last two the first page
  *
  * Thread: the only one. A reading makes it wait, for SOURCE_TIMEOUT_MS at most.
  */
