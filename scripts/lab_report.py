@@ -15,14 +15,19 @@ def shown(value):
     return '-' if value is None else value
 
 
+CHAOS = '{:12} {:11} {:18}{:12}{:>9}{:>9}{:>7}{:>7}  {}'
+CHAOS_HEADS = (('killed', 'at step', 'migration', 'the guest', 'gap out', 'gap in', 'lost', 'lost',
+                'wrong, twice'), ('', '', '', '', 'ms', 'ms', 'out', 'in', ''))
+
+
 def begin(args, title, seconds):
     if args.json:
         return
     print(f'{title}, {"packed" if args.packed else "split"} rings, '
           f'{"post" if args.postcopy else "pre"}copy, {args.rate} datagrams/s each way; '
           f'guests booted in {seconds:.0f} s')
-    for line in HEADS:
-        print(FORMAT.format(*line).rstrip())
+    for line in CHAOS_HEADS if args.chaos else HEADS:
+        print((CHAOS if args.chaos else FORMAT).format(*line).rstrip())
 
 
 def run_line(args, number, run):
@@ -69,3 +74,23 @@ def end(args, document):
     print('\n'.join(summary(document['migrations'])))
     if not is_right(document['migrations']):
         print('WRONG: datagrams came twice or with another payload than was sent')
+
+
+def chaos_line(args, row):
+    if args.json:
+        return
+    numbers = ['-'] * 4 + ['']
+    if row['talks']:
+        numbers = [*(f'{row["gap_ms"][way]:.0f}' for way in WAYS),
+                   *(row['lost'][way] for way in WAYS),
+                   f'{sum(row["wrong"].values())}, {sum(row["duplicated"].values())}']
+    where = f'is at {row["runs_at"]}' if row['runs_at'] else 'is lost'
+    print(CHAOS.format(row['victim'], row['step'], row['migration'], where, *numbers).rstrip(),
+          flush=True)
+    if row['runs_at'] and not row['talks']:
+        print(f'      does not talk: {row["complaint"]}')
+
+
+def chaos_end(args, document):
+    if args.json:
+        print(json.dumps(document, indent=2))

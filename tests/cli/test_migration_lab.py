@@ -6,6 +6,7 @@ import os
 import pytest
 
 import bench_plot
+import lab_chaos
 import lab_report
 from guest import GuestError
 from migration import newest_machine
@@ -52,6 +53,20 @@ def test_the_summary_has_medians_and_the_worst():
 def test_a_wrong_payload_is_an_error():
     assert lab_report.is_right(RUNS)
     assert not lab_report.is_right([*RUNS, {**RUNS[0], 'wrong': {'out': 0, 'in': 1}}])
+
+
+def test_who_lives_must_talk():
+    def row(victim, step, runs_at=None, wrong=0):
+        return {'victim': victim, 'step': step, 'runs_at': runs_at, 'talks': bool(runs_at),
+                'wrong': {'out': 0, 'in': wrong}}
+
+    for good in (row('switch', 'first pass', 'two'), row('source', 'first pass'),
+                 row('destination', 'first pass', 'one'), row('destination', 'after')):
+        assert lab_chaos.is_expected(good), good
+    for bad in (row('switch', 'first pass'), row('destination', 'first pass'),
+                row('source', 'after'), row('switch', 'after', 'two', wrong=1),
+                {**row('switch', 'before', 'one'), 'talks': False}):
+        assert not lab_chaos.is_expected(bad), bad
 
 
 def test_the_picture_has_a_bar_for_each_gap(tmp_path):

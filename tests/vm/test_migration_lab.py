@@ -34,3 +34,10 @@ def test_two_qemus_meet_and_a_silent_guest_is_found(tmp_path):
                    '--qemu=qemu-system-x86_64', '--qemu=/usr/bin/qemu-system-x86_64',
                    f'--plot={tmp_path}/gaps.png')
     assert document['migrations'][0]['found_by'] == 'rarp'
+
+
+def test_what_is_killed_on_the_way_costs_no_guest_but_its_own():
+    rows = lab('--chaos')['chaos']
+    assert {row['victim'] for row in rows} == {'switch', 'source', 'destination'}
+    moved = [row for row in rows if row['runs_at'] and row['migration'] == 'completed']
+    assert all(row['talks'] for row in moved) and len(moved) >= 2
