@@ -136,18 +136,21 @@ static int port_give(struct daemon *d, unsigned i, char *why, size_t len)
 	struct vhost_port_state *st = own.states[i];
 	struct takeover_fds *fds = &own.fds;
 	const char *name = d->opt.ports[i].name;
+	/* Before its link goes with its rings. */
+	json_t *link = takeover_link_write(d->sw, d->ports[i].port);
 	int ret = vhost_port_give(d->ports[i].handle, st);
 
 	if (ret) {
+		json_decref(link);
 		snprintf(why, len, "port %s: %s", name, strerror(-ret));
 		return ret;
 	}
 	own.ngiven++;
 	fds->n = 0;
 	ret = takeover_send(own.fd,
-		json_pack("{s:s, s:s, s:o, s:o}", "step", "port", "name", name, "state",
+		json_pack("{s:s, s:s, s:o, s:o, s:o}", "step", "port", "name", name, "state",
 			takeover_state_write(st, fds), "counters",
-			takeover_counters_write(d->ports[i].port)),
+			takeover_counters_write(d->ports[i].port), "link", link),
 		fds, TAKEOVER_PATIENCE_MS);
 	if (ret)
 		snprintf(why, len, "the successor: %s", strerror(-ret));

@@ -25,6 +25,9 @@ const char *takeover_regions_read(const json_t *from, struct vu_export_region *r
 
 /* The counters of a port as a new array. */
 json_t *takeover_counters_write(const struct port *port);
+/* How often its link changed; what is missing or wrong counts as never. */
+json_t *takeover_link_write(const struct sw *sw, const struct port *port);
+struct sw_link takeover_link_read(const json_t *from);
 /* Add them to those of `port`. 0, -EPROTO or -ENOMEM. */
 int takeover_counters_read(const json_t *from, struct port *port);
 

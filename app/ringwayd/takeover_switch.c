@@ -18,10 +18,18 @@ static const struct field counter_fields[] = {
 	COUNTER(unicast),
 	COUNTER(multicast),
 	COUNTER(broadcast),
+	COUNTER(signals),
+	COUNTER(suppressed),
+	COUNTER(lags),
+	COUNTER(lag_cycles),
 	COUNTER(converted_csum),
 	COUNTER(segmented),
 	COUNTER(segments),
 };
+
+_Static_assert(
+	offsetof(struct port_counters, drops) == RW_ARRAY_SIZE(counter_fields) * sizeof(uint64_t),
+	"all counters but the drops stand above");
 
 static json_t *direction_write(const struct port_counters *c)
 {
@@ -93,6 +101,29 @@ int takeover_counters_read(const json_t *from, struct port *port)
 			return ret;
 	}
 	return 0;
+}
+
+static const struct field link_fields[] = {
+	OPTIONAL(sw_link, ups, UINT),
+	OPTIONAL(sw_link, downs, UINT),
+	OPTIONAL(sw_link, changed_s, UINT),
+};
+
+json_t *takeover_link_write(const struct sw *sw, const struct port *port)
+{
+	struct sw_link link;
+
+	sw_link_read(sw, port, &link);
+	return fields_write(link_fields, RW_ARRAY_SIZE(link_fields), &link, NULL);
+}
+
+struct sw_link takeover_link_read(const json_t *from)
+{
+	struct takeover_fds none = {.n = 0};
+	struct sw_link link = {0};
+
+	fields_read(link_fields, RW_ARRAY_SIZE(link_fields), from, &link, &none);
+	return link;
 }
 
 /* ---- addresses ---- */

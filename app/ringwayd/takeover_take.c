@@ -29,8 +29,9 @@ static struct {
 	uint64_t watchdog_us;
 	uint64_t settle_ms; /* of state_fdb_go_on */
 	bool forwards;
-	struct vhost_port_state *st; /* of the port that comes */
-	struct takeover_fds fds;     /* of its text */
+	struct sw_link links[OPTIONS_PORTS_MAX]; /* of the ports, before they moved */
+	struct vhost_port_state *st;             /* of the port that comes */
+	struct takeover_fds fds;                 /* of its text */
 } own = {.fd = -1,
 	.rings_fd = -1,
 	.fdb_fd = -1,
@@ -225,6 +226,7 @@ static int port_take(
 		if (!ret)
 			ret = takeover_counters_read(
 				json_object_get(text, "counters"), d->ports[index].port);
+		own.links[index] = takeover_link_read(json_object_get(text, "link"));
 		if (ret)
 			refuse(why, len, name, strerror(-ret));
 	}
@@ -382,6 +384,9 @@ void takeover_tell(struct daemon *d)
 	}
 	rw_info("took over %u port(s) from process %d: each of %u queue(s) rested for %ju.%03ju ms",
 		d->nports, own.pid, queues, (uintmax_t)(us / 1000), (uintmax_t)(us % 1000));
+	/* That they came here is no change. */
+	for (unsigned i = 0; i < d->nports; i++)
+		sw_link_set(d->sw, d->ports[i].port, &own.links[i]);
 	files_adopt(d);
 	state_fdb_go_on(d, own.settle_ms);
 	if (own.notify_fd >= 0)

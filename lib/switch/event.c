@@ -25,6 +25,11 @@ void sw_link_read(const struct sw *sw, const struct port *port, struct sw_link *
 	*out = sw->ports[port->id].link;
 }
 
+void sw_link_set(struct sw *sw, const struct port *port, const struct sw_link *link)
+{
+	sw->ports[port->id].link = *link;
+}
+
 void sw_tell(struct sw *sw, const struct sw_event *event)
 {
 	if (event->kind == SW_EVENT_LINK)

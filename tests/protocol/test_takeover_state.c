@@ -35,7 +35,22 @@ static int start(void **state)
 
 /* ---- what goes along ---- */
 
-/* What port.show says of the port, without what changes while frames go. */
+/* How often its link came and went. */
+static json_t *links_of(struct rig *r, const char *port)
+{
+	json_t *all = rig_call(r, "port.stats", json_pack("{s:s}", "name", port));
+	const json_t *row = json_array_get(all, 0);
+	json_t *links;
+
+	assert_non_null(row);
+	links = json_pack(
+		"[O, O]", json_object_get(row, "link_ups"), json_object_get(row, "link_downs"));
+	assert_true(json_integer_value(json_array_get(links, 0)) > 0);
+	json_decref(all);
+	return links;
+}
+
+/* What port.show says of the port, and of its link, without what changes while frames go. */
 static json_t *shown(struct rig *r, const char *port)
 {
 	static const char *const moving[] = {"avail", "used", "worker"};
@@ -49,6 +64,7 @@ static json_t *shown(struct rig *r, const char *port)
 	}
 	json_object_del(row, "helper");
 	json_object_del(row, "budgets");
+	json_object_set_new(row, "links", links_of(r, port));
 	return row;
 }
 

@@ -143,6 +143,8 @@ struct sw_link {
 	uint32_t changed_s; /* sw_now_s at the latest change; valid if there was one */
 };
 void sw_link_read(const struct sw *sw, const struct port *port, struct sw_link *out);
+/* What another process has counted, before this one has the port. */
+void sw_link_set(struct sw *sw, const struct port *port, const struct sw_link *link);
 
 /* Nanoseconds of so many TSC cycles. */
 uint64_t sw_cycles_ns(const struct sw *sw, uint64_t cycles);
