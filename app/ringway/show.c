@@ -77,9 +77,10 @@ static void log_print(const json_t *log)
 		fact("dirty log", "-");
 	else
 		fact("dirty log",
-			"%" JSON_INTEGER_FORMAT " bytes; buffers: %s; rings: %" JSON_INTEGER_FORMAT,
+			"%" JSON_INTEGER_FORMAT " bytes; buffers: %s; rings: %" JSON_INTEGER_FORMAT
+			"; pages marked: %" JSON_INTEGER_FORMAT,
 			number_of(log, "size"), is_true(log, "buffers") ? "yes" : "no",
-			number_of(log, "rings"));
+			number_of(log, "rings"), number_of(log, "pages_marked"));
 }
 
 /* A guest whose memory is far from all workers: the first ring that says so. */
@@ -222,6 +223,8 @@ static void facts_print(const json_t *port)
 	fact("back-end channel", "%s", is_true(port, "backend_channel") ? "open" : "-");
 	fact_number("IOTLB entries", json_object_get(port, "iotlb"), "entries");
 	log_print(json_object_get(port, "log"));
+	if (number_of(port, "announced"))
+		fact_number("RARP sent", port, "announced");
 	fact_number("in-flight bytes", json_object_get(port, "inflight"), "size");
 	fact("postcopy", "%s (%s)", text_of(port, "postcopy"),
 		is_true(port, "postcopy_allowed") ? "allowed" : "not allowed");

@@ -411,8 +411,9 @@ static json_t *rings_json(const struct vhost_port *vp, unsigned n, bool packed)
 
 static json_t *log_json(const struct vhost_session_info *s)
 {
-	return json_pack("{s:b, s:I, s:b, s:i}", "active", s->log_buffers || s->log_rings, "size",
-		(json_int_t)s->log_size, "buffers", s->log_buffers, "rings", (int)s->log_rings);
+	return json_pack("{s:b, s:I, s:b, s:i, s:I}", "active", s->log_buffers || s->log_rings,
+		"size", (json_int_t)s->log_size, "buffers", s->log_buffers, "rings",
+		(int)s->log_rings, "pages_marked", (json_int_t)s->log_marked);
 }
 
 static json_t *inflight_json(const struct vhost_session_info *s)
@@ -450,6 +451,7 @@ static json_t *show(void *handle)
 
 	vhost_port_describe(handle, &info);
 	port = basics_json(&info);
+	json_object_set_new(port, "announced", json_integer((json_int_t)info.announced));
 	json_object_set_new(port, "unlogged", json_integer((json_int_t)info.unlogged));
 	json_object_set_new(port, "helper",
 		json_pack("{s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "jobs", (int)info.helper.jobs,

@@ -48,7 +48,12 @@ static const struct ctl_event_kind kinds[EVENT_KINDS] = {
 		CTL_FIELDS(PORT, HAS("ring", CTL_INTEGER, "its index"))},
 	[SW_EVENT_MIGRATION] = {"migration", "a step of a guest's migration",
 		CTL_FIELDS(PORT,
-			HAS("what", CTL_STRING, "\"log on\", \"log off\" or \"announced\" (RARP)"),
+			HAS("what", CTL_STRING,
+				"\"log on\", \"pages marked\" (once a second at most), \"log "
+				"off\" or \"announced\" (RARP)"),
+			MAY("pages", CTL_INTEGER,
+				"how many pages were marked in the dirty log; one that is marked "
+				"again after the front-end has read it counts again"),
 			MAY("mac", CTL_STRING, "the address that was announced"))},
 	[EVENT_PORT] = {"port", "a port was added, changed or removed",
 		CTL_FIELDS(PORT, HAS("what", CTL_STRING, "\"added\", \"changed\" or \"removed\""))},
@@ -92,6 +97,9 @@ static void special_add(const struct sw_event *event, json_t *params)
 		break;
 	case SW_EVENT_MIGRATION:
 		json_object_set_new(params, "what", json_string(event->text));
+		if (!event->key)
+			json_object_set_new(
+				params, "pages", json_integer((json_int_t)event->pages));
 		break;
 	default:
 		if (event->other)

@@ -65,8 +65,13 @@ static int announce(struct vhost_port *vp, const uint8_t mac[6], uint16_t vlan, 
 	uint16_t tpid = sw_bridge_vlan(vp->sw, &vp->port, vlan).service ? FRAME_TPID_SERVICE
 									: FRAME_TPID_CUSTOMER;
 	uint32_t len = rarp_make(frame, mac, tpid, vlan);
+	int ret = sw_inject(vp->sw, &vp->port, frame, len, how);
 
-	return sw_inject(vp->sw, &vp->port, frame, len, how);
+	if (ret)
+		return ret;
+	vp->announced++;
+	vhost_tell_announced(vp, mac);
+	return 0;
 }
 
 void vhost_rarp_wanted(void *dev, const uint8_t mac[6])
@@ -80,7 +85,6 @@ void vhost_rarp_wanted(void *dev, const uint8_t mac[6])
 			vp->port.name);
 		return;
 	}
-	vhost_tell_announced(vp, mac);
 	ret = announce(vp, mac, 0, FDB_BY_RARP);
 	/* After two rounds of the workers, microseconds, there is room again. */
 	for (unsigned i = 0; i < 2 && ret; i++) {

@@ -95,6 +95,7 @@ static void watch_due(void *arg)
 	if (!vp->session)
 		return;
 	vhost_tell_state(vp);
+	vhost_tell_pages(vp);
 	watch_rings(vp);
 	watch_work(vp);
 	watch_helper(vp);
@@ -393,6 +394,7 @@ void vhost_port_describe(const struct vhost_port *vp, struct vhost_port_info *ou
 		.packed = s && vu_has_feature(s, VIRTIO_F_RING_PACKED),
 		.features = s ? vu_features(s) : 0,
 		.mtu = s ? vu_mtu(s) : 0,
+		.announced = vp->announced,
 		.unlogged = vhost_port_unlogged(vp),
 		.log_suppressed = vp->limit.dropped_total + vp->event_limit.dropped_total,
 		.allowed = vp->allowed,

@@ -65,6 +65,7 @@ bool vhost_port_session(const struct vhost_port *vp, struct vhost_session_info *
 		.iotlb = vu_iotlb(s),
 		.entries = vu_iotlb(s) ? gm_iotlb_view(vu_iotlb(s))->n : 0,
 		.log_size = vu_log(s) ? dl_size(vu_log(s)) : 0,
+		.log_marked = vu_log(s) ? dl_marked(vu_log(s)) : 0,
 		.log_buffers = vu_logs_buffers(s),
 		.inflight = inflight.bytes,
 		.in_rings = inflight.nrings,

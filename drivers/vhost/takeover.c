@@ -117,7 +117,6 @@ static int session_give(struct vhost_port *vp, struct vhost_port_state *out)
 	if (ret)
 		return ret;
 	rings_give(vp, out);
-	out->unlogged = vhost_port_unlogged(vp);
 	out->any_file = any_file;
 	out->connected = true;
 	vu_session_free(vp->session);
@@ -150,6 +149,8 @@ int vhost_port_give(struct vhost_port *vp, struct vhost_port_state *out)
 	out->mac_set = vp->mac_set;
 	out->link_off = vp->link_off;
 	out->announce_due = vp->announce_due;
+	out->unlogged = vhost_port_unlogged(vp);
+	out->announced = vp->announced;
 	again_give(vp, out);
 	ret = vp->session ? session_give(vp, out) : 0;
 	if (ret) {
@@ -200,8 +201,6 @@ static int session_take(struct vhost_port *vp, const struct vhost_port_state *st
 		vp->needs_reset[i] = st->needs_reset[i];
 		vp->rested[i] = st->rested[i];
 	}
-	vp->nunlogged = st->unlogged;
-	vp->unlogged_told = st->unlogged;
 	return 0;
 }
 
@@ -230,6 +229,9 @@ int vhost_port_take(struct vhost_port *vp, struct vhost_port_state *st)
 	vp->mac_set = st->mac_set;
 	vp->link_off = st->link_off;
 	vp->announce_due = st->announce_due;
+	vp->announced = st->announced;
+	vp->nunlogged = st->unlogged;
+	vp->unlogged_told = st->unlogged;
 	again_take(vp, st);
 	vp->file = st->file;
 	vp->listen_fd = st->listen_fd;

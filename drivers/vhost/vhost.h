@@ -83,6 +83,8 @@ struct vhost_port {
 
 	/* tell.c: what was told last */
 	bool link_told, log_told;
+	uint64_t pages_told, pages_told_ms; /* of the log, and when (rw_now_ms) */
+	uint64_t announced;                 /* RARP broadcasts that were sent */
 
 	/* iotlb_miss.c */
 	int wake_fd; /* eventfd: a worker has opened a note */
@@ -163,6 +165,8 @@ void vhost_ring_ran(struct vhost_port *vp, unsigned i);
 
 /* tell.c: events of the port, for whoever watches: its link and dirty log, if they changed. */
 void vhost_tell_state(struct vhost_port *vp);
+/* Of a migration that goes on: more pages are marked than were told of. */
+void vhost_tell_pages(struct vhost_port *vp);
 void vhost_tell_down(struct vhost_port *vp);
 void vhost_tell_broken(struct vhost_port *vp, unsigned ring);
 void vhost_tell_announced(struct vhost_port *vp, const uint8_t mac[6]);

@@ -8,7 +8,8 @@ struct dl_log {
 	uint8_t *bits;
 	uint64_t size; /* bytes */
 	struct gm_file file;
-};
+	uint64_t marked RW_CACHE_ALIGNED; /* atomic; workers write it, and read what is above */
+} RW_CACHE_ALIGNED;
 
 int dl_open(struct gm_owner *owner, int fd, uint64_t size, uint64_t offset, struct dl_log **out)
 {
@@ -17,12 +18,12 @@ int dl_open(struct gm_owner *owner, int fd, uint64_t size, uint64_t offset, stru
 
 	if (!size || size > INT64_MAX || offset > INT64_MAX - size)
 		return -EINVAL;
-	log = calloc(1, sizeof(*log));
+	log = rw_zalloc(sizeof(*log));
 	if (!log)
 		return -ENOMEM;
 	ret = gm_file_map(owner, GM_LOSS_LOG, fd, offset, size, &log->file);
 	if (ret) {
-		free(log);
+		rw_free(log);
 		return ret;
 	}
 	log->bits = log->file.host;
@@ -36,12 +37,22 @@ void dl_close(struct dl_log *log)
 	if (!log)
 		return;
 	gm_file_unmap(&log->file);
-	free(log);
+	rw_free(log);
 }
 
 uint64_t dl_size(const struct dl_log *log)
 {
 	return log->size;
+}
+
+uint64_t dl_marked(const struct dl_log *log)
+{
+	return __atomic_load_n(&log->marked, __ATOMIC_RELAXED);
+}
+
+void dl_marked_set(struct dl_log *log, uint64_t marked)
+{
+	__atomic_store_n(&log->marked, marked, __ATOMIC_RELAXED);
 }
 
 /* Add `bits` to word `index`, which begins inside the bitmap. */
@@ -75,13 +86,32 @@ void dl_mark(struct dl_batch *b, uint64_t gpa, uint64_t len)
 	}
 }
 
-/* Byte by byte: a word that is not aligned in our memory, or that the bitmap ends in. */
-static void set_bytes(const struct dl_log *log, uint64_t at, uint64_t bits)
+/*
+ * Byte by byte: a word that is not aligned in our memory, or that the bitmap ends in. How many bits
+ * were not set before.
+ */
+static uint32_t set_bytes(const struct dl_log *log, uint64_t at, uint64_t bits)
 {
+	uint32_t fresh = 0;
+
 	for (; bits && at < log->size; bits >>= 8, at++) {
-		if ((uint8_t)bits)
-			__atomic_fetch_or(&log->bits[at], (uint8_t)bits, __ATOMIC_RELEASE);
+		uint8_t mask = (uint8_t)bits, before;
+
+		if (!mask)
+			continue;
+		before = __atomic_fetch_or(&log->bits[at], mask, __ATOMIC_RELEASE);
+		fresh += (uint32_t)__builtin_popcount(mask & ~(unsigned)before);
 	}
+	return fresh;
+}
+
+/* The same of a whole word. */
+static uint32_t set_word(uint64_t *word, uint64_t bits)
+{
+	uint64_t before = __atomic_fetch_or(word, bits, __ATOMIC_RELEASE);
+
+	/* Most pages are written again before the front-end has looked. */
+	return rw_likely(!(bits & ~before)) ? 0 : (uint32_t)__builtin_popcountll(bits & ~before);
 }
 
 /*
@@ -95,14 +125,18 @@ static void set_bytes(const struct dl_log *log, uint64_t at, uint64_t bits)
  */
 void dl_flush(struct dl_batch *b)
 {
+	uint32_t fresh = 0;
+
 	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t at = b->words[i].index * 8, bits = b->words[i].bits;
 		uint8_t *p = b->log->bits + at;
 
 		if (b->log->size - at >= 8 && !((uintptr_t)p & 7))
-			__atomic_fetch_or((uint64_t *)p, bits, __ATOMIC_RELEASE);
+			fresh += set_word((uint64_t *)p, bits);
 		else
-			set_bytes(b->log, at, bits);
+			fresh += set_bytes(b->log, at, bits);
 	}
+	if (fresh)
+		__atomic_fetch_add(&b->log->marked, fresh, __ATOMIC_RELAXED);
 	b->n = 0;
 }

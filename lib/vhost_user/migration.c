@@ -38,6 +38,9 @@ int vu_on_set_log_base(struct vu_session *s, struct vu_msg *m)
 
 	if (ret)
 		return vu_refuse_file(m, ret);
+	/* One that replaces another in the midst of a migration, for it became too small. */
+	if (s->log && vu_logs_buffers(s))
+		dl_marked_set(log, dl_marked(s->log));
 	dl_close(s->log);
 	s->log = log;
 	vu_close(s, s->log_mem_fd);
@@ -75,6 +78,7 @@ int vu_log_export(const struct vu_session *s, struct vu_export_log *out)
 
 	out->size = s->log ? dl_size(s->log) : 0;
 	out->offset = s->log_offset;
+	out->marked = s->log ? dl_marked(s->log) : 0;
 	return ret ? ret : vu_fd_copy(s->log_fd, &out->event_fd);
 }
 
@@ -88,6 +92,8 @@ int vu_log_adopt(struct vu_session *s, const struct vu_export_log *from)
 	if (!ret)
 		ret = vu_fd_copy(from->event_fd, &s->log_fd);
 	s->log_offset = from->offset;
+	if (s->log)
+		dl_marked_set(s->log, from->marked);
 	return ret;
 }
 

@@ -159,20 +159,43 @@ static void a_broken_ring_is_named(void **state)
 	expect_event("{\"event\":\"broken\",\"port\":\"a\",\"ring\":1}");
 }
 
+/* How many pages port.show says were marked. */
+static uint64_t pages_of(struct rig *r, const char *port)
+{
+	json_t *row = rig_call(r, "port.show", json_pack("{s:s}", "name", port));
+	const json_t *n = json_object_get(json_object_get(row, "log"), "pages_marked");
+	uint64_t pages = (uint64_t)json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(row);
+	return pages;
+}
+
 static void steps_of_a_migration_are_told(void **state)
 {
 	struct fe_guest_config c = guest_usual();
 	char members[128];
-	struct peer *a;
+	struct peer *a, *b;
+	uint64_t pages;
 
 	c.protocol_features |= PROTOCOL_LOG | FE_BIT(VU_PF_RARP);
+	b = peer_up_linked(*state, "b", NULL);
 	a = peer_up_linked(*state, "a", &c);
 	listen_to("{\"kinds\":[\"migration\"]}");
 	assert_int_equal(fe_log_init(&map, fe_log_size_for(&a->g->mem), 0), 0);
 	assert_int_equal(fe_guest_log_start(a->g, &map, FE_LOG_ECHO), 0);
 	expect_event("{\"event\":\"migration\",\"port\":\"a\",\"what\":\"log on\"}");
+	/* The guest gets a frame: its buffer, or the ring, is marked. */
+	peer_send_to(*state, b, mac_broadcast, LEN, 1);
+	peer_expect(*state, a, mac_broadcast, b->mac, LEN, 1);
+	expect_event("{\"event\":\"migration\",\"port\":\"a\",\"what\":\"pages marked\"}");
+	pages = pages_of(*state, "a");
+	assert_true(pages > 0 && pages <= fe_log_count(&map));
 	assert_int_equal(fe_guest_log_stop(a->g), 0);
-	expect_event("{\"event\":\"migration\",\"port\":\"a\",\"what\":\"log off\"}");
+	snprintf(members, sizeof(members),
+		"{\"event\":\"migration\",\"port\":\"a\",\"what\":\"log off\",\"pages\":%lu}",
+		pages_of(*state, "a"));
+	expect_event(members);
 	assert_int_equal(fe_conn_rarp(&a->g->conn, a->mac), 0);
 	snprintf(members, sizeof(members),
 		"{\"event\":\"migration\",\"port\":\"a\",\"what\":\"announced\","

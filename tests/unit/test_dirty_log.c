@@ -184,6 +184,15 @@ static void what_is_marked_stays_marked_until_it_is_fetched(void **state)
 	dl_mark(&b, 4 * DL_PAGE, 1);
 	dl_flush(&b);
 	assert_int_equal(p[0], 0x10);
+	/* What is marked anew after it was fetched counts again. */
+	assert_int_equal(dl_marked(log), 3);
+	dl_mark(&b, 4 * DL_PAGE, 1);
+	dl_flush(&b);
+	assert_int_equal(dl_marked(log), 3);
+	dl_marked_set(log, 100);
+	dl_mark(&b, 5 * DL_PAGE, 2 * DL_PAGE);
+	dl_flush(&b);
+	assert_int_equal(dl_marked(log), 102);
 	dl_close(log);
 	munmap(p, 8);
 	close(fd);
@@ -219,7 +228,7 @@ static void a_full_batch_writes_itself_out(void **state)
 static void compare(uint64_t size, uint64_t offset, uint64_t seed)
 {
 	static uint8_t model[FILE_BYTES];
-	uint64_t rnd = seed, pages = size * 8;
+	uint64_t rnd = seed, pages = size * 8, marked = 0;
 	struct dl_log *log;
 	struct dl_batch b;
 	int fd;
@@ -245,6 +254,9 @@ static void compare(uint64_t size, uint64_t offset, uint64_t seed)
 		}
 		if (i % 100 == 99) { /* as the front-end does from time to time */
 			dl_flush(&b);
+			for (unsigned k = 0; k < FILE_BYTES; k++)
+				marked += (unsigned)__builtin_popcount(model[k]);
+			assert_int_equal(dl_marked(log), marked);
 			memset(p + offset, 0, size);
 			memset(model + offset, 0, size);
 		}

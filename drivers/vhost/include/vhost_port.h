@@ -102,6 +102,7 @@ struct vhost_port_info {
 	unsigned broken;              /* rings that lied about their indices and wait for a reset */
 	unsigned needs_reset;         /* packed rings whose position nobody knows */
 	struct rw_helper_info helper; /* all zero before the first front-end */
+	uint64_t announced;           /* RARP broadcasts sent for its hosts */
 	uint64_t unlogged;            /* buffers written that are missing in the dirty log */
 	uint64_t log_suppressed; /* lines that its front-ends caused beyond its share of the log */
 	struct vhost_allowed allowed; /* for the next front-end */
@@ -122,6 +123,7 @@ struct vhost_session_info {
 	bool iotlb;           /* guest memory is behind an IOMMU */
 	uint32_t entries;     /* translations in the IOTLB */
 	uint64_t log_size;    /* bytes of the dirty log; 0: there is none */
+	uint64_t log_marked;  /* pages that were marked in it and had to be, see dl_marked */
 	bool log_buffers;     /* writes to buffers are logged */
 	unsigned log_rings;   /* rings whose own writes are logged */
 	uint64_t inflight;    /* bytes of the in-flight buffer; 0: there is none */

@@ -74,7 +74,7 @@ struct vhost_port_state {
 	char down[VHOST_DOWN_MAX];
 	bool link_off;
 	bool announce_due;
-	uint64_t unlogged;
+	uint64_t unlogged, announced;
 	uint32_t nhosts;
 	struct vhost_state_host *hosts;      /* malloc'd */
 	uint32_t ntranslations;              /* of the IOTLB */

@@ -26,6 +26,12 @@ int dl_open(struct gm_owner *owner, int fd, uint64_t size, uint64_t offset, stru
 void dl_close(struct dl_log *log);
 /* Bytes of the bitmap. */
 uint64_t dl_size(const struct dl_log *log);
+/*
+ * Pages that were marked and had not been since the front-end last cleared them: what it has to
+ * send again because of us. Thread: any. dl_marked_set: `log` goes on for another one.
+ */
+uint64_t dl_marked(const struct dl_log *log);
+void dl_marked_set(struct dl_log *log, uint64_t marked);
 
 /* What one burst has written, merged: consecutive pages become one access to the shared bitmap. */
 #define DL_BATCH_WORDS 16

@@ -27,6 +27,7 @@ struct sw_event {
 	bool on;
 	unsigned ring;
 	const char *text; /* one line */
+	uint64_t pages;   /* SW_EVENT_MIGRATION without a host: marked in the dirty log */
 };
 
 typedef void sw_event_fn(void *arg, const struct sw_event *event);

@@ -59,6 +59,7 @@ struct vu_export_log {
 	int event_fd;
 	uint64_t size; /* bytes */
 	uint64_t offset;
+	uint64_t marked; /* dl_marked */
 };
 
 struct vu_export_inflight {
