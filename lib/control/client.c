@@ -16,6 +16,7 @@
 /* One call under way. */
 struct call {
 	int fd;
+	int pass; /* a descriptor that goes with the first bytes; -1: none */
 	uint64_t deadline_ms;
 	struct ctl_failure *fail;
 };
@@ -42,16 +43,39 @@ static bool call_wait(const struct call *call, short events)
 	return true;
 }
 
+/* As send(); the descriptor goes with the bytes. */
+static ssize_t send_passing(int fd, int pass, const char *data, size_t len)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)),
+			     .cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (pass >= 0) {
+		memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
+		mh.msg_control = &control;
+		mh.msg_controllen = sizeof(control);
+	}
+	return sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /*
  * A server that refuses a client answers and closes without reading: a failed send is no error
  * yet, the answer may be there.
  */
 static bool call_send(const struct call *call, const char *data, size_t len)
 {
+	int pass = call->pass;
+
 	while (len) {
-		ssize_t n = send(call->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_passing(call->fd, pass, data, len);
 
 		if (n >= 0) {
+			pass = -1;
 			data += n;
 			len -= (size_t)n;
 		} else if (errno == EAGAIN) {
@@ -128,7 +152,13 @@ static json_t *response_result(const json_t *response, struct ctl_failure *fail)
 json_t *ctl_call(
 	int fd, const char *method, const json_t *params, int timeout_ms, struct ctl_failure *fail)
 {
-	const struct call call = {fd, rw_now_ms() + (uint64_t)RW_MAX(timeout_ms, 0), fail};
+	return ctl_call_passing(fd, -1, method, params, timeout_ms, fail);
+}
+
+json_t *ctl_call_passing(int fd, int pass, const char *method, const json_t *params, int timeout_ms,
+	struct ctl_failure *fail)
+{
+	const struct call call = {fd, pass, rw_now_ms() + (uint64_t)RW_MAX(timeout_ms, 0), fail};
 	json_t *request, *response, *result = NULL;
 	char *text, *line = NULL;
 	json_error_t err;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "attach.h"
 #include "feed.h"
 #include "rw_log.h"
 #include "rw_sock.h"
@@ -33,6 +34,7 @@ struct client {
 	bool eof;                 /* nothing more is read: close when all is answered and sent */
 	bool send_failed;         /* sending failed: answers are thrown away */
 	bool broken;              /* close it now */
+	struct ctl_attached attached;
 };
 
 struct ctl_server {
@@ -52,7 +54,8 @@ struct ctl_server {
 	uint32_t wanted; /* by any client, as bits */
 	void (*wanted_fn)(void *arg, uint32_t kinds);
 	void *wanted_arg;
-	struct client *caller; /* whose request is being answered now */
+	struct client *caller;      /* whose request is being answered now */
+	struct ctl_foreign foreign; /* closes what clients sent */
 
 	struct client clients[CTL_CLIENTS_MAX];
 };
@@ -71,10 +74,16 @@ static void wanted_update(struct ctl_server *srv)
 		srv->wanted_fn(srv->wanted_arg, wanted);
 }
 
+void ctl_close_fd(struct ctl_server *srv, int fd)
+{
+	ctl_foreign_close(&srv->foreign, fd);
+}
+
 static void client_close(struct client *c)
 {
 	struct ctl_server *srv = c->srv;
 	struct rw_loop *loop = srv->loop;
+	struct ctl_attached attached = c->attached;
 	int fd = c->watch.fd;
 
 	rw_turn_cancel(loop, &c->turn);
@@ -87,6 +96,7 @@ static void client_close(struct client *c)
 	ctl_feed_end(&c->feed);
 	*c = (struct client){0};
 	wanted_update(srv);
+	ctl_attached_end(&attached, &srv->foreign);
 }
 
 /* Send what the client takes. */
@@ -217,7 +227,8 @@ static void client_read(struct client *c)
 		c->broken = true;
 		return;
 	}
-	n = recv(c->watch.fd, c->in.data + c->in.start + c->in.len, READ_BYTES - 1, MSG_DONTWAIT);
+	n = ctl_receive(c->watch.fd, c->in.data + c->in.start + c->in.len, READ_BYTES - 1,
+		&c->attached, &c->srv->foreign);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
@@ -420,6 +431,7 @@ static int server_make(struct rw_loop *loop, int fd, const char *path, const str
 	strcpy(srv->path, path);
 	srv->id = *id;
 	srv->loop = loop;
+	srv->foreign.loop = loop;
 	srv->table = *table;
 	srv->stall_ms = CTL_STALL_MS;
 	srv->listener.fn = server_accept;
@@ -521,6 +533,22 @@ int ctl_subscribe(struct ctl_server *srv, uint32_t kinds, const char *subject)
 	return 0;
 }
 
+int ctl_take_fd(struct ctl_server *srv)
+{
+	return srv->caller ? ctl_attached_take(&srv->caller->attached) : -ENOTCONN;
+}
+
+int ctl_tie(struct ctl_server *srv, void (*fn)(void *arg), void *arg)
+{
+	return srv->caller ? ctl_attached_tie(&srv->caller->attached, fn, arg) : -ENOTCONN;
+}
+
+void ctl_untie(struct ctl_server *srv, void *arg)
+{
+	for (size_t i = 0; i < CTL_CLIENTS_MAX; i++)
+		ctl_attached_untie(&srv->clients[i].attached, arg);
+}
+
 /* There is something for the client. */
 static void client_wake(struct client *c)
 {
@@ -578,5 +606,6 @@ void ctl_server_free(struct ctl_server *srv)
 	/* Removed while the socket still listens, so that nobody else can have replaced it. */
 	rw_sock_unlink(srv->path, &srv->id);
 	close(fd);
+	rw_helper_free(srv->foreign.helper);
 	free(srv);
 }

@@ -30,6 +30,7 @@ struct subject {
 	struct rw_loop *loop; /* left by "quit" */
 	struct ctl_server *srv;
 	uint32_t wanted; /* kinds of events */
+	unsigned tied;   /* clients with a tie that are gone */
 };
 
 static inline json_t *subtract(void *ctx, const json_t *params, struct ctl_failure *fail)
@@ -115,7 +116,38 @@ static inline void wait_gone(void *ctx, const json_t *params)
 	s->gone += params == s->waiter;
 }
 
+/* How many bytes the file has whose descriptor came, which is then closed. */
+static inline json_t *measure(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	struct subject *s = ctx;
+	int fd = ctl_take_fd(s->srv);
+	struct stat st = {0};
+
+	(void)params;
+	if (fd < 0)
+		return ctl_fail(fail, CTL_ERR_FAILED, "%s", strerror(-fd));
+	fstat(fd, &st);
+	ctl_close_fd(s->srv, fd);
+	return json_integer(st.st_size);
+}
+
+static inline void tied_gone(void *arg)
+{
+	((struct subject *)arg)->tied++;
+}
+
+static inline json_t *tie(void *ctx, const json_t *params, struct ctl_failure *fail)
+{
+	struct subject *s = ctx;
+	int ret = ctl_tie(s->srv, tied_gone, s);
+
+	(void)params;
+	return ret ? ctl_fail(fail, CTL_ERR_FAILED, "%s", strerror(-ret)) : json_true();
+}
+
 static const struct ctl_method methods[] = {
+	{.name = "measure", .fn = measure},
+	{.name = "tie", .fn = tie},
 	{.name = "wait", .fn = wait_for, .gone = wait_gone},
 	{.name = "subscribe", .fn = subscribe},
 	{.name = "subtract", .fn = subtract},

@@ -176,6 +176,19 @@ uint32_t ctl_server_wanted(const struct ctl_server *srv);
  * server calls; -ENAMETOOLONG.
  */
 int ctl_subscribe(struct ctl_server *srv, uint32_t kinds, const char *subject);
+/*
+ * For a method: take the descriptor that the client sent with its request (SCM_RIGHTS), the latest
+ * of its connection: it is foreign, so the caller gives it to ctl_close_fd in the end, which does
+ * not wait. -ENOENT: there is none; -ENOTCONN: no client of the server calls.
+ */
+int ctl_take_fd(struct ctl_server *srv);
+void ctl_close_fd(struct ctl_server *srv, int fd);
+/*
+ * For a method: have `fn` called once the connection of the client that calls is closed. 0;
+ * -ENOTCONN; -EBUSY: it has something tied to it. ctl_untie: no more.
+ */
+int ctl_tie(struct ctl_server *srv, void (*fn)(void *arg), void *arg);
+void ctl_untie(struct ctl_server *srv, void *arg);
 /* An event, about one or two subjects, or NULL. `params` is taken over. */
 void ctl_emit(struct ctl_server *srv, unsigned kind, const char *const subjects[2], json_t *params);
 /* So many events of one of these kinds are lost. */
@@ -199,6 +212,10 @@ void ctl_server_free(struct ctl_server *srv);
  */
 json_t *ctl_call(
 	int fd, const char *method, const json_t *params, int timeout_ms, struct ctl_failure *fail);
+
+/* The same, and the descriptor `pass` goes with the request (-1: none); it stays the caller's. */
+json_t *ctl_call_passing(int fd, int pass, const char *method, const json_t *params, int timeout_ms,
+	struct ctl_failure *fail);
 
 /*
  * Where the daemon listens and the command line connects unless told otherwise: for root

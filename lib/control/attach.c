@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "attach.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define FDS_MAX 4 /* that come with a read at most; the kernel closes others */
+
+void ctl_foreign_close(struct ctl_foreign *f, int fd)
+{
+	if (!f->helper)
+		f->helper = rw_helper_new(f->loop, 1);
+	/* If there is no thread for it, there is nobody else. */
+	rw_helper_close(f->helper, fd);
+}
+
+static void fd_forget(struct ctl_attached *a, struct ctl_foreign *f)
+{
+	if (a->has_fd)
+		ctl_foreign_close(f, a->fd);
+	a->has_fd = false;
+}
+
+static void fds_take(struct ctl_attached *a, struct ctl_foreign *f, const struct cmsghdr *cmsg)
+{
+	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		fd_forget(a, f);
+		memcpy(&a->fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+		a->has_fd = true;
+	}
+}
+
+ssize_t ctl_receive(int fd, char *to, size_t room, struct ctl_attached *a, struct ctl_foreign *f)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = to, .iov_len = room};
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return n;
+	for (struct cmsghdr *p = CMSG_FIRSTHDR(&mh); p; p = CMSG_NXTHDR(&mh, p)) {
+		if (p->cmsg_level == SOL_SOCKET && p->cmsg_type == SCM_RIGHTS)
+			fds_take(a, f, p);
+	}
+	return n;
+}
+
+int ctl_attached_take(struct ctl_attached *a)
+{
+	if (!a->has_fd)
+		return -ENOENT;
+	a->has_fd = false;
+	return a->fd;
+}
+
+int ctl_attached_tie(struct ctl_attached *a, void (*fn)(void *arg), void *arg)
+{
+	if (a->gone)
+		return -EBUSY;
+	a->gone = fn;
+	a->arg = arg;
+	return 0;
+}
+
+void ctl_attached_untie(struct ctl_attached *a, const void *arg)
+{
+	if (a->gone && a->arg == arg)
+		a->gone = NULL;
+}
+
+void ctl_attached_end(struct ctl_attached *a, struct ctl_foreign *f)
+{
+	fd_forget(a, f);
+	if (a->gone)
+		a->gone(a->arg);
+}
