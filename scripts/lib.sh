@@ -12,10 +12,11 @@ CACHE=${RINGWAY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ringway}
 
 PACKAGES_BUILD=(gcc libc6-dev meson ninja-build pkg-config python3
 	libdpdk-dev libnuma-dev libjansson-dev libseccomp-dev libyaml-dev libmnl-dev
-	libmicrohttpd-dev libcmocka-dev)
+	libmicrohttpd-dev libpcap-dev libcmocka-dev)
 PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(chromium clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
-	codespell universal-ctags dpdk-dev git help2man iproute2 prometheus python3-jsonschema
+	codespell tcpdump tshark universal-ctags dpdk-dev git help2man iproute2 prometheus
+	python3-jsonschema
 	python3-matplotlib python3-pytest python3-yaml valgrind)
 # For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.
 PACKAGES_VM=(dnsmasq-base ethtool ovmf)
