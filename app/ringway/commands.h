@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "capture.h"
 #include "control.h"
 #include "table.h"
 
@@ -35,6 +36,7 @@ struct cli {
 	bool count_given;
 	unsigned done;  /* answers printed */
 	json_t *before; /* rate: the reading of last time */
+	struct capture_options capture;
 };
 
 /* Options and words that only some commands take. */
@@ -45,6 +47,7 @@ struct cli {
 #define COMMAND_INTERVAL 64u   /* --interval S */
 #define COMMAND_COUNT    2048u /* --count N */
 #define COMMAND_ONCE     4096u /* --once */
+#define COMMAND_CAPTURE  8192u /* what capture takes */
 #define COMMAND_REPLACE  256u  /* --replace */
 #define COMMAND_DRY_RUN  512u  /* --dry-run */
 #define COMMAND_BRIDGE   1024u /* --bridge NAME, --tpid KIND */
@@ -193,6 +196,15 @@ void worker_queues_print(const json_t *workers);
 /* monitor.c: the words are kinds of events. */
 int kinds_read(struct cli *cli, const char *const *words, unsigned n);
 int monitor(struct cli *cli);
+
+/* Whether the user wants an end, from the first call of interrupts_begin on. */
+void interrupts_begin(void);
+bool interrupts_came(void);
+
+/* capture_read.c, capture.c: the words are ports, then a filter. */
+#define CAPTURE_TIMEOUT_MS 5000
+int capture_words(struct cli *cli, const char *const *words, unsigned n);
+int capture(struct cli *cli);
 
 /* top.c. */
 int top(struct cli *cli);

@@ -18,11 +18,13 @@
 #define FAILED 1 /* the switch does not answer, or says no */
 #define MISUSE 2
 
-#define WORDS_MAX 32
+#define WORDS_MAX 128
 
 #define INTERVAL_MIN_S 0.01
 #define INTERVAL_MAX_S 86400.0
 #define COUNT_MAX      1000000000u
+#define SNAP_MIN       14u
+#define RING_FILES_MAX 100000u
 
 /* A command line, read but not understood yet. */
 struct line {
@@ -76,6 +78,16 @@ static void print_help(void)
 	      "      --count=N      rate: so many times (default: 1); monitor: so many events;\n"
 	      "                     0: until interrupted\n"
 	      "      --once         top: print it once, as where there is no terminal\n"
+	      "  -w, --write=FILE   capture: write a pcapng file; -: to standard output\n"
+	      "      --snap=N       capture: so many bytes of each frame (default: all)\n"
+	      "      --sample=N     capture: one of N frames\n"
+	      "  -c N               capture: so many frames, as --count\n"
+	      "      --direction=in|out|both\n"
+	      "                     capture: what guests sent, what they received (default: both)\n"
+	      "      --dropped      capture: only what was dropped, and why; of all ports if none\n"
+	      "                     is named\n"
+	      "      --ring-files=N, --file-size=SIZE\n"
+	      "                     capture: N files in turn, of SIZE bytes each (default: 100M)\n"
 	      "  -V, --version      print the version of this program alone and exit\n"
 	      "  -h, --help         print this and exit\n"
 	      "\n"
@@ -180,6 +192,75 @@ static int set_count(struct cli *cli, const char *text)
 	return 0;
 }
 
+static int set_write(struct cli *cli, const char *text)
+{
+	if (!*text)
+		return complain("-w wants the path of a file, or -");
+	cli->capture.write = text;
+	return 0;
+}
+
+static int set_snap(struct cli *cli, const char *text)
+{
+	if (!rw_text_number(text, SNAP_MIN, CAP_SNAP_MAX, &cli->capture.snap))
+		return complain(
+			"--snap wants %u to %u bytes, not \"%s\"", SNAP_MIN, CAP_SNAP_MAX, text);
+	return 0;
+}
+
+static int set_sample(struct cli *cli, const char *text)
+{
+	if (!rw_text_number(text, 1, COUNT_MAX, &cli->capture.sample))
+		return complain(
+			"--sample wants a number from 1 to %u, not \"%s\"", COUNT_MAX, text);
+	return 0;
+}
+
+static int set_ring_files(struct cli *cli, const char *text)
+{
+	if (!rw_text_number(text, 1, RING_FILES_MAX, &cli->capture.ring_files))
+		return complain("--ring-files wants a number from 1 to %u, not \"%s\"",
+			RING_FILES_MAX, text);
+	return 0;
+}
+
+/* Bytes, or with K, M or G. */
+static int set_file_size(struct cli *cli, const char *text)
+{
+	static const char units[] = "KMG";
+	const char *at = text, *unit;
+	uint32_t n;
+
+	if (rw_text_scan(&at, UINT32_MAX, &n) && n) {
+		unit = *at ? strchr(units, *at) : NULL;
+		if (!*at || (unit && !at[1])) {
+			cli->capture.file_size = (uint64_t)n
+				<< (unit ? 10 * (unit - units + 1) : 0);
+			return 0;
+		}
+	}
+	return complain(
+		"--file-size wants a number of bytes, as 500K, 100M or 2G, not \"%s\"", text);
+}
+
+static int set_direction(struct cli *cli, const char *text)
+{
+	bool both = !strcmp(text, "both");
+
+	cli->capture.in = both || !strcmp(text, "in");
+	cli->capture.out = both || !strcmp(text, "out");
+	if (cli->capture.in || cli->capture.out)
+		return 0;
+	return complain("--direction wants in, out or both, not \"%s\"", text);
+}
+
+static int set_dropped(struct cli *cli, const char *text)
+{
+	(void)text;
+	cli->capture.dropped = true;
+	return 0;
+}
+
 static const struct row {
 	const char *name;
 	bool value;     /* it wants one */
@@ -198,7 +279,20 @@ static const struct row {
 	{"interval", true, COMMAND_INTERVAL, set_interval},
 	{"count", true, COMMAND_COUNT, set_count},
 	{"once", false, COMMAND_ONCE, set_once},
+	{"write", true, COMMAND_CAPTURE, set_write},
+	{"snap", true, COMMAND_CAPTURE, set_snap},
+	{"sample", true, COMMAND_CAPTURE, set_sample},
+	{"ring-files", true, COMMAND_CAPTURE, set_ring_files},
+	{"file-size", true, COMMAND_CAPTURE, set_file_size},
+	{"direction", true, COMMAND_CAPTURE, set_direction},
+	{"dropped", false, COMMAND_CAPTURE, set_dropped},
 };
+
+/* Rows that have a letter, too. */
+static const struct {
+	char letter;
+	const char *name;
+} letters[] = {{'w', "write"}, {'c', "count"}};
 
 /* What getopt_long returns for the first row; above all letters. */
 #define ROW_FIRST 256
@@ -225,6 +319,14 @@ static bool help_is_asked(int argc, char **argv)
 	return false;
 }
 
+static int word_add(struct line *line, const char *word)
+{
+	if (line->nwords == WORDS_MAX)
+		return complain("unexpected word \"%s\" (see --help)", word);
+	line->words[line->nwords++] = word;
+	return 0;
+}
+
 /* There is no such option. Returns -1. */
 static int option_refuse(const char *word)
 {
@@ -239,15 +341,25 @@ static int option_refuse(const char *word)
 	return complain("unknown option %s (see --help)", word);
 }
 
+/* What getopt_long returned, or the row of its letter instead. */
+static int row_of(int opt)
+{
+	for (size_t l = 0; l < RW_ARRAY_SIZE(letters); l++) {
+		for (size_t i = 0; opt == letters[l].letter && i < RW_ARRAY_SIZE(rows); i++) {
+			if (!strcmp(rows[i].name, letters[l].name))
+				return ROW_FIRST + (int)i;
+		}
+	}
+	return opt;
+}
+
 /* Act on what getopt_long returned for `word`. 0, or -1 with a complaint. */
 static int option_read(int opt, const char *word, struct cli *cli, struct line *line)
 {
+	opt = row_of(opt);
 	switch (opt) {
 	case 1:
-		if (line->nwords == WORDS_MAX)
-			return complain("unexpected word \"%s\" (see --help)", optarg);
-		line->words[line->nwords++] = optarg;
-		return 0;
+		return word_add(line, optarg);
 	case 's':
 		return set_socket(cli, optarg);
 	case 'h': /* among other letters */
@@ -275,12 +387,17 @@ static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 	longs_fill(longs);
 	opterr = 0;
 	/* "-": words come as option 1, wherever they stand. */
-	while (at = optind, (opt = getopt_long(argc, argv, "-:s:hV", longs, NULL)) != -1) {
+	while (at = optind, (opt = getopt_long(argc, argv, "-:s:hVw:c:", longs, NULL)) != -1) {
 		if (option_read(opt, argv[at], cli, line))
 			return -1;
 	}
-	if (optind < argc)
+	/* Behind "--" stands the filter of a capture. */
+	if (optind < argc && (!line->nwords || strcmp(line->words[0], "capture")))
 		return complain("unexpected word \"%s\" (see --help)", argv[optind]);
+	for (; optind < argc; optind++, cli->capture.behind++) {
+		if (word_add(line, argv[optind]))
+			return -1;
+	}
 	return 0;
 }
 

@@ -23,12 +23,17 @@ static void interrupt(int sig)
 }
 
 /* Without SA_RESTART: whoever waits then goes on. */
-static void interrupts_begin(void)
+void interrupts_begin(void)
 {
 	const struct sigaction sa = {.sa_handler = interrupt};
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+}
+
+bool interrupts_came(void)
+{
+	return interrupted;
 }
 
 int kinds_read(struct cli *cli, const char *const *words, unsigned n)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /* The parts of a running ringwayd, for main.c and the methods of RPC. Thread: control. */
+#include "capture.h"
 #include "control.h"
 #include "fdb_file.h"
 #include "kinds.h"
@@ -67,6 +68,7 @@ struct daemon {
 	unsigned ports_serial; /* counts changes of which ports there are, and where */
 	/* What is counted on request; NULL: it is not. */
 	struct sw_count *counts[SW_NUM_COUNT_KINDS];
+	struct captures captures;
 };
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */

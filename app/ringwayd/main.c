@@ -222,6 +222,7 @@ static int pidfile_begin(struct daemon *d)
 static void daemon_end(struct daemon *d)
 {
 	pidfile_remove(&d->pidfile);
+	captures_end(d);
 	ctl_server_free(d->control);
 	d->control = NULL;
 	apply_end(d);

@@ -80,6 +80,10 @@ void rpc_config_gone(void *ctx, const json_t *params);
 /* takeover_give.c */
 json_t *rpc_takeover(void *ctx, const json_t *params, struct ctl_failure *fail);
 
+/* rpc_capture.c */
+json_t *rpc_capture_start(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_capture_list(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+
 /* rpc_worker.c */
 json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_worker_balance(void *ctx, const json_t *params, struct ctl_failure *fail);

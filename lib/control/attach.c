@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FDS_MAX 4 /* that come with a read at most; the kernel closes others */
+/* What Linux lets a message bring: the kernel closes none for want of room, which can wait. */
+#define FDS_MAX 253
 
 void ctl_foreign_close(struct ctl_foreign *f, int fd)
 {

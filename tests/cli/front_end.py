@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A vhost-user front-end, just enough to have something to look at: it negotiates, shares memory
-and starts rings that stay empty. What the protocol is worth is tested elsewhere.
+and starts rings, through which single frames go. What the protocol is worth is tested elsewhere.
 """
 
 import array
@@ -28,6 +28,8 @@ USER = 0x7f0000000000  # where guest-physical 0 is in the address space that we 
 RING_SIZE = 256
 RING_ROOM = 0x10000  # bytes from one ring to the next
 AVAIL, USED = 0x4000, 0x8000  # in these
+SENT, RECEIVED, BUFFER = 0x40000, 0x100000, 2048  # where buffers are; the latter in region 2
+NET_HEADER = 12
 NO_FD = 1 << 8
 LOG_RING = 1
 
@@ -106,6 +108,42 @@ class FrontEnd:
     def kick(self, index):
         """There is something new in the ring."""
         self.kicks[index].write(struct.pack('=Q', 1))
+
+    def available(self, index, address, length, flags):
+        """One more buffer of ring `index` is the device's."""
+        at = index * RING_ROOM
+        count, = struct.unpack_from('=H', self.memory, at + AVAIL + 2)
+        slot = count % RING_SIZE
+        struct.pack_into('=QIHH', self.memory, at + 16 * slot, address, length, flags, 0)
+        struct.pack_into('=H', self.memory, at + AVAIL + 4 + 2 * slot, slot)
+        struct.pack_into('=H', self.memory, at + AVAIL + 2, (count + 1) % 0x10000)
+
+    def used(self, index):
+        """How many buffers of ring `index` the device has returned."""
+        return struct.unpack_from('=H', self.memory, index * RING_ROOM + USED + 2)[0]
+
+    def send(self, frame):
+        """A frame on ring 1; the caller has seen that one of its buffers is free."""
+        slot = struct.unpack_from('=H', self.memory, RING_ROOM + AVAIL + 2)[0] % RING_SIZE
+        at = SENT + slot * BUFFER
+        self.memory[at:at + NET_HEADER + len(frame)] = bytes(NET_HEADER) + frame
+        self.available(1, at, NET_HEADER + len(frame), 0)
+        self.kick(1)
+
+    def post(self, n):
+        """Buffers to receive into, on ring 0; `received` goes through them in order."""
+        for _ in range(n):
+            slot = struct.unpack_from('=H', self.memory, AVAIL + 2)[0] % RING_SIZE
+            self.available(0, RECEIVED + slot * BUFFER, BUFFER, 2)
+
+    def received(self):
+        """The frames in all buffers that were used, at most a ring of them."""
+        frames = []
+        for slot in range(self.used(0)):
+            i, length = struct.unpack_from('=II', self.memory, USED + 4 + 8 * slot)
+            at = RECEIVED + i * BUFFER
+            frames.append(bytes(self.memory[at + NET_HEADER:at + length]))
+        return frames
 
     def start_ring(self, index, enable=True, **where):
         self.describe_ring(index, **where)

@@ -10,11 +10,13 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 
 import pytest
 
 import programs
+from capture_client import Client, wait_until
 from programs import ROOT, run
 from test_setup_host import make_host
 
@@ -145,6 +147,8 @@ class Walker:
         words = [f'{self.place}/{word}' if word == 'ringway.yaml' else word for word in words]
         if words[0] == 'monitor':
             self.watch(words)
+        elif words[0] == 'capture':
+            self.capture(words)
         else:
             self.do('ringway', *words, *MORE_WORDS.get(words[0], []))
 
@@ -156,6 +160,20 @@ class Walker:
                 self.do('ringway', 'port', 'add', 'new', f'socket={self.place}/run/new.sock')
                 self.do('ringway', 'port', 'del', 'new')
             assert monitor.returncode == 0 and 'new' in monitor.stdout.read()
+
+    def capture(self, words):
+        """It runs until it is interrupted: nobody sends anything."""
+        words = [f'{self.place}/{word}' if word.endswith('.pcapng') else word for word in words]
+        client = Client(self.switch.control)
+        with subprocess.Popen([programs.RINGWAY, '-s', self.switch.control, *words],
+                              stderr=subprocess.PIPE, text=True) as capture:
+            wait_until(lambda: client.ask('capture.list')['result'] or
+                       capture.poll() is not None)
+            capture.send_signal(signal.SIGINT)
+            assert '0 frames captured' in capture.stderr.read()
+        assert capture.returncode == 0
+        wait_until(lambda: not client.ask('capture.list')['result'])
+        client.close()
 
     def ringwayd(self, words):
         words = [self.config(word.split('=')[-1]) if word.startswith('config/') else

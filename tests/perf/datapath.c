@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "captured.h"
 #include "daemon.h"
 #include "fe_guest.h"
 #include "gso_packets.h"
@@ -59,6 +60,8 @@
 	X(LATENCY, "latency", 2) /* latency is */                                 \
 	X(CSUM, "csum", 2)       /* as UNICAST, checksums are completed for it */ \
 	X(CUT, "cut", 2)         /* the second, a burst is one large frame */     \
+	X(CAPTURE, "capture", 2) /* as UNICAST, and the first is captured */      \
+	X(BESIDE, "beside", 3)   /* as UNICAST, and a third one is captured */    \
 	X(NET_RING, "ring", 1)   /* hosts behind an uplink, which answer */       \
 	X(NET_NULL, "null", 1)   /* an uplink that takes all and sends; all are zeros */
 
@@ -92,7 +95,8 @@ struct rig {
 	unsigned n; /* guests */
 	struct vhost_port *ports[MAX_GUESTS];
 	struct fe_guest *guests[MAX_GUESTS];
-	bool started; /* atomic: the rings of all guests run */
+	bool started;              /* atomic: the rings of all guests run */
+	struct captured *captured; /* NULL: nothing is */
 	struct uplink up;
 };
 
@@ -429,6 +433,9 @@ static void bursts_forward(struct rig *r, uint32_t first, uint32_t n, void (*run
 		run(r->sw);
 		for (unsigned to = 1; to < (r->row.pattern == FLOOD ? r->n : 2); to++)
 			burst_expect(r, 0, to, to, burst * BURST);
+		if (r->captured &&
+			captured_read(r->captured) != (r->row.pattern == CAPTURE ? BURST : 0))
+			errx(1, "burst %u: not what was to be captured", burst);
 	}
 }
 
@@ -478,8 +485,12 @@ static void measure_guests(struct rig *r)
 	/* Until the worker has seen who says nothing. */
 	for (unsigned i = 0; i < QUIET_ROUNDS; i++)
 		sw_round(r->sw, 0);
+	if (r->row.pattern == CAPTURE || r->row.pattern == BESIDE)
+		r->captured = captured_begin(r->sw, r->row.pattern == CAPTURE ? "p0" : "p2");
 	bursts_forward(r, 0, WARM_BURSTS, round_warm);
 	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
+	if (r->captured)
+		captured_end(r->captured);
 	if (r->row.pattern == CROWD)
 		silent_guest_speaks(r);
 	sw_count_stop(count);
@@ -509,7 +520,7 @@ int main(int argc, char **argv)
 		errx(2,
 			"usage: datapath split|packed LENGTH "
 			"unicast|random|crowd|policy|flood|sizes|vlans|talkers|latency|csum|"
-			"cut|ring|null, or "
+			"cut|capture|beside|ring|null, or "
 			"--build");
 	r.n = patterns[r.row.pattern].guests;
 	rig_begin(&r);
