@@ -20,7 +20,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* The path of the next file: "x.pcapng", or of a ring "x.0.pcapng", "x.1.pcapng", ... */
+/* The path of the next file: of a ring, x.pcapng becomes x.0.pcapng, x.1.pcapng and so on. */
 static void path_next(struct capture_files *f, char path[PATH_BYTES])
 {
 	const char *given = f->opt->write, *name = strrchr(given, '/'), *dot;

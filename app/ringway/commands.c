@@ -376,6 +376,8 @@ const struct command commands[] = {
 		"capture PORT... [FILTER] [-w FILE]",
 		.help = "frames of ports, as lines or as a pcapng file", .read = capture_words,
 		.run = capture},
+	{"captures", NULL, 0, captures, captures_print, "captures",
+		.help = "the captures that run, and what they lose"},
 	{"methods", NULL, 0, methods, methods_print, "methods",
 		.help = "what the switch can be asked over its socket"},
 	{"forward", "show", 0, forward_show, forward_print, "forward show",

@@ -205,6 +205,9 @@ bool interrupts_came(void);
 #define CAPTURE_TIMEOUT_MS 5000
 int capture_words(struct cli *cli, const char *const *words, unsigned n);
 int capture(struct cli *cli);
+/* captures.c. */
+json_t *captures(struct cli *cli);
+void captures_print(const struct cli *cli, const json_t *list);
 
 /* top.c. */
 int top(struct cli *cli);

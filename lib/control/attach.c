@@ -2,8 +2,13 @@
 #include "attach.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "rw_log.h"
 
 /* What Linux lets a message bring: the kernel closes none for want of room, which can wait. */
 #define FDS_MAX 253
@@ -84,4 +89,18 @@ void ctl_attached_end(struct ctl_attached *a, struct ctl_foreign *f)
 	fd_forget(a, f);
 	if (a->gone)
 		a->gone(a->arg);
+}
+
+void ctl_turn_away(int fd, const char *why)
+{
+	struct ctl_failure fail;
+	struct buf text = {0};
+
+	ctl_fail(&fail, CTL_ERR_FAILED, "%s", why);
+	/* A new connection has room for a line. */
+	if (ctl_error_add(&text, &fail) || buf_add(&text, "\n", 1) ||
+		send(fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		rw_debug("control: could not tell a client why it is refused");
+	free(text.data);
+	close(fd);
 }

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * What is attached to a client's connection: a descriptor that it sent, and what ends with it.
- * Zero-initialise it. Thread: control.
+ * Zero-initialise it. And how a connection is turned away. Thread: control.
  */
 #include <sys/types.h>
 
@@ -31,3 +31,6 @@ int ctl_attached_tie(struct ctl_attached *a, void (*fn)(void *arg), void *arg);
 void ctl_attached_untie(struct ctl_attached *a, const void *arg);
 /* The connection is closed. */
 void ctl_attached_end(struct ctl_attached *a, struct ctl_foreign *f);
+
+/* Send one line that says why, then close a new connection. */
+void ctl_turn_away(int fd, const char *why);

@@ -345,21 +345,6 @@ static int client_new(struct ctl_server *srv, int fd)
 	return ret;
 }
 
-/* Send one line that says why, then close. */
-static void refuse(int fd, const char *why)
-{
-	struct ctl_failure fail;
-	struct buf text = {0};
-
-	ctl_fail(&fail, CTL_ERR_FAILED, "%s", why);
-	/* A new connection has room for a line. */
-	if (ctl_error_add(&text, &fail) || buf_add(&text, "\n", 1) ||
-		send(fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		rw_debug("control: could not tell a client why it is refused");
-	free(text.data);
-	close(fd);
-}
-
 static void server_accept_again(void *arg)
 {
 	struct ctl_server *srv = arg;
@@ -387,7 +372,7 @@ static void server_accept(void *arg, uint32_t events)
 		return;
 	}
 	if (client_new(srv, fd))
-		refuse(fd, "too many clients");
+		ctl_turn_away(fd, "too many clients");
 }
 
 void ctl_server_mend(struct ctl_server *srv)

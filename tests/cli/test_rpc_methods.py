@@ -30,11 +30,13 @@ CALLS = [
     ('worker.balance', {}), ('forward.show', {}), ('forward.set', {'mode': 'switch'}),
     ('forward.stop', {}), ('forward.start', {}), ('config.get', {}), ('port.del', {'name': 'vm2'}),
     ('config.apply', {'config': {'fdb-age': 77}, 'dry_run': True}),
-    ('subscribe', {'kinds': ['link'], 'port': 'vm1'}), ('unsubscribe', {}),
+    ('subscribe', {'kinds': ['link'], 'port': 'vm1'}), ('unsubscribe', {}), ('capture.list', {}),
 ]
-# Understood, and refused for another reason: there is no guest; no ringwayd speaks that version.
+# Understood, and refused for another reason: there is no guest; no ringwayd speaks that version; no
+# memory comes along.
 CANNOT = [('worker.move', {'port': 'vm1', 'queue': 0, 'worker': 0}),
-          ('takeover', {'version': 0, 'reads': 0})]
+          ('takeover', {'version': 0, 'reads': 0}),
+          ('capture.start', {'ports': ['vm1'], 'rx': True, 'ring': 1 << 17})]
 
 
 @pytest.fixture
