@@ -16,6 +16,7 @@
 #include "http.h"
 #include "options.h"
 #include "rw_log.h"
+#include "telemetry.h"
 #include "version.h"
 
 struct exporter {
@@ -25,6 +26,7 @@ struct exporter {
 	struct source *source;
 	struct events *events;
 	struct http *http;
+	struct telemetry *telemetry;
 	int listen_fd;
 };
 
@@ -58,19 +60,23 @@ static int signals_begin(struct exporter *e)
 /* "127.0.0.1:9917", as the kernel has it: port 0 has become a number. */
 static const char *address_text(int fd, char out[INET6_ADDRSTRLEN + 16])
 {
-	struct sockaddr_storage bound = {0};
-	struct sockaddr_in *in = (struct sockaddr_in *)&bound;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&bound;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} bound;
 	socklen_t len = sizeof(bound);
-	bool six;
 	char host[INET6_ADDRSTRLEN] = "?";
 
-	getsockname(fd, (struct sockaddr *)&bound, &len);
-	six = bound.ss_family == AF_INET6;
-	inet_ntop(bound.ss_family, six ? (void *)&in6->sin6_addr : (void *)&in->sin_addr, host,
-		sizeof(host));
-	snprintf(out, INET6_ADDRSTRLEN + 16, six ? "[%s]:%u" : "%s:%u", host,
-		ntohs(six ? in6->sin6_port : in->sin_port));
+	memset(&bound, 0, sizeof(bound));
+	getsockname(fd, &bound.any, &len);
+	if (bound.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &bound.six.sin6_addr, host, sizeof(host));
+		snprintf(out, INET6_ADDRSTRLEN + 16, "[%s]:%u", host, ntohs(bound.six.sin6_port));
+	} else {
+		inet_ntop(AF_INET, &bound.four.sin_addr, host, sizeof(host));
+		snprintf(out, INET6_ADDRSTRLEN + 16, "%s:%u", host, ntohs(bound.four.sin_port));
+	}
 	return out;
 }
 
@@ -108,9 +114,16 @@ static int ground_begin(struct exporter *e)
 	e->events = events_new(e->loop, e->opt.control);
 	if (e->source && e->events)
 		e->http = http_new(e->loop, e->listen_fd, e->opt.loopback, e->source, e->events);
-	if (e->http)
+	if (!e->http) {
+		rw_error("cannot serve HTTP: %s", strerror(errno));
+		return -EIO;
+	}
+	if (!e->opt.telemetry[0])
 		return 0;
-	rw_error("cannot serve HTTP: %s", strerror(errno));
+	e->telemetry = telemetry_new(e->loop, e->opt.telemetry, e->source);
+	if (e->telemetry)
+		return 0;
+	rw_error("--telemetry=%s: %s", e->opt.telemetry, strerror(errno));
 	return -EIO;
 }
 
@@ -142,6 +155,7 @@ int main(int argc, char **argv)
 		return status;
 	rw_log_find_journal();
 	status = serve(&e);
+	telemetry_free(e.telemetry);
 	http_free(e.http);
 	events_free(e.events);
 	source_free(e.source);

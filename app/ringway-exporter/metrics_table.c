@@ -292,9 +292,9 @@ static void emit_vlans(struct metric_out *o, const json_t *reading)
 	}
 	json_object_foreach(counts, key, count)
 	{
-		char text[256] = "", *save = NULL, *bridge, *tpid;
+		char text[256], *save = NULL, *bridge, *tpid;
 
-		strncat(text, key, sizeof(text) - 1);
+		snprintf(text, sizeof(text), "%s", key);
 		bridge = strtok_r(text, "\n", &save);
 		tpid = strtok_r(NULL, "\n", &save);
 		metric_sample(o, count, "bridge", bridge, "tpid", tpid, "vlan",

@@ -44,6 +44,10 @@ static void print_help(void)
 	       "      --seccomp=errno|kill|off\n"
 	       "                     what meets a system call that it has no use for\n"
 	       "                     (default: errno)\n"
+	       "      --telemetry=PATH\n"
+	       "                     also serve what dpdk-telemetry.py reads, at this socket; for\n"
+	       "                     `dpdk-telemetry.py -f ringway` as root it is\n"
+	       "                     /run/dpdk/ringway/dpdk_telemetry.v2\n"
 	       "      --list-metrics print the metrics, their labels and meaning, and exit\n"
 	       "  -V, --version      print the version and exit\n"
 	       "  -h, --help         print this and exit\n"
@@ -108,11 +112,12 @@ static bool path_read(char out[RW_SOCK_PATH_MAX + 1], const char *text)
 	return true;
 }
 
-enum option_id { ID_LISTEN = 256, ID_USER, ID_SECCOMP, ID_LIST };
+enum option_id { ID_LISTEN = 256, ID_TELEMETRY, ID_USER, ID_SECCOMP, ID_LIST };
 
 static const struct option longs[] = {
 	{"socket", required_argument, NULL, 's'},
 	{"listen", required_argument, NULL, ID_LISTEN},
+	{"telemetry", required_argument, NULL, ID_TELEMETRY},
 	{"user", required_argument, NULL, ID_USER},
 	{"seccomp", required_argument, NULL, ID_SECCOMP},
 	{"list-metrics", no_argument, NULL, ID_LIST},
@@ -152,6 +157,11 @@ static int option_value(int id, struct options *opt)
 		complain("--listen wants an address and a port, like %s:%u or [::1]:%u, not "
 			 "\"%s\"",
 			OPTIONS_ADDRESS, OPTIONS_PORT, OPTIONS_PORT, optarg);
+		return EXIT_MISTAKE;
+	case ID_TELEMETRY:
+		if (path_read(opt->telemetry, optarg))
+			return -1;
+		complain("--telemetry=%s: a path has 1 to %d bytes", optarg, RW_SOCK_PATH_MAX);
 		return EXIT_MISTAKE;
 	case ID_USER:
 		opt->user = optarg;

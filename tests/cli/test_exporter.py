@@ -278,6 +278,49 @@ def test_it_serves_without_privileges(daemon, export, place):
     wait_until(lambda: not os.path.exists(f'/proc/{children[0]}'))
 
 
+def dpdk_telemetry(place, *commands):
+    """The answers that DPDK's own client prints."""
+    done = subprocess.run(['dpdk-telemetry.py', '-f', 'ringway'], text=True, capture_output=True,
+                          input=''.join(command + '\n' for command in commands), check=False,
+                          env={**os.environ, 'RUNTIME_DIRECTORY': place}, timeout=WAIT_S)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_dpdk_s_client_reads_the_same(daemon, export, place):
+    os.makedirs(f'{place}/dpdk/ringway')
+    path = f'{place}/dpdk/ringway/dpdk_telemetry.v2'
+    exporter = export(daemon.control, f'--telemetry={path}')
+    names, port, nobody, stats, workers, fdb, unknown, listed, said = dpdk_telemetry(
+        place, '/ringway/ports', '/ringway/port,vm1', '/ringway/port,vm9', '/ringway/stats,vm4',
+        '/ringway/workers', '/ringway/fdb', '/nothing', '/', '/help,/ringway/stats')
+    ports = ask(daemon, 'port', 'list')
+    assert names == {'/ringway/ports': [one['name'] for one in ports]}
+    assert port == {'/ringway/port': ports[0]}
+    assert nobody == {'/ringway/port': None}
+    assert stats == {'/ringway/stats': ask(daemon, 'port', 'stats', 'vm4')[0]}
+    assert workers['/ringway/workers'][0]['cpu'] == ask(daemon, 'worker', 'list')[0]['cpu']
+    assert fdb['/ringway/fdb']['entries_total'] == 0
+    assert unknown == {'/nothing': None}
+    assert '/ringway/stats' in listed['/'] and 'counters' in said['/help']['/ringway/stats']
+    # More clients than there is room for, who say nonsense or nothing.
+    others = []
+    for nonsense in [b'\xff,\xff', b'x' * 1024, b',', b'/ringway/port,' + b'y' * 900] * 5:
+        others.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        others[-1].connect(path)
+        others[-1].send(nonsense)
+    assert dpdk_telemetry(place, '/ringway/up') == [{'/ringway/up': {'up': True}}]
+    for other in others:
+        other.close()
+    assert exporter.stop() == 0
+    # The file that is left is replaced, a living one is not.
+    export(daemon.control, f'--telemetry={path}')
+    assert dpdk_telemetry(place, '/ringway/up')[0]['/ringway/up']['up'] is True
+    done = run(EXPORTER, f'--socket={daemon.control}', '--listen=127.0.0.1:0',
+               f'--telemetry={path}')
+    assert done.returncode == 1 and 'Address already in use' in the_line(done.stderr)
+
+
 @pytest.mark.parametrize('words, line', [
     (['--listen=9917'], '--listen wants an address and a port'),
     (['--listen=localhost:1'], '--listen wants an address and a port'),
