@@ -129,10 +129,12 @@ void vhost_client_retry(struct vhost_port *vp)
 
 static void client_connect(struct vhost_port *vp)
 {
-	int fd = rw_helper_is_full(vp->helper) ? -EBUSY : rw_sock_connect(vp->path);
+	/* A port that was taken over without a front-end has no helper yet. */
+	int ret, fd = vhost_helper_begin(vp);
 	char why[192];
-	int ret;
 
+	if (!fd)
+		fd = rw_helper_is_full(vp->helper) ? -EBUSY : rw_sock_connect(vp->path);
 	if (fd == -EBUSY) {
 		unreached(vp, fd, "descriptors of an earlier front-end cannot be closed");
 	} else if (fd < 0) {

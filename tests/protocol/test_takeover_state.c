@@ -24,7 +24,8 @@ static struct rig rig;
 
 static int start(void **state)
 {
-	static const char *const more[] = {"--fdb-linger=3", NULL};
+	static const char *const more[] = {
+		"--fdb-linger=3", "--port=k,socket=%s-k.sock,mode=client", NULL};
 
 	*state = &rig;
 	if (rig_start(&rig, "abcd", more))
@@ -200,6 +201,39 @@ static void addresses_linger_no_longer(void **state)
 	assert_int_equal(host_port(*state, a->mac, 0), 'a');
 }
 
+/* Let the daemon in on `fd`, where the front-end listens. */
+static struct peer *peer_that_listens(struct rig *r, int fd)
+{
+	struct peer *k = peer_new(r, "k", NULL);
+
+	assert_int_equal(fe_conn_accept(&k->g->conn, fd, rig_patience(r)), 0);
+	assert_int_equal(fe_guest_start(k->g), 0);
+	peer_sync(k);
+	return k;
+}
+
+static void a_port_that_connects_goes_along(void **state)
+{
+	struct rig *r = *state;
+	struct peer *a = peer_up(r, "a", NULL), *k;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s-k.sock", r->dir);
+	fd = fe_conn_listen(path);
+	assert_true(fd >= 0);
+	k = peer_that_listens(r, fd);
+	duplex_check(r, a, k);
+	upgrade(r, NULL, NULL);
+	/* The same connection; and the successor connects when that is gone. */
+	duplex_check(r, a, k);
+	fe_guest_disconnect(k->g);
+	k = peer_that_listens(r, fd);
+	duplex_check(r, a, k);
+	close(fd);
+	unlink(path);
+}
+
 static void sockets_that_are_lost_are_made_again_by_the_successor(void **state)
 {
 	struct rig *r = *state;
@@ -342,6 +376,7 @@ int main(void)
 		rig_test(hosts_that_wait_are_announced_by_the_successor),
 		rig_test(translations_and_the_channel_go_along),
 		rig_test(addresses_linger_no_longer),
+		rig_test(a_port_that_connects_goes_along),
 		rig_test(sockets_that_are_lost_are_made_again_by_the_successor),
 		rig_test(a_port_in_a_post_copy_migration_stays),
 		rig_test(a_port_whose_state_is_transferred_stays),
