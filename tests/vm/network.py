@@ -68,6 +68,7 @@ class Network:
         self.ringwayd = ringwayd
         self.images = kernel, initramfs
         self.switch = None
+        self.switch_options = []
         self.guests = []
 
     def start(self, *options):
@@ -88,7 +89,8 @@ class Network:
         listening = [n for n, o in zip(names, options) if not o.get('server')]
         clients = {n: f'{self.folder}/{n}.qemu.sock'
                    for n, o in zip(names, options) if o.get('server')}
-        self.switch = self.ringwayd(*listening, clients=clients, options=['--log-level=debug'])
+        self.switch = self.ringwayd(*listening, clients=clients,
+                                    options=['--log-level=debug', *self.switch_options])
         for name in trusted:
             self.switch.cli('port', 'set', name, 'postcopy=on')
         for name, own in zip(names, options):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Guests and QEMUs that go away and come back, while others go on."""
 
+import os
 import threading
+import time
 
+from guest import wait_until
 from network import rows
 
 SPLIT = {'device': 'packed=off'}
@@ -71,3 +74,55 @@ def test_qemu_is_killed_and_started_again(network, device, server):
     network.boot(killed)
     network.check_port(killed, 'split' if device is SPLIT else 'packed')
     network.exchange(killed, other)
+
+
+KILLS = 20 if os.environ.get('RINGWAY_TEST_LONG') else 2
+# Large enough that each kill comes within a transfer, small enough to be over soon after the last.
+TRANSFER_MIB = 8
+# TCP tries again after ever longer times, and QEMU connects once a second.
+TRANSFER_S = 300
+# Each QEMU is back, on a machine that is busy otherwise.
+BACK_S = 60
+
+
+def kill_and_wait(network, receiver):
+    """Kill the switch, start another one; the seconds until the receiver has its first frame."""
+    network.switch.process.kill()
+    network.switch.process.wait()
+    # Its helper removes its sockets. The next ones are those of the next switch.
+    wait_until(lambda: not os.path.exists(network.switch.control), BACK_S, 'sockets stay behind')
+    network.switch.start()
+    started = time.monotonic()
+    wait_until(lambda: network.switch.stats(receiver.name)['tx']['frames'], BACK_S,
+               f'{receiver.name} gets no frame')
+    return time.monotonic() - started
+
+
+@rows('device', {'packed': PACKED}, {'split': SPLIT})
+def test_the_switch_is_killed_during_transfers(network, device, folder):
+    """QEMU has no record of its rings. TCP notices no more than lost frames; no queue is stuck."""
+    state = os.path.join(folder, 'state')
+    os.mkdir(state, 0o700)
+    network.switch_options = [f'--state-dir={state}']
+    sender, receiver = network.start({**device, 'reconnect': True}, {**device, 'reconnect': True})
+    network.exchange(sender, receiver)
+    over = threading.Event()
+
+    def transfer():
+        while not over.is_set():
+            # Fails when a byte is wrong.
+            sender.send(receiver, TRANSFER_MIB, timeout=TRANSFER_S)
+
+    transfers = Background(transfer)
+    try:
+        waits = sorted(kill_and_wait(network, receiver) for _ in range(KILLS))
+    finally:
+        over.set()
+    transfers.finish(2 * TRANSFER_S)
+    print(f'{KILLS} kills: first frame after {waits[KILLS // 2]:.2f} s (median), '
+          f'{waits[-1]:.2f} s (most)')
+    for guest in sender, receiver:
+        network.wait_port(guest, link=True)
+        network.check_port(guest, 'split' if device is SPLIT else 'packed')
+        assert {ring['state'] for ring in network.show(guest)['rings']} == {'enabled'}
+    network.exchange(sender, receiver)
