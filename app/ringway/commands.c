@@ -140,8 +140,10 @@ static json_t *port_show(struct cli *cli)
 
 json_t *port_stats(struct cli *cli)
 {
-	return call_list(
-		cli, "port.stats", cli->name ? json_pack("{s:s}", "name", cli->name) : NULL);
+	if (!cli->name && !cli->since)
+		return call_list(cli, "port.stats", NULL);
+	return call_list(cli, "port.stats",
+		json_pack("{s:s*, s:s*}", "name", cli->name, "since", cli->since));
 }
 
 /* Frames that were converted for the receiver. */
@@ -301,10 +303,11 @@ const struct command commands[] = {
 		.help = "the ports and what is attached to them"},
 	{"port", "show", NAME_, port_show, port_show_print, "port show NAME",
 		.help = "one port: features, memory, rings, IOTLB, dirty log"},
-	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_stats_print,
-		"port stats [NAME] [--queues]", .help = "frames, bytes and drops of each port"},
-	{"port", "lag", COMMAND_NAME | COMMAND_QUEUES, port_stats, port_lag_print,
-		"port lag [NAME] [--queues]",
+	{"port", "stats", COMMAND_NAME | COMMAND_QUEUES | COMMAND_SINCE, port_stats,
+		port_stats_print, "port stats [NAME] [--queues] [--since M]",
+		.help = "frames, bytes and drops of each port"},
+	{"port", "lag", COMMAND_NAME | COMMAND_QUEUES | COMMAND_SINCE, port_stats, port_lag_print,
+		"port lag [NAME] [--queues] [--since M]",
 		.help = "who is too slow, guest or switch; signals, link flaps"},
 	{"port", "add", NAME_, port_add, port_add_print, "port add NAME socket=PATH [KEY=VALUE]...",
 		.help = "a new port; as --port of ringwayd", .read = pairs_read},
@@ -347,6 +350,10 @@ const struct command commands[] = {
 		"monitor [KIND...] [--port NAME]",
 		.help = "what happens: link, learned, moved, port, ...", .read = kinds_read,
 		.run = monitor},
+	{"mark", "add", NAME_, mark_add, mark_add_print, "mark add NAME",
+		.help = "count from here on, with --since NAME"},
+	{"mark", "list", 0, mark_list, mark_list_print, "mark list", .help = "the marks"},
+	{"mark", "del", NAME_, mark_del, mark_del_print, "mark del NAME", .help = "forget a mark"},
 	{"sizes", "start", 0, sizes_start, count_print, "sizes start [PORT...]",
 		.help = "count sizes of frames (RFC 2819), from 0 on", .read = ports_read},
 	{"sizes", "show", 0, sizes_show, sizes_show_print, "sizes show",

@@ -20,6 +20,7 @@ struct cli {
 	bool json;          /* --json */
 	bool queues;        /* --queues */
 	const char *port;   /* --port NAME, or NULL */
+	const char *since;  /* --since NAME, or NULL */
 	const char *name;   /* the word behind the command, or NULL */
 	unsigned queue;     /* the two behind that, of worker move */
 	unsigned worker;
@@ -40,17 +41,18 @@ struct cli {
 };
 
 /* Options and words that only some commands take. */
-#define COMMAND_NAME     1u    /* a word: NAME */
-#define COMMAND_PORT     2u    /* --port NAME */
-#define COMMAND_QUEUES   4u    /* --queues */
-#define COMMAND_VLAN     8u    /* --vlan ID */
-#define COMMAND_INTERVAL 64u   /* --interval S */
-#define COMMAND_COUNT    2048u /* --count N */
-#define COMMAND_ONCE     4096u /* --once */
-#define COMMAND_CAPTURE  8192u /* what capture takes */
-#define COMMAND_REPLACE  256u  /* --replace */
-#define COMMAND_DRY_RUN  512u  /* --dry-run */
-#define COMMAND_BRIDGE   1024u /* --bridge NAME, --tpid KIND */
+#define COMMAND_NAME     1u     /* a word: NAME */
+#define COMMAND_PORT     2u     /* --port NAME */
+#define COMMAND_QUEUES   4u     /* --queues */
+#define COMMAND_VLAN     8u     /* --vlan ID */
+#define COMMAND_INTERVAL 64u    /* --interval S */
+#define COMMAND_COUNT    2048u  /* --count N */
+#define COMMAND_ONCE     4096u  /* --once */
+#define COMMAND_CAPTURE  8192u  /* what capture takes */
+#define COMMAND_REPLACE  256u   /* --replace */
+#define COMMAND_DRY_RUN  512u   /* --dry-run */
+#define COMMAND_BRIDGE   1024u  /* --bridge NAME, --tpid KIND */
+#define COMMAND_SINCE    32768u /* --since NAME */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -129,6 +131,12 @@ void latency_histogram_print(const struct cli *cli, const json_t *pairs);
 /* What count.start and count.stop answer. */
 void count_print(const struct cli *cli, const json_t *answer);
 /* lag.c */
+json_t *mark_add(struct cli *cli);
+void mark_add_print(const struct cli *cli, const json_t *mark);
+json_t *mark_list(struct cli *cli);
+void mark_list_print(const struct cli *cli, const json_t *marks);
+json_t *mark_del(struct cli *cli);
+void mark_del_print(const struct cli *cli, const json_t *answer);
 void port_lag_print(const struct cli *cli, const json_t *ports);
 
 /* port.c. KEY=VALUE words become members of cli->params. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* port lag: who does not keep up, the guest or the switch; signals; links that flap. */
+/*
+ * port lag: who does not keep up, the guest or the switch; signals; links that flap. And marks,
+ * from which that and other counters can be read.
+ */
 #include "answer.h"
 #include "commands.h"
 
@@ -74,4 +77,47 @@ void port_lag_print(const struct cli *cli, const json_t *ports)
 	table_free(t);
 	for (size_t i = 0; (port = json_array_get(ports, i)); i++)
 		flaps_print(port);
+}
+
+json_t *mark_add(struct cli *cli)
+{
+	return call(cli, "mark.add", json_pack("{s:s}", "name", cli->name));
+}
+
+void mark_add_print(const struct cli *cli, const json_t *mark)
+{
+	(void)cli;
+	printf("mark %s: port stats and port lag count from here with --since %s\n",
+		text_of(mark, "name"), text_of(mark, "name"));
+}
+
+json_t *mark_list(struct cli *cli)
+{
+	return call_list(cli, "mark.list", NULL);
+}
+
+void mark_list_print(const struct cli *cli, const json_t *marks)
+{
+	static const struct table_column columns[] = {{"MARK", false}, {"AGE S", true}};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *mark;
+
+	(void)cli;
+	for (size_t i = 0; (mark = json_array_get(marks, i)); i++) {
+		table_cell(t, "%s", text_of(mark, "name"));
+		cell_number(t, mark, "age_s");
+	}
+	table_print(t, stdout);
+	table_free(t);
+}
+
+json_t *mark_del(struct cli *cli)
+{
+	return call(cli, "mark.del", json_pack("{s:s}", "name", cli->name));
+}
+
+void mark_del_print(const struct cli *cli, const json_t *answer)
+{
+	(void)answer;
+	printf("mark %s: forgotten\n", cli->name);
 }

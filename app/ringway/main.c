@@ -64,6 +64,7 @@ static void print_help(void)
 	      "                     $XDG_RUNTIME_DIR/ringway.sock or /tmp/ringway-UID.sock)\n"
 	      "      --json         print JSON instead of a table\n"
 	      "      --queues       port stats, port lag: each queue too\n"
+	      "      --since=NAME   port stats, port lag: what was counted since mark add NAME\n"
 	      "      --port=NAME    fdb flush: the addresses behind this port alone; fdb add: "
 	      "where\n"
 	      "                     the address is\n"
@@ -171,6 +172,12 @@ static int set_interval(struct cli *cli, const char *text)
 		return complain("--interval wants %g to %.0f seconds, not \"%s\"", INTERVAL_MIN_S,
 			INTERVAL_MAX_S, text);
 	cli->interval_s = s;
+	return 0;
+}
+
+static int set_since(struct cli *cli, const char *text)
+{
+	cli->since = text;
 	return 0;
 }
 
@@ -286,6 +293,7 @@ static const struct row {
 	{"file-size", true, COMMAND_CAPTURE, set_file_size},
 	{"direction", true, COMMAND_CAPTURE, set_direction},
 	{"dropped", false, COMMAND_CAPTURE, set_dropped},
+	{"since", true, COMMAND_SINCE, set_since},
 };
 
 /* Rows that have a letter, too. */

@@ -5,6 +5,7 @@
 #include "control.h"
 #include "fdb_file.h"
 #include "kinds.h"
+#include "marks.h"
 #include "options.h"
 #include "pidfile.h"
 #include "sw.h"
@@ -66,6 +67,7 @@ struct daemon {
 	struct vhost_records *records; /* in it; NULL: none */
 	struct daemon_fdb fdb;
 	unsigned ports_serial; /* counts changes of which ports there are, and where */
+	struct marks marks;    /* from which counters can be read */
 	/* What is counted on request; NULL: it is not. */
 	struct sw_count *counts[SW_NUM_COUNT_KINDS];
 	struct captures captures;

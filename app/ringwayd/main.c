@@ -235,6 +235,7 @@ static void daemon_end(struct daemon *d)
 		options_port_del(&d->opt, d->opt.nports - 1);
 	}
 	counts_end(d);
+	marks_end(&d->marks);
 	while (d->nports)
 		daemon_port_end(d, d->nports - 1);
 	state_end(d);

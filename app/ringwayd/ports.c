@@ -102,6 +102,7 @@ void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver)
 
 	leaver->kind->free(leaver->handle);
 	counts_forget_port(d, id);
+	marks_forget_port(&d->marks, id);
 	events_port(d, leaver->name, "removed");
 }
 

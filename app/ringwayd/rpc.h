@@ -50,6 +50,11 @@ json_t *rpc_port_set(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_port_options(void);
 json_t *rpc_port_changes(void);
 
+/* rpc_mark.c */
+json_t *rpc_mark_add(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_mark_del(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_mark_list(void *ctx, const json_t *params, struct ctl_failure *fail);
+
 /* rpc_stats.c */
 json_t *rpc_port_stats(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
 

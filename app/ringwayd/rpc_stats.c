@@ -39,7 +39,7 @@ static json_t *counters_json(const struct sw *sw, const struct port_counters *c,
 	return all;
 }
 
-static json_t *queues_json(const struct sw *sw, const struct port *port)
+static json_t *queues_json(const struct sw *sw, const struct port *port, const struct mark *since)
 {
 	json_t *queues = json_array();
 
@@ -49,6 +49,8 @@ static json_t *queues_json(const struct sw *sw, const struct port *port)
 		if (!port_has_pair(port, i))
 			continue;
 		port_read_pair(port, i, &pair);
+		if (since)
+			mark_subtract_pair(since, port->id, i, &pair);
 		json_array_append_new(queues,
 			json_pack("{s:i, s:o, s:o}", "pair", i, "rx",
 				counters_json(sw, &pair.rx, false), "tx",
@@ -57,42 +59,54 @@ static json_t *queues_json(const struct sw *sw, const struct port *port)
 	return queues;
 }
 
-static void link_add(json_t *object, const struct sw *sw, const struct port *port)
+static void link_add(
+	json_t *object, const struct sw *sw, const struct port *port, const struct mark *since)
 {
 	struct sw_link link;
+	bool ever;
 
 	sw_link_read(sw, port, &link);
+	ever = link.ups + link.downs;
+	if (since)
+		mark_subtract_link(since, port->id, &link);
 	count_add(object, "link_ups", link.ups);
 	count_add(object, "link_downs", link.downs);
 	json_object_set_new(object, "link_changed_s",
-		link.ups + link.downs ? json_integer(sw_now_s(sw) - link.changed_s) : json_null());
+		ever ? json_integer(sw_now_s(sw) - link.changed_s) : json_null());
 }
 
-static json_t *stats_json(const struct sw *sw, const struct port *port)
+/* What was counted since a mark; NULL: since the port was added. */
+static json_t *stats_json(const struct sw *sw, const struct port *port, const struct mark *since)
 {
 	struct port_pair sum;
 	json_t *all;
 
 	port_read(port, &sum);
+	if (since)
+		mark_subtract(since, port->id, &sum);
 	all = json_pack("{s:s, s:b, s:o, s:o}", "name", port->name, "uplink", port->uplink, "rx",
 		counters_json(sw, &sum.rx, false), "tx", counters_json(sw, &sum.tx, true));
-	link_add(all, sw, port);
-	json_object_set_new(all, "queues", queues_json(sw, port));
+	link_add(all, sw, port, since);
+	json_object_set_new(all, "queues", queues_json(sw, port, since));
 	return all;
 }
 
 json_t *rpc_port_stats(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail)
 {
+	const char *mark = json_string_value(json_object_get(params, "since"));
 	const struct daemon *d = ctx;
+	const struct mark *since = mark ? marks_find(&d->marks, mark) : NULL;
 	struct port *only;
 
 	if (!rpc_param_port(d, params, "name", fail, &only))
 		return NULL;
+	if (mark && !since)
+		return ctl_fail(fail, CTL_ERR_FAILED, "there is no mark \"%s\"", mark);
 	while (*cursor < SW_MAX_PORTS) {
 		const struct port *port = sw_port(d->sw, (uint16_t)(*cursor)++);
 
 		if (port && (!only || port == only))
-			return stats_json(d->sw, port);
+			return stats_json(d->sw, port, since);
 	}
 	return NULL;
 }

@@ -162,3 +162,63 @@ def test_only_some_ports_are_counted_and_a_port_may_go(daemon):
     assert daemon.cli('port', 'del', 'up1').returncode == 0
     assert ask(daemon, 'sizes', 'show') == []
     assert ask(daemon, 'latency', 'show') == []
+
+
+# ---- marks ----
+
+
+def frames_of(daemon, *words):
+    return ask(daemon, 'port', 'stats', 'up0', *words)[0]['rx']['frames']
+
+
+def test_counters_are_read_from_a_mark_and_go_on(daemon):
+    until(daemon, ['port', 'stats', 'up0'], lambda ports: ports[0]['rx']['frames'] > 1000)
+    before = frames_of(daemon)
+    assert daemon.cli('mark', 'add', 'mine').returncode == 0
+    at_most = frames_of(daemon)
+    since = frames_of(daemon, '--since', 'mine')
+    total = frames_of(daemon)
+    assert total - at_most >= 0
+    assert since <= total - before
+    # A later mark of another client changes nothing of the first.
+    ask(daemon, 'mark', 'add', 'other')
+    assert frames_of(daemon, '--since=other') <= frames_of(daemon, '--since=mine')
+    assert [row['name'] for row in ask(daemon, 'mark', 'list')] == ['mine', 'other']
+    row = ask(daemon, 'port', 'lag', 'up0', '--since', 'mine')[0]
+    queue = row['queues'][0]
+    assert (row['link_ups'], row['link_downs']) == (0, 0)
+    # Both grow while they are read.
+    grown = frames_of(daemon) - before
+    assert 0 < queue['rx']['frames'] <= grown and 0 < row['rx']['frames'] <= grown
+    assert sum(row['rx']['drops'].values()) == 0
+    assert daemon.cli('mark', 'del', 'mine').stdout == 'mark mine: forgotten\n'
+    for words in ['port', 'stats', '--since', 'mine'], ['mark', 'del', 'mine']:
+        done = daemon.cli(*words)
+        assert (done.returncode, the_line(done.stderr)) == (
+            1, 'ringway: there is no mark "mine"')
+
+
+def test_marks_are_bounded_and_follow_no_other_port(daemon, place):
+    for name in *(f'm{i}' for i in range(16)), 'm3':
+        assert daemon.cli('mark', 'add', name).returncode == 0
+    assert '16 marks' in the_line(daemon.cli('mark', 'add', 'm16').stderr)
+    assert 'printable' in the_line(daemon.cli('mark', 'add', 'a b').stderr)
+    assert 'printable' in the_line(daemon.cli('mark', 'add', 32 * 'x').stderr)
+    # Its id is free, and the next port has counted nothing before.
+    assert daemon.cli('port', 'del', 'up1').returncode == 0
+    daemon.cli('port', 'add', 'new', f'socket={place}/d0/new.sock')
+    for port in ask(daemon, 'port', 'stats', '--since', 'm3'):
+        assert port['tx']['frames'] == 0 or port['name'] != 'new'
+
+
+def test_a_mark_is_asked_for(switch):
+    server = switch({'mark.add': {'name': 'x', 'age_s': 0}, 'port.stats': [],
+                     'mark.list': [{'name': 'x', 'age_s': 7}]})
+    assert succeed('-s', server.path, 'mark', 'add', 'x') == \
+        'mark x: port stats and port lag count from here with --since x\n'
+    assert succeed('-s', server.path, 'mark', 'list') == 'MARK  AGE S\nx         7\n'
+    succeed('-s', server.path, 'port', 'stats', 'vm1', '--since=x')
+    succeed('-s', server.path, 'port', 'lag', '--since=x')
+    assert server.asked[2:] == [('port.stats', {'name': 'vm1', 'since': 'x'}),
+                                ('port.stats', {'since': 'x'})]
+    assert '--since' in fail(2, 'port', 'list', '--since=x')

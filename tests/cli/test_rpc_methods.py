@@ -23,6 +23,8 @@ CALLS = [
     ('fdb.del', {'mac': '52:54:00:00:00:01', 'vlan': 7}),
     ('bridge.add', {'name': 'blue'}), ('bridge.list', {}), ('bridge.del', {'name': 'blue'}),
     ('fdb.flush', {'port': 'vm1'}), ('worker.list', {}), ('group.list', {'cursor': 0}),
+    ('mark.add', {'name': 'x'}), ('mark.list', {}), ('port.stats', {'since': 'x'}),
+    ('mark.del', {'name': 'x'}),
     ('count.start', {'what': 'sizes', 'ports': ['vm1']}), ('count.start', {'what': 'vlans'}),
     ('count.start', {'what': 'talkers'}), ('count.start', {'what': 'latency'}),
     ('count.list', {}), ('sizes.show', {}), ('vlans.show', {}), ('talkers.show', {'limit': 3}),
