@@ -271,7 +271,7 @@ static void any_program_that_passes_can_run(void **state)
 	static const uint32_t constants[] = {
 		0, 1, 2, 12, 14, 15, 16, 31, 32, 60, 100, 0x7fffffff, 0xffffffff, 0xfffffffc};
 	unsigned passed = 0, at;
-	struct frame f;
+	struct frame f = {.len = 0};
 
 	(void)state;
 	for (unsigned p = 0; p < PROGRAMS; p++) {
