@@ -237,6 +237,26 @@ static void emit_load(struct metric_out *o, const json_t *row)
 			"queue", digits(queue, "queue", number), "worker", worker, NULL);
 }
 
+/* ---- captures ---- */
+
+static void emit_captures(struct metric_out *o, const json_t *reading)
+{
+	const json_t *captures = json_object_get(reading, "captures");
+	json_t *n = json_integer((json_int_t)json_array_size(captures));
+
+	if (captures)
+		metric_sample(o, n, NULL);
+	json_decref(n);
+}
+
+static void emit_capture(struct metric_out *o, const json_t *row)
+{
+	char number[24];
+
+	metric_sample(o, json_object_get(row, o->family->key), "capture",
+		digits(row, "capture", number), NULL);
+}
+
 /* ---- bridges and VLANs ---- */
 
 static void emit_bridge(struct metric_out *o, const json_t *row)
@@ -416,5 +436,11 @@ const struct family metric_families[] = {
 	{"ringway_multicast_events", COUNTER, "event",
 		"what snooping heard or refused: the counters of group list", NULL, emit_snooping,
 		NULL},
+	{"ringway_captures", GAUGE, "", "captures that run", NULL, emit_captures, NULL},
+	{"ringway_capture_frames", COUNTER, "capture", "frames that a capture was to write",
+		"captures", emit_capture, "frames"},
+	{"ringway_capture_lost_frames", COUNTER, "capture",
+		"how many of them found no room, as their reader is too slow", "captures",
+		emit_capture, "lost"},
 };
 const unsigned metric_nfamilies = RW_ARRAY_SIZE(metric_families);

@@ -37,6 +37,7 @@ static const struct question {
 	{"bridges", "bridge.list", JSON_ARRAY},
 	{"fdb", "fdb.list", JSON_OBJECT},
 	{"groups", "group.list", JSON_OBJECT},
+	{"captures", "capture.list", JSON_ARRAY},
 };
 
 struct source *source_new(const char *path)

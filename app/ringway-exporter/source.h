@@ -10,9 +10,9 @@
  *	error     why it did not, if it did not; then all that follows is missing
  *	time      when the reading began: seconds since 1970
  *	took      seconds that it took
- *	version, ports, stats, workers, bridges, fdb, groups
- *	          the answers to version, port.list, port.stats, worker.list, bridge.list, fdb.list
- *	          and group.list; of the last two the first page
+ *	version, ports, stats, workers, bridges, fdb, groups, captures
+ *	          the answers to version, port.list, port.stats, worker.list, bridge.list, fdb.list,
+ *	          group.list and capture.list; of fdb and groups the first page
  *
  * Thread: the only one. A reading makes it wait, for SOURCE_TIMEOUT_MS at most.
  */

@@ -119,9 +119,10 @@ def test_names_and_labels_are_those_of_the_document(daemon, export, place):
     served = exporter.samples()
     for name, labels in served:
         assert {label for label, _ in labels} == promised[name], name
-    # What takes a drop, or a front-end that is still there.
+    # What takes a drop, a capture, or a front-end that is still there.
     waiting = {f'ringway_{name}_total' for name in (
-        'port_drops', 'queue_drops', 'queue_frames', 'queue_bytes')}
+        'port_drops', 'queue_drops', 'queue_frames', 'queue_bytes', 'capture_frames',
+        'capture_lost_frames')}
     assert set(promised) - {name for name, _ in served} - waiting == set()
     with open(f'{ROOT}/config/grafana.json', encoding='utf-8') as dashboard:
         shown = set(re.findall(r'ringway_\w+', dashboard.read()))
@@ -178,7 +179,7 @@ def test_names_of_the_switch_are_data(switch, export):
         'version': {'version': '1"', 'dpdk': ''}, 'worker.list': {'code': 1, 'message': ''},
         'port.list': [{'name': name, 'link': True}], 'bridge.list': [],
         'port.stats': [{'name': name, 'rx': side, 'tx': side, 'queues': []}],
-        'fdb.list': {'entries': []}, 'group.list': {}})
+        'fdb.list': {'entries': []}, 'group.list': {}, 'capture.list': []})
     exporter = export(server.path)
     assert exporter.samples()[key('ringway_up')] == 0
     server.answers['worker.list'] = []
@@ -212,7 +213,7 @@ def test_a_thousand_ports_and_clients_that_read_nothing(switch, export):
         'port.list': [{'name': name, 'link': True} for name in names],
         'port.stats': [{'name': name, 'rx': side, 'tx': side,
                         'queues': [{'pair': 0, 'rx': side, 'tx': side}]} for name in names],
-        'fdb.list': {'entries_total': 5}, 'group.list': {}})
+        'fdb.list': {'entries_total': 5}, 'group.list': {}, 'capture.list': []})
     exporter = export(server.path)
     lines = exporter.get('/metrics')[1].splitlines()
     assert 'ringway_up 1' in lines
