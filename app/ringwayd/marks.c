@@ -146,7 +146,8 @@ int marks_del(struct marks *marks, const char *name)
 	marks->bytes -= marks->list[at]->bytes;
 	mark_free(marks->list[at]);
 	marks->n--;
-	memmove(&marks->list[at], &marks->list[at + 1], (marks->n - at) * sizeof(marks->list[0]));
+	for (; at < marks->n; at++)
+		marks->list[at] = marks->list[at + 1];
 	return 0;
 }
 
