@@ -47,7 +47,7 @@ class Ringway(bench_peers.Ringway):
     def pages_marked(self, port):
         """Since the log was switched on; None where that is not counted."""
         row = self.ask('port', 'show', port) or {}
-        return row.get('log', {}).get('pages')
+        return (row.get('log') or {}).get('pages_marked')
 
     def learned(self, mac):
         """(port, how it was found) of an address, or None."""

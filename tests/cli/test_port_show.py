@@ -15,7 +15,7 @@ from programs import the_line
 KEYS = {'name', 'id', 'driver', 'mode', 'path', 'connected', 'link', 'features', 'features_hex',
         'protocol_features', 'mtu', 'mac', 'status', 'memory', 'rings', 'backend_channel', 'iotlb',
         'log', 'inflight', 'postcopy', 'policy', 'vlans', 'bridge', 'tpid', 'log_suppressed',
-        'unlogged', 'postcopy_allowed', 'device_state_allowed',
+        'unlogged', 'announced', 'postcopy_allowed', 'device_state_allowed',
         'config_space_allowed', 'budgets', 'down', 'memory_files', 'helper'}
 RING_KEYS = {'worker', 'memory_node', 'far_off', 'index', 'direction', 'format', 'size', 'state',
     'avail', 'avail_wrap', 'used',
@@ -122,7 +122,7 @@ def test_a_port_without_a_front_end(daemon, place):
         'protocol_features': [], 'mtu': None, 'mac': None, 'status': [], 'memory': [], 'rings': [],
         'backend_channel': False, 'iotlb': None, 'log': None, 'inflight': None,
         'postcopy': 'none', 'policy': {}, 'vlans': None, 'bridge': 'default',
-        'tpid': '8021q', 'log_suppressed': 0, 'unlogged': 0,
+        'tpid': '8021q', 'log_suppressed': 0, 'unlogged': 0, 'announced': 0,
         'postcopy_allowed': False, 'device_state_allowed': False,
         'config_space_allowed': False,
         'down': None, 'memory_files': 'shared',
@@ -141,7 +141,8 @@ def test_a_front_end_that_has_said_nothing(daemon, connect):
     assert port['connected'] is True
     assert (port['features'], port['features_hex']) == ([], '0x0')
     assert (port['memory'], port['rings'], port['protocol_features']) == ([], [], [])
-    assert port['log'] == {'active': False, 'size': 0, 'buffers': False, 'rings': 0}
+    assert port['log'] == {'active': False, 'size': 0, 'buffers': False, 'rings': 0,
+                           'pages_marked': 0}
 
 
 def test_what_was_negotiated_is_shown_by_name(daemon, connect):
@@ -296,12 +297,15 @@ def test_the_dirty_log_is_shown_while_it_is_kept(daemon, connect):
     os.ftruncate(fd, 4096)
     one.ask(front_end.SET_LOG_BASE, struct.pack('=QQ', 4096, 0), [fd])
     os.close(fd)
-    assert show(daemon)['log'] == {'active': False, 'size': 4096, 'buffers': False, 'rings': 0}
+    assert show(daemon)['log'] == {'active': False, 'size': 4096, 'buffers': False, 'rings': 0,
+                                   'pages_marked': 0}
     one.u64(front_end.SET_FEATURES, front_end.bits(
         front_end.PROTOCOL_FEATURES, front_end.VERSION_1, front_end.LOG_ALL))
     one.describe_ring(1, flags=front_end.LOG_RING)
     port = show(daemon)
     assert 'VHOST_F_LOG_ALL' in port['features']
+    marked = port['log'].pop('pages_marked')
+    assert marked >= 0
     assert port['log'] == {'active': True, 'size': 4096, 'buffers': True, 'rings': 1}
     assert [ring['logged'] for ring in port['rings']] == [False, True]
     assert states(port) == ['enabled', 'enabled']

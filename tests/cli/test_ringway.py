@@ -58,7 +58,7 @@ PORT = {'name': 'vm1', 'id': 0, 'driver': 'vhost', 'mode': 'server', 'path': '/t
                          'used_wrap': None, 'call': 'none', 'events': 'flags', 'big_endian': True,
                          'logged': False, 'inflight': False}],
         'backend_channel': True, 'iotlb': {'entries': 31},
-        'log': {'active': True, 'size': 4096, 'buffers': True, 'rings': 1},
+        'log': {'active': True, 'size': 4096, 'buffers': True, 'rings': 1, 'pages_marked': 8},
         'inflight': {'size': 8192, 'rings': 2, 'ring_size': 256}, 'postcopy': 'advised',
         'postcopy_allowed': True}
 STATS = [
@@ -119,7 +119,7 @@ def test_port_show_is_a_page(switch):
         'MTU                1500\n'
         'back-end channel   open\n'
         'IOTLB entries      31\n'
-        'dirty log          4096 bytes; buffers: yes; rings: 1\n'
+        'dirty log          4096 bytes; buffers: yes; rings: 1; pages marked: 8\n'
         'in-flight bytes    8192\n'
         'postcopy           advised (allowed)\n'
         '\n'
