@@ -11,10 +11,11 @@
 #include "capture_run.h"
 #include "rw_loop.h"
 
-#define IDLE_MS    5    /* between two looks at rings that were empty */
-#define BATCH      4096 /* frames that are handled before the rest is looked at */
-#define NAMES_MS   1000 /* between two questions for the names of ports */
-#define LINE_BYTES 512
+#define IDLE_MS      5    /* between two looks at rings that were empty */
+#define BATCH        4096 /* frames that are handled before the rest is looked at */
+#define LAST_BATCHES 64   /* at most, after an interrupt */
+#define NAMES_MS     1000 /* between two questions for the names of ports */
+#define LINE_BYTES   512
 
 /* ---- one frame ---- */
 
@@ -76,8 +77,7 @@ static int frame_take(
 
 static bool has_enough(const struct capture_run *run)
 {
-	return interrupts_came() ||
-		(run->cli->count_given && run->cli->count && run->frames >= run->cli->count);
+	return run->cli->count_given && run->cli->count && run->frames >= run->cli->count;
 }
 
 /* The reader whose next record is the oldest, and the record. NULL: there is none, or `*ret`. */
@@ -146,7 +146,7 @@ static int frames_take(struct capture_run *run)
 	const struct cap_part *first = run->readers[0].part;
 	int n = 0;
 
-	while (!has_enough(run)) {
+	while (!has_enough(run) && !interrupts_came()) {
 		bool ended = __atomic_load_n(&first->ended, __ATOMIC_RELAXED);
 
 		n = batch_take(run);
@@ -156,6 +156,12 @@ static int frames_take(struct capture_run *run)
 			return complain("the ports that were captured are gone");
 		if (switch_wait(run, n ? 0 : IDLE_MS))
 			return complain("the switch at %s has gone away", run->cli->socket);
+	}
+	/* What had come before the user wanted an end is his. */
+	for (unsigned i = 0; i < LAST_BATCHES && !has_enough(run); i++) {
+		n = batch_take(run);
+		if (n <= 0)
+			return n;
 	}
 	return 0;
 }
