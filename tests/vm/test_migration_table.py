@@ -25,11 +25,14 @@ ROWS = [dict(zip(FACTORS, row)) for row in (
     ('packed', 1, False, 'on', 'precopy', 'off', KILLED),
     ('split', 2, False, 'off', 'postcopy', 'on', CANCELLED),
     ('split', 2, True, 'on', 'precopy', 'off', COMPLETED),
-    ('packed', 1, True, 'off', 'postcopy', 'on', COMPLETED),
-    ('split', 1, True, 'on', 'postcopy', 'off', CANCELLED),
-    ('split', 2, True, 'off', 'postcopy', 'on', KILLED),
-    ('packed', 2, True, 'on', 'precopy', 'on', CANCELLED),
-    ('split', 1, False, 'off', 'precopy', 'off', COMPLETED))]
+    ('packed', 1, True, 'off', 'precopy', 'on', KILLED),
+    ('packed', 2, False, 'on', 'postcopy', 'on', COMPLETED),
+    ('split', 1, False, 'off', 'postcopy', 'off', COMPLETED),
+    ('packed', 1, True, 'on', 'precopy', 'off', CANCELLED),
+    ('split', 2, False, 'off', 'postcopy', 'off', KILLED))]
+# Two threads of QEMU then ask at once, and one reads the answer of the other: POSTCOPY_END and an
+# invalidation of the IOTLB.
+IMPOSSIBLE = {('iommu', True), ('mode', 'postcopy')}
 LONG = bool(os.environ.get('RINGWAY_TEST_LONG'))
 USUAL_ROWS, USUAL_ROUNDS, LONG_ROUNDS = 2, 1, 10
 RATE = 500
@@ -132,7 +135,8 @@ class Mover:
 def test_the_rows_have_each_pair_of_settings():
     met = {pair for row in ROWS for pair in combinations(row.items(), 2)}
     wanted = {pair for (one, a), (other, b) in combinations(FACTORS.items(), 2)
-              for pair in product(product([one], a), product([other], b))}
+              for pair in product(product([one], a), product([other], b))
+              if set(pair) != IMPOSSIBLE}
     assert not wanted - met
 
 
