@@ -45,9 +45,10 @@ class Ringway(bench_peers.Ringway):
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def pages_marked(self, port):
-        """Since the log was switched on; None where that is not counted."""
+        """Since the log was switched on; None while it is off."""
         row = self.ask('port', 'show', port) or {}
-        return (row.get('log') or {}).get('pages_marked')
+        log = row.get('log', {})
+        return log.get('pages_marked') if log.get('active') else None
 
     def learned(self, mac):
         """(port, how it was found) of an address, or None."""

@@ -23,7 +23,7 @@ def test_a_guest_moves_there_and_back_and_is_drawn(tmp_path):
     runs = document['migrations']
     assert [(run['source'], run['destination']) for run in runs] == [('one', 'two'), ('two', 'one')]
     for run in runs:
-        assert run['found_by'] and run['dirty_pages_per_s']
+        assert run['found_by'] and run['dirty_pages_per_s'] and run['pages_marked']
         assert run['received']['in'] and run['received']['out']
         assert run['gap_ms']['in'] >= run['downtime_ms'] / 2
     assert 'largest gap' in picture.read_text()
