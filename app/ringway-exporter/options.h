@@ -10,7 +10,7 @@
 
 /* Where it listens unless told otherwise. */
 #define OPTIONS_ADDRESS "127.0.0.1"
-#define OPTIONS_PORT    9917
+#define OPTIONS_PORT    9917u
 
 /* Exit status. */
 #define EXIT_CANNOT  1
