@@ -94,9 +94,13 @@ static void heap_down(struct rw_heavy *h, uint32_t place)
 /* The item at `place` is new. */
 static void heap_up(struct rw_heavy *h, uint32_t place)
 {
-	while (place && weight_at(h, place) < weight_at(h, (place - 1) / 2)) {
-		heap_swap(h, place, (place - 1) / 2);
-		place = (place - 1) / 2;
+	while (place) {
+		uint32_t parent = (place - 1) / 2;
+
+		if (weight_at(h, place) >= weight_at(h, parent))
+			return;
+		heap_swap(h, place, parent);
+		place = parent;
 	}
 }
 
