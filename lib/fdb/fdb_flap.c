@@ -44,6 +44,22 @@ uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to,
 	return m->home;
 }
 
+uint32_t fdb_flap_peek(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s)
+{
+	const struct fdb_mover *m = fdb_mover_of(fdb, key);
+	bool same = atomic_load_explicit(&m->key, memory_order_relaxed) == key;
+
+	if (!fdb->flap_moves)
+		return to;
+	if (fdb_mover_is_held(m, now_s))
+		return same ? from : to;
+	/* It is the first of its moves. */
+	if (!same || atomic_load_explicit(&m->held, memory_order_relaxed) ||
+		now_s - m->since_s >= FDB_FLAP_S)
+		return fdb->flap_moves > 1 ? to : from;
+	return m->moves + 1 < fdb->flap_moves ? to : m->home;
+}
+
 void fdb_flap_forget(struct fdb *fdb, uint32_t hop)
 {
 	rw_spin_lock(&fdb->lock);

@@ -337,6 +337,91 @@ enum fdb_learned fdb_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t
 	return fdb_learn_by(fdb, key, port, now_s, FDB_BY_FRAME);
 }
 
+/* The key of the entry that a port's next one would take the place of; 0: none. */
+static fdb_key would_go(struct fdb *fdb, uint32_t port)
+{
+	return fdb_port_is_full(&fdb->ports[port]) ? fdb_key_at(fdb, fdb_ports_oldest(fdb, port))
+						   : 0;
+}
+
+/* The same as learn_locked and move_host decide, in their order. */
+static struct fdb_outlook outlook_moved(
+	struct fdb *fdb, uint32_t slot, uint32_t port, uint32_t now_s)
+{
+	uint64_t value = fdb_value_at(fdb, slot);
+	struct fdb_outlook out = {.what = FDB_HELD, .hop = fdb_hop_of(value)};
+	uint32_t to = port;
+
+	if (fdb_kind_of(value) == FDB_LEARNED)
+		to = fdb_flap_peek(fdb, fdb_key_at(fdb, slot), out.hop, port, now_s);
+	if (to == out.hop)
+		return out;
+	if (fdb_port_refuses(fdb, to)) {
+		out.what = to == port ? FDB_EXCESS : FDB_HELD;
+		return out;
+	}
+	return (struct fdb_outlook){
+		.what = to == port ? FDB_MOVED : FDB_HELD, .hop = to, .gone = would_go(fdb, to)};
+}
+
+static struct fdb_outlook outlook_new(struct fdb *fdb, fdb_key key, uint32_t port)
+{
+	struct fdb_outlook out = {.what = FDB_REFUSED, .hop = FDB_HOP_NONE};
+	uint32_t victim;
+
+	if (fdb_key_domain(key) == fdb->domain_flushed)
+		return out;
+	if (fdb_port_refuses(fdb, port)) {
+		out.what = FDB_EXCESS;
+		return out;
+	}
+	out = (struct fdb_outlook){.what = FDB_NEW, .hop = port, .gone = would_go(fdb, port)};
+	if (!out.gone &&
+		atomic_load_explicit(&fdb->entries, memory_order_relaxed) == fdb->max_entries) {
+		victim = fdb_ports_victim(fdb);
+		if (victim == FDB_SLOT_NONE)
+			return (struct fdb_outlook){.what = FDB_REFUSED, .hop = FDB_HOP_NONE};
+		out.gone = fdb_key_at(fdb, victim);
+	}
+	if (out.gone)
+		out.what = FDB_EVICTED;
+	return out;
+}
+
+static struct fdb_outlook outlook_locked(
+	struct fdb *fdb, const struct fdb_query *query, uint32_t port, uint32_t now_s)
+{
+	uint32_t slot = find(fdb, query);
+	struct fdb_outlook out = {.what = FDB_KNOWN, .hop = port};
+	uint64_t value;
+
+	if (slot == FDB_SLOT_NONE)
+		return outlook_new(fdb, query->key, port);
+	value = fdb_value_at(fdb, slot);
+	if (fdb_hop_of(value) == port)
+		return out;
+	if (fdb_kind_of(value) != FDB_STATIC)
+		return outlook_moved(fdb, slot, port, now_s);
+	return (struct fdb_outlook){.what = FDB_REFUSED, .hop = fdb_hop_of(value)};
+}
+
+struct fdb_outlook fdb_would_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s)
+{
+	const struct fdb_query query = fdb_locate(&fdb->hasher, key);
+	struct fdb_outlook out = {.what = FDB_REFUSED, .hop = FDB_HOP_NONE};
+
+	if (!fdb_key_is_host(key))
+		return out;
+	if (!learns(fdb, port)) {
+		out.hop = fdb_lookup(fdb, key);
+		return out;
+	}
+	rw_spin_lock(&fdb->lock);
+	out = outlook_locked(fdb, &query, port, now_s);
+	rw_spin_unlock(&fdb->lock);
+	return out;
+}
+
 /*
  * Up to BULK keys. Most are in their first bucket, learned at this port and seen within this
  * second: nothing is written. The others wait until all second buckets are prefetched.

@@ -297,6 +297,8 @@ static inline bool fdb_port_refuses(const struct fdb *fdb, uint32_t port)
  * if it is held there. Under the lock.
  */
 uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s);
+/* What that would return, without a note of it. */
+uint32_t fdb_flap_peek(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s);
 /* Nothing is held at `hop` any more, FDB_HOP_NONE: anywhere. Takes the lock. */
 void fdb_flap_forget(struct fdb *fdb, uint32_t hop);
 

@@ -288,8 +288,9 @@ void sw_learn_each(struct sw_worker *w, const struct port_rxq *from, unsigned nr
 
 	w->refused = 0;
 	for (unsigned r = 0; r < nruns; r++) {
-		enum fdb_learned learned = fdb_learn(
-			w->sw->fdb, w->sources[r].key, from->port->id, w->now_s);
+		enum fdb_learned learned = rw_unlikely(w->seen.dry)
+			? sw_explain_learn(w, from, r)
+			: fdb_learn(w->sw->fdb, w->sources[r].key, from->port->id, w->now_s);
 
 		if (how)
 			how[r] = learned;

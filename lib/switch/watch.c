@@ -136,12 +136,15 @@ static void dropped(struct port_observer *o, const struct port_txq *q, struct fr
 	tell(w, &s);
 }
 
+struct port_observer sw_observer(void)
+{
+	return (struct port_observer){.sent = sent, .dropped = dropped};
+}
+
 void sw_seen_begin(struct sw_worker *w, const struct sw_plan *plan)
 {
-	w->seen = (struct sw_seen){.by = &plan->watchers,
-		.plan = plan,
-		.observer = {.sent = sent, .dropped = dropped},
-		.from = SW_NO_PORT};
+	w->seen = (struct sw_seen){
+		.by = &plan->watchers, .plan = plan, .observer = sw_observer(), .from = SW_NO_PORT};
 	port_observer = &w->seen.observer;
 }
 
@@ -177,7 +180,7 @@ static void tell_malformed(struct sw_worker *w, const struct port_rxq *q, const 
 	}
 }
 
-static void tell_received(struct sw_worker *w, const struct port_rxq *q, unsigned n)
+void sw_see_received(struct sw_worker *w, const struct port_rxq *q, unsigned n)
 {
 	struct frame *list[FRAME_BURST];
 	struct sw_sight s = {.what = SW_SEE_RX,
@@ -210,7 +213,7 @@ unsigned sw_burst_seen(struct sw_worker *w, const struct sw_plan *plan, struct p
 	if (seen && memcmp(before, q->counters->drops, sizeof(before)))
 		tell_malformed(w, q, before);
 	if (seen && n)
-		tell_received(w, q, n);
+		sw_see_received(w, q, n);
 	return n;
 }
 

@@ -23,6 +23,7 @@ struct sw_seen {
 	uint64_t polled;               /* TSC when the burst had been fetched; 0: there is none */
 	uint16_t from;                 /* the port that it came from, or SW_NO_PORT */
 	bool dry;                      /* nothing is sent, learned or counted: sw_explain */
+	struct fdb_outlook outlook;    /* dry: of the source */
 };
 
 /* The round of a plan in which somebody watches begins, and ends. */
@@ -34,6 +35,14 @@ unsigned sw_burst_seen(struct sw_worker *w, const struct sw_plan *plan, struct p
 /* As sw_txq_send, with an observer. Dry: all frames count as delivered. */
 unsigned sw_txq_send_seen(
 	struct sw_worker *w, struct port_txq *q, struct frame **frames, unsigned n);
+
+/* watch.c: the observer that tells who watches. */
+struct port_observer sw_observer(void);
+/* explain.c. Dry: what would be learned of run `r`; and what a look-up would find then. */
+enum fdb_learned sw_explain_learn(struct sw_worker *w, const struct port_rxq *from, unsigned r);
+void sw_explain_lookup(struct sw_worker *w, unsigned nruns);
+/* watch.c: tell of the first `n` of the worker's frames, which came from a queue. */
+void sw_see_received(struct sw_worker *w, const struct port_rxq *q, unsigned n);
 
 /* Tell of frames that are dropped, as sw_drop_rx and sw_drop_tx (plan.h). */
 void sw_see_drop_rx(struct sw_worker *w, const struct port_rxq *from, struct frame *frames,

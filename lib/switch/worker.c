@@ -316,8 +316,11 @@ RW_ALWAYS_INLINE void forward_as(struct sw_worker *w, const struct sw_plan *plan
 		see_domains(w, from, nruns);
 	learn(w, plan, from, nruns, n, staged);
 	fdb_lookup_bulk(w->sw->fdb, w->dests, w->dst, nruns);
-	if (staged)
+	if (staged) {
+		if (w->seen.dry)
+			sw_explain_lookup(w, nruns);
 		sw_see_runs(w, from, nruns, SW_STAGE_LOOKUP, w->dst);
+	}
 	distribute(w, plan, from, nruns);
 	sw_out_flush(w);
 }

@@ -192,14 +192,14 @@ static void put(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 	p->npending++;
 }
 
-static void send_one(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
+static inline void send_one(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 {
 	put(p, tci, dst, src, seq);
 	sw_round(sw, 0);
 }
 
 /* Port `p` got this one frame since it was asked last. */
-static void expect(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
+static inline void expect(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t seq)
 {
 	uint8_t want[MAX_LEN];
 	uint32_t len = frame_make(want, tci, dst, src, seq);
@@ -214,7 +214,7 @@ static void expect(struct fake *p, int tci, uint8_t dst, uint8_t src, uint8_t se
  * a is transparent, b has VLAN 10 untagged, c has VLANs 10 and 20 tagged, d VLAN 20 untagged, e
  * nothing.
  */
-static void members_join(void)
+static inline void members_join(void)
 {
 	assert_int_equal(sw_domain_join(sw, &ports[1]->port, 10, SW_FORM_UNTAGGED), 0);
 	assert_int_equal(sw_domain_join(sw, &ports[2]->port, 10, SW_FORM_TAGGED), 0);

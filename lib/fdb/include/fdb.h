@@ -211,6 +211,17 @@ void fdb_learn_bulk(struct fdb *fdb, const struct fdb_query *queries, unsigned n
 	uint32_t now_s);
 
 /*
+ * What fdb_learn would do with `key` now, and does not. As it is never asked for much, an entry that
+ * would have to go because both buckets of the key are full is not named. Thread: control.
+ */
+struct fdb_outlook {
+	enum fdb_learned what;
+	uint32_t hop; /* where the host would be then; FDB_HOP_NONE: nowhere */
+	fdb_key gone; /* whose entry would make room; 0: nobody's */
+};
+struct fdb_outlook fdb_would_learn(struct fdb *fdb, fdb_key key, uint32_t port, uint32_t now_s);
+
+/*
  * Whether addresses are learned at a port; at first they are. Entries that a port learned before
  * stay until they age. Thread: control.
  */
