@@ -217,6 +217,13 @@ int capture(struct cli *cli);
 json_t *captures(struct cli *cli);
 void captures_print(const struct cli *cli, const json_t *list);
 
+/* trace.c. */
+int explain_read(struct cli *cli, const char *const *words, unsigned n);
+json_t *explain(struct cli *cli);
+void explain_print(const struct cli *cli, const json_t *frame);
+int trace_read(struct cli *cli, const char *const *words, unsigned n);
+int trace(struct cli *cli);
+
 /* top.c. */
 int top(struct cli *cli);
 

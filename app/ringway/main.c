@@ -76,8 +76,8 @@ static void print_help(void)
 	      "      --replace      fdb add: move a static entry that is behind another port\n"
 	      "      --dry-run      apply: say what would change, and change nothing\n"
 	      "      --interval=S   rate, top: seconds from one reading to the next (default: 1)\n"
-	      "      --count=N      rate: so many times (default: 1); monitor: so many events;\n"
-	      "                     0: until interrupted\n"
+	      "  -n, --count=N      rate: so many times (default: 1); monitor: so many events;\n"
+	      "                     trace: so many frames; 0: until interrupted\n"
 	      "      --once         top: print it once, as where there is no terminal\n"
 	      "  -w, --write=FILE   capture: write a pcapng file; -: to standard output\n"
 	      "      --snap=N       capture: so many bytes of each frame (default: all)\n"
@@ -274,6 +274,7 @@ static const struct row {
 	unsigned takes; /* COMMAND_* of the commands that take it; 0: all do */
 	int (*set)(struct cli *cli, const char *text);
 } rows[] = {
+	{"count", true, COMMAND_COUNT, set_count},
 	{"socket", true, 0, set_socket},
 	{"json", false, 0, set_json},
 	{"port", true, COMMAND_PORT, set_port},
@@ -284,7 +285,6 @@ static const struct row {
 	{"replace", false, COMMAND_REPLACE, set_replace},
 	{"dry-run", false, COMMAND_DRY_RUN, set_dry_run},
 	{"interval", true, COMMAND_INTERVAL, set_interval},
-	{"count", true, COMMAND_COUNT, set_count},
 	{"once", false, COMMAND_ONCE, set_once},
 	{"write", true, COMMAND_CAPTURE, set_write},
 	{"snap", true, COMMAND_CAPTURE, set_snap},
@@ -300,7 +300,7 @@ static const struct row {
 static const struct {
 	char letter;
 	const char *name;
-} letters[] = {{'w', "write"}, {'c', "count"}};
+} letters[] = {{'w', "write"}, {'c', "count"}, {'n', "count"}};
 
 /* What getopt_long returns for the first row; above all letters. */
 #define ROW_FIRST 256
@@ -395,7 +395,7 @@ static int line_read(int argc, char **argv, struct cli *cli, struct line *line)
 	longs_fill(longs);
 	opterr = 0;
 	/* "-": words come as option 1, wherever they stand. */
-	while (at = optind, (opt = getopt_long(argc, argv, "-:s:hVw:c:", longs, NULL)) != -1) {
+	while (at = optind, (opt = getopt_long(argc, argv, "-:s:hVw:c:n:", longs, NULL)) != -1) {
 		if (option_read(opt, argv[at], cli, line))
 			return -1;
 	}

@@ -42,6 +42,16 @@ struct daemon_fdb {
 	int16_t index_of[SW_MAX_PORTS]; /* by port id: in the snapshot; -1: none */
 };
 
+/* Traces at once, and how long one goes on that nobody reads (rpc_trace.c). */
+#define DAEMON_TRACES  4u
+#define TRACE_LEASE_MS 5000u
+
+struct daemon_trace {
+	struct sw_trace *trace; /* NULL: none */
+	uint32_t id;
+	uint64_t until_ms; /* it ends then, if nobody reads it */
+};
+
 struct daemon {
 	struct options opt;                          /* its ports come and go */
 	struct daemon_port ports[OPTIONS_PORTS_MAX]; /* by their index in opt.ports */
@@ -71,7 +81,13 @@ struct daemon {
 	/* What is counted on request; NULL: it is not. */
 	struct sw_count *counts[SW_NUM_COUNT_KINDS];
 	struct captures captures;
+	struct daemon_trace traces[DAEMON_TRACES];
+	uint32_t trace_id;       /* of the latest trace */
+	struct rw_timer tracing; /* runs while there are some */
 };
+
+/* rpc_trace.c: end all traces. */
+void traces_end(struct daemon *d);
 
 /* Make a port of the next entry of opt.ports. 0; or -errno, and `err` holds one line. */
 int daemon_port_begin(struct daemon *d, char *err, size_t errlen);

@@ -226,6 +226,8 @@ static void daemon_end(struct daemon *d)
 	ctl_server_free(d->control);
 	d->control = NULL;
 	apply_end(d);
+	if (d->sw)
+		traces_end(d);
 	state_fdb_save(d);
 	while (d->opt.nports > d->nports) {
 		struct options_port *port = &d->opt.ports[d->opt.nports - 1];

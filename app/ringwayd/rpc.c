@@ -110,6 +110,23 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 		HAS("far_off", CTL_BOOLEAN, "whether its worker is on another node"),              \
 		HAS("by_hand", CTL_BOOLEAN, "whether a user chose its worker")
 
+#define OF_PORT      HAS("port", CTL_STRING, "the name of the port that sends it")
+#define TRACE_NUMBER HAS("trace", CTL_INTEGER, "what trace.start gave")
+#define VLAN_TAG     MAY("vlan", CTL_INTEGER | CTL_STRING, "the VLAN of its tag; else it has none")
+
+#define TRACED_FRAME                                                                               \
+	CTL_FIELDS(HAS("port", CTL_STRING | CTL_NULL, "the port that sent it"),                    \
+		HAS("queue", CTL_INTEGER, "the queue of that"),                                    \
+		HAS("worker", CTL_INTEGER, "the number of the worker"),                            \
+		MAY("dst", CTL_STRING, "its destination"), MAY("src", CTL_STRING, "its source"),   \
+		MAY("type", CTL_STRING, "what follows the addresses, like 0x0800"),                \
+		MAY("len", CTL_INTEGER, "its bytes, without FCS"),                                 \
+		MAY("vlan", CTL_INTEGER, "its VLAN; 0: none"),                                     \
+		MAY("chains", CTL_INTEGER, "it never became a frame: so many buffers"),            \
+		HAS("steps", CTL_ARRAY,                                                            \
+			"objects whose \"step\" is policy, domain, learn, lookup, flood, deliver " \
+			"or drop; and cycles since the frame was fetched"))
+
 const struct ctl_method rpc_methods[] = {
 	{.name = "version",
 		.fn = rpc_version,
@@ -377,6 +394,38 @@ const struct ctl_method rpc_methods[] = {
 			HAS("frames", CTL_INTEGER, "how many it was to write"),
 			HAS("lost", CTL_INTEGER,
 				"how many of these found no room: the client is too slow"))},
+	{.name = "explain",
+		.fn = rpc_explain,
+		.help = "what would become of a frame from a port; nothing is sent or learned",
+		.params = CTL_FIELDS(OF_PORT, HAS("dst", CTL_STRING, "its destination address"),
+			MAY("src", CTL_STRING, "its source address; else 02:00:00:00:00:01"),
+			VLAN_TAG, MAY("type", CTL_INTEGER, "its EtherType; else 2048, IPv4"),
+			MAY("len", CTL_INTEGER, "its bytes without FCS; else 60"),
+			MAY("ip_src", CTL_STRING, "an IPv4 address: the frame has UDP"),
+			MAY("ip_dst", CTL_STRING, "an IPv4 address: the frame has UDP"),
+			MAY("udp_src", CTL_INTEGER, "a port of UDP"),
+			MAY("udp_dst", CTL_INTEGER, "a port of UDP")),
+		.result = TRACED_FRAME},
+	{.name = "trace.start",
+		.fn = rpc_trace_start,
+		.help = "follow frames that a port sends; read the trace every second, or it ends",
+		.params = CTL_FIELDS(OF_PORT, MAY("dst", CTL_STRING, "a destination address"),
+			MAY("src", CTL_STRING, "a source address"),
+			MAY("vlan", CTL_INTEGER | CTL_STRING, "0 (no VLAN) to 4094, or a name"),
+			MAY("type", CTL_INTEGER, "an EtherType"),
+			MAY("count", CTL_INTEGER, "so many frames; else without end")),
+		.result = CTL_FIELDS(HAS("trace", CTL_INTEGER, "its number"))},
+	{.name = "trace.read",
+		.fn = rpc_trace_read,
+		.help = "what became of the frames since the trace was read last",
+		.params = CTL_FIELDS(TRACE_NUMBER),
+		.result = CTL_FIELDS(HAS("frames", CTL_ARRAY, "the frames, as explain gives one"),
+			HAS("ended", CTL_BOOLEAN, "whether no more frames are followed"),
+			HAS("lost", CTL_INTEGER, "steps and frames that found no room"))},
+	{.name = "trace.stop",
+		.fn = rpc_trace_stop,
+		.help = "end a trace",
+		.params = CTL_FIELDS(TRACE_NUMBER)},
 	{.name = "forward.show",
 		.fn = rpc_forward_show,
 		.help = "what is done with frames",

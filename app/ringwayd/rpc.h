@@ -88,6 +88,11 @@ json_t *rpc_takeover(void *ctx, const json_t *params, struct ctl_failure *fail);
 /* rpc_capture.c */
 json_t *rpc_capture_start(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_capture_list(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+/* rpc_trace.c */
+json_t *rpc_explain(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_trace_start(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_trace_read(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_trace_stop(void *ctx, const json_t *params, struct ctl_failure *fail);
 
 /* rpc_worker.c */
 json_t *rpc_worker_move(void *ctx, const json_t *params, struct ctl_failure *fail);

@@ -33,6 +33,9 @@ CALLS = [
     ('forward.stop', {}), ('forward.start', {}), ('config.get', {}), ('port.del', {'name': 'vm2'}),
     ('config.apply', {'config': {'fdb-age': 77}, 'dry_run': True}),
     ('subscribe', {'kinds': ['link'], 'port': 'vm1'}), ('unsubscribe', {}), ('capture.list', {}),
+    ('explain', {'port': 'vm1', 'dst': '52:54:00:00:00:01', 'vlan': 7}),
+    ('trace.start', {'port': 'vm1', 'count': 1}), ('trace.read', {'trace': 1}),
+    ('trace.stop', {'trace': 1}),
 ]
 # Understood, and refused for another reason: there is no guest; no ringwayd speaks that version; no
 # memory comes along.
@@ -126,7 +129,7 @@ def test_the_document_is_made_of_the_tables():
     assert (done.returncode, done.stderr) == (0, '')
 
 
-METHOD = re.compile(r'"([a-z]+\.[a-z]{2,}|version|subscribe)"')
+METHOD = re.compile(r'"([a-z]+\.[a-z]{2,}|version|subscribe|explain)"')
 # A connection that ends needs no unsubscribe; another ringwayd takes over.
 UNCALLED = {'unsubscribe', 'takeover'}
 

@@ -211,8 +211,8 @@ void fdb_learn_bulk(struct fdb *fdb, const struct fdb_query *queries, unsigned n
 	uint32_t now_s);
 
 /*
- * What fdb_learn would do with `key` now, and does not. As it is never asked for much, an entry that
- * would have to go because both buckets of the key are full is not named. Thread: control.
+ * What fdb_learn would do with `key` now, and does not. An entry that would have to go because both
+ * buckets of the key are full is not named. Thread: control.
  */
 struct fdb_outlook {
 	enum fdb_learned what;
