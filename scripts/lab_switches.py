@@ -47,7 +47,7 @@ class Ringway(bench_peers.Ringway):
     def pages_marked(self, port):
         """Since the log was switched on; None while it is off."""
         row = self.ask('port', 'show', port) or {}
-        log = row.get('log', {})
+        log = row.get('log') or {}
         return log.get('pages_marked') if log.get('active') else None
 
     def learned(self, mac):
