@@ -102,12 +102,13 @@ void vhost_addresses_leave(struct vhost_port *vp)
 {
 	struct vhost_again *again = &vp->again;
 
-	if (again->linger.active)
-		return;
 	if (!again->linger_s || !left_running(again)) {
-		sw_port_flush(vp->sw, &vp->port);
+		/* One that has only looked in does not end the time of the one before it. */
+		if (!again->linger.active)
+			sw_port_flush(vp->sw, &vp->port);
 		return;
 	}
+	/* Anew, if the time since the front-end was away before is not over. */
 	again->pid = vp->record.pid;
 	again->process = vp->record.process;
 	rw_timer_start(vp->loop, &again->linger, again->linger_s * 1000ull, 0);

@@ -191,6 +191,13 @@ static void addresses_linger_no_longer(void **state)
 	uint64_t until;
 
 	peers_meet(*state, a, b);
+	/* A front-end that was away a moment ago gets no less. */
+	peer_down(*state, b);
+	until = rw_now_ms() + LINGER_MS / 2;
+	b = peer_up(*state, "b", NULL);
+	peers_meet(*state, a, b);
+	while (rw_now_ms() < until)
+		rig_nap();
 	until = rw_now_ms() + LINGER_MS;
 	peer_down(*state, b);
 	upgrade(*state, NULL, NULL);
