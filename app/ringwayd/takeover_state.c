@@ -305,25 +305,6 @@ static const char *more_read(
 	return wrong;
 }
 
-/* An export that names no descriptor: what is missing in the text must not be taken for one. */
-static void session_begin(struct vu_export *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->version = VU_EXPORT_VERSION;
-	e->fd = -1;
-	e->log.fd = -1;
-	e->log.event_fd = -1;
-	e->inflight.fd = -1;
-	e->channel.fd = -1;
-	for (unsigned i = 0; i < VU_MAX_RINGS; i++) {
-		e->rings[i].kick_fd = -1;
-		e->rings[i].call_fd = -1;
-		e->rings[i].err_fd = -1;
-	}
-	for (unsigned i = 0; i < GM_MAX_REGIONS; i++)
-		e->regions[i].fd = -1;
-}
-
 static const char *message_read(const json_t *from, struct vu_export *e, struct takeover_fds *fds)
 {
 	struct message_fd message_fds[VU_MAX_FDS];
@@ -343,7 +324,7 @@ static const char *session_read(
 	struct vu_export *e = &st->session;
 	const char *wrong;
 
-	session_begin(e);
+	vu_export_init(e);
 	wrong = fields_read(session_fields, RW_ARRAY_SIZE(session_fields), from, e, fds);
 	if (!wrong)
 		wrong = message_read(from, e, fds);

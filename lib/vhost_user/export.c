@@ -64,8 +64,7 @@ void vu_export_free(struct vu_export *e)
 	memset(e, 0, sizeof(*e));
 }
 
-/* An export with no descriptor yet. */
-static void export_init(struct vu_export *e)
+void vu_export_init(struct vu_export *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->version = VU_EXPORT_VERSION;
@@ -79,6 +78,8 @@ static void export_init(struct vu_export *e)
 		e->rings[i].call_fd = -1;
 		e->rings[i].err_fd = -1;
 	}
+	for (unsigned i = 0; i < GM_MAX_REGIONS; i++)
+		e->regions[i].fd = -1;
 }
 
 /* ---- out ---- */
@@ -189,7 +190,7 @@ int vu_session_export(struct vu_session *s, struct vu_export *out)
 {
 	int ret;
 
-	export_init(out);
+	vu_export_init(out);
 	if (s->postcopy != VU_POSTCOPY_NONE)
 		return -EBUSY;
 	if (s->nrings && !s->ops->rings_pause(s->dev, 0, s->nrings))

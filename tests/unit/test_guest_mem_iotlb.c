@@ -456,6 +456,63 @@ static void entries_follow_their_user_addresses_into_a_new_table(void **state)
 	assert_is_at(f, 0x50000, 4 * PAGE);
 }
 
+/* ---- the entries of another one ---- */
+
+static void another_iotlb_takes_all_entries_and_nothing_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct gm_iotlb *other = f->tlb;
+	const struct gm_iotlb_view *view;
+
+	assert_int_equal(update(f, 0x10000, PAGE, 0, RW), 0);
+	assert_int_equal(update(f, 0x20000, 2 * PAGE, 7 * PAGE, GM_READ), 0); /* in two regions */
+	view = gm_iotlb_view(other);
+	f->tlb = gm_iotlb_new();
+	assert_non_null(f->tlb);
+	assert_int_equal(update(f, 0x30000, PAGE, 0, RW), 0);
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, view->entries, view->n), 0);
+	assert_int_equal(entries(f), view->n);
+	for (uint32_t i = 0; i < view->n; i++)
+		assert_int_equal(gm_iotlb_view(f->tlb)->entries[i].age, view->entries[i].age);
+	gm_iotlb_free(other);
+	assert_is_at(f, 0x10000 + 5, 5);
+	assert_is_at(f, 0x20000 + PAGE, 8 * PAGE);
+	assert_int_equal(found(f, 0x20000, GM_WRITE, 1), 0);
+	assert_int_equal(found(f, 0x30000, GM_READ, 1), 0);
+}
+
+static void entries_from_elsewhere_are_looked_at(void **state)
+{
+	struct gm_iotlb_entry good = {.iova = 0x10000, .size = PAGE, .uva = UVA, .perm = RW};
+	struct gm_iotlb_entry two[2] = {good, good};
+	struct fixture *f = *state;
+
+	assert_int_equal(update(f, 0x30000, PAGE, 0, RW), 0);
+	/* The same twice, then the wrong way round. */
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), -EINVAL);
+	two[1].iova = 0x8000;
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), -EINVAL);
+	two[1].iova = 0x20000;
+	two[1].size = 0;
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), -EINVAL);
+	two[1].size = UINT64_MAX;
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), -EINVAL);
+	two[1] = good;
+	two[1].iova = 0x20000;
+	two[1].perm = 0;
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), -EINVAL);
+	/* Nothing has changed by then. */
+	assert_is_at(f, 0x30000, 0);
+	/* Behind the memory: left out, and the other one is there. */
+	two[1].perm = RW;
+	two[1].uva = UVA + 12 * PAGE;
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, two, 2), 0);
+	assert_int_equal(entries(f), 1);
+	assert_is_at(f, 0x10000, 0);
+	assert_int_equal(gm_iotlb_fill(f->tlb, f->map, NULL, 0), 0);
+	assert_int_equal(entries(f), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -479,6 +536,8 @@ int main(void)
 		TEST(an_entry_of_509_regions_takes_as_many_places),
 		TEST(no_more_is_forgotten_than_is_needed),
 		TEST(entries_follow_their_user_addresses_into_a_new_table),
+		TEST(another_iotlb_takes_all_entries_and_nothing_stays),
+		TEST(entries_from_elsewhere_are_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

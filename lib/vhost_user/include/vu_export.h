@@ -115,6 +115,9 @@ struct vu_export {
 /* The most descriptors that an export carries. */
 #define VU_EXPORT_MAX_FDS (GM_MAX_REGIONS + 3 * VU_MAX_RINGS + VU_MAX_FDS + 5)
 
+/* An export of this version that carries nothing: no member is taken for a descriptor. */
+void vu_export_init(struct vu_export *e);
+
 /*
  * Why the session cannot be exported now, as the end of a line; NULL: it can, as far as one can see
  * without touching it.
