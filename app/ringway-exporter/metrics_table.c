@@ -53,7 +53,10 @@ static void emit_snooping(struct metric_out *o, const json_t *row)
 	json_t *counters = json_object_get(json_object_get(row, "groups"), "counters"), *value;
 	const char *event;
 
-	json_object_foreach(counters, event, value) metric_sample(o, value, "event", event, NULL);
+	json_object_foreach(counters, event, value)
+	{
+		metric_sample(o, value, "event", event, NULL);
+	}
 }
 
 /* ---- ports: rows of port.list ---- */
@@ -84,8 +87,10 @@ static void emit_budget(struct metric_out *o, const json_t *row)
 	const char *name;
 
 	json_object_foreach(budgets, name, budget)
+	{
 		metric_sample(o, json_object_get(budget, o->family->key), "port",
 			text_of(row, "name"), "budget", name, NULL);
+	}
 }
 
 /* ---- counters: rows of port.stats ---- */
@@ -118,7 +123,10 @@ static json_int_t drops_of(const json_t *side)
 	json_int_t sum = 0;
 	const char *reason;
 
-	json_object_foreach(drops, reason, value) sum += json_integer_value(value);
+	json_object_foreach(drops, reason, value)
+	{
+		sum += json_integer_value(value);
+	}
 	return sum;
 }
 
