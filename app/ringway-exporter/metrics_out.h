@@ -31,7 +31,8 @@ extern const struct family metric_families[];
 extern const unsigned metric_nfamilies;
 
 /*
- * Write one sample. Names and values of labels follow, in pairs, then NULL. The value is a number,
- * true, false, or NULL: then there is no sample.
+ * Write one sample. Names and values of labels follow, in pairs, then METRIC_END. The value is a
+ * number, true, false, or NULL: then there is no sample.
  */
+#define METRIC_END ((const char *)NULL)
 void metric_sample(struct metric_out *o, const json_t *value, ...) __attribute__((sentinel));

@@ -26,7 +26,7 @@ static const char *const directions[] = {"rx", "tx"};
 
 static void emit_value(struct metric_out *o, const json_t *row)
 {
-	metric_sample(o, json_object_get(row, o->family->key), NULL);
+	metric_sample(o, json_object_get(row, o->family->key), METRIC_END);
 }
 
 static void emit_build(struct metric_out *o, const json_t *row)
@@ -35,7 +35,7 @@ static void emit_build(struct metric_out *o, const json_t *row)
 
 	if (version)
 		metric_sample(o, json_true(), "version", text_of(version, "version"), "dpdk",
-			text_of(version, "dpdk"), NULL);
+			text_of(version, "dpdk"), METRIC_END);
 }
 
 static void emit_fdb(struct metric_out *o, const json_t *row)
@@ -55,7 +55,7 @@ static void emit_snooping(struct metric_out *o, const json_t *row)
 
 	json_object_foreach(counters, event, value)
 	{
-		metric_sample(o, value, "event", event, NULL);
+		metric_sample(o, value, "event", event, METRIC_END);
 	}
 }
 
@@ -63,7 +63,8 @@ static void emit_snooping(struct metric_out *o, const json_t *row)
 
 static void emit_port(struct metric_out *o, const json_t *row)
 {
-	metric_sample(o, json_object_get(row, o->family->key), "port", text_of(row, "name"), NULL);
+	metric_sample(
+		o, json_object_get(row, o->family->key), "port", text_of(row, "name"), METRIC_END);
 }
 
 static void emit_port_info(struct metric_out *o, const json_t *row)
@@ -78,7 +79,7 @@ static void emit_port_info(struct metric_out *o, const json_t *row)
 	metric_sample(o, json_true(), "port", text_of(row, "name"), "driver",
 		text_of(row, "driver"), "bridge", text_of(row, "bridge"), "tpid",
 		text_of(row, "tpid"), "vlan", *id ? id : trunk, "description",
-		text_of(row, "description"), NULL);
+		text_of(row, "description"), METRIC_END);
 }
 
 static void emit_budget(struct metric_out *o, const json_t *row)
@@ -89,7 +90,7 @@ static void emit_budget(struct metric_out *o, const json_t *row)
 	json_object_foreach(budgets, name, budget)
 	{
 		metric_sample(o, json_object_get(budget, o->family->key), "port",
-			text_of(row, "name"), "budget", name, NULL);
+			text_of(row, "name"), "budget", name, METRIC_END);
 	}
 }
 
@@ -100,7 +101,7 @@ static void emit_stat(struct metric_out *o, const json_t *row)
 	for (size_t i = 0; i < RW_ARRAY_SIZE(directions); i++)
 		metric_sample(o,
 			json_object_get(json_object_get(row, directions[i]), o->family->key),
-			"port", text_of(row, "name"), "direction", directions[i], NULL);
+			"port", text_of(row, "name"), "direction", directions[i], METRIC_END);
 }
 
 static void emit_cast(struct metric_out *o, const json_t *row)
@@ -113,7 +114,7 @@ static void emit_cast(struct metric_out *o, const json_t *row)
 		for (size_t c = 0; c < RW_ARRAY_SIZE(casts); c++)
 			metric_sample(o, json_object_get(side, casts[c]), "port",
 				text_of(row, "name"), "direction", directions[i], "cast", casts[c],
-				NULL);
+				METRIC_END);
 	}
 }
 
@@ -135,8 +136,8 @@ static void emit_dropped(struct metric_out *o, const json_t *row)
 	for (size_t i = 0; i < RW_ARRAY_SIZE(directions); i++) {
 		json_t *sum = json_integer(drops_of(json_object_get(row, directions[i])));
 
-		metric_sample(
-			o, sum, "port", text_of(row, "name"), "direction", directions[i], NULL);
+		metric_sample(o, sum, "port", text_of(row, "name"), "direction", directions[i],
+			METRIC_END);
 		json_decref(sum);
 	}
 }
@@ -152,7 +153,7 @@ static void emit_reasons(struct metric_out *o, const json_t *row)
 		{
 			if (json_integer_value(value))
 				metric_sample(o, value, "port", text_of(row, "name"), "direction",
-					directions[i], "reason", reason, NULL);
+					directions[i], "reason", reason, METRIC_END);
 		}
 	}
 }
@@ -161,7 +162,7 @@ static void emit_reasons(struct metric_out *o, const json_t *row)
 static void emit_sent(struct metric_out *o, const json_t *row)
 {
 	metric_sample(o, json_object_get(json_object_get(row, "tx"), o->family->key), "port",
-		text_of(row, "name"), NULL);
+		text_of(row, "name"), METRIC_END);
 }
 
 /* Give each queue of a port to `each`. */
@@ -184,7 +185,7 @@ static void queue_stat(struct metric_out *o, const char *port, const char *queue
 	const char *direction, const json_t *side)
 {
 	metric_sample(o, json_object_get(side, o->family->key), "port", port, "queue", queue,
-		"direction", direction, NULL);
+		"direction", direction, METRIC_END);
 }
 
 static void emit_queue_stat(struct metric_out *o, const json_t *row)
@@ -202,7 +203,7 @@ static void queue_reasons(struct metric_out *o, const char *port, const char *qu
 	{
 		if (json_integer_value(value))
 			metric_sample(o, value, "port", port, "queue", queue, "direction",
-				direction, "reason", reason, NULL);
+				direction, "reason", reason, METRIC_END);
 	}
 }
 
@@ -218,7 +219,7 @@ static void emit_worker(struct metric_out *o, const json_t *row)
 	char worker[24], cpu[24];
 
 	metric_sample(o, json_object_get(row, o->family->key), "worker",
-		digits(row, "worker", worker), "cpu", digits(row, "cpu", cpu), NULL);
+		digits(row, "worker", worker), "cpu", digits(row, "cpu", cpu), METRIC_END);
 }
 
 static void emit_cycles(struct metric_out *o, const json_t *row)
@@ -231,7 +232,7 @@ static void emit_cycles(struct metric_out *o, const json_t *row)
 	digits(row, "cpu", cpu);
 	for (size_t i = 0; i < RW_ARRAY_SIZE(states); i++)
 		metric_sample(o, json_object_get(row, states[i][1]), "worker", worker, "cpu", cpu,
-			"state", states[i][0], NULL);
+			"state", states[i][0], METRIC_END);
 }
 
 static void emit_load(struct metric_out *o, const json_t *row)
@@ -242,7 +243,7 @@ static void emit_load(struct metric_out *o, const json_t *row)
 	digits(row, "worker", worker);
 	for (size_t i = 0; (queue = json_array_get(polled, i)); i++)
 		metric_sample(o, json_object_get(queue, "load"), "port", text_of(queue, "port"),
-			"queue", digits(queue, "queue", number), "worker", worker, NULL);
+			"queue", digits(queue, "queue", number), "worker", worker, METRIC_END);
 }
 
 /* ---- captures ---- */
@@ -253,7 +254,7 @@ static void emit_captures(struct metric_out *o, const json_t *reading)
 	json_t *n = json_integer((json_int_t)json_array_size(captures));
 
 	if (captures)
-		metric_sample(o, n, NULL);
+		metric_sample(o, n, METRIC_END);
 	json_decref(n);
 }
 
@@ -262,7 +263,7 @@ static void emit_capture(struct metric_out *o, const json_t *row)
 	char number[24];
 
 	metric_sample(o, json_object_get(row, o->family->key), "capture",
-		digits(row, "capture", number), NULL);
+		digits(row, "capture", number), METRIC_END);
 }
 
 /* ---- bridges and VLANs ---- */
@@ -271,7 +272,7 @@ static void emit_bridge(struct metric_out *o, const json_t *row)
 {
 	json_t *n = json_integer((json_int_t)json_array_size(json_object_get(row, "ports")));
 
-	metric_sample(o, n, "bridge", text_of(row, "name"), NULL);
+	metric_sample(o, n, "bridge", text_of(row, "name"), METRIC_END);
 	json_decref(n);
 }
 
@@ -326,7 +327,7 @@ static void emit_vlans(struct metric_out *o, const json_t *reading)
 		bridge = strtok_r(text, "\n", &save);
 		tpid = strtok_r(NULL, "\n", &save);
 		metric_sample(o, count, "bridge", bridge, "tpid", tpid, "vlan",
-			strtok_r(NULL, "\n", &save), NULL);
+			strtok_r(NULL, "\n", &save), METRIC_END);
 	}
 	json_decref(counts);
 }
