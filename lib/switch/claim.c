@@ -36,9 +36,10 @@ static uint16_t domain_of(struct sw *sw, const struct sw_port_state *state)
 /* Whether another port that is up may use this address alone in the same domain. */
 static bool has_twin(struct sw *sw, const struct sw_port_state *self, uint16_t domain)
 {
-	const uint8_t *mac = NULL, *other;
+	const uint8_t *mac, *other;
 
-	only_mac(self, &mac);
+	if (!only_mac(self, &mac))
+		return false;
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		const struct sw_port_state *state = &sw->ports[id];
 

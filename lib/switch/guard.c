@@ -73,8 +73,8 @@ static uint32_t fitting(struct frame *frames, uint32_t which, uint32_t mtu)
 /* Whose frames are judged: those of a queue, or those for a port. */
 struct place {
 	struct sw_worker *w;
-	const struct port_rxq *from; /* NULL: those for `to` */
-	const struct sw_target *to;
+	const struct port_rxq *from;
+	const struct sw_target *to; /* NULL: those of `from` */
 	struct frame *frames;
 };
 
@@ -84,10 +84,10 @@ static inline uint32_t drop(
 {
 	if (rw_likely(keep == which))
 		return keep;
-	if (p->from)
-		sw_drop_rx(p->w, p->from, p->frames, which & ~keep, SW_NO_PORT, why);
-	else
+	if (p->to)
 		sw_drop_tx(p->w, p->to, p->frames, which & ~keep, why);
+	else
+		sw_drop_rx(p->w, p->from, p->frames, which & ~keep, SW_NO_PORT, why);
 	return keep;
 }
 

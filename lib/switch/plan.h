@@ -267,10 +267,10 @@ struct sw {
 	void *event_arg;
 };
 
-/* A bit for each of the first `n` frames, 1 to FRAME_BURST. */
+/* A bit for each of the first `n` <= FRAME_BURST frames. */
 static inline uint32_t sw_bits(unsigned n)
 {
-	return UINT32_MAX >> (32 - n);
+	return (uint32_t)((UINT64_C(1) << n) - 1);
 }
 
 /* As rxq->burst in a round in which somebody may watch. */

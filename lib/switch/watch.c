@@ -28,7 +28,8 @@ void sw_watch_remove(struct sw *sw, struct sw_watch *watch)
 		if (all->list[i] != watch)
 			continue;
 		all->n--;
-		memmove(&all->list[i], &all->list[i + 1], (all->n - i) * sizeof(all->list[0]));
+		for (; i < all->n; i++)
+			all->list[i] = all->list[i + 1];
 		sw->changed = true;
 		return;
 	}
