@@ -472,7 +472,7 @@ def test_an_empty_table_has_its_titles(switch):
     (['port', 'frobnicate'], 'there are list, show, stats, lag, add, del and set'),
     (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, top, monitor, '
                            'mark, sizes, vlans, top-talkers, latency, capture, captures, '
-                           'methods, forward, apply, config, backends and version'),
+                           'trace, explain, methods, forward, apply, config, backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),
