@@ -340,7 +340,8 @@ class Guest:
         self.commands += 1
         # Unique in the guest, which others talk to, before it migrates to this QEMU for example.
         request = f'{os.getpid()}.{self.name}.{self.commands}'
-        self.agent.settimeout(COMMAND_S)
+        # QEMU reads little ahead, and nothing while a busy machine keeps it waiting.
+        self.agent.settimeout(self.BOOT_S)
         self.agent.sendall(f'{request} {command}\n'.encode())
         return request
 
