@@ -394,7 +394,7 @@ static pid_t peer_pid(int fd)
 /* The caller's connection is the successor's. 0 or -errno. */
 static int successor_begin(struct daemon *d)
 {
-	int ret, fd = ctl_take_caller(d->control);
+	int ret, fd = d->control ? ctl_take_caller(d->control) : -ENOTCONN;
 
 	if (fd < 0)
 		return fd;
