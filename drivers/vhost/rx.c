@@ -255,8 +255,9 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 			q->ndone++;
 			continue;
 		}
+		/* As a number: a chain of empty buffers has no segment, and `data` is anything. */
 		__builtin_prefetch(seg->data);
-		__builtin_prefetch(seg->data + RW_CACHE_LINE);
+		__builtin_prefetch((void *)((uintptr_t)seg->data + RW_CACHE_LINE));
 		loans[good++] = (struct loan){
 			.segs = seg, .nsegs = chain->nsegs, .len = chain->len};
 		seg += chain->nsegs;
