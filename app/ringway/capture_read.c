@@ -9,15 +9,7 @@
 
 int capture_words(struct cli *cli, const char *const *words, unsigned n)
 {
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < n; i++) {
-		if (json_array_append_new(list, json_string(words[i]))) {
-			json_decref(list);
-			return complain("word number %u behind capture is not UTF-8 text", i + 1);
-		}
-	}
-	return json_object_set_new(cli->params, "words", list);
+	return words_list(cli, words, n, "words", "word", " behind capture");
 }
 
 void capture_names_read(struct capture_run *run, const json_t *ports)

@@ -105,6 +105,12 @@ int cli_connect(struct cli *cli);
 /* As call(), for a result that must be a list. */
 json_t *call_list(struct cli *cli, const char *method, json_t *params);
 
+/*
+ * words.c: the words become the list `key` of cli->params. 0, or -1 with a complaint, in which one
+ * is a `what`, and `where` begins with a blank or is empty.
+ */
+int words_list(struct cli *cli, const char *const *words, unsigned n, const char *key,
+	const char *what, const char *where);
 /* commands.c: the counters of cli->name, or of all ports. */
 json_t *port_stats(struct cli *cli);
 /* count.c. PORT words become the ports of cli->params, a number its limit. */

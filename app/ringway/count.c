@@ -11,18 +11,7 @@
 
 int ports_read(struct cli *cli, const char *const *words, unsigned n)
 {
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < n; i++) {
-		if (json_array_append_new(list, json_string(words[i]))) {
-			json_decref(list);
-			return complain("PORT number %u is not UTF-8 text", i + 1);
-		}
-	}
-	if (n)
-		json_object_set(cli->params, "ports", list);
-	json_decref(list);
-	return 0;
+	return n ? words_list(cli, words, n, "ports", "PORT", "") : 0;
 }
 
 int limit_read(struct cli *cli, const char *const *words, unsigned n)

@@ -38,15 +38,7 @@ bool interrupts_came(void)
 
 int kinds_read(struct cli *cli, const char *const *words, unsigned n)
 {
-	json_t *kinds = json_array();
-
-	for (unsigned i = 0; i < n; i++) {
-		if (json_array_append_new(kinds, json_string(words[i]))) {
-			json_decref(kinds);
-			return complain("kind number %u is not UTF-8 text", i + 1);
-		}
-	}
-	return json_object_set_new(cli->params, "kinds", kinds);
+	return words_list(cli, words, n, "kinds", "kind", "");
 }
 
 /* ---- printing ---- */

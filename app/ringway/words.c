@@ -155,6 +155,20 @@ static int place_read(const struct command *c, const char *const words[2], struc
 	return 0;
 }
 
+int words_list(struct cli *cli, const char *const *words, unsigned n, const char *key,
+	const char *what, const char *where)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		if (json_array_append_new(list, json_string(words[i]))) {
+			json_decref(list);
+			return complain("%s number %u%s is not UTF-8 text", what, i + 1, where);
+		}
+	}
+	return json_object_set_new(cli->params, key, list);
+}
+
 const struct command *command_find(const char *const *words, unsigned n, struct cli *cli)
 {
 	const struct command *c;
