@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pwd.h>
-#include <seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -11,6 +10,7 @@
 
 #include "rw_base.h"
 #include "rw_log.h"
+#include "sandbox_rules.h"
 
 #define DEFAULT_USER "ringway-exporter"
 
@@ -71,16 +71,6 @@ static const struct call {
 	{"sched_yield", E},
 };
 
-/* A call whose argument `arg` has no bit of `mask` but those in `bits`. */
-static int allow_masked(
-	scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, uint64_t bits)
-{
-	int nr = seccomp_syscall_resolve_name(name);
-	struct scmp_arg_cmp cmp = {arg, SCMP_CMP_MASKED_EQ, mask, bits};
-
-	return nr < 0 ? 0 : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
-}
-
 /* The system calls of `who` and no others, from now on. 0 or -errno. */
 static int filter(unsigned who, enum sandbox_mode mode)
 {
@@ -93,17 +83,15 @@ static int filter(unsigned who, enum sandbox_mode mode)
 	if (!ctx)
 		return -ENOMEM;
 	for (size_t i = 0; !ret && i < RW_ARRAY_SIZE(calls); i++) {
-		int nr = seccomp_syscall_resolve_name(calls[i].name);
-
-		if (nr >= 0 && (calls[i].who & who))
-			ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+		if (calls[i].who & who)
+			ret = sandbox_allow(ctx, calls[i].name);
 	}
 	if (!ret)
-		ret = allow_masked(ctx, "mmap", 2, PROT_EXEC, 0);
+		ret = sandbox_allow_masked(ctx, "mmap", 2, PROT_EXEC, 0);
 	if (!ret)
-		ret = allow_masked(ctx, "mprotect", 2, PROT_EXEC, 0);
+		ret = sandbox_allow_masked(ctx, "mprotect", 2, PROT_EXEC, 0);
 	if (!ret)
-		ret = allow_masked(ctx, "socket", 0, ~0ull, AF_UNIX);
+		ret = sandbox_allow_masked(ctx, "socket", 0, ~0ull, AF_UNIX);
 	if (!ret)
 		ret = seccomp_load(ctx);
 	seccomp_release(ctx);

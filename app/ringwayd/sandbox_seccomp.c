@@ -18,7 +18,7 @@
 
 #include "rw_base.h"
 #include "rw_log.h"
-#include "sandbox.h"
+#include "sandbox_rules.h"
 
 #define S   (1u << SANDBOX_START) /* only while it starts: every other bit implies it but H */
 #define C   (1u << SANDBOX_CONTROL)
@@ -257,15 +257,14 @@ static int handler_begin(void)
 
 /* ---- making filters ---- */
 
-static int allow(scmp_filter_ctx ctx, const char *name)
+int sandbox_allow(scmp_filter_ctx ctx, const char *name)
 {
 	int nr = seccomp_syscall_resolve_name(name);
 
 	return nr < 0 ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
 }
 
-/* Allow a call whose argument `arg` has these bits of `mask`. */
-static int allow_masked(
+int sandbox_allow_masked(
 	scmp_filter_ctx ctx, const char *name, unsigned arg, uint64_t mask, uint64_t bits)
 {
 	int nr = seccomp_syscall_resolve_name(name);
@@ -317,9 +316,9 @@ static int allow_uplinks(scmp_filter_ctx ctx, enum sandbox_kind kind, unsigned m
 		if (call->refused && kind != SANDBOX_START)
 			ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
 		else if (call->arg && kind != SANDBOX_START)
-			ret = allow_masked(ctx, call->name, 0, ~0ull, call->arg);
+			ret = sandbox_allow_masked(ctx, call->name, 0, ~0ull, call->arg);
 		else
-			ret = allow(ctx, call->name);
+			ret = sandbox_allow(ctx, call->name);
 	}
 	return ret;
 }
@@ -331,21 +330,21 @@ static int allow_special(scmp_filter_ctx ctx, enum sandbox_kind kind)
 	int ret;
 
 	/* No code is made; while it starts, EAL loads its drivers. */
-	ret = allow_masked(ctx, "mmap", 2, start ? 0 : PROT_EXEC, 0);
+	ret = sandbox_allow_masked(ctx, "mmap", 2, start ? 0 : PROT_EXEC, 0);
 	if (!ret)
-		ret = allow_masked(ctx, "mprotect", 2, start ? 0 : PROT_EXEC, 0);
+		ret = sandbox_allow_masked(ctx, "mprotect", 2, start ? 0 : PROT_EXEC, 0);
 	if (!ret && threads)
-		ret = allow_masked(ctx, "clone", 0, CLONE_THREAD, CLONE_THREAD);
+		ret = sandbox_allow_masked(ctx, "clone", 0, CLONE_THREAD, CLONE_THREAD);
 	/* A SIGBUS that is not about a guest's memory gets its default action back. */
 	if (!ret && (kind == SANDBOX_WORKER || kind == SANDBOX_SERVICE))
-		ret = allow_masked(ctx, "rt_sigaction", 0, ~0ull, SIGBUS);
+		ret = sandbox_allow_masked(ctx, "rt_sigaction", 0, ~0ull, SIGBUS);
 	if (!ret && kind == SANDBOX_WORKER)
 		ret = poll_limit(ctx);
 	/* A thread names itself. */
 	if (!ret && kind == SANDBOX_CONTROL)
-		ret = allow_masked(ctx, "prctl", 0, ~0ull, PR_SET_NAME);
+		ret = sandbox_allow_masked(ctx, "prctl", 0, ~0ull, PR_SET_NAME);
 	if (!ret && kind == SANDBOX_HELPER)
-		ret = allow_masked(ctx, "socket", 0, ~0ull, AF_UNIX);
+		ret = sandbox_allow_masked(ctx, "socket", 0, ~0ull, AF_UNIX);
 	/* Its flags are in memory, where no filter sees them: glibc then uses clone. */
 	if (!ret && threads)
 		ret = seccomp_rule_add(
@@ -392,7 +391,7 @@ static int program_make(enum sandbox_kind kind)
 		seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; !ret && i < RW_ARRAY_SIZE(calls); i++) {
 		if (calls[i].kinds & mask)
-			ret = allow(ctx, calls[i].name);
+			ret = sandbox_allow(ctx, calls[i].name);
 	}
 	if (!ret)
 		ret = allow_uplinks(ctx, kind, mask);
