@@ -25,6 +25,13 @@ static void mover_hold(struct fdb_mover *m, uint32_t away, uint32_t now_s)
 	atomic_store_explicit(&m->held, true, memory_order_relaxed);
 }
 
+/* Whether a host that moves now begins to be watched, or anew. */
+static inline bool begins(const struct fdb_mover *m, bool same, uint32_t now_s)
+{
+	return !same || atomic_load_explicit(&m->held, memory_order_relaxed) ||
+		now_s - m->since_s >= FDB_FLAP_S;
+}
+
 uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to, uint32_t now_s)
 {
 	struct fdb_mover *m = fdb_mover_of(fdb, key);
@@ -34,8 +41,7 @@ uint32_t fdb_flap_move(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to,
 		return to;
 	if (fdb_mover_is_held(m, now_s))
 		return same ? from : to;
-	if (!same || atomic_load_explicit(&m->held, memory_order_relaxed) ||
-		now_s - m->since_s >= FDB_FLAP_S)
+	if (begins(m, same, now_s))
 		mover_begin(m, key, from, now_s);
 	if (++m->moves < fdb->flap_moves)
 		return to;
@@ -53,9 +59,7 @@ uint32_t fdb_flap_peek(struct fdb *fdb, fdb_key key, uint32_t from, uint32_t to,
 		return to;
 	if (fdb_mover_is_held(m, now_s))
 		return same ? from : to;
-	/* It is the first of its moves. */
-	if (!same || atomic_load_explicit(&m->held, memory_order_relaxed) ||
-		now_s - m->since_s >= FDB_FLAP_S)
+	if (begins(m, same, now_s))
 		return fdb->flap_moves > 1 ? to : from;
 	return m->moves + 1 < fdb->flap_moves ? to : m->home;
 }

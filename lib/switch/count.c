@@ -100,7 +100,7 @@ void sw_count_lost(const struct sw_count *c, struct sw_count_lost *out)
 
 bool sw_count_has_port(const struct sw_count *c, const struct port *port)
 {
-	return c->watch.all || (count_read(&c->watch.ports[port->id / 64]) >> port->id % 64 & 1);
+	return sw_watch_names(&c->watch, port->id);
 }
 
 uint32_t sw_count_age_s(const struct sw_count *c)

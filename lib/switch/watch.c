@@ -35,12 +35,6 @@ void sw_watch_remove(struct sw *sw, struct sw_watch *watch)
 	}
 }
 
-static bool has_port(const struct sw_watch *watch, uint16_t id)
-{
-	return watch->all ||
-		(__atomic_load_n(&watch->ports[id / 64], __ATOMIC_RELAXED) >> id % 64 & 1);
-}
-
 bool sw_watch_has_port(const struct sw_watch *watch)
 {
 	bool any = watch->all;
@@ -68,7 +62,7 @@ void sw_plan_watch(const struct sw *sw, struct sw_plan *plan)
 	for (unsigned id = 0; id < sw->id_end; id++) {
 		plan->targets[id].seen = false;
 		for (unsigned i = 0; i < all->n; i++)
-			plan->targets[id].seen |= has_port(all->list[i], (uint16_t)id);
+			plan->targets[id].seen |= sw_watch_names(all->list[i], (uint16_t)id);
 	}
 	plan->inner = plan->round;
 	if (all->n)
@@ -92,9 +86,9 @@ static void tell(const struct sw_worker *w, struct sw_sight *s)
 
 		if (!(watch->wants & s->what))
 			continue;
-		if (has_port(watch, s->port) ||
+		if (sw_watch_names(watch, s->port) ||
 			((watch->wants & SW_SEE_ONWARD) && s->other != SW_NO_PORT && !s->rx &&
-				has_port(watch, s->other)))
+				sw_watch_names(watch, s->other)))
 			watch->see(watch, s);
 	}
 }

@@ -91,6 +91,13 @@ static inline void sw_watch_port(struct sw_watch *watch, const struct port *port
 	watch->ports[port->id / 64] |= UINT64_C(1) << port->id % 64;
 }
 
+/* Whether it is about a port. */
+static inline bool sw_watch_names(const struct sw_watch *watch, uint16_t id)
+{
+	return watch->all ||
+		(__atomic_load_n(&watch->ports[id / 64], __ATOMIC_RELAXED) >> id % 64 & 1);
+}
+
 /*
  * Add a watch, which the caller has filled in, keeps, and does not change until it is removed. From
  * the next sw_commit on workers use it. A port that leaves the switch is taken out of `ports`, so
