@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Descriptors that come with requests, and what ends with a connection. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
 #include "control_place.h"
+#include "fds.h"
 
 #define ASK(method, id) "{\"jsonrpc\":\"2.0\",\"method\":\"" method "\",\"id\":" #id "}\n"
 #define GOT(result, id) "{\"jsonrpc\":\"2.0\",\"result\":" #result ",\"id\":" #id "}"
 #define FAILED(why, id) \
 	"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"" why "\"},\"id\":" #id "}"
-
-static unsigned open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* Send `text` with files of so many bytes. */
 static void put_files(int to, const char *text, const int *bytes, unsigned n)
@@ -52,9 +40,9 @@ static void put_files(int to, const char *text, const int *bytes, unsigned n)
 /* Until a helper has closed what it was given, and no more than `n` are open. */
 static void expect_fds_at_most(struct place *p, unsigned n)
 {
-	for (int i = 0; i < 3000 && open_fds() > n; i++)
+	for (int i = 0; i < 3000 && count_fds() > n; i++)
 		rw_loop_once(p->subject.loop, 10);
-	assert_true(open_fds() <= n);
+	assert_true(count_fds() <= n);
 }
 
 /* What a helper has open for itself, at most. */
@@ -95,7 +83,7 @@ static void the_latest_of_a_connection_counts(void **state)
 static void nothing_that_nobody_takes_stays_open(void **state)
 {
 	struct place *p = *state;
-	unsigned before = open_fds();
+	unsigned before = count_fds();
 	int fd = client(p);
 
 	for (unsigned i = 0; i < 20; i++) {

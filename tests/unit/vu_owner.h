@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -23,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "rw_log.h"
 #include "vu_session.h"
 
@@ -138,18 +138,6 @@ static inline unsigned count_lines(const char *path)
 static inline unsigned count_maps(void)
 {
 	return count_lines("/proc/self/maps");
-}
-
-static inline unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static inline void snapshot_take(struct snapshot *to, const struct vu_session *s)
