@@ -238,6 +238,18 @@ static int helper_number(enum rw_sock_who who, const char *name, uint32_t *out)
 	return ret;
 }
 
+static int helper_started(pid_t pid, uint64_t *ms)
+{
+	struct helper_reply reply;
+	char number[16];
+	int none, ret;
+
+	snprintf(number, sizeof(number), "%d", (int)pid);
+	ret = ask(HELPER_STARTED, number, NULL, &reply, &none);
+	*ms = reply.ms;
+	return ret;
+}
+
 static const struct rw_sock_ops ops = {
 	.listen = helper_listen,
 	.connect = helper_connect,
@@ -245,6 +257,7 @@ static const struct rw_sock_ops ops = {
 	.is_there = helper_is_there,
 	.any_lost = helper_any_lost,
 	.number = helper_number,
+	.started = helper_started,
 };
 
 int helper_file_open(const char *path)

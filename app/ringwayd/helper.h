@@ -88,6 +88,7 @@ enum helper_op {
 	HELPER_KEEP,       /* `path` "keep": nothing is removed any more; "remove": as usual */
 	HELPER_USER,       /* the number of the user whose name `path` is */
 	HELPER_GROUP,      /* of a group */
+	HELPER_STARTED,    /* when the process started whose decimal number `path` is */
 	HELPER_OPS
 };
 
@@ -110,6 +111,7 @@ struct helper_reply {
 	uint64_t dev, ino; /* of the file of a new socket */
 	uint32_t number;   /* of a user or group; how many are lost */
 	uint32_t reserved2;
+	uint64_t ms;                /* since the boot: when it started */
 	char text[HELPER_TEXT_MAX]; /* why, if -errno does not say it all */
 };
 

@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -264,6 +265,16 @@ static int number_of(const char *name, bool is_group, uint32_t *out)
 	return ret;
 }
 
+/* When a process started: what any user may read of any process. */
+static int started(const char *number, uint64_t *ms)
+{
+	size_t len = strspn(number, "0123456789");
+
+	if (number[len] || len > 9)
+		return -EINVAL;
+	return rw_sock_direct.started((pid_t)strtoul(number, NULL, 10), ms);
+}
+
 /* A file of any size that is all there; a link may lead to it, as it may at the start. */
 static int file_at(const struct place *at, int *pass)
 {
@@ -359,6 +370,8 @@ static int answer(struct helper_request *req, struct helper_reply *reply, int *c
 		own.keeps = !strcmp(req->path, "keep");
 		return 0;
 	}
+	if (req->op == HELPER_STARTED)
+		return started(req->path, &reply->ms);
 	if (req->op >= HELPER_USER)
 		return number_of(req->path, req->op == HELPER_GROUP, &reply->number);
 	if (req->op == HELPER_LOST) {

@@ -155,6 +155,7 @@ static void session_closed(void *dev, int reason)
 	vu_session_free(vp->session);
 	vp->session = NULL;
 	vhost_rings_forget(vp);
+	vhost_record_alone(&vp->record);
 	rw_timer_stop(vp->loop, &vp->watch);
 	vhost_postcopy_end(vp);
 	vhost_announce_reset(vp);
@@ -323,6 +324,7 @@ int vhost_port_new(const struct vhost_port_config *cfg, struct vhost_port **out)
 	if (ret)
 		goto err_wake;
 	vhost_budgets_begin(vp, cfg);
+	vhost_record_alone(&vp->record);
 	ret = vhost_record_begin(&vp->record, cfg->records, cfg->name);
 	if (ret)
 		rw_warning("port %s: its packed rings are not recorded: %s", cfg->name,

@@ -9,10 +9,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest_mem.h"
 #include "port.h"
+#include "rw_sock.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -180,7 +182,9 @@ int vhost_record_begin(struct vhost_record *rec, struct vhost_records *records, 
 	memset(records->names[i], 0, NAME_BYTES);
 	strncpy(records->names[i], port, NAME_BYTES - 1);
 	records->taken[i] = true;
-	*rec = (struct vhost_record){.records = records, .base = base, .offset = offset};
+	rec->records = records;
+	rec->base = base;
+	rec->offset = offset;
 	return 0;
 }
 
@@ -193,15 +197,28 @@ void vhost_record_end(struct vhost_record *rec)
 	*rec = (struct vhost_record){0};
 }
 
+void vhost_record_alone(struct vhost_record *rec)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	rec->since_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	rec->young = false;
+}
+
 void vhost_record_peer(struct vhost_record *rec, int fd)
 {
 	struct ucred peer = {.pid = 0};
 	socklen_t len = sizeof(peer);
 	struct stat st;
+	uint64_t started = 0;
 	int pidfd = -1;
 
 	rec->pid = 0;
 	rec->process = 0;
+	/* The start is rounded down, so it is not later than said. */
+	rec->young = !rw_sock_peer_started(fd, &started) && started > rec->since_ms;
+	memset(rec->ran, 0, sizeof(rec->ran));
 	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		rec->pid = (uint32_t)peer.pid;
 	/*
@@ -275,6 +292,14 @@ void vhost_record_resume(
 		vq_progress_forget(cfg->progress, cfg->num);
 }
 
+/* The front-end of that record was answered where the ring stopped, and names the same. */
+static bool stopped_at(const struct vhost_record *rec, unsigned ring, const struct vq_config *cfg)
+{
+	uint32_t done = __atomic_load_n(&progress_of(rec, ring)->done, __ATOMIC_RELAXED);
+
+	return cfg->base == (done | done << 16);
+}
+
 int vhost_record_judge(struct vhost_record *rec, const struct vu_session *s, unsigned ring,
 	struct vq_config *cfg, bool *resumes)
 {
@@ -286,11 +311,16 @@ int vhost_record_judge(struct vhost_record *rec, const struct vu_session *s, uns
 	cfg->progress = NULL;
 	if (cfg->inflight)
 		return 0;
+	if (rec->young && !rec->ran[ring])
+		known = VQ_KNOWN_BASE;
 	if (is_backed(rec, ring, cfg->num)) {
-		bool whole = key_make(rec, s, ring, cfg, &key);
+		bool whole = key_make(rec, s, ring, cfg, &key), same;
 
 		head = head_of(rec, ring);
-		if (whole && head->open == 1 && !memcmp(&head->key, &key, sizeof(key)))
+		same = whole && !memcmp(&head->key, &key, sizeof(key));
+		if (known == VQ_KNOWN_BASE || (same && !head->open && stopped_at(rec, ring, cfg)))
+			known = VQ_KNOWN_BASE;
+		else if (same && head->open == 1)
 			known = VQ_KNOWN_RECORD;
 		else if (head->open && rec->pid == head->key.pid &&
 			rec->process == head->key.process)
@@ -321,6 +351,7 @@ void vhost_record_open(struct vhost_record *rec, const struct vu_session *s, uns
 	struct ring_head *head;
 	struct vhost_record_key key;
 
+	rec->ran[ring] = true;
 	if (!cfg->progress || !key_make(rec, s, ring, cfg, &key))
 		return;
 	head = head_of(rec, ring);

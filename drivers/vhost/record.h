@@ -31,14 +31,23 @@ struct vhost_record {
 	uint64_t offset;               /* of that part in the file */
 	uint32_t pid;                  /* of the front-end that is connected */
 	uint64_t process;
+	uint64_t since_ms;      /* since the boot: the front-end before it left, or none did */
+	bool young;             /* the process of the front-end started after that */
+	bool ran[VU_MAX_RINGS]; /* while this front-end is connected */
 	uint32_t backed[VU_MAX_RINGS]; /* bytes that are allocated to the ring's record */
 };
 
 /* Records for the port of that name; without them (-errno), rings are not recorded. */
 int vhost_record_begin(struct vhost_record *rec, struct vhost_records *records, const char *port);
 void vhost_record_end(struct vhost_record *rec);
-/* Whom the connected socket `fd` leads to. */
+/*
+ * Whom the connected socket `fd` leads to. A process that started after the port was made, and
+ * after the front-end before it left, has no ring that a killed back-end or a broken connection
+ * left: what it says of where its rings are has come by migration, or they are new.
+ */
 void vhost_record_peer(struct vhost_record *rec, int fd);
+/* The port is made; the front-end has left. */
+void vhost_record_alone(struct vhost_record *rec);
 
 /*
  * The packed ring `ring` is about to start as `cfg` says, whose `num`, `desc` and `base` are set:

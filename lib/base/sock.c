@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -169,6 +170,34 @@ static int direct_number(enum rw_sock_who who, const char *name, uint32_t *out)
 	return 0;
 }
 
+/* The start is the 22nd word, and the 20th behind the name, which may hold anything. */
+#define STAT_START 20
+#define STAT_BYTES 1024
+
+static int direct_started(pid_t pid, uint64_t *ms)
+{
+	char path[32], text[STAT_BYTES], *at, *save = NULL;
+	uint64_t ticks_s = (uint64_t)sysconf(_SC_CLK_TCK);
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	at = strrchr(text, ')');
+	at = at ? strtok_r(at + 1, " ", &save) : NULL;
+	for (unsigned i = 1; at && i < STAT_START; i++)
+		at = strtok_r(NULL, " ", &save);
+	if (!at)
+		return -ENODATA;
+	*ms = strtoull(at, NULL, 10) * 1000 / ticks_s;
+	return 0;
+}
+
 const struct rw_sock_ops rw_sock_direct = {
 	.listen = direct_listen,
 	.connect = direct_connect,
@@ -176,6 +205,7 @@ const struct rw_sock_ops rw_sock_direct = {
 	.is_there = direct_is_there,
 	.any_lost = direct_any_lost,
 	.number = direct_number,
+	.started = direct_started,
 };
 
 static const struct rw_sock_ops *in_use = &rw_sock_direct;
@@ -213,6 +243,17 @@ bool rw_sock_any_lost(void)
 int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out)
 {
 	return in_use->number(who, name, out);
+}
+
+int rw_sock_peer_started(int fd, uint64_t *ms)
+{
+	struct ucred peer = {.pid = 0};
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return -errno;
+	/* One of another PID namespace has no number here. */
+	return peer.pid > 0 ? in_use->started(peer.pid, ms) : -ESRCH;
 }
 
 const char *rw_sock_strerror(int err)

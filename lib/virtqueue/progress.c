@@ -332,6 +332,8 @@ enum vq_verdict vq_progress_judge(const struct vq_config *cfg, enum vq_known kno
 	bool at_first, fits;
 	struct found f;
 
+	if (known == VQ_KNOWN_BASE)
+		return VQ_START_BASE;
 	if (known == VQ_KNOWN_NOTHING)
 		return base_fits(&l, cfg) ? VQ_START_BASE : VQ_START_UNSURE;
 	fits = known == VQ_KNOWN_RECORD && record_read(&l, &f);

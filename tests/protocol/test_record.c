@@ -6,9 +6,12 @@
 #include "kill.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct rig rig;
@@ -206,6 +209,104 @@ static void a_front_end_may_reconnect(void **state)
 	}
 }
 
+/* A process that has just been started connects for the front-end, and lives until `stop`. */
+static pid_t young_process_connects(struct rig *r, struct peer *p, int *stop)
+{
+	int said[2], told[2], fd = -1;
+	char name[PEER_PORT_MAX + 6];
+	pid_t pid;
+
+	usleep(20000); /* two ticks: the kernel rounds the start of a process down */
+	assert_int_equal(pipe(said), 0);
+	assert_int_equal(pipe(told), 0);
+	snprintf(name, sizeof(name), "%s.sock", p->port);
+	fe_guest_disconnect(p->g);
+	/* A fork whose descriptors are the same. */
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		if (!fe_guest_connect(p->g, rig_path(r, name)) &&
+			write(said[1], &p->g->conn.fd, sizeof(fd)) == sizeof(fd))
+			(void)!read(told[0], &fd, sizeof(fd));
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(read(said[0], &fd, sizeof(fd)), sizeof(fd));
+	p->g->conn.fd = fd;
+	close(said[0]);
+	close(said[1]);
+	close(told[0]);
+	*stop = told[1];
+	return pid;
+}
+
+/* The ring from the guest stops where a new one starts, after laps. */
+static void ring_stops_at_its_first_entry(struct rig *r, struct peer *a, struct peer *b)
+{
+	const struct stream one = {.n = 1, .len = LEN};
+	uint32_t base = 0;
+
+	laps_go_by(r, a, b, 2);
+	for (int i = 0; i < 4 * 64; i++) {
+		stream_check(r, a, b, &one);
+		assert_int_equal(fe_guest_stop_ring(a->g, 1, &base), 0);
+		if (base == 0x80008000)
+			break;
+		assert_int_equal(fe_guest_start_ring(a->g, 1), 0);
+	}
+	assert_int_equal(base, 0x80008000);
+	assert_int_equal(fe_guest_stop_ring(a->g, 0, NULL), 0);
+}
+
+/*
+ * A guest that comes by migration names where its rings were stopped elsewhere, and that may be
+ * where new ones start. Its process is younger than the switch, so none that was killed had it.
+ */
+static void rings_that_come_by_migration_go_on(void **state)
+{
+	struct fe_guest_config c = guest_unrecorded();
+	struct rig *r = *state;
+	struct peer *a, *b = peer_up(r, "b", NULL);
+	pid_t pid;
+	int stop;
+
+	c.features |= PACKED;
+	a = peer_up(r, "a", &c);
+	peers_meet(r, a, b);
+	ring_stops_at_its_first_entry(r, a, b);
+	peer_down(r, a);
+	harm = "missing";
+	switch_is_ended(r, SIGTERM, rings_file_is_harmed);
+	peer_connect(r, b);
+	assert_int_equal(fe_guest_resume(b->g), 0);
+	rig_wait(r, !rig_port_info(r, "a", "connected"));
+	pid = young_process_connects(r, a, &stop);
+	assert_int_equal(fe_guest_resume(a->g), 0);
+	both_rings_are(r, "a", "enabled");
+	peers_meet(r, a, b);
+	laps_go_by(r, a, b, 3);
+	close(stop);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* A ring that was stopped in good order is known by its closed record, whoever else forgot it. */
+static void a_stopped_ring_goes_on_with_the_next_connection(void **state)
+{
+	struct fe_guest_config c = guest_unrecorded();
+	struct rig *r = *state;
+	struct peer *a, *b = peer_up(r, "b", NULL);
+
+	c.features |= PACKED;
+	a = peer_up(r, "a", &c);
+	peers_meet(r, a, b);
+	ring_stops_at_its_first_entry(r, a, b);
+	peer_down(r, a);
+	peer_connect(r, a);
+	assert_int_equal(fe_guest_resume(a->g), 0);
+	both_rings_are(r, "a", "enabled");
+	peers_meet(r, a, b);
+	laps_go_by(r, a, b, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +315,8 @@ int main(void)
 		rig_test(a_guest_that_was_rebooted_meanwhile_starts_anew),
 		rig_test(a_record_that_was_lost_is_not_guessed),
 		rig_test(a_front_end_may_reconnect),
+		rig_test(rings_that_come_by_migration_go_on),
+		rig_test(a_stopped_ring_goes_on_with_the_next_connection),
 	};
 
 	return cmocka_run_group_tests_name("record", tests, start, kill_stop);

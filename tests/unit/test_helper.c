@@ -7,12 +7,15 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -168,6 +171,57 @@ static void test_a_socket_is_given_to_whom_it_is_for(void **state)
 	assert_int_equal(st.st_mode, S_IFSOCK | 0660);
 	assert_int_equal(st.st_uid, geteuid());
 	assert_int_equal(ask_in_vain(r, HELPER_UNLINK, at(r->in, "given.sock")), 0);
+}
+
+/* When the process `pid` started, as the helper says: in ms since the boot. 0: it does not. */
+static uint64_t started_ms(struct rig *r, pid_t pid)
+{
+	struct helper_request req = {.magic = HELPER_MAGIC, .op = HELPER_STARTED};
+	struct helper_reply reply;
+	unsigned nfds;
+	int fd;
+
+	snprintf(req.path, sizeof(req.path), "%d", (int)pid);
+	assert_int_equal(helper_send(r->fd, &req, sizeof(req), -1), sizeof(req));
+	assert_int_equal(helper_receive(r->fd, &reply, sizeof(reply), &fd, &nfds), sizeof(reply));
+	assert_int_equal(nfds, 0);
+	return reply.ret ? 0 : reply.ms;
+}
+
+static uint64_t boot_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void test_it_says_when_a_process_started(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before, mine, its;
+	pid_t child;
+
+	usleep(20000); /* two of the kernel's ticks */
+	before = boot_ms();
+	child = fork();
+	if (!child) {
+		/* The name of a process may look like the end of it. */
+		prctl(PR_SET_NAME, "a) R 1 (b");
+		pause();
+		_exit(0);
+	}
+	mine = started_ms(r, getpid());
+	its = started_ms(r, child);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_in_range(mine, 1, before - 10);
+	assert_in_range(its, before - 10, boot_ms());
+	assert_int_equal(started_ms(r, child), 0);
+	assert_int_equal(ask_in_vain(r, HELPER_STARTED, "-1"), -EINVAL);
+	assert_int_equal(ask_in_vain(r, HELPER_STARTED, "1/../../etc/passwd"), -EINVAL);
+	assert_int_equal(ask_in_vain(r, HELPER_STARTED, "self"), -EINVAL);
+	assert_int_equal(ask_in_vain(r, HELPER_STARTED, "0"), -ENOENT);
 }
 
 static void test_users_and_groups_have_numbers(void **state)
@@ -509,6 +563,7 @@ int main(void)
 		TEST(test_sockets_listen_connect_and_go),
 		TEST(test_a_socket_is_given_to_whom_it_is_for),
 		TEST(test_users_and_groups_have_numbers),
+		TEST(test_it_says_when_a_process_started),
 		TEST(test_no_path_leaves_its_directory),
 		TEST(test_one_file_is_read),
 		TEST(test_links_lead_nowhere),

@@ -64,6 +64,12 @@ enum rw_sock_who {
 /* The number of the user or group called `name`. 0, or -ENOENT. */
 int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out);
 
+/*
+ * When the process started that connected the socket `fd`, or listens at its other end: in ms since
+ * the boot (CLOCK_BOOTTIME), to 10 ms. 0, or -errno: it cannot be told.
+ */
+int rw_sock_peer_started(int fd, uint64_t *ms);
+
 /* Who does it: a process may have another one open and bind for it. */
 struct rw_sock_ops {
 	int (*listen)(const char *path, const struct rw_sock_access *access, struct rw_sock_id *id);
@@ -72,6 +78,7 @@ struct rw_sock_ops {
 	bool (*is_there)(const char *path, const struct rw_sock_id *id);
 	bool (*any_lost)(void);
 	int (*number)(enum rw_sock_who who, const char *name, uint32_t *out);
+	int (*started)(pid_t pid, uint64_t *ms);
 };
 
 /* The calling process itself: so it is until rw_sock_use() says otherwise. */

@@ -223,6 +223,7 @@ enum vq_verdict {
 /* What is known of a ring before it starts. */
 enum vq_known {
 	VQ_KNOWN_NOTHING, /* but the base */
+	VQ_KNOWN_BASE,    /* a back-end stopped the ring there in good order, or it is new */
 	VQ_KNOWN_RECORD,  /* the progress is that of this ring */
 	/*
 	 * The driver's process ran the ring, or one in its place, when a back-end was killed, and
