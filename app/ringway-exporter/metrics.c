@@ -7,6 +7,14 @@
 
 #include "metrics_out.h"
 
+static const struct kind {
+	const char *name, *suffix;
+} kinds[METRIC_NUM_KINDS] = {
+	[METRIC_GAUGE] = {"gauge", ""},
+	[METRIC_COUNTER] = {"counter", "_total"},
+	[METRIC_HISTOGRAM] = {"histogram", ""},
+};
+
 /* The text of a label: a name of the switch can hold any character. */
 static void label_value(FILE *f, const char *text)
 {
@@ -24,7 +32,7 @@ static void sample_begin(struct metric_out *o, va_list ap)
 {
 	const char *name, *value, *before = "{";
 
-	fprintf(o->f, "%s%s", o->family->name, o->family->kind == METRIC_COUNTER ? "_total" : "");
+	fprintf(o->f, "%s%s", o->family->name, o->suffix);
 	while ((name = va_arg(ap, const char *))) {
 		value = va_arg(ap, const char *);
 		fprintf(o->f, "%s%s=\"", before, name);
@@ -55,10 +63,9 @@ void metric_sample(struct metric_out *o, const json_t *value, ...)
 static void family_begin(const struct metric_out *o, bool openmetrics)
 {
 	const struct family *f = o->family;
-	const char *end = f->kind == METRIC_COUNTER && !openmetrics ? "_total" : "";
+	const char *end = openmetrics ? "" : kinds[f->kind].suffix;
 
-	fprintf(o->f, "# TYPE %s%s %s\n", f->name, end,
-		f->kind == METRIC_COUNTER ? "counter" : "gauge");
+	fprintf(o->f, "# TYPE %s%s %s\n", f->name, end, kinds[f->kind].name);
 	fprintf(o->f, "# HELP %s%s %s\n", f->name, end, f->help);
 }
 
@@ -67,6 +74,7 @@ static void family_write(struct metric_out *o)
 	const struct family *f = o->family;
 	const json_t *list = json_object_get(o->reading, f->list ? f->list : ""), *row;
 
+	o->suffix = kinds[f->kind].suffix;
 	if (!f->list)
 		f->emit(o, o->reading);
 	for (size_t i = 0; (row = json_array_get(list, i)); i++)
@@ -102,9 +110,7 @@ void metrics_list(FILE *out)
 	for (unsigned i = 0; i < metric_nfamilies; i++) {
 		const struct family *f = &metric_families[i];
 
-		fprintf(out, "| `%s%s` | %s | %s | %s |\n", f->name,
-			f->kind == METRIC_COUNTER ? "_total" : "",
-			f->kind == METRIC_COUNTER ? "counter" : "gauge",
-			*f->labels ? f->labels : "-", f->help);
+		fprintf(out, "| `%s%s` | %s | %s | %s |\n", f->name, kinds[f->kind].suffix,
+			kinds[f->kind].name, *f->labels ? f->labels : "-", f->help);
 	}
 }

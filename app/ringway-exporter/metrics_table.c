@@ -6,13 +6,6 @@
 
 #include "rw_base.h"
 
-static const char *text_of(const json_t *row, const char *key)
-{
-	const char *text = json_string_value(json_object_get(row, key));
-
-	return text ? text : "";
-}
-
 /* A number as the text of a label. */
 static const char *digits(const json_t *row, const char *key, char out[24])
 {
@@ -158,6 +151,25 @@ static void emit_reasons(struct metric_out *o, const json_t *row)
 	}
 }
 
+/* Nanoseconds of the row, as seconds. */
+static json_t *seconds(const json_t *row, const char *key)
+{
+	const json_t *ns = json_object_get(row, key);
+
+	return json_is_number(ns) ? json_real(json_number_value(ns) / 1e9) : NULL;
+}
+
+static void emit_lag(struct metric_out *o, const json_t *row)
+{
+	for (size_t i = 0; i < RW_ARRAY_SIZE(directions); i++) {
+		json_t *s = seconds(json_object_get(row, directions[i]), o->family->key);
+
+		metric_sample(
+			o, s, "port", text_of(row, "name"), "direction", directions[i], METRIC_END);
+		json_decref(s);
+	}
+}
+
 /* Of what is sent alone. */
 static void emit_sent(struct metric_out *o, const json_t *row)
 {
@@ -191,6 +203,20 @@ static void queue_stat(struct metric_out *o, const char *port, const char *queue
 static void emit_queue_stat(struct metric_out *o, const json_t *row)
 {
 	queues_emit(o, row, queue_stat);
+}
+
+static void queue_lag(struct metric_out *o, const char *port, const char *queue,
+	const char *direction, const json_t *side)
+{
+	json_t *s = seconds(side, o->family->key);
+
+	metric_sample(o, s, "port", port, "queue", queue, "direction", direction, METRIC_END);
+	json_decref(s);
+}
+
+static void emit_queue_lag(struct metric_out *o, const json_t *row)
+{
+	queues_emit(o, row, queue_lag);
 }
 
 static void queue_reasons(struct metric_out *o, const char *port, const char *queue,
@@ -334,12 +360,14 @@ static void emit_vlans(struct metric_out *o, const json_t *reading)
 
 /* ---- the table ---- */
 
-#define GAUGE   METRIC_GAUGE
-#define COUNTER METRIC_COUNTER
-#define PORT    "port"
-#define SIDE    "port, direction"
-#define QUEUE   "port, queue, direction"
-#define WORKER  "worker, cpu"
+#define GAUGE     METRIC_GAUGE
+#define COUNTER   METRIC_COUNTER
+#define HISTOGRAM METRIC_HISTOGRAM
+#define PORT      "port"
+#define VLAN      "bridge, tpid, vlan, direction"
+#define SIDE      "port, direction"
+#define QUEUE     "port, queue, direction"
+#define WORKER    "worker, cpu"
 
 const struct family metric_families[] = {
 	{"ringway_up", GAUGE, "",
@@ -398,12 +426,36 @@ const struct family metric_families[] = {
 	{"ringway_port_segments", COUNTER, PORT, "frames that were made of them", "stats",
 		emit_sent, "segments"},
 
+	{"ringway_port_lags", COUNTER, SIDE,
+		"times in which a port's rings were not read fast enough: rx, by the switch; tx, "
+		"by the guest, or the device",
+		"stats", emit_stat, "lags"},
+	{"ringway_port_lag_seconds", COUNTER, SIDE, "how long they were together", "stats",
+		emit_lag, "lag_ns"},
+	{"ringway_port_signals", COUNTER, SIDE,
+		"notifications that the guest got: rx, frames were taken; tx, frames came", "stats",
+		emit_stat, "signals_sent"},
+	{"ringway_port_suppressed_signals", COUNTER, SIDE,
+		"bursts without one, as the driver wants none", "stats", emit_stat,
+		"signals_suppressed"},
+	{"ringway_port_link_ups", COUNTER, PORT, "how often the link came up", "stats", emit_port,
+		"link_ups"},
+	{"ringway_port_link_downs", COUNTER, PORT, "how often it went down", "stats", emit_port,
+		"link_downs"},
+	{"ringway_port_size_frames", COUNTER, "port, direction, octets",
+		"frames by their octets, FCS included: the bins of RFC 2819, smaller and larger "
+		"ones; while sizes are counted",
+		"sizes", metric_emit_sizes, NULL},
+
 	{"ringway_queue_frames", COUNTER, QUEUE, "frames of a queue, or pair", "stats",
 		emit_queue_stat, "frames"},
 	{"ringway_queue_bytes", COUNTER, QUEUE, "their bytes", "stats", emit_queue_stat, "bytes"},
 	{"ringway_queue_drops", COUNTER, "port, queue, direction, reason",
 		"drops of a queue by reason; a reason that never occurred is missing", "stats",
 		emit_queue_reasons, NULL},
+	{"ringway_queue_lags", COUNTER, QUEUE, "lags of a queue", "stats", emit_queue_stat, "lags"},
+	{"ringway_queue_lag_seconds", COUNTER, QUEUE, "how long they were together", "stats",
+		emit_queue_lag, "lag_ns"},
 	{"ringway_queue_load_ratio", GAUGE, "port, queue, worker",
 		"the share of its worker's time that an rx queue takes, 0 to 1", "workers",
 		emit_load, NULL},
@@ -430,6 +482,15 @@ const struct family metric_families[] = {
 		"ports that name the VLAN, as access, trunk or native; those that are in all VLANs "
 		"are not counted",
 		NULL, emit_vlans, NULL},
+	{"ringway_vlan_frames", COUNTER, VLAN,
+		"frames of a VLAN; vlan is 0 without a tag, none for a VLAN that the port is not "
+		"in; while VLANs are counted",
+		NULL, metric_emit_vlan_counts, "frames"},
+	{"ringway_vlan_bytes", COUNTER, VLAN, "their bytes", NULL, metric_emit_vlan_counts,
+		"bytes"},
+	{"ringway_vlan_dropped_frames", COUNTER, VLAN,
+		"frames of it that were dropped: rx, at their sender; tx, at their receiver", NULL,
+		metric_emit_vlan_counts, "drops"},
 	{"ringway_fdb_entries", GAUGE, "", "addresses that the switch knows", NULL, emit_fdb,
 		"entries_total"},
 	{"ringway_fdb_max_entries", GAUGE, "", "how many there can be", NULL, emit_fdb,
@@ -451,5 +512,17 @@ const struct family metric_families[] = {
 	{"ringway_capture_lost_frames", COUNTER, "capture",
 		"how many of them found no room, as their reader is too slow", "captures",
 		emit_capture, "lost"},
+
+	{"ringway_latency_seconds", HISTOGRAM, "from, to",
+		"what frames took through the switch from port to port; while latency is measured",
+		"latency", metric_emit_latency, NULL},
+	{"ringway_counted", GAUGE, "what",
+		"1: it is counted on request: sizes, vlans, talkers, latency", "counts",
+		metric_emit_counted, "running"},
+	{"ringway_uncounted_frames", COUNTER, "what, why",
+		"frames that are not in what is counted: others, there was no room for their VLAN "
+		"or pair of ports; late, they waited for an IOMMU; missed, they came while it was "
+		"read",
+		"counts", metric_emit_uncounted, NULL},
 };
 const unsigned metric_nfamilies = RW_ARRAY_SIZE(metric_families);

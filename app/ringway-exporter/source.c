@@ -38,6 +38,14 @@ static const struct question {
 	{"fdb", "fdb.list", JSON_OBJECT},
 	{"groups", "group.list", JSON_OBJECT},
 	{"captures", "capture.list", JSON_ARRAY},
+	{"counts", "count.list", JSON_ARRAY},
+};
+
+/* And of what is counted on request, while it is. Talkers may be anybody: metrics.md. */
+static const struct question counted[] = {
+	{"sizes", "sizes.show", JSON_ARRAY},
+	{"vlans", "vlans.show", JSON_ARRAY},
+	{"latency", "latency.show", JSON_ARRAY},
 };
 
 struct source *source_new(const char *path)
@@ -99,20 +107,53 @@ json_t *source_ask(struct source *s, const char *method, json_t *params)
 	return result;
 }
 
+/* One question into the reading. False: `fail` says why not. */
+static bool read_one(struct source *s, json_t *reading, const struct question *q,
+	const json_t *params, uint64_t deadline_ms, struct ctl_failure *fail)
+{
+	json_t *answer = ask(s, q->method, params, deadline_ms, fail);
+	bool good = answer && json_typeof(answer) == q->type;
+
+	if (answer && !good)
+		ctl_fail(fail, CTL_ERR_INTERNAL, "an unexpected answer to %s", q->method);
+	if (good)
+		json_object_set(reading, q->key, answer);
+	json_decref(answer);
+	return good;
+}
+
+static bool is_counted(const json_t *reading, const char *what)
+{
+	const json_t *counts = json_object_get(reading, "counts"), *row;
+
+	for (size_t i = 0; (row = json_array_get(counts, i)); i++) {
+		const char *name = json_string_value(json_object_get(row, "what"));
+
+		if (name && !strcmp(name, what))
+			return json_is_true(json_object_get(row, "running"));
+	}
+	return false;
+}
+
 /* Ask all questions. False: `fail` says why not. */
 static bool read_all(struct source *s, json_t *reading, struct ctl_failure *fail)
 {
 	uint64_t deadline_ms = rw_now_ms() + SOURCE_TIMEOUT_MS;
+	json_t *params;
 	bool good = true;
 
-	for (size_t i = 0; good && i < RW_ARRAY_SIZE(questions); i++) {
-		const struct question *q = &questions[i];
-		json_t *answer = ask(s, q->method, NULL, deadline_ms, fail);
+	for (size_t i = 0; good && i < RW_ARRAY_SIZE(questions); i++)
+		good = read_one(s, reading, &questions[i], NULL, deadline_ms, fail);
+	for (size_t i = 0; good && i < RW_ARRAY_SIZE(counted); i++) {
+		const struct question *q = &counted[i];
 
-		good = answer && json_typeof(answer) == q->type;
-		if (answer && !good)
-			ctl_fail(fail, CTL_ERR_INTERNAL, "an unexpected answer to %s", q->method);
-		json_object_set_new(reading, q->key, answer);
+		if (!is_counted(reading, q->key))
+			continue;
+		params = strcmp(q->key, "latency") ? NULL : json_pack("{s:b}", "histogram", 1);
+		/* The switch refuses if somebody has stopped it since it was listed. */
+		good = read_one(s, reading, q, params, deadline_ms, fail) ||
+			fail->code == CTL_ERR_FAILED;
+		json_decref(params);
 	}
 	return good;
 }

@@ -10,9 +10,12 @@
  *	error     why it did not, if it did not; then all that follows is missing
  *	time      when the reading began: seconds since 1970
  *	took      seconds that it took
- *	version, ports, stats, workers, bridges, fdb, groups, captures
+ *	version, ports, stats, workers, bridges, fdb, groups, captures, counts
  *	          the answers to version, port.list, port.stats, worker.list, bridge.list, fdb.list,
- *	          group.list and capture.list; of fdb and groups the first page
+ *	          group.list, capture.list and count.list; of fdb and groups the first page
+ *	sizes, vlans, latency
+ *	          the answers to sizes.show, vlans.show and latency.show, with its histograms; each
+ *	          is missing while it is not counted
  *
  * Thread: the only one. A reading makes it wait, for SOURCE_TIMEOUT_MS at most.
  */

@@ -74,6 +74,32 @@ static json_t *answer_stats(const json_t *reading, const char *param)
 	return json_incref(row_of(reading, "stats", param));
 }
 
+static json_t *answer_sizes(const json_t *reading, const char *param)
+{
+	return json_incref(row_of(reading, "sizes", param));
+}
+
+static json_t *answer_vlans(const json_t *reading, const char *param)
+{
+	(void)param;
+	return json_incref(json_object_get(reading, "vlans"));
+}
+
+/* Without its histograms. */
+static json_t *answer_latency(const json_t *reading, const char *param)
+{
+	const json_t *rows = json_object_get(reading, "latency");
+	json_t *pairs = rows ? json_array() : NULL, *pair;
+
+	(void)param;
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		pair = json_copy(json_array_get(rows, i));
+		json_object_del(pair, "histogram");
+		json_array_append_new(pairs, pair);
+	}
+	return pairs;
+}
+
 static json_t *answer_workers(const json_t *reading, const char *param)
 {
 	(void)param;
@@ -131,10 +157,15 @@ static const struct command {
 	{"/ringway/bridges", answer_bridges, "The names of the bridges."},
 	{"/ringway/fdb", answer_fdb, "How many addresses are known."},
 	{"/ringway/groups", answer_groups, "How many multicast groups are known."},
+	{"/ringway/latency", answer_latency,
+		"Latency of each pair of ports, while it is measured."},
 	{"/ringway/port", answer_port, "A port: link, VLANs, budgets. Parameter: its name."},
 	{"/ringway/ports", answer_ports, "The names of the ports."},
+	{"/ringway/sizes", answer_sizes,
+		"Frames of a port by size, while they are counted. Parameter: its name."},
 	{"/ringway/stats", answer_stats, "The counters of a port. Parameter: its name."},
 	{"/ringway/up", answer_up, "Whether the switch answers."},
+	{"/ringway/vlans", answer_vlans, "Frames of each VLAN, while they are counted."},
 	{"/ringway/workers", answer_workers, "The workers and what they poll."},
 };
 

@@ -65,6 +65,15 @@ class Exporter:
         """{(name, labels): value}, where the labels are a frozenset of pairs."""
         return parsed(self.get('/metrics')[1])
 
+    def samples_anew(self):
+        """The same, read from the switch after this call: a reading is good for a while."""
+        began, deadline = time.time(), time.monotonic() + 30
+        stamp = key('ringway_exporter_reading_timestamp_seconds')
+        while (samples := self.samples())[stamp] < began:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return samples
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(10)

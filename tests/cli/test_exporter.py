@@ -107,6 +107,36 @@ def test_prometheus_finds_no_fault_in_the_text(daemon, export):
     assert nothing == '' and int(head['Content-Length']) > 1000
 
 
+def check_counted(daemon, samples):
+    """What is counted on request is what `ringway --json` says of it."""
+    for port in ask(daemon, 'sizes', 'show'):
+        for row in port['sizes']:
+            octets = {0: '0-63', 64: '64', 9217: '9217-'}.get(
+                row['least'], f'{row["least"]}-{row["most"]}')
+            for side in 'rx', 'tx':
+                assert samples[key('ringway_port_size_frames_total', port=port['name'],
+                                   direction=side, octets=octets)] == row[side]
+    for row in ask(daemon, 'vlans', 'show'):
+        for side in 'rx', 'tx':
+            for name, counter in ('frames',) * 2, ('bytes',) * 2, ('dropped_frames', 'drops'):
+                assert samples[key(
+                    f'ringway_vlan_{name}_total', bridge=row['bridge'], tpid=row['tpid'],
+                    vlan=str(row['vlan']), direction=side)] == row[f'{side}_{counter}']
+    pairs = ask(daemon, 'latency', 'show')
+    assert pairs
+    for pair in pairs:
+        ports = {'from': pair['from'], 'to': pair['to']}
+        buckets = {float(dict(labels)['le']): n for (name, labels), n in samples.items()
+                   if name == 'ringway_latency_seconds_bucket' and ports.items() <= labels}
+        assert list(buckets) == sorted(buckets) and len(buckets) == 22
+        for end, n in buckets.items():
+            assert n == sum(row[2] for row in pair['histogram'] if row[1] < end * 1e9)
+        assert buckets[float('inf')] == pair['frames']
+        assert samples[key('ringway_latency_seconds_count', **ports)] == pair['frames']
+        total = samples[key('ringway_latency_seconds_sum', **ports)]
+        assert total == pytest.approx(pair['frames'] * pair['mean_ns'] / 1e9)
+
+
 def test_names_and_labels_are_those_of_the_document(daemon, export, place):
     """And of the dashboard."""
     listed = run(EXPORTER, '--list-metrics').stdout
@@ -114,18 +144,28 @@ def test_names_and_labels_are_those_of_the_document(daemon, export, place):
         assert listed in document.read(), 'doc/metrics.md: run ringway-exporter --list-metrics'
     promised = families()
     exporter = export(daemon.control)
+    for what in 'sizes', 'vlans', 'top-talkers', 'latency':
+        assert daemon.cli(what, 'start').returncode == 0
     done = run(RINGWAY_BENCH, '--quiet', '--seconds=0.1', f'{place}/vm1.sock', f'{place}/vm2.sock')
     assert done.returncode == 0, done.stderr
-    served = exporter.samples()
-    for name, labels in served:
-        assert {label for label, _ in labels} == promised[name], name
+    exporter.samples_anew()
+    text = exporter.get('/metrics')[1]
+    promtool(text)
+    check_counted(daemon, parsed(text))
+    served = set()
+    for name, labels in parsed(text):
+        whole = re.sub('_(bucket|sum|count)$', '', name)
+        more = {'le'} if whole != name and name.endswith('_bucket') else set()
+        assert {label for label, _ in labels} == promised[whole] | more, name
+        served.add(whole)
     # What takes a drop, a capture, or a front-end that is still there.
     waiting = {f'ringway_{name}_total' for name in (
-        'port_drops', 'queue_drops', 'queue_frames', 'queue_bytes', 'capture_frames',
-        'capture_lost_frames')}
-    assert set(promised) - {name for name, _ in served} - waiting == set()
+        'port_drops', 'queue_drops', 'queue_frames', 'queue_bytes', 'queue_lags',
+        'queue_lag_seconds', 'capture_frames', 'capture_lost_frames')}
+    assert set(promised) - served - waiting == set()
     with open(f'{ROOT}/config/grafana.json', encoding='utf-8') as dashboard:
-        shown = set(re.findall(r'ringway_\w+', dashboard.read()))
+        shown = {name.removesuffix('_bucket')
+                 for name in re.findall(r'ringway_\w+', dashboard.read())}
     assert shown <= set(promised) and len(shown) > 10
 
 
@@ -179,7 +219,7 @@ def test_names_of_the_switch_are_data(switch, export):
         'version': {'version': '1"', 'dpdk': ''}, 'worker.list': {'code': 1, 'message': ''},
         'port.list': [{'name': name, 'link': True}], 'bridge.list': [],
         'port.stats': [{'name': name, 'rx': side, 'tx': side, 'queues': []}],
-        'fdb.list': {'entries': []}, 'group.list': {}, 'capture.list': []})
+        'fdb.list': {'entries': []}, 'group.list': {}, 'capture.list': [], 'count.list': []})
     exporter = export(server.path)
     assert exporter.samples()[key('ringway_up')] == 0
     server.answers['worker.list'] = []
@@ -190,8 +230,70 @@ def test_names_of_the_switch_are_data(switch, export):
     assert samples[key('ringway_port_dropped_frames_total', port=name, direction='rx')] == 3
     for nonsense in [], {}, [[]], {'version': 7}, b'nonsense\n', b'':
         server.answers['port.list'] = nonsense
-        time.sleep(0.3)
-        assert exporter.samples()[key('ringway_up')] == (isinstance(nonsense, list))
+        assert exporter.samples_anew()[key('ringway_up')] == (isinstance(nonsense, list))
+
+
+SILENT = {'version': {'version': '1', 'dpdk': ''}, 'worker.list': [], 'port.list': [],
+          'bridge.list': [], 'port.stats': [], 'fdb.list': {}, 'group.list': {},
+          'capture.list': []}
+
+
+def test_what_is_counted_may_be_stopped_and_hold_anything(switch, export):
+    count = {'running': True, 'ports': [], 'age_s': 1, 'others': 7, 'late': 8, 'missed': 9}
+    vlan = {'vlan': 10, 'tpid': '8021q', 'bridge': '-', 'rx_frames': 1, 'rx_bytes': 2,
+            'rx_drops': 3, 'tx_frames': 4, 'tx_bytes': 5, 'tx_drops': 6}
+    pair = {'from': 'vm"1', 'to': 'vm2', 'frames': 6, 'mean_ns': 1000.0,
+            'histogram': [[127, 127, 1], [128, 128, 1], [255, 255, 1], [1 << 39, 1 << 39, 3]]}
+    side = {'signals_sent': 1, 'signals_suppressed': 2, 'lags': 3, 'lag_ns': 4500000000}
+    server = switch({
+        **SILENT, 'latency.show': [pair], 'sizes.show': {'code': -32000, 'message': 'stopped'},
+        'port.stats': [{'name': 'vm1', 'rx': side, 'tx': side, 'link_ups': 5, 'link_downs': 6,
+                        'queues': [{'pair': 0, 'rx': side, 'tx': side}]}],
+        'count.list': [{'what': what, **count} for what in (
+            'sizes', 'vlans', 'talkers', 'latency')],
+        # Two bridges that are gone have one name: what they had is added.
+        'vlans.show': [vlan, vlan, {**vlan, 'vlan': None, 'bridge': 'default'}]})
+    exporter = export(server.path)
+    text = exporter.get('/metrics', Accept=OPENMETRICS)[1]
+    promtool(exporter.get('/metrics')[1])
+    samples = parsed(text)
+    vlan_10 = {'bridge': '-', 'tpid': '8021q', 'vlan': '10'}
+    assert samples[key('ringway_vlan_frames_total', direction='rx', **vlan_10)] == 2
+    assert samples[key('ringway_vlan_dropped_frames_total', direction='tx', **vlan_10)] == 12
+    assert samples[key('ringway_vlan_bytes_total', direction='tx', bridge='default',
+                       tpid='8021q', vlan='none')] == 5
+    assert not any(name == 'ringway_port_size_frames_total' for name, _ in samples)
+    assert {what for what in ('sizes', 'vlans', 'talkers', 'latency')
+            if samples[key('ringway_counted', what=what)]} == {
+                'sizes', 'vlans', 'talkers', 'latency'}
+    assert {tuple(sorted(labels)): n for (name, labels), n in samples.items()
+            if name == 'ringway_uncounted_frames_total'} == {
+                (('what', 'vlans'), ('why', 'others')): 7,
+                (('what', 'latency'), ('why', 'others')): 7,
+                (('what', 'latency'), ('why', 'late')): 8,
+                (('what', 'talkers'), ('why', 'missed')): 9}
+    names = 'from="vm\\"1",to="vm2"'
+    at = text.index('# TYPE ringway_latency_seconds histogram\n')
+    lines = [line for line in text[at:].splitlines() if line.startswith('ringway_latency')]
+    assert lines[:2] == [f'ringway_latency_seconds_bucket{{{names},le="{le}"}} {n}'
+                         for le, n in (('1.28e-07', 1), ('2.56e-07', 3))]
+    assert lines[-4:] == [f'ringway_latency_seconds_bucket{{{names},le="0.134217728"}} 3',
+                          f'ringway_latency_seconds_bucket{{{names},le="+Inf"}} 6',
+                          *lines[-2:]]
+    assert samples[key('ringway_latency_seconds_count', **{'from': 'vm"1', 'to': 'vm2'})] == 6
+    assert samples[key('ringway_latency_seconds_sum',
+                       **{'from': 'vm"1', 'to': 'vm2'})] == pytest.approx(6e-6)
+    assert samples[key('ringway_port_lag_seconds_total', port='vm1', direction='tx')] == 4.5
+    assert samples[key('ringway_queue_lag_seconds_total', port='vm1', queue='0',
+                       direction='rx')] == 4.5
+    assert samples[key('ringway_port_suppressed_signals_total', port='vm1', direction='rx')] == 2
+    assert samples[key('ringway_port_link_downs_total', port='vm1')] == 6
+    # Talkers are nobody's label; and who is asked for a histogram says so.
+    asked = dict(server.asked)
+    assert 'talkers.show' not in asked and asked['latency.show'] == {'histogram': True}
+    for nonsense in {}, [[]], [{'histogram': {}}], [{'histogram': [7, [], ['x']]}]:
+        server.answers['latency.show'] = nonsense
+        assert exporter.samples_anew()[key('ringway_up')] == isinstance(nonsense, list)
 
 
 def test_a_switch_that_does_not_answer_holds_nobody_for_ever(export, place):
@@ -213,7 +315,8 @@ def test_a_thousand_ports_and_clients_that_read_nothing(switch, export):
         'port.list': [{'name': name, 'link': True} for name in names],
         'port.stats': [{'name': name, 'rx': side, 'tx': side,
                         'queues': [{'pair': 0, 'rx': side, 'tx': side}]} for name in names],
-        'fdb.list': {'entries_total': 5}, 'group.list': {}, 'capture.list': []})
+        'fdb.list': {'entries_total': 5}, 'group.list': {}, 'capture.list': [],
+        'count.list': []})
     exporter = export(server.path)
     lines = exporter.get('/metrics')[1].splitlines()
     assert 'ringway_up 1' in lines
@@ -292,9 +395,11 @@ def test_dpdk_s_client_reads_the_same(daemon, export, place):
     os.makedirs(f'{place}/dpdk/ringway')
     path = f'{place}/dpdk/ringway/dpdk_telemetry.v2'
     exporter = export(daemon.control, f'--telemetry={path}')
-    names, port, nobody, stats, workers, fdb, unknown, listed, said = dpdk_telemetry(
+    names, port, nobody, stats, workers, fdb, unknown, listed, said, none = dpdk_telemetry(
         place, '/ringway/ports', '/ringway/port,vm1', '/ringway/port,vm9', '/ringway/stats,vm4',
-        '/ringway/workers', '/ringway/fdb', '/nothing', '/', '/help,/ringway/stats')
+        '/ringway/workers', '/ringway/fdb', '/nothing', '/', '/help,/ringway/stats',
+        '/ringway/latency')
+    assert none == {'/ringway/latency': None}
     ports = ask(daemon, 'port', 'list')
     assert names == {'/ringway/ports': [one['name'] for one in ports]}
     assert port == {'/ringway/port': ports[0]}
@@ -304,6 +409,12 @@ def test_dpdk_s_client_reads_the_same(daemon, export, place):
     assert fdb['/ringway/fdb']['entries_total'] == 0
     assert unknown == {'/nothing': None}
     assert '/ringway/stats' in listed['/'] and 'counters' in said['/help']['/ringway/stats']
+    for what in 'sizes', 'vlans', 'latency':
+        assert daemon.cli(what, 'start').returncode == 0
+    wait_until(lambda: exporter.json('/api/switch').get('latency') == [])
+    assert dpdk_telemetry(place, '/ringway/latency', '/ringway/vlans', '/ringway/sizes,vm1') == [
+        {'/ringway/latency': []}, {'/ringway/vlans': []},
+        {'/ringway/sizes': ask(daemon, 'sizes', 'show')[0]}]
     # More clients than there is room for, who say nonsense or nothing.
     others = []
     for nonsense in [b'\xff,\xff', b'x' * 1024, b',', b'/ringway/port,' + b'y' * 900] * 5:

@@ -221,7 +221,8 @@ def test_what_the_switch_says_is_text(browser, show, switch):
         'fdb.list': {'entries': [{'mac': evil, 'vlan': 0, 'tpid': evil, 'bridge': evil,
                                   'port': evil, 'static': False, 'age_s': 1}],
                      'next': None, 'entries_total': 1},
-        'group.list': {}, 'capture.list': [], 'subscribe': json.dumps(event).encode() + b'\n'})
+        'group.list': {}, 'capture.list': [], 'count.list': [],
+        'subscribe': json.dumps(event).encode() + b'\n'})
     show(server.path)
     browser.wait('document.querySelectorAll("#port-rows tr").length === 1')
     follow(browser, evil)
