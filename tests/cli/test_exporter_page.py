@@ -101,18 +101,52 @@ def look_everywhere(browser, name):
     for width in WIDTHS:
         for dark in False, True:
             browser.look(width, dark)
-            assert browser.run('document.documentElement.scrollWidth') <= width
-            assert browser.run(CUT) == []
-            assert browser.run(FAINT) == []
             if folder := os.environ.get('RINGWAY_SCREENSHOTS'):
                 browser.photograph(f'{folder}/{name}-{width}-{"dark" if dark else "light"}.png')
+            assert browser.run(CUT) == []
+            assert browser.run('document.documentElement.scrollWidth') <= width
+            assert browser.run(FAINT) == []
+
+
+def asker(daemon):
+    """ask(words...) is what `ringway --json` says."""
+    return lambda *words: json.loads(daemon.cli(*words, '--json').stdout)
+
+
+def counted_difference(browser, ask):
+    """The same of what is counted on request, of vm1 where it is of a port."""
+    keys = ('min_ns', 'mean_ns', 'p50_ns', 'p90_ns', 'p99_ns', 'p99_9_ns', 'max_ns')
+    pairs = ask('latency', 'show')
+    said = {f'{pair["from"]} to {pair["to"]}': [
+        str(pair['frames']), *(f'{pair[key] / 1000:.2f}' for key in keys)] for pair in pairs}
+    shown = {row[0]: row[1:] for row in rows(browser, 'latency-rows')}
+    if shown != said:
+        return f'latency: {shown}, not {said}'
+    # The histogram of the pair that is chosen: a line for each power of two.
+    name = browser.run('document.querySelector("#latency-rows .followed button").textContent')
+    bins, = [pair['histogram'] for pair in pairs if f'{pair["from"]} to {pair["to"]}' == name]
+    units = {'µs': 1000, 'ms': 1000000, 's': 1000000000}
+    shown = [(float(end) * units[unit], int(n)) for end, unit, n in (
+        (*row[0].replace('\xa0', ' ').split()[1:], row[1])
+        for row in rows(browser, 'latency-bins'))]
+    said = [sum(n for _, most, n in bins if end / 2 * 1.01 < most < end * 1.01)
+            for end, _ in shown]
+    if [n for _, n in shown] != said or sum(said) != sum(n for _, _, n in bins):
+        return f'histogram of {name}: {shown}, not {bins}'
+    said = {(str(row['vlan'] or 'no tag'), row['bridge']):
+            [str(row['rx_frames']), str(row['tx_frames'])] for row in ask('vlans', 'show')}
+    shown = {tuple(row[:2]): row[7:] for row in rows(browser, 'vlan-rows')}
+    if shown != said:
+        return f'VLANs: {shown}, not {said}'
+    sizes, = [port['sizes'] for port in ask('sizes', 'show') if port['name'] == 'vm1']
+    shown = [row[1:] for row in rows(browser, 'port-sizes')]
+    said = [[str(row['rx']), str(row['tx'])] for row in sizes]
+    return '' if shown == said else f'sizes: {shown}, not {said}'
 
 
 def compare(browser, daemon):
     """What differs between the page and `ringway --json`; '' when nothing does."""
-    def ask(*words):
-        return json.loads(daemon.cli(*words, '--json').stdout)
-
+    ask = asker(daemon)
     stats, = ask('port', 'stats', 'vm1')
     shown = {row[0]: row[1:] for row in rows(browser, 'port-totals')}
     for counter in 'frames', 'bytes', 'unicast', 'multicast', 'broadcast':
@@ -131,6 +165,15 @@ def compare(browser, daemon):
     for name, port in ports.items():
         if shown[name][1:3] != ['up' if port['link'] else 'down', port['bridge']]:
             return f'{name}: {shown[name]}'
+    said = {'who reads': ['switch', 'guest'], **{
+        name: [text(stats[side][counter]) for side in ('rx', 'tx')] for name, counter, text in (
+            ('lags', 'lags', str), ('lags, ms', 'lag_ns', lambda ns: f'{ns / 1e6:.1f}'),
+            ('signals', 'signals_sent', str), ('signals suppressed', 'signals_suppressed', str))}}
+    shown = {row[0]: row[1:] for row in rows(browser, 'port-lag')}
+    if shown | said != shown:
+        return f'lags: {shown}, not {said}'
+    if difference := counted_difference(browser, ask):
+        return difference
     hosts = sorted(row['mac'] for row in ask('fdb', 'list', 'port=vm1'))
     shown = sorted(row[0] for row in rows(browser, 'port-hosts'))
     return '' if shown == hosts else f'hosts: {shown}, not {hosts}'
@@ -179,6 +222,12 @@ def test_the_page_shows_what_the_switch_says(browser, show, launch, place):
     exporter = show(daemon.control)
     browser.wait('document.querySelectorAll("#port-rows tr").length === 5')
     follow(browser, 'vm1')
+    for what in 'latency', 'vlans', 'sizes':
+        how = f'document.getElementById("{what}-how")'
+        assert f'ringway {what} start' in browser.run(f'{how}.textContent')
+        assert not browser.run(f'{how}.hidden')
+        assert daemon.cli(what, 'start').returncode == 0
+        browser.wait(f'{how}.hidden')
     sockets = [f'{place}/vm1.sock', f'{place}/vm2.sock']
     with subprocess.Popen([RINGWAY_BENCH, '--quiet', '--seconds=30', *sockets],
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bench:
@@ -192,6 +241,11 @@ def test_the_page_shows_what_the_switch_says(browser, show, launch, place):
             assert daemon.cli('port', 'set', name, 'isolated=on').returncode == 0
         browser.wait('document.querySelectorAll("#port-drops tr").length > 0')
         browser.wait('document.querySelectorAll("#drop-rows tr").length > 0')
+        # Who chooses a pair of ports sees its histogram.
+        browser.run("""[...document.querySelectorAll('#latency-rows button')].find(
+            one => one.textContent === 'vm2 to vm1').click()""")
+        assert 'from vm2 to vm1, ' in browser.run(
+            'document.querySelector("#latency-pair").textContent')
         look_everywhere(browser, 'traffic')
         bench.kill()
     deadline = time.monotonic() + 60
@@ -204,6 +258,63 @@ def test_the_page_shows_what_the_switch_says(browser, show, launch, place):
     assert browser.run('document.querySelectorAll("[aria-live], [role=log]").length') == 0
     # Only its own exporter was asked, and only asked.
     assert {url.split('/')[2] for url in browser.requests} == {f'127.0.0.1:{exporter.address[1]}'}
+    assert browser.complaints == []
+
+
+UNITS = {'': 1, 'k': 1e3, 'M': 1e6, 'G': 1e9}
+
+
+def number_of(text):
+    """1.902 M, as the page writes a rate."""
+    digits, _, unit = text.replace('\xa0', ' ').partition(' ')
+    return float(digits) * UNITS[unit]
+
+
+def rates_shown(browser):
+    """What the page has where `ringway rate` and the VLANs' counters have it, too: of frames that
+    passed the limit, and of all that came.
+    """
+    ports = {row[0]: [number_of(cell) for cell in row[5:]] for row in rows(browser, 'port-rows')}
+    vlan = [number_of(cell) for cell in rows(browser, 'vlan-rows')[0][2:6]]
+    frames = number_of(rows(browser, 'worker-rows')[0][4])
+    for n, bits in ports['up0'][:2], ports['up1'][2:4], vlan[:2], vlan[2:]:
+        assert bits == pytest.approx(64 * 8 * n, rel=0.01)
+    return ports['up1'][2:4] + vlan[2:], [*ports['up0'][:2], ports['up0'][4], frames, *vlan[:2]]
+
+
+def rates_said(ask):
+    before = time.monotonic(), ask('vlans', 'show')[0]
+    rate = ask('rate')
+    after = time.monotonic(), ask('vlans', 'show')[0]
+    seconds = after[0] - before[0]
+    vlan = [scale * (after[1][key] - before[1][key]) / seconds for key, scale in (
+        ('rx_frames', 1), ('rx_bytes', 8), ('tx_frames', 1), ('tx_bytes', 8))]
+    up0, up1 = rate['ports']
+    return [up1['tx']['frames_per_s'], up1['tx']['bits_per_s'], *vlan[2:]], [
+        up0['rx']['frames_per_s'], up0['rx']['bits_per_s'], up0['rx']['drops_per_s'],
+        rate['workers'][0]['frames_per_s'], *vlan[:2]]
+
+
+def alike(shown, said, ratio):
+    return all(a and b and 1 / ratio < a / b < ratio for a, b in zip(shown, said))
+
+
+def test_live_rates_are_those_of_ringway_rate(browser, show, launch):
+    """Of frames without end, of which a limit has the same number pass in each second."""
+    daemon = launch('--port=up0,device=net_null0,vlan=10,rate-rx=50Mbit',
+                    '--port=up1,device=net_null1,vlan=10,no-rx=1')
+    ask = asker(daemon)
+    assert ask('vlans', 'start')['running']
+    show(daemon.control)
+    browser.wait('/[1-9]/.test((document.querySelector("#vlan-rows td:nth-child(3)") || {})'
+                 '.textContent)')
+    deadline = time.monotonic() + 60
+    # Who has no CPU for a while sees other rates: a figure that is wrong is so always.
+    while True:
+        said, shown = rates_said(ask), rates_shown(browser)
+        if alike(shown[0], said[0], 1.3) and alike(shown[1], said[1], 1.7):
+            break
+        assert time.monotonic() < deadline, f'{shown}, not {said}'
     assert browser.complaints == []
 
 
@@ -221,7 +332,13 @@ def test_what_the_switch_says_is_text(browser, show, switch):
         'fdb.list': {'entries': [{'mac': evil, 'vlan': 0, 'tpid': evil, 'bridge': evil,
                                   'port': evil, 'static': False, 'age_s': 1}],
                      'next': None, 'entries_total': 1},
-        'group.list': {}, 'capture.list': [], 'count.list': [],
+        'group.list': {}, 'capture.list': [],
+        'count.list': [{'what': what, 'running': True, 'others': 1 << 40, 'late': 1 << 40}
+                       for what in ('sizes', 'vlans', 'latency')],
+        'sizes.show': [{'name': evil, 'sizes': [{'least': 9217, 'most': None, 'rx': 1 << 40}]}],
+        'vlans.show': [{'vlan': evil, 'bridge': evil, 'tpid': evil, 'rx_frames': 1 << 40}],
+        'latency.show': [{'from': evil, 'to': evil, 'frames': 1 << 40, 'max_ns': 1 << 40,
+                          'histogram': [[1 << 39, 1 << 39, 1 << 40]]}],
         'subscribe': json.dumps(event).encode() + b'\n'})
     show(server.path)
     browser.wait('document.querySelectorAll("#port-rows tr").length === 1')

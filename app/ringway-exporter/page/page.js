@@ -3,7 +3,7 @@
 'use strict';
 
 (() => {
-	const {byId, rate, whole, size, percent, clock, say, list, cells, button, Chart} = Parts;
+	const {byId, rate, whole, size, percent, clock, say, list, cells, button, grown, Chart} = Parts;
 	const PERIOD_MS = 1000;
 	const KEPT = 180; // readings in a chart
 	const SHOWN = 200; // ports, hosts or events in a list
@@ -25,7 +25,6 @@
 	/* ---- what happened between two readings ---- */
 
 	const dropsOf = side => Object.values(side.drops || {}).reduce((sum, n) => sum + n, 0);
-	const grown = (from, to, seconds) => Math.max(to - from, 0) / seconds;
 
 	function sideRate(from, to, seconds) {
 		const reasons = {};
@@ -203,7 +202,7 @@
 		});
 	}
 
-	function about(port) {
+	function about(port, stats) {
 		const words = [`${port.driver} port of bridge ${port.bridge}`,
 			port.link ? 'link up' : 'link down', `VLANs: ${vlansOf(port)}`];
 		if (port.description)
@@ -216,6 +215,9 @@
 			words.push(`${port.broken_rings} broken ring(s)`);
 		if (port.needs_reset)
 			words.push(`${port.needs_reset} ring(s) in need of a reset`);
+		if (stats.link_downs)
+			words.push(`its link went down ${whole(stats.link_downs)} time(s), and changed ` +
+				`${whole(stats.link_changed_s)} s ago`);
 		return words.join('; ');
 	}
 
@@ -228,7 +230,7 @@
 			return;
 		const r = rates.get(followed);
 		say(byId('port-title'), `Port ${followed}`);
-		say(byId('port-about'), about(port));
+		say(byId('port-about'), about(port, stats));
 		byId('port-chart').setAttribute('aria-label', `Frames in a second of port ${followed}: ` +
 			`rx ${rate(r.rx.frames)}, tx ${rate(r.tx.frames)}, ` +
 			`drops ${rate(r.rx.drops + r.tx.drops)}`);
@@ -238,6 +240,7 @@
 			cells(row, [{text: drop.reason, kind: 'long'}, drop.side, {text: rate(drop.rate), number: true},
 				{text: whole(drop.n), number: true}]));
 		showQueues(stats);
+		Counted.showPort(now, before, followed);
 		list(byId('port-budgets'), Object.entries(port.budgets || {}), ([name]) => name, 'tr',
 			(row, [name, budget]) => {
 				const amount = n => budget.bytes && n !== null ? size(n) : whole(n);
@@ -403,6 +406,7 @@
 		showPort();
 		showDrops();
 		showWorkers();
+		Counted.show(now, before);
 		showTopology(ports);
 		showEvents();
 	}

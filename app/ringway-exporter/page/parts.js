@@ -30,6 +30,9 @@ const Parts = (() => {
 		return `${Number(n.toPrecision(4))}${unit ? `\u00a0${UNITS[unit].toUpperCase()}iB` : ''}`;
 	}
 
+	// What a counter grew by in a second; one that began anew did not.
+	const grown = (from, to, seconds) => Math.max(to - from, 0) / seconds;
+
 	const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
 	const clock = seconds => new Date(seconds * 1000).toTimeString().slice(0, 8);
 
@@ -166,5 +169,5 @@ const Parts = (() => {
 		}
 	}
 
-	return {byId, rate, whole, size, percent, clock, say, list, cells, button, Chart};
+	return {byId, rate, whole, size, percent, clock, say, list, cells, button, grown, Chart};
 })();
