@@ -240,6 +240,7 @@ json_t *rate_reading(struct cli *cli);
 json_t *rate_between(const json_t *before, const json_t *after);
 /* A number of things in a second: "14.881 M". */
 void cell_rate(struct table *t, double n);
+void cell_rate_of(struct table *t, const json_t *object, const char *key);
 void rate_print(const struct cli *cli, const json_t *answer);
 
 /* Say what went wrong in one line on standard error. Returns -1. */

@@ -197,7 +197,7 @@ void cell_rate(struct table *t, double n)
 	table_cell(t, "%.*f%s", unit ? 3 : 0, n, units[unit]);
 }
 
-static void cell_rate_of(struct table *t, const json_t *object, const char *key)
+void cell_rate_of(struct table *t, const json_t *object, const char *key)
 {
 	cell_rate(t, json_number_value(json_object_get(object, key)));
 }

@@ -8,6 +8,9 @@
 
 #include "rw_text.h"
 
+#define GAP      2 /* characters between columns */
+#define NAME_MIN 5 /* characters of a name that was narrowed */
+
 struct table {
 	const struct table_column *columns;
 	size_t ncolumns;
@@ -77,7 +80,10 @@ static void print_cell(const struct table *t, size_t col, const char *text, FILE
 		fprintf(to, "%*s", width, text);
 	else
 		fprintf(to, "%-*s", last ? 0 : width, text);
-	fputs(last ? "\n" : "  ", to);
+	if (last)
+		fputc('\n', to);
+	else
+		fprintf(to, "%*s", GAP, "");
 }
 
 void table_print(const struct table *t, FILE *to)
@@ -88,4 +94,36 @@ void table_print(const struct table *t, FILE *to)
 		print_cell(t, col, t->cells[i], to);
 		col = col + 1 < t->ncolumns ? col + 1 : 0;
 	}
+}
+
+size_t table_width(const struct table *t)
+{
+	size_t width = GAP * (t->ncolumns - 1);
+
+	for (size_t i = 0; i < t->ncolumns; i++)
+		width += t->widths[i];
+	return width;
+}
+
+/* Both ends of a name tell it from others: its middle goes. */
+static void middle_cut(char *name, size_t max)
+{
+	size_t len = strlen(name), tail = max / 2;
+
+	if (len <= max)
+		return;
+	memmove(name + max - tail, name + len - tail, tail + 1);
+	name[max - tail - 1] = '~';
+}
+
+void table_narrow(struct table *t, size_t col, size_t width)
+{
+	size_t all = table_width(t), over = all > width ? all - width : 0, max = t->widths[col];
+
+	if (!over)
+		return;
+	max = RW_MAX(max > over ? max - over : 0, RW_MAX(strlen(t->columns[col].title), NAME_MIN));
+	for (size_t i = col; i < t->ncells; i += t->ncolumns)
+		middle_cut(t->cells[i], max);
+	t->widths[col] = RW_MIN(t->widths[col], max);
 }

@@ -22,3 +22,11 @@ void table_free(struct table *t);
 /* Add the next cell. What is not printable becomes '?'. */
 void table_cell(struct table *t, const char *fmt, ...) RW_PRINTF(2, 3);
 void table_print(const struct table *t, FILE *to);
+
+/* Characters of the longest line. */
+size_t table_width(const struct table *t);
+/*
+ * Have no line longer than `width`: cells of column `col`, which are names, lose their middles, as
+ * in "web-fro~-name-1". Some characters of them always stay.
+ */
+void table_narrow(struct table *t, size_t col, size_t width);

@@ -63,10 +63,30 @@ static void screen_begin(void)
 
 /* ---- tables ---- */
 
-static void ports_print(const json_t *ports, FILE *to)
+/* Where the text goes, and how many characters a line may have. */
+struct page {
+	FILE *to;
+	size_t width;
+};
+
+/* The table is printed with names as long as the page has room for, and freed. */
+static void named_print(struct table *t, const struct page *page)
+{
+	table_narrow(t, 0, page->width);
+	table_print(t, page->to);
+	table_free(t);
+}
+
+/* Titles are as wide as the longest rate: columns stay where they are from one page to the next. */
+#define FRAMES " FRAMES/S"
+#define BITS   "   BITS/S"
+#define DROPS  "  DROPS/S"
+
+/* A line for each port. */
+static struct table *ports_table(const json_t *ports)
 {
 	static const struct table_column columns[] = {{"PORT", false}, {"RX FRAMES/S", true},
-		{"RX BITS/S", true}, {"TX FRAMES/S", true}, {"TX BITS/S", true}, {"DROPS/S", true}};
+		{"RX BITS/S", true}, {"TX FRAMES/S", true}, {"TX BITS/S", true}, {DROPS, true}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	const json_t *port;
 
@@ -74,22 +94,55 @@ static void ports_print(const json_t *ports, FILE *to)
 		const json_t *rx = json_object_get(port, "rx"), *tx = json_object_get(port, "tx");
 
 		table_cell(t, "%s", text_of(port, "name"));
-		cell_rate(t, json_number_value(json_object_get(rx, "frames_per_s")));
-		cell_rate(t, json_number_value(json_object_get(rx, "bits_per_s")));
-		cell_rate(t, json_number_value(json_object_get(tx, "frames_per_s")));
-		cell_rate(t, json_number_value(json_object_get(tx, "bits_per_s")));
+		cell_rate_of(t, rx, "frames_per_s");
+		cell_rate_of(t, rx, "bits_per_s");
+		cell_rate_of(t, tx, "frames_per_s");
+		cell_rate_of(t, tx, "bits_per_s");
 		cell_rate(t,
 			json_number_value(json_object_get(rx, "drops_per_s")) +
 				json_number_value(json_object_get(tx, "drops_per_s")));
 	}
-	table_print(t, to);
-	table_free(t);
+	return t;
 }
 
-static void workers_print(const json_t *workers, FILE *to)
+/* A line for each direction of a port. */
+static struct table *directions_table(const json_t *ports)
 {
-	static const struct table_column columns[] = {{"CPU", true}, {"BUSY", true},
-		{"ASLEEP", true}, {"FRAMES/S", true}, {"QUEUES", true}};
+	static const struct table_column columns[] = {
+		{"PORT", false}, {"DIRECTION", false}, {FRAMES, true}, {BITS, true}, {DROPS, true}};
+	static const char *const directions[] = {"rx", "tx"};
+	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
+	const json_t *port;
+
+	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
+		for (size_t d = 0; d < RW_ARRAY_SIZE(directions); d++) {
+			const json_t *rates = json_object_get(port, directions[d]);
+
+			table_cell(t, "%s", d ? "" : text_of(port, "name"));
+			table_cell(t, "%s", directions[d]);
+			cell_rate_of(t, rates, "frames_per_s");
+			cell_rate_of(t, rates, "bits_per_s");
+			cell_rate_of(t, rates, "drops_per_s");
+		}
+	}
+	return t;
+}
+
+static void ports_print(const json_t *ports, const struct page *page)
+{
+	struct table *t = ports_table(ports);
+
+	if (table_width(t) > page->width) {
+		table_free(t);
+		t = directions_table(ports);
+	}
+	named_print(t, page);
+}
+
+static void workers_print(const json_t *workers, const struct page *page)
+{
+	static const struct table_column columns[] = {{"CPU", true}, {"   BUSY", true},
+		{" ASLEEP", true}, {FRAMES, true}, {"QUEUES", true}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	const json_t *worker;
 
@@ -98,18 +151,18 @@ static void workers_print(const json_t *workers, FILE *to)
 		table_cell(t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "busy")));
 		table_cell(
 			t, "%.1f %%", 100 * json_number_value(json_object_get(worker, "asleep")));
-		cell_rate(t, json_number_value(json_object_get(worker, "frames_per_s")));
+		cell_rate_of(t, worker, "frames_per_s");
 		cell_number(t, worker, "queues");
 	}
-	table_print(t, to);
+	table_print(t, page->to);
 	table_free(t);
 }
 
 /* Nothing if nothing was dropped. */
-static void drops_print(const json_t *ports, FILE *to)
+static void drops_print(const json_t *ports, const struct page *page)
 {
 	static const struct table_column columns[] = {
-		{"PORT", false}, {"DIRECTION", false}, {"DROPS/S", true}, {"REASON", false}};
+		{"PORT", false}, {"DIRECTION", false}, {DROPS, true}, {"REASON", false}};
 	struct table *t = table_new(columns, RW_ARRAY_SIZE(columns));
 	const json_t *port, *drop;
 	bool any = false;
@@ -120,59 +173,66 @@ static void drops_print(const json_t *ports, FILE *to)
 		for (size_t k = 0; (drop = json_array_get(drops, k)); k++) {
 			table_cell(t, "%s", text_of(port, "name"));
 			table_cell(t, "%s", text_of(drop, "direction"));
-			cell_rate(t, json_number_value(json_object_get(drop, "per_s")));
+			cell_rate_of(t, drop, "per_s");
 			table_cell(t, "%s", text_of(drop, "reason"));
 			any = true;
 		}
 	}
-	if (any) {
-		fputc('\n', to);
-		table_print(t, to);
+	if (!any) {
+		table_free(t);
+		return;
 	}
-	table_free(t);
+	fputc('\n', page->to);
+	named_print(t, page);
 }
 
-static void page_print(const json_t *rates, FILE *to)
+static void page_print(const json_t *rates, const struct page *page)
 {
-	workers_print(json_object_get(rates, "workers"), to);
-	fputc('\n', to);
-	ports_print(json_object_get(rates, "ports"), to);
-	drops_print(json_object_get(rates, "ports"), to);
+	workers_print(json_object_get(rates, "workers"), page);
+	fputc('\n', page->to);
+	ports_print(json_object_get(rates, "ports"), page);
+	drops_print(json_object_get(rates, "ports"), page);
 }
 
 /* ---- the terminal ---- */
 
-/* As much of the page as the terminal has room for, and nothing behind the ends of its lines. */
-static void page_show(const char *page)
+/* As many lines of the text as the terminal has room for, and how many there are more. */
+static void page_show(const char *text, struct winsize size)
 {
-	struct winsize size = {.ws_row = 24, .ws_col = 80};
-	const char *line = page;
+	const char *line = text;
+	unsigned row, more = 0;
+	char last[64];
 
-	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 	fputs(SCREEN_HOME, stdout);
-	for (unsigned row = 0; *line && row + 1 < size.ws_row; row++) {
+	for (row = 0; *line && row + 1 < size.ws_row; row++) {
 		size_t len = strcspn(line, "\n");
 
 		printf("%.*s" LINE_CLEAR "\r\n", (int)RW_MIN(len, (size_t)size.ws_col), line);
 		line += len + (line[len] == '\n');
 	}
+	for (; *line; line++)
+		more += *line == '\n';
 	fputs(REST_CLEAR "\r", stdout);
-	printf("%.*s", (int)RW_MIN(size.ws_col, 12u), "q: the end");
+	snprintf(last, sizeof(last), more ? "q: the end; %u more lines" : "q: the end", more);
+	printf("%.*s", size.ws_col, last);
 	fflush(stdout);
 }
 
 static int show(const json_t *rates)
 {
-	char *page = NULL;
+	struct winsize size = {.ws_row = 24, .ws_col = 80};
+	struct page page;
+	char *text = NULL;
 	size_t len;
-	FILE *to = open_memstream(&page, &len);
 
-	if (!to)
+	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	page = (struct page){open_memstream(&text, &len), size.ws_col};
+	if (!page.to)
 		return complain("no memory");
-	page_print(rates, to);
-	fclose(to);
-	page_show(page);
-	free(page);
+	page_print(rates, &page);
+	fclose(page.to);
+	page_show(text, size);
+	free(text);
 	return 0;
 }
 
@@ -230,7 +290,7 @@ int top(struct cli *cli)
 		json_dumpf(rates, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
-		page_print(rates, stdout);
+		page_print(rates, &(struct page){stdout, SIZE_MAX});
 	}
 	json_decref(rates);
 	return 0;

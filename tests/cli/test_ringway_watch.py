@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+import types
 
 import pytest
 
@@ -151,6 +152,60 @@ def test_top_fits_into_the_terminal(daemon, rows, columns):
     assert text.startswith('\033[?1049h')
     top.resize(3, 10)
     top.read(lambda text: text.count('\033[H') > 3 and len(pages(text)[-1]) <= 3)
+    top.press(b'q')
+    assert top.end() == ('', 0)
+
+
+RATE = r'\d{1,3}(\.\d{3} [kMGT])?'
+NAMES = ['vm1', 'web-frontend-of-a-long-name-0001', 'web-frontend-of-a-long-name-0002']
+
+
+@pytest.fixture(name='busy')
+def fixture_busy(switch):
+    """A switch with the longest names and numbers."""
+    def stats(_):
+        n = int(time.monotonic() * 987654321)
+        side = {'frames': n, 'bytes': 120 * n, 'drops': {'storm_broadcast': n // 7, 'no_buffer': n}}
+        return [{'name': name, 'rx': side, 'tx': side} for name in NAMES]
+
+    def workers(_):
+        n = int(time.monotonic() * 987654321)
+        return [{'cpu': 127, 'queues': 1024, 'frames': n, 'busy_cycles': 1 + n, 'idle_cycles': 0,
+                 'asleep_cycles': n}]
+
+    return types.SimpleNamespace(
+        control=switch({'port.stats': stats, 'worker.list': workers}).path)
+
+
+@pytest.mark.parametrize('columns', [60, 80, 140])
+def test_top_cuts_no_number_and_keeps_names_apart(busy, columns):
+    top = Top(busy, 40, columns)
+    page = pages(top.read(lambda text: text.count('\033[H') > 3))[-1]
+    assert max(len(line) for line in page) <= columns
+    workers, ports, drops = '\n'.join(page[:-1]).strip('\n').split('\n\n')
+    cells = [[re.split(' {2,}', line.strip()) for line in table.splitlines()]
+             for table in (workers, ports, drops)]
+    (_, worker), (titles, *ports), (_, *drops) = cells
+    assert worker[:1] + worker[4:] == ['127', '1024'] and re.fullmatch(RATE, worker[3])
+    assert all(re.fullmatch(r'\d+\.\d %', share) for share in worker[1:3])
+    two = len(titles) == 5
+    assert len(ports) == (6 if two else 3) and two == (columns < 100)
+    for i, row in enumerate(ports):
+        if two:
+            assert row[-4] == ('tx' if i % 2 else 'rx')
+        assert all(re.fullmatch(RATE, cell) for cell in row[-3 if two else -5:]), row
+    assert len(drops) == 4 * len(NAMES)
+    for name, side, rate, reason in drops:
+        assert side in ('rx', 'tx') and re.fullmatch(RATE, rate)
+        assert reason in ('storm_broadcast', 'no_buffer')
+    for table in ports[::2] if two else ports, drops[::4]:
+        shown = [row[0] for row in table]
+        assert len(set(shown)) == 3 and shown[0] == 'vm1'
+        assert shown == NAMES or '~' in shown[1] and shown[1][:4] == 'web-' and '0001' in shown[1]
+    # What has no room is counted.
+    top.resize(7, columns)
+    last = top.read(lambda text: re.search('q: the end; .* more lines', text))
+    assert f'q: the end; {len(page) - 7} more lines' in last
     top.press(b'q')
     assert top.end() == ('', 0)
 
