@@ -12,6 +12,7 @@ As a library: Guest. As a program, for shell scripts: guest.py --help.
 
 import argparse
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -32,8 +33,7 @@ OVMF = '/usr/share/ovmf/OVMF.fd'
 QEMU = 'qemu-system-x86_64'
 # Since this version the chardev's option is in milliseconds.
 RECONNECT_MS = (9, 2)
-# To hand a command to the guest.
-COMMAND_S = 10
+COMMAND_S, RUN_S = 60, 120  # of QEMU, of a guest: what succeeds returns at once
 BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
 
 
@@ -47,11 +47,9 @@ def die_with_parent():
 
 
 def spare_cpus():
-    """The CPUs for everything but the switch: its worker spins on the highest one by default.
+    """The CPUs for everything but the switch: its worker runs on the highest one by default.
 
-    A guest that shares that CPU is preempted by a thread that never sleeps. Measured on 2 CPUs
-    with two guests, confined to CPU 0 or free: boot 6.8 or 9.7 s, 32 MiB of TCP with its hashing
-    4.2 or 5.6 s, reboot 6.0 or 15.4 s.
+    Two guests on 2 CPUs, confined to CPU 0 or free: 4.2 or 5.6 s for 32 MiB of TCP and hashing.
     """
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[:-1] or cpus
@@ -233,13 +231,11 @@ class Guest:
     def start(self, kernel, initramfs):
         """Starts QEMU; wait_boot() tells when the guest answers."""
         command = self.command_line(kernel, initramfs)
-        cpus = spare_cpus()
         # No signal between the start of QEMU and the note of its pid: it would leave a stray.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 
         def in_child():
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.sched_setaffinity(0, cpus)
             if not self.keep:
                 die_with_parent()
 
@@ -282,7 +278,7 @@ class Guest:
         if self.process:
             self.process.wait()
             self.process = None
-        wait_until(lambda: not self.is_running(), 10, f'{self.name}: QEMU does not end')
+        wait_until(lambda: not self.is_running(), COMMAND_S, f'{self.name}: QEMU does not end')
         self.pid = 0
 
     def stop(self):
@@ -290,8 +286,8 @@ class Guest:
         self.qmp('quit')
         self.disconnect()
         if self.process:
-            self.process.wait(10)
-        wait_until(lambda: not self.is_running(), 10, f'{self.name}: QEMU does not quit')
+            self.process.wait(COMMAND_S)
+        wait_until(lambda: not self.is_running(), COMMAND_S, f'{self.name}: QEMU does not quit')
 
     def qmp(self, command, /, **arguments):
         """One command to QEMU's monitor; returns its answer."""
@@ -314,6 +310,14 @@ class Guest:
     def wait_monitor(self, timeout=BOOT_S):
         """Returns when QEMU answers: all there is to wait for before a migration to it."""
         self.wait_connection(self.connect_monitor, time.monotonic() + timeout)
+        if self.incoming:
+            self.confine()
+
+    def confine(self):
+        """To the spare CPUs. While guests boot the worker sleeps, and they have all CPUs."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends, or libvirt's
+            for thread in os.listdir(f'/proc/{self.pid}/task'):
+                os.sched_setaffinity(int(thread), spare_cpus())
 
     # --- commands in the guest ---
 
@@ -386,6 +390,7 @@ class Guest:
         deadline = time.monotonic() + timeout
         self.wait_connection(self.connect, deadline)
         self.wait_answer(deadline - time.monotonic())
+        self.confine()
 
     def wait_answer(self, timeout, old_boot_id=None):
         """Returns when the guest answers, after a reboot if it is given the boot id before it.
@@ -403,7 +408,7 @@ class Guest:
                 interval = min(1.2 * interval, 2)
         raise GuestError(f'{self.name} does not answer, see {self.path("console.log")}')
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=RUN_S):
         """Runs a shell command line in the guest: its exit status and its output."""
         if not self.agent:
             self.wait_boot(timeout)
@@ -412,7 +417,7 @@ class Guest:
             raise GuestError(f'{self.name}: no end after {timeout} s: {command}')
         return result
 
-    def check(self, command, timeout=30):
+    def check(self, command, timeout=RUN_S):
         """Runs a command that must succeed; returns its output."""
         status, output = self.run(command, timeout)
         if status:
@@ -429,14 +434,14 @@ class Guest:
 
     def ping(self, other, count=3):
         """Sends count echo requests and wants every answer."""
-        output = self.check(f'ping -c {count} -i 0.2 -W 5 {other.ip}', 10 + 5 * count)
+        output = self.check(f'ping -c {count} -i 0.2 -W 30 {other.ip}', RUN_S + 30 * count)
         if f'{count} packets received' not in output:
             raise GuestError(f'{self.name} to {other.ip}: {output}')
 
     def make_data(self, mebibytes):
         """Random bytes in /tmp/data; returns their SHA-256."""
-        self.check(f'dd if=/dev/urandom of=/tmp/data bs=1M count={mebibytes}', 60)
-        return self.check('sha256sum /tmp/data', 60).split()[0]
+        self.check(f'dd if=/dev/urandom of=/tmp/data bs=1M count={mebibytes}', RUN_S)
+        return self.check('sha256sum /tmp/data', RUN_S).split()[0]
 
     def listen(self, port):
         """Hashes what comes in on a TCP port until the sender closes it.
@@ -462,7 +467,7 @@ class Guest:
                 raise GuestError(f'{self.name}: no end of data on port {port}\n{state}')
             time.sleep(0.02)
 
-    def send(self, other, mebibytes, port=5001, timeout=60):
+    def send(self, other, mebibytes, port=5001, timeout=300):
         """Sends random data by TCP and compares the receiver's checksum; returns the seconds.
 
         The time is that of the transfer and of the receiver's hashing, which go on together.

@@ -17,7 +17,7 @@ PACKAGES_GUEST=(qemu-system-x86 busybox-static socat)
 PACKAGES_TEST=(chromium clang clang-format clang-tidy libclang-rt-14-dev llvm-14 cppcheck shellcheck
 	codespell tcpdump tshark universal-ctags dpdk-dev git help2man iproute2 prometheus
 	python3-jsonschema
-	python3-matplotlib python3-pytest python3-yaml valgrind)
+	python3-matplotlib python3-pytest python3-pytest-xdist python3-yaml valgrind)
 # For the guests of tests/vm: what they run, and a firmware that is not SeaBIOS.
 PACKAGES_VM=(dnsmasq-base ethtool ovmf)
 PACKAGES_LIBVIRT=(libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
@@ -141,8 +141,8 @@ download_kernel() {
 	rm -rf "$work"
 }
 
-# build DIRECTORY [MESON_OPTION...]: configure once, adapt the options, build everything.
-build() {
+# configure DIRECTORY [MESON_OPTION...]: once, then adapt the options.
+configure() {
 	local dir=$1
 	shift
 	[[ ${CI:-} != true ]] || set -- --werror "$@"
@@ -151,5 +151,9 @@ build() {
 	elif (($#)); then
 		meson configure "$dir" "${@/#--werror/-Dwerror=true}" || return 1
 	fi
-	ninja -C "$dir"
+}
+
+# build DIRECTORY [MESON_OPTION...]: configure, and build everything.
+build() {
+	configure "$@" && ninja -C "$1"
 }

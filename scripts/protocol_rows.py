@@ -212,7 +212,7 @@ QEMU_IN = {
     'SET_LOG_BASE': 'test_a_guest_moves_while_it_talks',
     'GET_VRING_BASE': 'test_a_guest_reboots_while_others_talk',
     'SEND_RARP': 'test_a_guest_moves_there_and_back',
-    'NET_SET_MTU': 'test_qemu_takes_what_ringway_offers',
+    'NET_SET_MTU': 'test_two_queue_pairs',
     'IOTLB_MSG': 'test_two_guests_behind_iommus_talk',
     'POSTCOPY_ADVISE':
         'test_page_faults_of_a_guest_that_moves_by_postcopy_do_not_delay_others',

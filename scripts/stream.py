@@ -14,7 +14,7 @@ REPORT = '/tmp/stream.report'
 PID = '/tmp/stream.pid'
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'stream.c')
 # Until frames come again after whatever happened.
-AGAIN_S = 60
+AGAIN_S = 300
 # Between two looks; long enough for many frames.
 LOOK_S = 0.3
 SIZE = 512

@@ -25,8 +25,8 @@ sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 from guest import die_with_parent  # noqa: E402
 
 SOCKET_PATH_MAX = 107
-START_S = 10
-STOP_S = 1
+START_S = 120
+STOP_S = 60
 
 
 class Switch:
@@ -98,7 +98,7 @@ class Switch:
     def cli(self, *words):
         """The answer of `ringway --json WORDS`."""
         command = [os.path.join(BUILD, 'app', 'ringway'), '-s', self.control, '--json', *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f'{" ".join(command)}: {done.stderr}'
         return json.loads(done.stdout)
 

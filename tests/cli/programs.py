@@ -17,8 +17,8 @@ RINGWAYD = os.path.join(BUILD, 'app', 'ringwayd')
 RINGWAY = os.path.join(BUILD, 'app', 'ringway')
 RINGWAY_BENCH = os.path.join(BUILD, 'app', 'ringway-bench')
 
-START_S = 10
-STOP_S = 1
+START_S = 120
+STOP_S = 60
 NOBODY = pwd.getpwnam('nobody')
 AS_NOBODY = ['setpriv', f'--reuid={NOBODY.pw_uid}', f'--regid={NOBODY.pw_gid}', '--clear-groups']
 
@@ -27,7 +27,7 @@ def run(*command, **options):
     """A finished program, with its output as text."""
     options.setdefault('stdout', subprocess.PIPE)
     return subprocess.run(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                          timeout=30, check=False, **options)
+                          timeout=120, check=False, **options)
 
 
 def the_line(text):

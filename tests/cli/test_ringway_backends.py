@@ -33,7 +33,7 @@ class Host:
             ['unshare', '--mount', 'sh', '-c', script, 'sh', self.folder, programs.RINGWAY,
              'backends', *words],
             env={**os.environ, 'XDG_CONFIG_HOME': f'{self.folder}/own'}, capture_output=True,
-            text=True, check=False, timeout=30)
+            text=True, check=False, timeout=120)
         assert done.returncode == 0 and not done.stderr, done.stderr
         return done.stdout
 

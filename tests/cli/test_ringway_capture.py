@@ -50,7 +50,7 @@ class Capture:
         return self.wait()
 
     def wait(self):
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, err
         return out, err
 
@@ -177,7 +177,7 @@ def test_a_stream_is_read_as_it_comes(daemon, guests):
             assert f'10.0.0.2.{port}: UDP' in reader.stdout.readline()
         reader.wait(30)
     capture.process.send_signal(signal.SIGINT)
-    capture.process.communicate(timeout=30)
+    capture.process.communicate(timeout=120)
 
 
 def test_a_ring_of_files_keeps_the_latest(daemon, guests, place):
@@ -206,11 +206,11 @@ def test_a_capture_ends_with_its_ports_and_with_its_switch(daemon, guests):
     assert guests
     capture = Capture(daemon, 'vm3')
     daemon.cli('port', 'del', 'vm3')
-    _, err = capture.process.communicate(timeout=30)
+    _, err = capture.process.communicate(timeout=120)
     assert capture.process.returncode == 1 and 'the ports that were captured are gone' in err
     capture = Capture(daemon, 'any')
     assert daemon.stop() == 0
-    _, err = capture.process.communicate(timeout=30)
+    _, err = capture.process.communicate(timeout=120)
     assert capture.process.returncode == 1 and 'has gone away' in err
 
 

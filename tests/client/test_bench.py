@@ -12,7 +12,7 @@ import bench_peers
 from conftest import BUILD, ROOT
 
 BENCH = os.path.join(ROOT, 'scripts', 'bench')
-RUN_S = 60
+RUN_S = 600
 
 
 def bench(*words, sizes='64'):

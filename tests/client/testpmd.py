@@ -20,8 +20,8 @@ NO_HUGE_MIB = 256
 class Pmd:
     """One process. Frames that it receives on a port it sends on the other one."""
 
-    START_S = 60
-    COMMAND_S = 20
+    START_S = 300
+    COMMAND_S = 120
 
     def __init__(self, folder, sockets, device, pairs, frame_bytes):
         self.prefix = f'ringway{os.getpid()}'
@@ -99,7 +99,7 @@ class Pmd:
     def close(self):
         """Ends the process, by force when it does not end by itself; removes its files."""
         try:
-            rest, _ = self.process.communicate(b'quit\n', timeout=10)
+            rest, _ = self.process.communicate(b'quit\n', timeout=self.COMMAND_S)
             self.log.write(rest)
         except subprocess.TimeoutExpired:
             self.process.kill()

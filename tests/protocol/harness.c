@@ -28,7 +28,8 @@ const char *rig_path(const struct rig *r, const char *name)
 
 int rig_patience(const struct rig *r)
 {
-	return 5000 * r->slow;
+	/* As many seconds as a starved machine may need; what succeeds returns at once. */
+	return 5000 * (r->slow < 6 ? 6 : r->slow);
 }
 
 void rig_drain_interrupts(struct rig *r, struct fe_queue *q)

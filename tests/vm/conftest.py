@@ -14,6 +14,15 @@ LONG_ALONE = ['test_migration_hosts.py', 'test_migration_lab.py']
 collect_ignore = [] if os.environ.get('RINGWAY_TEST_LONG') else LONG_ALONE
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'long: runs with --long only')
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get('RINGWAY_TEST_LONG'):
+        items[:] = [item for item in items if not item.get_closest_marker('long')]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """A failure is reported with the ends of all logs: the switch's, QEMUs' and consoles'."""

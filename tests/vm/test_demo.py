@@ -9,7 +9,7 @@ import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('RINGWAY_BUILD', os.path.join(ROOT, 'build')))
-DEMO_S = 240
+DEMO_S = 900
 
 
 def end(pids):

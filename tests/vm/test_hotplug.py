@@ -4,10 +4,8 @@
 import math
 import re
 
-import pytest
-
 from guest import wait_until
-from network import SOON_S, ring_format
+from network import PATIENCE_S, ring_format, rows
 
 DIMM_MIB = 128
 PING_S = 0.05
@@ -28,7 +26,7 @@ def plug(guest, name, kind):
     guest.qmp('object-add', **{'qom-type': 'memory-backend-memfd', 'id': f'{name}-memory',
                                'size': DIMM_MIB << 20, 'share': True})
     guest.qmp('device_add', driver='pc-dimm', id=name, memdev=f'{name}-memory')
-    wait_until(lambda: memory_blocks(guest) != before, SOON_S, f'{guest.name} sees no {name}')
+    wait_until(lambda: memory_blocks(guest) != before, PATIENCE_S, f'{guest.name} sees no {name}')
     for block in memory_blocks(guest) - before:
         guest.check(f'echo online_{kind} >{BLOCKS}/{block}/state')
 
@@ -55,9 +53,9 @@ def check_pings(report):
     assert sent - answered <= math.ceil(longest_s / PING_S) + 1, report
 
 
-@pytest.mark.parametrize('device', ['packed=off', 'packed=on'], ids=['split', 'packed'])
+@rows('device', {'packed': 'packed=on'}, {'split': 'packed=off'})
 def test_memory_comes_and_goes_while_a_guest_talks(network, device):
-    grown, peer = network.start({'device': device, 'dimm_slots': 2}, {'device': 'packed=on'})
+    grown, peer = network.start({'device': device, 'dimm_slots': 2}, {'device': 'packed=off'})
     assert 'CONFIGURE_MEM_SLOTS' in network.show(grown)['protocol_features']
     regions = len(network.show(grown)['memory'])
     peer.check(f'ping -i {PING_S} {grown.ip} >/tmp/pings 2>&1 &')

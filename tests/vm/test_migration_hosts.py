@@ -12,7 +12,7 @@ import pytest
 
 from guest import Guest, wait_until
 from migration import Migration
-from network import MEBIBYTES, SOON_S, ring_format
+from network import MEBIBYTES, PATIENCE_S, ring_format
 from talk import PING_S, SPARE_S, Ping, start_transfers
 
 LEFT, RIGHT = 'left', 'right'
@@ -79,8 +79,8 @@ class Hosts:
     def wait_learned(self, guest, left, right):
         """Returns when both switches have learned the guest behind these ports."""
         wanted = {LEFT: left, RIGHT: right}
-        wait_until(lambda: {side: self.learned(side, guest) for side in wanted} == wanted, SOON_S,
-                   f'{guest.mac} is not learned behind {wanted}')
+        wait_until(lambda: {side: self.learned(side, guest) for side in wanted} == wanted,
+                   PATIENCE_S, f'{guest.mac} is not learned behind {wanted}')
 
     def drops(self):
         """{"side port direction reason": frames}, of what is no matter of boot or of buffers.

@@ -34,7 +34,7 @@ TOGETHER = (20, 1)
 DATAGRAM = 1400
 TCP_KIB, UDP_KIB = 512, 96
 TCP_PORT, UDP_PORT = 5001, 5002
-MOVE_S = 120
+MOVE_S = 600
 
 LISTEN = ('rm -f /tmp/*.sum; '
           f'(nc -l -p {TCP_PORT} <>/tmp/never | sha256sum >/tmp/tcp.tmp; '
@@ -75,8 +75,8 @@ class Side:
         guest.check('mkfifo /tmp/never; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; '
                     f'ip addr add {self.ip[6]}/64 dev eth0')
         for name, kib in ('tcp', TCP_KIB), ('udp', UDP_KIB):
-            guest.check(f'dd if=/dev/urandom of=/tmp/{name} bs=1k count={kib}', 60)
-        self.sums = sums_of(guest.check('sha256sum /tmp/tcp /tmp/udp', 60))
+            guest.check(f'dd if=/dev/urandom of=/tmp/{name} bs=1k count={kib}', MOVE_S)
+        self.sums = sums_of(guest.check('sha256sum /tmp/tcp /tmp/udp', MOVE_S))
 
     @property
     def takes(self):
