@@ -110,8 +110,8 @@ static bool partial_open(struct frame *f, uint16_t segment)
 	return true;
 }
 
-/* What the device says of the frame's checksum and segments. False: dropped and counted. */
-static bool offload_open(const struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f)
+/* What the device says of the frame's checksum and segments. False: it is no frame, as is noted. */
+static bool offload_open(struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f)
 {
 	bool large = m->ol_flags & RTE_MBUF_F_RX_LRO;
 
@@ -127,30 +127,25 @@ static bool offload_open(const struct ethdev_rxq *q, const struct rte_mbuf *m, s
 	f->offload = (struct frame_offload){0};
 	if ((!large || m->tso_segsz) && partial_open(f, large ? m->tso_segsz : 0))
 		return true;
-	port_count_drop(q->rxq.counters, PORT_DROP_BAD_HEADER);
-	return false;
+	return port_rxq_bad(&q->rxq, PORT_DROP_BAD_HEADER);
 }
 
-/* Make a frame of an mbuf, whose tag the device took out or not. False: dropped and counted. */
+/* Make a frame of an mbuf, whose tag the device took out or not. False: the same. */
 RW_ALWAYS_INLINE bool bytes_open(struct ethdev_rxq *q, const struct rte_mbuf *m, struct frame *f,
 	struct rw_seg *segs, const bool stripped)
 {
 	uint32_t len = m->pkt_len + (stripped ? FRAME_TAG_LEN : 0);
 	struct loan loan = {.m = m};
 
-	if (rw_unlikely(m->pkt_len < FRAME_MIN_LEN)) {
-		port_count_drop(q->rxq.counters, PORT_DROP_TOO_SHORT);
-		return false;
-	}
+	if (rw_unlikely(m->pkt_len < FRAME_MIN_LEN))
+		return port_rxq_bad(&q->rxq, PORT_DROP_TOO_SHORT);
 	frame_init(f, len);
 	if (stripped)
 		take_tagged(&loan, f);
 	else
 		take(&loan, f->head, f->head_len);
-	if (rw_unlikely(len > FRAME_MAX_LEN || !rest(&loan, f, segs))) {
-		port_count_drop(q->rxq.counters, PORT_DROP_TOO_LONG);
-		return false;
-	}
+	if (rw_unlikely(len > FRAME_MAX_LEN || !rest(&loan, f, segs)))
+		return port_rxq_bad(&q->rxq, PORT_DROP_TOO_LONG);
 	return true;
 }
 
@@ -210,6 +205,7 @@ static unsigned burst(struct port_rxq *rxq, struct frame *frames, unsigned n)
 		rte_prefetch0(rte_pktmbuf_mtod(q->held[i], void *));
 	for (unsigned i = 0; i < q->nheld; i++)
 		got += frame_open(q, q->held[i], &frames[got], &q->segs[i * ETHDEV_SEGS]);
+	port_rxq_bad_end(rxq);
 	if (rw_unlikely(!got && q->nheld))
 		done(rxq);
 	return got;

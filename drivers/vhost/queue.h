@@ -196,9 +196,8 @@ static inline void vhost_count_signal(struct vhost_queue *q, bool sent)
 	port_count(sent ? &q->counters->signals : &q->counters->suppressed, 1);
 }
 
-/* Count a chain that was not good. */
-static inline void vhost_count_bad(struct vhost_queue *q, enum vq_status status)
+/* Why a chain that is not good counts as dropped. */
+static inline enum port_drop vhost_bad_reason(enum vq_status status)
 {
-	port_count_drop(
-		q->counters, status == VQ_BAD_ADDR ? PORT_DROP_BAD_ADDRESS : PORT_DROP_BAD_CHAIN);
+	return status == VQ_BAD_ADDR ? PORT_DROP_BAD_ADDRESS : PORT_DROP_BAD_CHAIN;
 }

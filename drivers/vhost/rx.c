@@ -7,6 +7,7 @@
 
 #include "kick.h"
 #include "net_hdr.h"
+#include "port_observer.h"
 #include "vq_ops.h"
 
 /* A chain whose frame is being opened. */
@@ -114,20 +115,16 @@ static inline bool is_plain(const struct virtio_net_hdr *hdr)
 	return !(hdr->flags | hdr->gso_type);
 }
 
-/* Make a frame of a chain. False: dropped and counted. */
+/* Make a frame of a chain. False: it is none, and this is noted. */
 RW_ALWAYS_INLINE bool frame_open(
 	struct vhost_queue *q, struct loan *loan, struct frame *f, const unsigned mode)
 {
 	struct virtio_net_hdr hdr;
 
-	if (rw_unlikely(loan->len < q->hdr_len + FRAME_MIN_LEN)) {
-		port_count_drop(q->counters, PORT_DROP_TOO_SHORT);
-		return false;
-	}
-	if (rw_unlikely(loan->len > q->hdr_len + FRAME_MAX_LEN)) {
-		port_count_drop(q->counters, PORT_DROP_TOO_LONG);
-		return false;
-	}
+	if (rw_unlikely(loan->len < q->hdr_len + FRAME_MIN_LEN))
+		return port_rxq_bad(&q->rxq, PORT_DROP_TOO_SHORT);
+	if (rw_unlikely(loan->len > q->hdr_len + FRAME_MAX_LEN))
+		return port_rxq_bad(&q->rxq, PORT_DROP_TOO_LONG);
 	if (rw_likely(loan->segs->len >= q->hdr_len)) {
 		memcpy(&hdr, loan->segs->data, sizeof(hdr));
 		skip_bytes(loan, q->hdr_len);
@@ -141,10 +138,8 @@ RW_ALWAYS_INLINE bool frame_open(
 		net_hdr_swap(&hdr);
 	f->len = loan->len;
 	f->offload = (struct frame_offload){0};
-	if (rw_unlikely(!is_plain(&hdr)) && !open_offload(q, &hdr, f)) {
-		port_count_drop(q->counters, PORT_DROP_BAD_HEADER);
-		return false;
-	}
+	if (rw_unlikely(!is_plain(&hdr)) && !open_offload(q, &hdr, f))
+		return port_rxq_bad(&q->rxq, PORT_DROP_BAD_HEADER);
 	f->head_len = (uint16_t)RW_MIN(loan->len, (uint32_t)FRAME_HEAD);
 	take_head(loan, f, mode & VHOST_WIDE);
 	f->seg = loan->segs;
@@ -251,7 +246,7 @@ RW_ALWAYS_INLINE unsigned take_chains(struct vhost_queue *q, struct loan *loans,
 				vhost_queue_broke(q);
 				break;
 			}
-			vhost_count_bad(q, status);
+			port_rxq_bad(&q->rxq, vhost_bad_reason(status));
 			q->ndone++;
 			continue;
 		}
@@ -284,6 +279,7 @@ RW_ALWAYS_INLINE unsigned lend(
 		got += frame_open_whole(q, &q->segs[i], &frames[got], mode);
 	for (unsigned i = 0; i < good; i++)
 		got += frame_open(q, &loans[i], &frames[got], mode);
+	port_rxq_bad_end(&q->rxq);
 	if (rw_unlikely(!got && q->ndone))
 		done(q, mode);
 	return got;
@@ -308,7 +304,8 @@ RW_ALWAYS_INLINE unsigned discard(struct vhost_queue *q, const unsigned mode)
 		return 0;
 	good = take_chains(q, loans, q->segs, FRAME_BURST, mode);
 	if (good)
-		port_count(&q->counters->drops[PORT_DROP_DISABLED], good);
+		port_rxq_drop(&q->rxq, good, PORT_DROP_DISABLED);
+	port_rxq_bad_end(&q->rxq);
 	if (q->ndone)
 		done(q, mode);
 	return 0;

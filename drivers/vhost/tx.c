@@ -83,7 +83,7 @@ RW_ALWAYS_INLINE enum placed first_chain(
 			vhost_queue_broke(q);
 		if (status == VQ_BROKEN || status == VQ_EMPTY)
 			break;
-		vhost_count_bad(q, status);
+		port_txq_drop_buffer(&q->txq, vhost_bad_reason(status));
 		vq_complete(&q->vq, &q->taken[0], 0, mode, true);
 	}
 	if (vhost_walk_spent(q)) {
@@ -142,9 +142,7 @@ RW_ALWAYS_INLINE enum placed more_chains(struct vhost_queue *q, struct slot *slo
 		}
 		slot->num_buffers++;
 		if (rw_unlikely(status != VQ_CHAIN)) {
-			return_unused(q, slot->num_buffers,
-				status == VQ_BAD_ADDR ? PORT_DROP_BAD_ADDRESS : PORT_DROP_BAD_CHAIN,
-				mode);
+			return_unused(q, slot->num_buffers, vhost_bad_reason(status), mode);
 			return DROPPED;
 		}
 		room += RW_MIN(chain->len, need); /* so that the sum cannot wrap */

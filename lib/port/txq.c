@@ -59,9 +59,10 @@ static bool backlog_send(struct port_txq *q, unsigned *took)
 	return empty;
 }
 
-unsigned port_txq_send_seen(struct port_txq *q, struct frame **frames, unsigned n)
+unsigned port_txq_send_seen(
+	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all)
 {
-	return port_txq_send_as(q, frames, n, NULL, port_tell_sent);
+	return port_txq_send_as(q, frames, n, all, port_tell_sent);
 }
 
 unsigned port_txq_send_in_turn(struct port_txq *q, struct frame **frames, unsigned n)
@@ -96,6 +97,37 @@ void port_txq_drop(
 void port_txq_drop_one(const struct port_txq *q, struct frame *f, enum port_drop why)
 {
 	port_txq_drop(q, &f, 1, why);
+}
+
+static void drop_malformed(
+	const struct port *port, uint16_t index, bool rx, unsigned n, enum port_drop why)
+{
+	struct port_observer *o = port_observer;
+
+	if (rw_unlikely(o != NULL))
+		o->malformed(o, port, index, rx, n, why);
+}
+
+void port_rxq_drop(const struct port_rxq *q, unsigned n, enum port_drop why)
+{
+	port_count(&q->counters->drops[why], n);
+	drop_malformed(q->port, q->index, true, n, why);
+}
+
+void port_rxq_drop_bad(struct port_rxq *q)
+{
+	for (unsigned i = 0, n; i < q->nbad; i += n) {
+		for (n = 1; i + n < q->nbad && q->bad[i + n] == q->bad[i]; n++)
+			;
+		port_rxq_drop(q, n, (enum port_drop)q->bad[i]);
+	}
+	q->nbad = 0;
+}
+
+void port_txq_drop_buffer(const struct port_txq *q, enum port_drop why)
+{
+	port_count_drop(q->counters, why);
+	drop_malformed(q->port, q->index, false, 1, why);
 }
 
 void port_txq_clear(struct port_txq *q)

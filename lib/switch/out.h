@@ -9,13 +9,15 @@
  */
 #include "plan.h"
 
+/* watch.c: whether somebody wants to see the frames of a list, in a round in which one watches. */
+bool sw_out_is_seen(const struct sw_worker *w, const struct sw_out *out);
 /* Send the frames of a list, with its edit, and tell those who watch. */
 void sw_out_send_other(struct sw_worker *w, struct sw_out *out);
 
 /* Send the frames of a list. */
 static inline void sw_out_send(struct sw_worker *w, struct sw_out *out)
 {
-	if (rw_unlikely(frame_edit_any(&out->edit) || w->seen.by))
+	if (rw_unlikely(frame_edit_any(&out->edit) || (w->seen.by && sw_out_is_seen(w, out))))
 		sw_out_send_other(w, out);
 	else
 		sw_txq_send(out->txq, out->frames, out->n, &out->tally);

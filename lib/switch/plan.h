@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /* The types that switch.c (control thread) and worker.c share. */
+#include <rte_cycles.h>
 #include <rte_rcu_qsbr.h>
 
 #include "domain.h"
@@ -273,11 +274,48 @@ static inline uint32_t sw_bits(unsigned n)
 	return (uint32_t)((UINT64_C(1) << n) - 1);
 }
 
+/* The round of a plan in which somebody watches begins, and ends. */
+static inline void sw_seen_begin(struct sw_worker *w, const struct sw_plan *plan)
+{
+	w->seen.by = &plan->watchers;
+	w->seen.plan = plan;
+	w->seen.polled = 0;
+	w->seen.from = SW_NO_PORT;
+	port_observer = &w->seen.observer;
+}
+
+static inline void sw_seen_end(struct sw_worker *w)
+{
+	w->seen.by = NULL;
+	port_observer = NULL;
+}
+
+/* Note, for who watches, that a burst of a port was fetched. */
+static inline void sw_seen_from(struct sw_worker *w, uint16_t id)
+{
+	w->seen.from = id;
+	w->seen.polled = rte_rdtsc();
+}
+
+/* As rxq->burst in a round in which somebody watches, though perhaps another port. */
+static inline unsigned sw_burst_beside(
+	struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q)
+{
+	unsigned n = q->burst(q, w->frames, FRAME_BURST);
+
+	if (!n)
+		return 0;
+	sw_seen_from(w, q->port->id);
+	if (rw_unlikely(plan->targets[q->port->id].seen))
+		sw_see_received(w, q, n);
+	return n;
+}
+
 /* As rxq->burst in a round in which somebody may watch. */
 static inline unsigned sw_burst(struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q)
 {
 	if (rw_unlikely(w->seen.by != NULL))
-		return sw_burst_seen(w, plan, q);
+		return sw_burst_beside(w, plan, q);
 	return q->burst(q, w->frames, FRAME_BURST);
 }
 
@@ -328,7 +366,7 @@ static inline unsigned sw_txq_send_watched(struct sw_worker *w, struct port_txq 
 	struct frame **frames, unsigned n, const struct port_tally *all)
 {
 	if (rw_unlikely(w->seen.by != NULL))
-		return sw_txq_send_seen(w, q, frames, n);
+		return sw_txq_send_seen(w, q, frames, n, all);
 	return sw_txq_send(q, frames, n, all);
 }
 

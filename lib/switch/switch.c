@@ -39,6 +39,7 @@ static int workers_new(struct sw *sw, const struct sw_config *cfg)
 			.index = i,
 			.lcore = lcore,
 			.cpu = cfg->workers[i].cpu,
+			.seen = {.observer = sw_observer()},
 			.node = rw_numa_node_of_cpu(cfg->workers[i].cpu)};
 		memset(w->out_of, 0xff, sizeof(w->out_of));
 		sw->workers[i] = w;

@@ -5,7 +5,7 @@
 
 #include <rte_cycles.h>
 
-#include "plan.h"
+#include "out.h"
 
 /* ---- control ---- */
 
@@ -71,11 +71,32 @@ void sw_plan_watch(const struct sw *sw, struct sw_plan *plan)
 
 /* ---- workers ---- */
 
+/*
+ * Whether somebody may want to see `what` at port `id`, of frames that came from the port `from`.
+ * Most ports are not watched while one is, so this comes before any work.
+ */
+static inline bool is_wanted(
+	const struct sw_worker *w, enum sw_see what, uint16_t id, uint16_t from)
+{
+	const struct sw_seen *seen = &w->seen;
+	const struct sw_target *targets = seen->plan->targets;
+
+	if (rw_likely(!targets[id].seen && !(seen->by->wants & SW_SEE_ONWARD) && !seen->dry))
+		return false;
+	return (seen->by->wants & what) &&
+		(targets[id].seen || seen->dry || (from != SW_NO_PORT && targets[from].seen));
+}
+
+bool sw_out_is_seen(const struct sw_worker *w, const struct sw_out *out)
+{
+	return is_wanted(w, SW_SEE_TX, out->port_id, w->seen.from);
+}
+
 static void tell(const struct sw_worker *w, struct sw_sight *s)
 {
 	const struct sw_watchers *by = w->seen.by;
 
-	if (!s->n || !(by->wants & s->what))
+	if (!s->n || !is_wanted(w, s->what, s->port, s->other))
 		return;
 	s->worker = w->index;
 	s->now = rte_rdtsc();
@@ -131,22 +152,38 @@ static void dropped(struct port_observer *o, const struct port_txq *q, struct fr
 	tell(w, &s);
 }
 
+static void malformed(struct port_observer *o, const struct port *port, uint16_t index, bool rx,
+	unsigned n, enum port_drop why)
+{
+	const struct sw_worker *w = rw_container_of(o, struct sw_worker, seen.observer);
+	struct sw_sight s = {.what = SW_SEE_DROP,
+		.why = why,
+		.rx = rx,
+		.port = port->id,
+		.queue = index,
+		.late = o->late,
+		.other = SW_NO_PORT,
+		.n = n};
+
+	tell(w, &s);
+}
+
 struct port_observer sw_observer(void)
 {
-	return (struct port_observer){.sent = sent, .dropped = dropped};
+	return (struct port_observer){.sent = sent, .dropped = dropped, .malformed = malformed};
 }
 
-void sw_seen_begin(struct sw_worker *w, const struct sw_plan *plan)
+unsigned sw_txq_send_seen(struct sw_worker *w, struct port_txq *q, struct frame **frames,
+	unsigned n, const struct port_tally *all)
 {
-	w->seen = (struct sw_seen){
-		.by = &plan->watchers, .plan = plan, .observer = sw_observer(), .from = SW_NO_PORT};
-	port_observer = &w->seen.observer;
-}
-
-void sw_seen_end(struct sw_worker *w)
-{
-	w->seen.by = NULL;
-	port_observer = NULL;
+	if (w->seen.dry) {
+		sent(&w->seen.observer, q, frames, n);
+		return n;
+	}
+	/* Drops, and what a backlog delivers, are told to the observer in any case. */
+	if (q->backlog || !is_wanted(w, SW_SEE_TX, q->port->id, w->seen.from))
+		return sw_txq_send(q, frames, n, all);
+	return port_txq_send_seen(q, frames, n, all);
 }
 
 /* Point to the frames that have a bit. Returns how many there are. */
@@ -157,22 +194,6 @@ static unsigned frames_of(struct frame *frames, uint32_t which, struct frame **l
 	for (; which; which &= which - 1)
 		list[n++] = &frames[__builtin_ctz(which)];
 	return n;
-}
-
-/* What a queue's chains that never became frames were dropped for, since `before`. */
-static void tell_malformed(struct sw_worker *w, const struct port_rxq *q, const uint64_t *before)
-{
-	for (unsigned why = 0; why < PORT_NUM_DROPS; why++) {
-		struct sw_sight s = {.what = SW_SEE_DROP,
-			.why = (enum port_drop)why,
-			.rx = true,
-			.port = q->port->id,
-			.queue = q->index,
-			.other = SW_NO_PORT,
-			.n = (unsigned)(q->counters->drops[why] - before[why])};
-
-		tell(w, &s);
-	}
 }
 
 void sw_see_received(struct sw_worker *w, const struct port_rxq *q, unsigned n)
@@ -193,35 +214,6 @@ void sw_see_received(struct sw_worker *w, const struct port_rxq *q, unsigned n)
 	tell(w, &s);
 }
 
-unsigned sw_burst_seen(struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q)
-{
-	uint64_t before[PORT_NUM_DROPS];
-	bool seen = plan->targets[q->port->id].seen;
-	unsigned n;
-
-	if (seen)
-		memcpy(before, q->counters->drops, sizeof(before));
-	n = q->burst(q, w->frames, FRAME_BURST);
-	w->seen.from = q->port->id;
-	if (n)
-		w->seen.polled = rte_rdtsc();
-	if (seen && memcmp(before, q->counters->drops, sizeof(before)))
-		tell_malformed(w, q, before);
-	if (seen && n)
-		sw_see_received(w, q, n);
-	return n;
-}
-
-unsigned sw_txq_send_seen(
-	struct sw_worker *w, struct port_txq *q, struct frame **frames, unsigned n)
-{
-	if (w->seen.dry) {
-		sent(&w->seen.observer, q, frames, n);
-		return n;
-	}
-	return q->backlog ? port_txq_send_in_turn(q, frames, n) : port_txq_send_seen(q, frames, n);
-}
-
 void sw_see_drop_rx(struct sw_worker *w, const struct port_rxq *from, struct frame *frames,
 	uint32_t which, uint16_t to, enum port_drop why)
 {
@@ -233,9 +225,11 @@ void sw_see_drop_rx(struct sw_worker *w, const struct port_rxq *from, struct fra
 		.queue = from->index,
 		.other = to,
 		.polled = w->seen.polled,
-		.frames = list,
-		.n = frames_of(frames, which, list)};
+		.frames = list};
 
+	if (!is_wanted(w, SW_SEE_DROP, s.port, to))
+		return;
+	s.n = frames_of(frames, which, list);
 	tell(w, &s);
 }
 
@@ -248,9 +242,11 @@ void sw_see_drop_tx(struct sw_worker *w, const struct sw_target *t, struct frame
 		.port = t->port->id,
 		.other = w->seen.from,
 		.polled = w->seen.polled,
-		.frames = list,
-		.n = frames_of(frames, which, list)};
+		.frames = list};
 
+	if (!is_wanted(w, SW_SEE_DROP, s.port, s.other))
+		return;
+	s.n = frames_of(frames, which, list);
 	/* They are not edited for the receiver yet. */
 	if (w->seen.from != SW_NO_PORT)
 		s.target = &w->seen.plan->targets[w->seen.from];
@@ -298,9 +294,11 @@ void sw_see_flood(
 		.other = SW_NO_PORT,
 		.polled = w->seen.polled,
 		.frames = list,
-		.result = result,
-		.n = frames_of(lot->frames, sw_bits(lot->n), list)};
+		.result = result};
 
+	if (!is_wanted(w, SW_SEE_STAGES, from->id, SW_NO_PORT))
+		return;
+	s.n = frames_of(lot->frames, sw_bits(lot->n), list);
 	for (unsigned i = 0; i < lot->n; i++)
 		result[i] = to;
 	tell(w, &s);

@@ -16,25 +16,23 @@ struct sw_watchers {
 
 /* What a worker knows for its watches. */
 struct sw_seen {
-	const struct sw_watchers *by; /* NULL: nobody watches this round */
-	const struct sw_plan *plan;   /* valid if somebody does, like the members below */
-	struct port_observer observer;
+	const struct sw_watchers *by;  /* NULL: nobody watches this round */
+	struct port_observer observer; /* of the worker's thread while somebody does */
 	const struct frame_edit *edit; /* of the list that is sent; NULL: none */
-	uint64_t polled;               /* TSC when the burst had been fetched; 0: there is none */
-	uint16_t from;                 /* the port that it came from, or SW_NO_PORT */
-	bool dry;                      /* nothing is sent, learned or counted: sw_explain */
-	struct fdb_outlook outlook;    /* dry: of the source */
+	/* Valid if somebody watches. */
+	const struct sw_plan *plan;
+	uint64_t polled;            /* TSC when the burst had been fetched; 0: there is none */
+	uint16_t from;              /* the port that it came from, or SW_NO_PORT */
+	bool dry;                   /* nothing is sent, learned or counted: sw_explain */
+	struct fdb_outlook outlook; /* dry: of the source */
 };
 
-/* The round of a plan in which somebody watches begins, and ends. */
-void sw_seen_begin(struct sw_worker *w, const struct sw_plan *plan);
-void sw_seen_end(struct sw_worker *w);
-
-/* As rxq->burst. Watches see the frames, and what never became one. */
-unsigned sw_burst_seen(struct sw_worker *w, const struct sw_plan *plan, struct port_rxq *q);
-/* As sw_txq_send, with an observer. Dry: all frames count as delivered. */
-unsigned sw_txq_send_seen(
-	struct sw_worker *w, struct port_txq *q, struct frame **frames, unsigned n);
+/*
+ * As sw_txq_send (plan.h), and watches see what is delivered, if they want to. Dry: all frames
+ * count as delivered.
+ */
+unsigned sw_txq_send_seen(struct sw_worker *w, struct port_txq *q, struct frame **frames,
+	unsigned n, const struct port_tally *all);
 
 /* watch.c: the observer that tells who watches. */
 struct port_observer sw_observer(void);

@@ -338,10 +338,10 @@ RW_NOINLINE void sw_forward_staged(
 }
 
 /* In a round in which somebody watches. */
-static RW_NOINLINE void forward_seen(
+static inline void forward_seen(
 	struct sw_worker *w, const struct sw_plan *plan, const struct port_rxq *from, unsigned n)
 {
-	if (plan->targets[from->port->id].seen && sw_sees_stages(&w->seen))
+	if (rw_unlikely(sw_sees_stages(&w->seen) && plan->targets[from->port->id].seen))
 		sw_forward_staged(w, plan, from, n);
 	else
 		forward(w, plan, from, n);
@@ -394,7 +394,7 @@ static inline void rxqs_swap(struct sw_worker *w, unsigned a, unsigned b)
 RW_ALWAYS_INLINE unsigned poll_queue(struct sw_worker *w, const struct sw_plan *plan,
 	struct port_rxq *q, struct port_rxq *next, const bool seen)
 {
-	unsigned n = seen ? sw_burst_seen(w, plan, q) : q->burst(q, w->frames, FRAME_BURST);
+	unsigned n = seen ? sw_burst_beside(w, plan, q) : q->burst(q, w->frames, FRAME_BURST);
 
 	if (!n)
 		return 0;

@@ -62,6 +62,7 @@
 	X(CUT, "cut", 2)         /* the second, a burst is one large frame */     \
 	X(CAPTURE, "capture", 2) /* as UNICAST, and the first is captured */      \
 	X(BESIDE, "beside", 3)   /* as UNICAST, and a third one is captured */    \
+	X(THIRD, "third", 3)     /* the same, but its capture has just ended */   \
 	X(NET_RING, "ring", 1)   /* hosts behind an uplink, which answer */       \
 	X(NET_NULL, "null", 1)   /* an uplink that takes all and sends; all are zeros */
 
@@ -475,6 +476,13 @@ static struct sw_count *count_begin(struct rig *r)
 	return count;
 }
 
+static void capture_stop(struct rig *r)
+{
+	if (r->captured)
+		captured_end(r->captured);
+	r->captured = NULL;
+}
+
 static void measure_guests(struct rig *r)
 {
 	struct sw_count *count = count_begin(r);
@@ -485,12 +493,13 @@ static void measure_guests(struct rig *r)
 	/* Until the worker has seen who says nothing. */
 	for (unsigned i = 0; i < QUIET_ROUNDS; i++)
 		sw_round(r->sw, 0);
-	if (r->row.pattern == CAPTURE || r->row.pattern == BESIDE)
+	if (r->row.pattern >= CAPTURE && r->row.pattern <= THIRD)
 		r->captured = captured_begin(r->sw, r->row.pattern == CAPTURE ? "p0" : "p2");
+	if (r->row.pattern == THIRD)
+		capture_stop(r);
 	bursts_forward(r, 0, WARM_BURSTS, round_warm);
 	bursts_forward(r, WARM_BURSTS, COUNTED_BURSTS, round_counted);
-	if (r->captured)
-		captured_end(r->captured);
+	capture_stop(r);
 	if (r->row.pattern == CROWD)
 		silent_guest_speaks(r);
 	sw_count_stop(count);
@@ -520,7 +529,7 @@ int main(int argc, char **argv)
 		errx(2,
 			"usage: datapath split|packed LENGTH "
 			"unicast|random|crowd|policy|flood|sizes|vlans|talkers|latency|csum|"
-			"cut|capture|beside|ring|null, or "
+			"cut|capture|beside|third|ring|null, or "
 			"--build");
 	r.n = patterns[r.row.pattern].guests;
 	rig_begin(&r);

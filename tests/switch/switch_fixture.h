@@ -53,7 +53,8 @@ static unsigned fake_rx(struct port_rxq *q, struct frame *frames, unsigned n)
 	struct fake *p = rw_container_of(q, struct fake, rxq);
 	unsigned m = RW_MIN(n, p->npending);
 
-	port_count(&q->counters->drops[PORT_DROP_BAD_CHAIN], p->nbad);
+	if (p->nbad)
+		port_rxq_drop(q, p->nbad, PORT_DROP_BAD_CHAIN);
 	p->nbad = 0;
 	for (unsigned i = 0; i < m; i++) {
 		struct frame *f = &frames[i];

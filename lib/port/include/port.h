@@ -154,8 +154,10 @@ struct port_rxq {
 	uint16_t index; /* among the port's rx queues */
 
 	/* Owner: the worker. */
-	uint8_t empty;       /* consecutive polls without a frame, up to back-off's limit */
-	struct port_lag lag; /* of the switch */
+	uint8_t empty;            /* consecutive polls without a frame, up to back-off's limit */
+	uint8_t nbad;             /* so many of a burst are no frames, and were not counted yet */
+	struct port_lag lag;      /* of the switch */
+	uint8_t bad[FRAME_BURST]; /* enum port_drop: why they are none */
 };
 
 /*
@@ -234,6 +236,24 @@ static inline void port_count(uint64_t *counter, uint64_t n)
 	uint64_t old = __atomic_load_n(counter, __ATOMIC_RELAXED);
 
 	__atomic_store_n(counter, old + n, __ATOMIC_RELAXED);
+}
+
+/*
+ * Drivers: what a queue holds is no frame; false. port_rxq_bad_end, at the end of the burst, counts
+ * that as dropped, and tells the observer (port_observer.h). Loops over frames want no call.
+ */
+static inline bool port_rxq_bad(struct port_rxq *q, enum port_drop why)
+{
+	q->bad[q->nbad++] = (uint8_t)why;
+	return false;
+}
+
+void port_rxq_drop_bad(struct port_rxq *q);
+
+static inline void port_rxq_bad_end(struct port_rxq *q)
+{
+	if (rw_unlikely(q->nbad))
+		port_rxq_drop_bad(q);
 }
 
 static inline void port_count_drop(struct port_counters *c, enum port_drop why)
@@ -396,7 +416,8 @@ static inline unsigned port_txq_send(
 }
 
 /* As port_txq_send, and what is delivered is told to the thread's observer (port_observer.h). */
-unsigned port_txq_send_seen(struct port_txq *q, struct frame **frames, unsigned n);
+unsigned port_txq_send_seen(
+	struct port_txq *q, struct frame **frames, unsigned n, const struct port_tally *all);
 
 /*
  * As port_txq_send, for a queue with a backlog. Deferred frames are appended to the backlog.

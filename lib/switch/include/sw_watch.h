@@ -65,8 +65,9 @@ struct sw_sight {
 	 * there is none, or it is not known.
 	 */
 	uint16_t other;
-	unsigned n;                     /* <= FRAME_BURST, but any with `frames` NULL */
-	struct frame *const *frames;    /* NULL: what the port sent never became frames */
+	unsigned n; /* <= FRAME_BURST, but any with `frames` NULL */
+	/* NULL: what the port sent were no frames; or if not `rx`, what it gave were no buffers */
+	struct frame *const *frames;
 	const uint32_t *result;         /* STAGES: by frame */
 	const struct frame_edit *edit;  /* TX, DROP at a receiver: NULL if there is none */
 	uint64_t polled;                /* TSC when the frames had been fetched; 0: not known */
