@@ -179,6 +179,9 @@ void sw_plan_forward(const struct sw *sw, struct sw_plan *plan)
 	for (unsigned i = 0; i < sw->nports; i++) {
 		unsigned other = (i ^ 1) < sw->nports ? i ^ 1 : i;
 
+		/* Nothing comes from a mirror's destination: what it sends goes where none goes. */
+		if (plan->targets[sw->order[i]].sink)
+			other = i;
 		plan->partner[sw->order[i]] = sw->order[other];
 	}
 }

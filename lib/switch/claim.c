@@ -44,7 +44,8 @@ static bool has_twin(struct sw *sw, const struct sw_port_state *self, uint16_t d
 		const struct sw_port_state *state = &sw->ports[id];
 
 		if (state != self && only_mac(state, &other) && !memcmp(mac, other, 6) &&
-			sw_port_is_up(sw, state->port) && domain_of(sw, state) == domain)
+			sw_port_is_up(sw, state->port) && !sw_is_sink(sw, (uint16_t)id) &&
+			domain_of(sw, state) == domain)
 			return true;
 	}
 	return false;
@@ -72,6 +73,8 @@ static bool claim(struct sw *sw, const struct sw_port_state *state)
 	domain = domain_of(sw, state);
 	if (!domain)
 		return true;
+	if (sw_is_sink(sw, state->port->id))
+		return false;
 	key = fdb_key_make(mac, domain);
 	hop = fdb_lookup(sw->fdb, key);
 	if (hop == state->port->id)

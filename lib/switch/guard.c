@@ -219,8 +219,8 @@ unsigned sw_guard(
 	struct survey seen = {0};
 	uint32_t keep = all;
 
-	if (rules->set.down) {
-		drop(&p, all, 0, PORT_DROP_ADMIN_DOWN);
+	if (rules->mute) {
+		drop(&p, all, 0, rules->set.down ? PORT_DROP_ADMIN_DOWN : PORT_DROP_MIRROR);
 		return refuse(w, from, 0, n);
 	}
 	if (rules->parsed)

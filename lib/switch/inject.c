@@ -25,7 +25,7 @@ static bool flood_injected(
 	f->vlan = frame_vlan(f, self->tpid);
 	f->mark = 0;
 	w->seen.from = slot->port_id;
-	if (!self->port || self->closed)
+	if (!self->port || self->closed || self->sink)
 		return true;
 	if (rw_unlikely(self->guard && self->guard->parsed)) {
 		enum port_drop why = sw_spoof_check(self->guard, f);

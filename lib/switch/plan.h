@@ -8,6 +8,7 @@
 #include "policy.h"
 #include "rw_log.h"
 #include "sw_event.h"
+#include "sw_mirror.h"
 #include "watch.h"
 
 #define SW_MAX_QUEUES (SW_MAX_PORTS * PORT_MAX_PAIRS)
@@ -24,6 +25,7 @@ struct sw_target {
 	bool closed;         /* administratively down */
 	bool strict;         /* frames of hosts beyond the port's limit are dropped */
 	bool seen;           /* somebody watches the port */
+	bool sink;           /* it is the destination of a mirror: ntxqs is 0 */
 	uint8_t reach;       /* enum sw_reach */
 	bool transparent;    /* see sw_domain.h */
 	bool service;        /* its tags are those of service VLANs */
@@ -31,6 +33,7 @@ struct sw_target {
 	uint16_t bridge;     /* its number */
 	uint16_t untagged;   /* VLAN of its frames without a tag; SW_VLANS: they have none */
 	uint16_t link_local; /* bit i: frames to 01:80:c2:00:00:0i are forwarded */
+	uint16_t ncopies;    /* of a sink: number of running tx queues, for copies alone */
 	struct port_txq *txqs[PORT_MAX_PAIRS];     /* the running ones */
 	struct port_txq *by_index[PORT_MAX_PAIRS]; /* by queue index; NULL: stopped */
 };
@@ -263,6 +266,10 @@ struct sw {
 	/* watch.c */
 	struct sw_watchers watchers;
 
+	/* mirror.c */
+	struct sw_mirror *mirrors[SW_MIRRORS_MAX];
+	unsigned nmirrors;
+
 	/* event.c */
 	sw_event_fn *event_fn; /* NULL: nobody listens */
 	void *event_arg;
@@ -458,7 +465,9 @@ void sw_port_flush_addresses(struct sw *sw, const struct port *port);
 /* Why a port without a running tx queue receives nothing. */
 static inline enum port_drop sw_down_reason(const struct sw_target *t)
 {
-	return t->closed ? PORT_DROP_ADMIN_DOWN : PORT_DROP_LINK_DOWN;
+	if (t->closed)
+		return PORT_DROP_ADMIN_DOWN;
+	return t->sink ? PORT_DROP_MIRROR : PORT_DROP_LINK_DOWN;
 }
 
 /*
@@ -491,6 +500,9 @@ void sw_forward_staged(
 unsigned sw_round_seen(struct sw_worker *w, const struct sw_plan *plan);
 /* watch.c: no watch names the port with that id any more. */
 void sw_watches_forget(struct sw *sw, uint16_t id);
+/* mirror.c: whether a mirror's copies go to the port with that id; none do any more. */
+bool sw_is_sink(const struct sw *sw, uint16_t id);
+void sw_mirrors_forget(struct sw *sw, uint16_t id);
 
 /* Update the worker's clock in seconds. `now` is the current TSC. */
 static inline void sw_worker_clock(struct sw_worker *w, uint64_t now)

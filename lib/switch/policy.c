@@ -84,6 +84,7 @@ struct sw_rules *sw_rules_new(const struct sw_policy *policy)
 		policy->no_router;
 	rules->grouped = policy->storm[SW_STORM_BROADCAST].per_s ||
 		policy->storm[SW_STORM_MULTICAST].per_s;
+	rules->mute = policy->down;
 	rules->guarded = policy->down || rules->parsed || rules->grouped || policy->mtu ||
 		policy->storm[SW_STORM_UNKNOWN].per_s || policy->rx.per_s;
 	rules->limited = policy->mtu || policy->tx.per_s;
@@ -214,6 +215,8 @@ static enum sw_reach reach_of(const struct sw_port_state *state)
 
 void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id)
 {
+	/* What comes from a mirror's destination. */
+	static const struct sw_rules sink_rules = {.guarded = true, .mute = true};
 	const struct sw_port_state *state = &sw->ports[id];
 	const struct sw_rules *rules = state->rules;
 	struct sw_target *t = &plan->targets[id];
@@ -224,7 +227,12 @@ void sw_plan_policy(const struct sw *sw, struct sw_plan *plan, unsigned id)
 	t->reach = (uint8_t)reach_of(state);
 	t->closed = rules && rules->set.down;
 	t->strict = rules && rules->set.drop_excess;
-	if (t->closed)
+	t->sink = sw_is_sink(sw, (uint16_t)id);
+	if (t->sink && !t->closed) {
+		t->ncopies = t->ntxqs;
+		t->guard = &sink_rules;
+	}
+	if (t->closed || t->sink)
 		t->ntxqs = 0;
 	t->direct = t->ntxqs == 1 && !t->limits;
 	plan->isolation |= t->reach == SW_REACH_ISOLATED;

@@ -29,6 +29,7 @@ struct sw_meters {
 struct sw_rules {
 	struct sw_policy set;
 	bool guarded; /* something is checked of the frames from the port */
+	bool mute;    /* none of them passes */
 	bool parsed;  /* of their headers behind the addresses, too */
 	bool limited; /* something is checked of the frames to the port */
 	bool grouped; /* broadcasts or multicasts are limited */

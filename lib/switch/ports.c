@@ -73,6 +73,7 @@ static void port_forget(struct sw *sw, struct sw_port_state *state)
 	sw_snoop_router(sw, port, SW_MROUTER_AUTO);
 	sw_snoop_forget(sw, port);
 	sw_watches_forget(sw, port->id);
+	sw_mirrors_forget(sw, port->id);
 	state->left = true;
 }
 

@@ -241,6 +241,8 @@ static void plan_targets(const struct sw *sw, struct sw_plan *plan)
 
 		t->port = state->leaves ? NULL : state->port;
 		t->ntxqs = 0;
+		t->ncopies = 0;
+		t->sink = false;
 		t->direct = false;
 		t->reach = SW_REACH_NORMAL;
 		memset(t->by_index, 0, sizeof(t->by_index));
@@ -300,10 +302,11 @@ static unsigned txq_worker(const struct sw *sw, const struct port_txq *q)
  */
 static void backlogs_each(const struct sw *sw, struct sw_plan *plan, unsigned *n, bool give)
 {
-	for (unsigned i = 0; i < plan->nup; i++) {
-		const struct sw_target *t = &plan->targets[plan->up[i]];
+	for (unsigned id = 0; id < sw->id_end; id++) {
+		const struct sw_target *t = &plan->targets[id];
 
-		for (unsigned k = 0; k < t->ntxqs; k++) {
+		/* Those of a mirror's destination, too. */
+		for (unsigned k = 0; k < t->ntxqs + t->ncopies; k++) {
 			struct port_txq *q = t->txqs[k];
 			unsigned w;
 
@@ -424,7 +427,9 @@ void sw_port_flush_addresses(struct sw *sw, const struct port *port)
 
 bool sw_port_is_up(const struct sw *sw, const struct port *port)
 {
-	return sw->plan->targets[port->id].ntxqs > 0;
+	const struct sw_target *t = &sw->plan->targets[port->id];
+
+	return t->ntxqs + t->ncopies > 0;
 }
 
 uint64_t sw_cycles_ns(const struct sw *sw, uint64_t cycles)

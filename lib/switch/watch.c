@@ -12,10 +12,14 @@
 int sw_watch_add(struct sw *sw, struct sw_watch *watch)
 {
 	struct sw_watchers *all = &sw->watchers;
+	unsigned at = all->n;
 
 	if (all->n == SW_MAX_WATCHES)
 		return -ENOSPC;
-	all->list[all->n++] = watch;
+	for (; at && all->list[at - 1]->last && !watch->last; at--)
+		all->list[at] = all->list[at - 1];
+	all->list[at] = watch;
+	all->n++;
 	sw->changed = true;
 	return 0;
 }
@@ -114,15 +118,15 @@ static void tell(const struct sw_worker *w, struct sw_sight *s)
 	}
 }
 
-/* What a queue delivers or drops. */
-static struct sw_sight sight_at(const struct sw_worker *w, const struct port_txq *q,
+/* What a queue of a port delivers or drops. */
+static struct sw_sight sight_at(const struct sw_worker *w, uint16_t port, uint16_t queue,
 	struct frame *const *frames, unsigned n)
 {
 	const struct sw_seen *seen = &w->seen;
 	bool late = seen->observer.late;
 
-	return (struct sw_sight){.port = q->port->id,
-		.queue = q->index,
+	return (struct sw_sight){.port = port,
+		.queue = queue,
 		.late = late,
 		.other = late ? SW_NO_PORT : seen->from,
 		.polled = late ? 0 : seen->polled,
@@ -135,7 +139,7 @@ static void sent(
 	struct port_observer *o, const struct port_txq *q, struct frame *const *frames, unsigned n)
 {
 	const struct sw_worker *w = rw_container_of(o, struct sw_worker, seen.observer);
-	struct sw_sight s = sight_at(w, q, frames, n);
+	struct sw_sight s = sight_at(w, q->port->id, q->index, frames, n);
 
 	s.what = SW_SEE_TX;
 	tell(w, &s);
@@ -145,7 +149,7 @@ static void dropped(struct port_observer *o, const struct port_txq *q, struct fr
 	unsigned n, enum port_drop why)
 {
 	const struct sw_worker *w = rw_container_of(o, struct sw_worker, seen.observer);
-	struct sw_sight s = sight_at(w, q, frames, n);
+	struct sw_sight s = sight_at(w, q->port->id, q->index, frames, n);
 
 	s.what = SW_SEE_DROP;
 	s.why = why;
@@ -250,6 +254,16 @@ void sw_see_drop_tx(struct sw_worker *w, const struct sw_target *t, struct frame
 	/* They are not edited for the receiver yet. */
 	if (w->seen.from != SW_NO_PORT)
 		s.target = &w->seen.plan->targets[w->seen.from];
+	tell(w, &s);
+}
+
+void sw_see_copies_lost(struct sw_worker *w, const struct sw_target *t, struct frame *const *frames,
+	unsigned n, enum port_drop why)
+{
+	struct sw_sight s = sight_at(w, t->port->id, 0, frames, n);
+
+	s.what = SW_SEE_DROP;
+	s.why = why;
 	tell(w, &s);
 }
 

@@ -47,6 +47,9 @@ void sw_see_drop_rx(struct sw_worker *w, const struct port_rxq *from, struct fra
 	uint32_t which, uint16_t to, enum port_drop why);
 void sw_see_drop_tx(struct sw_worker *w, const struct sw_target *t, struct frame *frames,
 	uint32_t which, enum port_drop why);
+/* The same for a mirror's copies. */
+void sw_see_copies_lost(struct sw_worker *w, const struct sw_target *t, struct frame *const *frames,
+	unsigned n, enum port_drop why);
 
 /* Whether somebody wants the stages of frames from ports that are watched. */
 static inline bool sw_sees_stages(const struct sw_seen *seen)

@@ -454,6 +454,26 @@ static void drops_of_destinations(void)
 	send_one(ports[0], UNTAGGED, BROADCAST, 0, 1);
 }
 
+/* Of a port that gets copies alone. */
+static void drops_of_mirrors(void)
+{
+	struct sw_mirror *mirror;
+
+	assert_int_equal(sw_mirror_new(sw, &(struct sw_mirror_config){.tx = true}, &mirror), 0);
+	sw_mirror_source(sw, mirror, &ports[2]->port);
+	sw_mirror_to(sw, mirror, &ports[4]->port);
+	send_one(ports[4], UNTAGGED, 1, 4, 1);
+	ports[4]->nrefused = 1;
+	send_one(ports[0], UNTAGGED, BROADCAST, 0, 1);
+	sw_txq_set(sw, &ports[4]->port, 0, NULL);
+	sw_commit(sw);
+	send_one(ports[0], UNTAGGED, BROADCAST, 0, 1);
+	sw_mirror_free(sw, mirror);
+	ports[4]->nrefused = 0;
+	sw_txq_set(sw, &ports[4]->port, 0, &ports[4]->txq);
+	sw_commit(sw);
+}
+
 static void ledger_is(struct recorder *r)
 {
 	for (unsigned i = 0; i < NPORTS; i++) {
@@ -494,6 +514,7 @@ static void every_drop_that_is_counted_is_seen(void **state)
 	rec.watch.all = true;
 	drops_of_policies();
 	rec.n = 0;
+	drops_of_mirrors();
 	drops_of_destinations();
 	ledger_is(&rec);
 	for (unsigned why = 0; why < PORT_NUM_DROPS; why++) {

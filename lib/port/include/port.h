@@ -30,6 +30,7 @@
 	X(TOO_LONG, "too_long")           /* from: over FRAME_MAX_LEN; to: exceeds its buffer */  \
 	X(DISABLED, "queue_disabled")     /* from: the front-end disabled the queue */            \
 	X(ADMIN_DOWN, "admin_down")       /* from/to: the port is administratively down */        \
+	X(MIRROR, "mirror_destination")   /* from/to: the port gets copies of a mirror alone */   \
 	X(ISOLATED, "isolated")           /* from: the ports must not reach each other */         \
 	X(SPOOFED_MAC, "spoofed_mac")     /* from: an address that the port may not have */       \
 	X(SPOOFED_IP, "spoofed_ip")       /* from: an IP address that the port may not have */    \

@@ -12,7 +12,7 @@
  */
 #include "sw_domain.h"
 
-#define SW_MAX_WATCHES 16
+#define SW_MAX_WATCHES 32
 
 /* No port. */
 #define SW_NO_PORT UINT16_MAX
@@ -83,6 +83,7 @@ struct sw_watch {
 	void (*see)(struct sw_watch *watch, const struct sw_sight *sight);
 	uint32_t wants;                    /* SW_SEE_* */
 	bool all;                          /* all ports, whatever `ports` says */
+	bool last;                         /* told after the others: it sends frames itself */
 	uint64_t ports[SW_MAX_PORTS / 64]; /* a bit for each port id; atomic once it is added */
 };
 
