@@ -125,6 +125,10 @@ static void port_list_print(const struct cli *cli, const json_t *ports)
 	for (size_t i = 0; (port = json_array_get(ports, i)); i++) {
 		char why[256];
 
+		if (json_object_get(port, "mirrors"))
+			printf("port %s gets copies of mirrors, and nothing else: see mirror "
+			       "list\n",
+				text_of(port, "name"));
 		if (!json_is_string(json_object_get(port, "down")))
 			continue;
 		snprintf(why, sizeof(why), "%s", text_of(port, "down"));
@@ -385,6 +389,13 @@ const struct command commands[] = {
 		.run = capture},
 	{"captures", NULL, 0, captures, captures_print, "captures",
 		.help = "the captures that run, and what they lose"},
+	{"mirror", "list", 0, mirror_list, mirror_list_print, "mirror list",
+		.help = "the mirrors, what they copied and lost"},
+	{"mirror", "add", NAME_ | COMMAND_MIRROR, mirror_add, mirror_add_print,
+		"mirror add NAME --source PORTS --to PORT",
+		.help = "copies of what ports send and receive, to a port"},
+	{"mirror", "del", NAME_, mirror_del, mirror_del_print, "mirror del NAME",
+		.help = "end a mirror"},
 	{"trace", NULL, NAME_ | COMMAND_COUNT, NULL, NULL, "trace PORT [KEY=VALUE]... [--count N]",
 		.help = "follow frames from a port: dst=, src=, vlan=, type=", .read = trace_read,
 		.run = trace},

@@ -27,6 +27,8 @@ struct cli {
 	const char *vlan;   /* --vlan ID or name, or NULL */
 	const char *bridge; /* --bridge NAME, or NULL */
 	const char *tpid;   /* --tpid KIND, or NULL */
+	const char *source; /* --source PORTS or vlan=ID, or NULL */
+	const char *to;     /* --to PORT, or NULL */
 	bool replace;       /* --replace */
 	bool dry_run;       /* --dry-run */
 	bool once;          /* --once */
@@ -53,6 +55,7 @@ struct cli {
 #define COMMAND_DRY_RUN  512u   /* --dry-run */
 #define COMMAND_BRIDGE   1024u  /* --bridge NAME, --tpid KIND */
 #define COMMAND_SINCE    32768u /* --since NAME */
+#define COMMAND_MIRROR   65536u /* what mirror add takes */
 /* And those that it cannot do without. */
 #define COMMAND_NEEDS_NAME  16u
 #define COMMAND_NEEDS_PORT  32u
@@ -161,6 +164,15 @@ json_t *bridge_add(struct cli *cli);
 void bridge_add_print(const struct cli *cli, const json_t *answer);
 json_t *bridge_del(struct cli *cli);
 void bridge_del_print(const struct cli *cli, const json_t *answer);
+
+/* mirror.c. What --source begins with if a VLAN is mirrored. */
+#define SOURCE_VLAN "vlan="
+json_t *mirror_add(struct cli *cli);
+void mirror_add_print(const struct cli *cli, const json_t *mirror);
+json_t *mirror_list(struct cli *cli);
+void mirror_list_print(const struct cli *cli, const json_t *mirrors);
+json_t *mirror_del(struct cli *cli);
+void mirror_del_print(const struct cli *cli, const json_t *answer);
 
 /* fdb.c. */
 /* A VLAN id as a number, or what may be the name of a VLAN; NULL: it is neither. */

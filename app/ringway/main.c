@@ -71,8 +71,10 @@ static void print_help(void)
 	      "      --vlan=ID      fdb add, fdb del: 0 to 4094, or the name of a VLAN\n"
 	      "                     (default: 0, untagged)\n"
 	      "      --bridge=NAME, --tpid=8021q|8021ad\n"
-	      "                     fdb del: of which bridge, and of which kind, the VLAN is\n"
-	      "                     (default: of the bridge default, 8021q)\n"
+	      "                     fdb del, mirror add: of which bridge, and of which kind, the\n"
+	      "                     VLAN is (default: of the bridge default, 8021q)\n"
+	      "      --source=PORT[,PORT...]|vlan=ID, --to=PORT\n"
+	      "                     mirror add: what is copied, and the port that gets the copies\n"
 	      "      --replace      fdb add: move a static entry that is behind another port\n"
 	      "      --dry-run      apply: say what would change, and change nothing\n"
 	      "      --interval=S   rate, top: seconds from one reading to the next (default: 1)\n"
@@ -80,11 +82,13 @@ static void print_help(void)
 	      "                     trace: so many frames; 0: until interrupted\n"
 	      "      --once         top: print it once, as where there is no terminal\n"
 	      "  -w, --write=FILE   capture: write a pcapng file; -: to standard output\n"
-	      "      --snap=N       capture: so many bytes of each frame (default: all)\n"
-	      "      --sample=N     capture: one of N frames\n"
+	      "      --snap=N       capture, mirror add: so many bytes of each frame (default: "
+	      "all)\n"
+	      "      --sample=N     capture, mirror add: one of N frames\n"
 	      "  -c N               capture: so many frames, as --count\n"
 	      "      --direction=in|out|both\n"
-	      "                     capture: what guests sent, what they received (default: both)\n"
+	      "                     capture, mirror add: what guests sent, what they received\n"
+	      "                     (default: both)\n"
 	      "      --dropped      capture: only what was dropped, and why; of all ports if none\n"
 	      "                     is named\n"
 	      "      --ring-files=N, --file-size=SIZE\n"
@@ -160,6 +164,27 @@ static int set_tpid(struct cli *cli, const char *text)
 	if (strcmp(text, "8021q") && strcmp(text, "8021ad"))
 		return complain("--tpid wants 8021q or 8021ad, not \"%s\"", text);
 	cli->tpid = text;
+	return 0;
+}
+
+static int set_source(struct cli *cli, const char *text)
+{
+	json_t *vlan = NULL;
+
+	cli->source = text;
+	if (strncmp(text, SOURCE_VLAN, strlen(SOURCE_VLAN)))
+		return 0;
+	vlan = vlan_json(text + strlen(SOURCE_VLAN));
+	json_decref(vlan);
+	return vlan ? 0
+		    : complain("--source wants ports or vlan= with a number from 0 to %d or a "
+			       "name, not \"%s\"",
+			      VLAN_MAX, text);
+}
+
+static int set_to(struct cli *cli, const char *text)
+{
+	cli->to = text;
 	return 0;
 }
 
@@ -280,18 +305,20 @@ static const struct row {
 	{"port", true, COMMAND_PORT, set_port},
 	{"queues", false, COMMAND_QUEUES, set_queues},
 	{"vlan", true, COMMAND_VLAN, set_vlan},
-	{"bridge", true, COMMAND_BRIDGE, set_bridge},
-	{"tpid", true, COMMAND_BRIDGE, set_tpid},
+	{"bridge", true, COMMAND_BRIDGE | COMMAND_MIRROR, set_bridge},
+	{"tpid", true, COMMAND_BRIDGE | COMMAND_MIRROR, set_tpid},
+	{"source", true, COMMAND_MIRROR, set_source},
+	{"to", true, COMMAND_MIRROR, set_to},
 	{"replace", false, COMMAND_REPLACE, set_replace},
 	{"dry-run", false, COMMAND_DRY_RUN, set_dry_run},
 	{"interval", true, COMMAND_INTERVAL, set_interval},
 	{"once", false, COMMAND_ONCE, set_once},
 	{"write", true, COMMAND_CAPTURE, set_write},
-	{"snap", true, COMMAND_CAPTURE, set_snap},
-	{"sample", true, COMMAND_CAPTURE, set_sample},
+	{"snap", true, COMMAND_CAPTURE | COMMAND_MIRROR, set_snap},
+	{"sample", true, COMMAND_CAPTURE | COMMAND_MIRROR, set_sample},
 	{"ring-files", true, COMMAND_CAPTURE, set_ring_files},
 	{"file-size", true, COMMAND_CAPTURE, set_file_size},
-	{"direction", true, COMMAND_CAPTURE, set_direction},
+	{"direction", true, COMMAND_CAPTURE | COMMAND_MIRROR, set_direction},
 	{"dropped", false, COMMAND_CAPTURE, set_dropped},
 	{"since", true, COMMAND_SINCE, set_since},
 };
@@ -418,7 +445,8 @@ static int options_fit(const struct command *c, const struct cli *cli, unsigned 
 				rows[i].name, c->usage);
 	}
 	if (((c->takes & COMMAND_NEEDS_NAME) && !cli->name) ||
-		((c->takes & COMMAND_NEEDS_PORT) && !cli->port))
+		((c->takes & COMMAND_NEEDS_PORT) && !cli->port) ||
+		((c->takes & COMMAND_MIRROR) && (!cli->source || !cli->to)))
 		return complain("something is missing: the command is %s", c->usage);
 	return 0;
 }

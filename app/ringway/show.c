@@ -120,6 +120,15 @@ static void vlans_print(const json_t *port)
 	}
 }
 
+/* The mirrors whose copies the port gets, a line for each. */
+static void mirrors_print(const json_t *port)
+{
+	const json_t *list = json_object_get(port, "mirrors"), *name;
+
+	for (size_t i = 0; (name = json_array_get(list, i)); i++)
+		fact("copies", "of mirror %s, and nothing else", json_string_value(name));
+}
+
 /* What `port set` said of the port's frames, a line for each key. */
 static void policy_print(const json_t *policy)
 {
@@ -171,6 +180,7 @@ static void uplink_print(const json_t *port)
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
 	vlans_print(port);
+	mirrors_print(port);
 	policy_print(json_object_get(port, "policy"));
 	fact("device driver", "%s", text_of(port, "device_driver"));
 	fact("interface", "%s", text_of(port, "interface"));
@@ -200,6 +210,7 @@ static void facts_print(const json_t *port)
 	if (json_is_string(json_object_get(port, "description")))
 		fact("description", "%s", text_of(port, "description"));
 	vlans_print(port);
+	mirrors_print(port);
 	policy_print(json_object_get(port, "policy"));
 	fact("front-end", "%s, link %s", is_true(port, "connected") ? "connected" : "none",
 		is_true(port, "link") ? "up" : "down");

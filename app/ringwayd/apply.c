@@ -152,6 +152,7 @@ static void settings_apply(struct daemon *d, const struct options *to)
 		daemon_balance_every(d, to->balance_s);
 	sw_snooping_set(d->sw, to->snooping);
 	now->snooping = to->snooping;
+	mirrors_change(d, to);
 	options_names_take(now, to, UINT64_MAX);
 	now->log_level = to->log_level;
 	now->fdb_age_s = to->fdb_age_s;

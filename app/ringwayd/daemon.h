@@ -10,6 +10,7 @@
 #include "pidfile.h"
 #include "sw.h"
 #include "sw_count.h"
+#include "sw_mirror.h"
 #include "vhost_records.h"
 
 /* What an entry of options.ports became. */
@@ -81,6 +82,8 @@ struct daemon {
 	/* What is counted on request; NULL: it is not. */
 	struct sw_count *counts[SW_NUM_COUNT_KINDS];
 	struct captures captures;
+	/* By their index in opt.mirrors; NULL: it could not begin. */
+	struct sw_mirror *mirrors[OPTIONS_MIRRORS_MAX];
 	struct daemon_trace traces[DAEMON_TRACES];
 	uint32_t trace_id;       /* of the latest trace */
 	struct rw_timer tracing; /* runs while there are some */
@@ -203,10 +206,26 @@ void counts_end(struct daemon *d);
 /* A port has left the switch, and another one may get its id. */
 void counts_forget_port(struct daemon *d, uint16_t id);
 
+/*
+ * mirrors.c. mirrors_begin: those of opt, once there are ports; mirror_begin: that at `index` of
+ * opt.mirrors, which has just been added: 0 or -errno; mirror_end takes it out of opt, too.
+ * mirrors_change: have those of `to`, and leave the others as they are.
+ */
+void mirrors_begin(struct daemon *d);
+int mirror_begin(struct daemon *d, unsigned index);
+void mirror_end(struct daemon *d, unsigned index);
+void mirrors_change(struct daemon *d, const struct options *to);
+void mirrors_end(struct daemon *d);
+/* A port has come, which mirrors may name; ports have come, gone, or changed their bridges. */
+void mirrors_port(struct daemon *d, const struct port *port);
+void mirrors_bridges(struct daemon *d);
+
 /* rpc_event.c: have events go to the clients that subscribe. */
 void events_begin(struct daemon *d);
 /* A port was "added", "changed" or "removed". */
 void events_port(const struct daemon *d, const char *name, const char *what);
+/* A mirror was "added" or "removed". */
+void events_mirror(const struct daemon *d, const char *name, const char *what);
 /* A document was applied. */
 void events_configuration(const struct daemon *d, size_t changes, unsigned unchanged);
 

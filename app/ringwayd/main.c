@@ -180,6 +180,7 @@ static int ports_begin(struct daemon *d)
 			return ret;
 		}
 	}
+	mirrors_begin(d);
 	if (!d->waits)
 		state_fdb_restore(d);
 	d->waits = false;
@@ -237,6 +238,7 @@ static void daemon_end(struct daemon *d)
 		options_port_del(&d->opt, d->opt.nports - 1);
 	}
 	counts_end(d);
+	mirrors_end(d);
 	marks_end(&d->marks);
 	while (d->nports)
 		daemon_port_end(d, d->nports - 1);

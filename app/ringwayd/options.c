@@ -402,6 +402,8 @@ const struct options_row options_rows[] = {
 	{"log-level", "error|warning|info|debug", false, false, set_log_level, get_log_level},
 	{"bridge", "NAME", true, false, options_set_bridge, options_get_bridges},
 	{"vlan", "NAME=VID", true, false, options_set_vlan_name, options_get_vlan_names},
+	{"mirror", "NAME,to=PORT,source=PORT[+PORT]...[,KEY=VALUE]...", true, false,
+		options_set_mirror, options_get_mirrors},
 	{"fdb-size", "N", false, false, set_fdb_size, get_fdb_size},
 	{"fdb-age", "SECONDS", false, false, set_fdb_age, get_fdb_age},
 	{"fdb-linger", "SECONDS", false, false, set_fdb_linger, get_fdb_linger},
@@ -418,8 +420,9 @@ const size_t options_nrows = RW_ARRAY_SIZE(options_rows);
 const struct options_section *options_row_section(const struct options_row *row)
 {
 	static const struct options_section sections[] = {
-		{"bridge", "bridges", false},
-		{"vlan", "vlans", true},
+		{.name = "bridge", .key = "bridges", .first = true},
+		{.name = "vlan", .key = "vlans", .first = true, .pairs = true},
+		{.name = "mirror", .key = "mirrors", .entries = true},
 	};
 
 	for (size_t i = 0; row && i < RW_ARRAY_SIZE(sections); i++) {
@@ -478,7 +481,7 @@ int options_key_read(struct parse *p, const char *key, const char *value)
 		return -EINVAL;
 	if (!value)
 		return options_mistake(p,
-			section && section->pairs
+			section && (section->pairs || section->entries)
 				? "\"%s\" wants a key and a value for each"
 				: "\"%s\" wants a word, a number or a list of them",
 			key);

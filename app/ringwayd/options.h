@@ -40,6 +40,13 @@
 #define OPTIONS_BRIDGES_MAX    1023
 #define OPTIONS_BRIDGE_DEFAULT "default"
 
+/* Mirrors: as many as the switch has; most ports that a mirror names as its sources. */
+#define OPTIONS_MIRRORS_MAX 8
+#define OPTIONS_SOURCES_MAX 64
+#define OPTIONS_SNAP_MIN    14           /* an Ethernet header */
+#define OPTIONS_SNAP_MAX    (65535 + 18) /* the longest frame */
+#define OPTIONS_SAMPLE_MAX  1000000000
+
 /* What options_parse found besides "run" (0) and a mistake (< 0). */
 #define OPTIONS_HELP         1
 #define OPTIONS_VERSION      2
@@ -108,6 +115,22 @@ struct options_port {
 	void *prepared;                      /* the device, until there is a port of it */
 };
 
+/* What the user said about a mirror. The ports that it names may come and go. */
+struct options_mirror {
+	char name[OPTIONS_NAME_MAX + 1];
+	char to[OPTIONS_NAME_MAX + 1]; /* the port that gets the copies */
+	/* Either ports, or a VLAN of a bridge. */
+	char sources[OPTIONS_SOURCES_MAX][OPTIONS_NAME_MAX + 1];
+	unsigned nsources;
+	bool of_vlan;
+	bool service;                      /* a service VLAN (802.1ad) */
+	uint16_t vlan;                     /* 0: frames without a VLAN */
+	char bridge[OPTIONS_NAME_MAX + 1]; /* "": the default one */
+	bool rx, tx;                       /* what sources sent, what they received */
+	uint32_t snap;                     /* bytes of each frame; 0: all */
+	uint32_t sample;                   /* one of so many frames; from 1 on */
+};
+
 struct options {
 	struct options_port ports[OPTIONS_PORTS_MAX]; /* in the order given, names unique */
 	unsigned nports;                              /* at least one at the start, or a `config` */
@@ -115,6 +138,8 @@ struct options {
 	unsigned nbridges;
 	struct options_vlan_name vlan_names[OPTIONS_VLAN_MAX]; /* names and VLANs are unique */
 	unsigned nvlan_names;
+	struct options_mirror mirrors[OPTIONS_MIRRORS_MAX]; /* names are unique */
+	unsigned nmirrors;
 	uint64_t words; /* bit: row of the table of options, given on the command line */
 	unsigned cpus[OPTIONS_CPUS_MAX];      /* worker CPUs in the order given */
 	unsigned ncpus;                       /* at least one */
@@ -194,6 +219,10 @@ void options_port_del(struct options *opt, unsigned index);
  */
 int options_bridge_add(struct options *opt, const char *name, char *err, size_t errlen);
 int options_bridge_del(struct options *opt, const char *name, char *err, size_t errlen);
+/* The same with --mirror; `index` is that of a mirror that there is. */
+int options_mirror_add(struct options *opt, const char *name, const struct options_pair *pairs,
+	unsigned npairs, char *err, size_t errlen);
+void options_mirror_del(struct options *opt, unsigned index);
 /* Whether a bridge has that name; OPTIONS_BRIDGE_DEFAULT always is there. */
 bool options_bridge_exists(const struct options *opt, const char *name);
 /* The name of the port's bridge. */

@@ -118,6 +118,11 @@ int options_bridge_del(struct options *opt, const char *name, char *err, size_t 
 				"bridge for them",
 				name, opt->ports[k].name);
 	}
+	for (unsigned k = 0; k < opt->nmirrors; k++) {
+		if (!strcmp(opt->mirrors[k].bridge, name))
+			return options_mistake(&p, "bridge %s has a mirror: delete mirror %s first",
+				name, opt->mirrors[k].name);
+	}
 	opt->nbridges--;
 	memmove(opt->bridges[i], opt->bridges[i + 1],
 		(opt->nbridges - i) * sizeof(opt->bridges[0]));
@@ -233,6 +238,9 @@ void options_names_take(struct options *to, const struct options *from, uint64_t
 		} else if (options_rows[i].set == options_set_vlan_name) {
 			memcpy(to->vlan_names, from->vlan_names, sizeof(to->vlan_names));
 			to->nvlan_names = from->nvlan_names;
+		} else if (options_rows[i].set == options_set_mirror) {
+			memcpy(to->mirrors, from->mirrors, sizeof(to->mirrors));
+			to->nmirrors = from->nmirrors;
 		}
 	}
 }

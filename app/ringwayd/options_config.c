@@ -15,16 +15,16 @@
 struct source {
 	struct parse *p;
 	const json_t *root;
-	const struct doc *doc; /* NULL: the tree was in no text */
-	const char *name;      /* of the text */
-	const char *port;      /* that is being read */
+	const struct doc *doc;       /* NULL: the tree was in no text */
+	const char *name;            /* of the text */
+	const char *in, *entry_name; /* what is being read: "ports" or "mirrors", and its name */
 	/* What is read next: a port, or else a key; NULL: there is none. */
 	void *entry, *key;
 	const json_t *ports;     /* of `entry` */
 	bool begun, rest;        /* `rest`: what others refer to has been read */
 	char at[OPTIONS_AT_MAX]; /* the path of what mistakes are about */
 	char where[OPTIONS_FILE_MAX + 32];
-	char texts[OPTIONS_PAIRS_MAX][OPTIONS_VLANS_TEXT]; /* values of a port */
+	char texts[OPTIONS_PAIRS_MAX][OPTIONS_VLANS_TEXT]; /* values of a port or mirror */
 };
 
 /* Mistakes from here on are about the value at `path`. */
@@ -92,11 +92,11 @@ static void key_at(struct parse *p, const char *key)
 	struct source *s = p->source;
 	char at[OPTIONS_FILE_MAX];
 
-	snprintf(at, sizeof(at), "ports/%s%s%s", s->port, key ? "/" : "", key ? key : "");
+	snprintf(at, sizeof(at), "%s/%s%s%s", s->in, s->entry_name, key ? "/" : "", key ? key : "");
 	stand_at(s, at);
 }
 
-/* The pairs of a port. How many, or a mistake. */
+/* The pairs of a port or mirror. How many, or a mistake. */
 static int pairs_of(
 	struct source *s, const json_t *entry, struct options_pair pairs[OPTIONS_PAIRS_MAX])
 {
@@ -118,21 +118,26 @@ static int pairs_of(
 	return n;
 }
 
-static int port_read(struct source *s, const char *name, const json_t *entry)
+/* Read the keys of `name`, a member of s->in. */
+static int keys_read(struct source *s, const char *name, const json_t *entry,
+	int (*read)(struct parse *p, const char *name, const struct options_pair *pairs,
+		unsigned npairs))
 {
 	struct options_pair pairs[OPTIONS_PAIRS_MAX];
 	int n, ret;
 
-	s->port = name;
+	s->entry_name = name;
 	key_at(s->p, NULL);
 	if (!json_is_object(entry))
-		return options_mistake(s->p, "port %s wants its keys: socket and others", name);
+		return options_mistake(s->p, "%.*s %s wants its keys: %s and others",
+			(int)strlen(s->in) - 1, s->in, name,
+			strcmp(s->in, "ports") ? "to" : "socket");
 	n = pairs_of(s, entry, pairs);
 	if (n < 0)
 		return n;
 	key_at(s->p, NULL);
 	s->p->key_at = key_at;
-	ret = options_port_read(s->p, name, pairs, (unsigned)n);
+	ret = read(s->p, name, pairs, (unsigned)n);
 	s->p->key_at = NULL;
 	return ret;
 }
@@ -151,7 +156,9 @@ static int entry_read(struct source *s)
 	void *entry = s->entry;
 
 	s->entry = json_object_iter_next(mutable(s->ports), entry);
-	return port_read(s, json_object_iter_key(entry), json_object_iter_value(entry));
+	s->in = "ports";
+	return keys_read(
+		s, json_object_iter_key(entry), json_object_iter_value(entry), options_port_read);
 }
 
 /* ---- all of it ---- */
@@ -181,6 +188,26 @@ static int members_read(struct source *s, const char *key, const json_t *value)
 	return ret;
 }
 
+/* "mirrors" */
+static int entries_read(struct source *s, const struct options_row *row, const json_t *value)
+{
+	const char *name;
+	json_t *entry;
+	int ret = 0;
+
+	/* The command line prevails. */
+	if (s->p->seen >> (row - options_rows) & 1)
+		return 0;
+	s->in = options_row_key(row);
+	json_object_foreach(mutable(value), name, entry)
+	{
+		ret = keys_read(s, name, entry, options_mirror_read);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
 static int key_read(struct source *s, const char *key, const json_t *value)
 {
 	const struct options_row *row = options_row_of(key);
@@ -193,6 +220,9 @@ static int key_read(struct source *s, const char *key, const json_t *value)
 		return 0;
 	if (section && section->pairs && json_is_object(value))
 		return members_read(s, key, value);
+	if (section && section->entries)
+		return json_is_object(value) ? entries_read(s, row, value)
+					     : options_key_read(s->p, key, NULL);
 	if (!row || !row->many || !row->value || !json_array_size(value))
 		return options_key_read(
 			s->p, key, value_text(value, ',', text, sizeof(text)) ? text : NULL);
@@ -207,9 +237,11 @@ static int next_key_read(struct source *s)
 {
 	const char *key = json_object_iter_key(s->key);
 	const json_t *value = json_object_iter_value(s->key);
+	const struct options_section *section;
 
 	s->key = json_object_iter_next(mutable(s->root), s->key);
-	if ((options_row_section(options_row_of(key)) != NULL) == s->rest)
+	section = options_row_section(options_row_of(key));
+	if ((section && section->first) == s->rest)
 		return 0;
 	stand_at(s, key);
 	return strcmp(key, "ports") ? key_read(s, key, value) : ports_begin(s, value);

@@ -3,8 +3,8 @@
 /*
  * What the files of options share: options.c has the table and the rest, options_port.c the ports
  * of any kind, options_bridge.c their bridges and the names of VLANs, options_vlan.c their VLANs,
- * options_policy.c their policies, options_cpus.c the worker CPUs; kind_*.c has the options of a
- * kind of port.
+ * options_policy.c their policies, options_mirror.c the mirrors, options_cpus.c the worker CPUs;
+ * kind_*.c has the options of a kind of port.
  */
 #include <jansson.h>
 
@@ -53,10 +53,12 @@ struct options_row {
 
 extern const struct options_row options_rows[];
 extern const size_t options_nrows;
-/* An option that others refer to: a document has it under another key, which is read first. */
+/* An option that a document has under another key. */
 struct options_section {
 	const char *name, *key;
-	bool pairs; /* there it has a key and a value for each NAME=VALUE */
+	bool first;   /* others refer to it: it is read before them */
+	bool pairs;   /* there it has a key and a value for each NAME=VALUE */
+	bool entries; /* there it has a key for each NAME, with keys of its own */
 };
 
 /* NULL: it is none. */
@@ -112,7 +114,20 @@ json_t *options_get_tpid(const struct options_port *port);
 int options_port_bridge_check(struct parse *p, const char *what, const struct options_port *port);
 /* The name of a VLAN that a user may have meant; NULL: none. */
 const char *options_vlan_nearest(const struct options *opt, const char *name);
-/* Take over bridges and names of VLANs if the command line, `words`, has them. */
+/* options_port.c: cut "KEY=VALUE,..." into pairs. How many, or a mistake. */
+int options_pairs_split(struct parse *p, const char *what, char *text,
+	struct options_pair pairs[OPTIONS_PAIRS_MAX]);
+
+/* options_mirror.c: as struct options_row says. */
+int options_set_mirror(struct parse *p, const char *value);
+json_t *options_get_mirrors(const struct options *opt);
+/* Add a mirror. 0 or a mistake. */
+int options_mirror_read(
+	struct parse *p, const char *name, const struct options_pair *pairs, unsigned npairs);
+/* What only all options together show about them. 0 or a mistake. */
+int options_mirrors_check(struct parse *p);
+
+/* Take over bridges, names of VLANs and mirrors if the command line, `words`, has them. */
 void options_names_take(struct options *to, const struct options *from, uint64_t words);
 
 /* options_vlan.c: as struct port_option says. */

@@ -224,8 +224,7 @@ int options_set_socket_path(struct parse *p, const char *value)
 	return 0;
 }
 
-/* Cut "KEY=VALUE,..." into pairs. How many, or a mistake. */
-static int pairs_split(
+int options_pairs_split(
 	struct parse *p, const char *what, char *text, struct options_pair pairs[OPTIONS_PAIRS_MAX])
 {
 	char *item, *value;
@@ -265,7 +264,7 @@ int options_set_port(struct parse *p, const char *value)
 	if (!port)
 		goto out;
 	snprintf(what, sizeof(what), "--port %s", name);
-	ret = pairs_split(p, what, rest, pairs);
+	ret = options_pairs_split(p, what, rest, pairs);
 	if (ret >= 0)
 		ret = pairs_read(p, what, port, pairs, (unsigned)ret);
 	p->port_given = "--port";
@@ -312,7 +311,7 @@ int options_ports_check(struct parse *p)
 		if (!ret)
 			ret = port->kind->check(p, port);
 	}
-	return ret;
+	return ret ? ret : options_mirrors_check(p);
 }
 
 int options_port_read(

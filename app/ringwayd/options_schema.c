@@ -19,7 +19,11 @@
 #define VID_TEXT                               \
 	"{\"type\": \"string\", \"pattern\": " \
 	"\"^" VID_ITEM "([+]" VID_ITEM ")*$\"}"
-#define WORD "{\"type\": [\"string\", \"integer\"]}"
+#define AT_LEAST(n) \
+	"{\"type\": [\"integer\", \"string\"], \"pattern\": \"^[0-9]+$\", \"minimum\": " n "}"
+#define PORT_NAME  "{\"type\": [\"string\", \"integer\"], \"pattern\": \"" NAME_PATTERN "\"}"
+#define PORT_NAMES "{\"type\": [\"string\", \"integer\"]}"
+#define WORD       "{\"type\": [\"string\", \"integer\"]}"
 
 /* What a word in capitals stands for. Another one is a word, a number or a list of them. */
 static const struct {
@@ -140,6 +144,25 @@ static json_t *pairs_schema(void)
 		0, NULL);
 }
 
+/* A mirror for each name. */
+static json_t *mirrors_schema(void)
+{
+	return json_loads(
+		"{\"type\": [\"object\", \"null\"], \"additionalProperties\": false, "
+		"\"patternProperties\": {\"" NAME_PATTERN
+		"\": {\"type\": \"object\", \"required\": [\"to\"], "
+		"\"oneOf\": [{\"required\": [\"source\"]}, {\"required\": [\"vlan\"]}], "
+		"\"additionalProperties\": false, \"properties\": {"
+		"\"to\": " PORT_NAME ", \"source\": {\"anyOf\": [" PORT_NAMES
+		", {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 64, \"items\": " PORT_NAME
+		"}]}, \"vlan\": {\"type\": [\"integer\", \"string\"], \"minimum\": 0, "
+		"\"maximum\": 4094}, \"bridge\": " PORT_NAME
+		", \"tpid\": {\"enum\": [\"8021q\", \"8021ad\"]}, "
+		"\"direction\": {\"enum\": [\"in\", \"out\", \"both\"]}, "
+		"\"snap\": " AT_LEAST("14") ", \"sample\": " AT_LEAST("1") "}}}}",
+		0, NULL);
+}
+
 /* ---- ports ---- */
 
 static json_t *port_schema(const struct port_kind *kind)
@@ -208,12 +231,14 @@ json_t *options_schema(void)
 
 		if (row->words_only)
 			continue;
-		if (section && section->pairs)
+		if (section && section->entries)
+			schema = mirrors_schema();
+		else if (section && section->pairs)
 			schema = pairs_schema();
 		else
 			schema = row->many && row->value ? values_schema(row->value)
 							 : value_schema(row->value);
-		if (section && !section->pairs)
+		if (section && !section->pairs && !section->entries)
 			json_array_append_new(json_object_get(schema, "anyOf"),
 				json_pack("{s:s}", "type", "null"));
 		json_object_set_new(schema, "description",

@@ -49,6 +49,8 @@ int daemon_port_begin(struct daemon *d, char *err, size_t errlen)
 	}
 	d->nports++;
 	d->ports_serial++;
+	mirrors_bridges(d);
+	mirrors_port(d, port->port);
 	events_port(d, spec->name, "added");
 	return 0;
 }
@@ -71,6 +73,7 @@ int daemon_port_change(
 	}
 	*from = *to;
 	d->ports_serial++;
+	mirrors_bridges(d);
 	from->kind->change(d->ports[index].handle, from, note, notelen);
 	events_port(d, from->name, "changed");
 	return 0;
@@ -101,6 +104,7 @@ void daemon_leaver_free(struct daemon *d, struct daemon_leaver *leaver)
 	uint16_t id = leaver->port->id;
 
 	leaver->kind->free(leaver->handle);
+	mirrors_bridges(d);
 	counts_forget_port(d, id);
 	marks_forget_port(&d->marks, id);
 	events_port(d, leaver->name, "removed");

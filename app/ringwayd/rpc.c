@@ -82,6 +82,7 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 		HAS("tpid", CTL_STRING, "its kind of tag, 8021q or 8021ad"),               \
 		HAS("vlans", CTL_OBJECT | CTL_NULL, "its VLANs; null: it is transparent"), \
 		HAS("policy", CTL_OBJECT, "its policy, by the keys of its options"),       \
+		MAY("mirrors", CTL_ARRAY, "the mirrors whose copies it gets, alone"),      \
 		MAY("note", CTL_STRING, "what the user has to know about the change"))
 
 #define COUNT_WHAT HAS("what", CTL_STRING, "sizes, vlans, talkers or latency")
@@ -97,6 +98,21 @@ static json_t *rpc_list(void *ctx, const json_t *params, struct ctl_failure *fai
 	HAS("vlan", CTL_INTEGER | CTL_NULL, "0: without a VLAN; null: none of the port's"), \
 		HAS("tpid", CTL_STRING, "which VLAN of that number: 8021q or 8021ad"),      \
 		HAS("bridge", CTL_STRING, "the name of a bridge")
+
+#define MIRROR_RESULT                                                                              \
+	CTL_FIELDS(HAS("name", CTL_STRING, "its name"),                                            \
+		HAS("source", CTL_ARRAY | CTL_NULL, "the names of the ports that are mirrored"),   \
+		HAS("vlan", CTL_INTEGER | CTL_NULL, "or the VLAN; 0: frames without a VLAN"),      \
+		HAS("bridge", CTL_STRING | CTL_NULL, "the bridge of the VLAN"),                    \
+		HAS("tpid", CTL_STRING | CTL_NULL, "the kind of the VLAN, 8021q or 8021ad"),       \
+		HAS("direction", CTL_STRING, "in: what they sent; out: what they received; both"), \
+		HAS("to", CTL_STRING, "the port that gets the copies"),                            \
+		HAS("snap", CTL_INTEGER | CTL_NULL, "bytes of each frame; null: all"),             \
+		HAS("sample", CTL_INTEGER, "one of so many frames is copied"),                     \
+		HAS("absent", CTL_ARRAY, "the names that no port has now"),                        \
+		HAS("frames", CTL_INTEGER, "frames that were to be copied"),                       \
+		HAS("bytes", CTL_INTEGER, "bytes of their copies"),                                \
+		HAS("lost", CTL_OBJECT, "copies that were lost, by reason"))
 
 #define FORWARD_RESULT                                                               \
 	CTL_FIELDS(HAS("mode", CTL_STRING, "what is done with frames"),              \
@@ -394,6 +410,28 @@ const struct ctl_method rpc_methods[] = {
 			HAS("frames", CTL_INTEGER, "how many it was to write"),
 			HAS("lost", CTL_INTEGER,
 				"how many of these found no room: the client is too slow"))},
+	{.name = "mirror.add",
+		.fn = rpc_mirror_add,
+		.help = "send copies of what ports or a VLAN send and receive to another port",
+		.params = CTL_FIELDS(HAS("name", CTL_STRING, "the name of the new mirror"),
+			HAS("to", CTL_STRING, "the name of the port that gets the copies, alone"),
+			MAY("source", CTL_ARRAY, "the names of ports; or give vlan"),
+			MAY("vlan", CTL_INTEGER | CTL_STRING,
+				"0 (frames without a VLAN) to 4094, or a name"),
+			BRIDGE, TPID,
+			MAY("direction", CTL_STRING,
+				"in: what they sent; out: what they received; else both"),
+			MAY("snap", CTL_INTEGER, "bytes of each frame, 14 to 65553; else all"),
+			MAY("sample", CTL_INTEGER, "one of so many frames; else all")),
+		.result = MIRROR_RESULT},
+	{.name = "mirror.list",
+		.each = rpc_mirror_list,
+		.help = "the mirrors, what they copied and what they lost",
+		.result = MIRROR_RESULT},
+	{.name = "mirror.del",
+		.fn = rpc_mirror_del,
+		.help = "end a mirror; the port that got the copies is an ordinary one again",
+		.params = CTL_FIELDS(HAS("name", CTL_STRING, "the name of a mirror"))},
 	{.name = "explain",
 		.fn = rpc_explain,
 		.help = "what would become of a frame from a port; nothing is sent or learned",

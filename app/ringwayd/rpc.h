@@ -55,6 +55,13 @@ json_t *rpc_mark_add(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_mark_del(void *ctx, const json_t *params, struct ctl_failure *fail);
 json_t *rpc_mark_list(void *ctx, const json_t *params, struct ctl_failure *fail);
 
+/* rpc_mirror.c */
+json_t *rpc_mirror_add(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_mirror_del(void *ctx, const json_t *params, struct ctl_failure *fail);
+json_t *rpc_mirror_list(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
+/* The names of the mirrors whose copies a port gets; NULL: there is none. */
+json_t *rpc_mirrors_to(const struct daemon *d, const char *port);
+
 /* rpc_stats.c */
 json_t *rpc_port_stats(void *ctx, const json_t *params, size_t *cursor, struct ctl_failure *fail);
 

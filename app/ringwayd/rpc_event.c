@@ -19,7 +19,7 @@
 #define HOST_KINDS (BIT(SW_EVENT_LEARNED) | BIT(SW_EVENT_MOVED))
 
 /* Those of the switch, then those of the daemon. */
-enum { EVENT_PORT = SW_EVENT_KINDS, EVENT_CONFIGURATION, EVENT_KINDS };
+enum { EVENT_PORT = SW_EVENT_KINDS, EVENT_CONFIGURATION, EVENT_MIRROR, EVENT_KINDS };
 
 #define PORT HAS("port", CTL_STRING, "the name of the port")
 #define HOST                                                   \
@@ -60,6 +60,9 @@ static const struct ctl_event_kind kinds[EVENT_KINDS] = {
 	[EVENT_CONFIGURATION] = {"configuration", "a document was applied",
 		CTL_FIELDS(HAS("changes", CTL_INTEGER, "how many things it changed"),
 			HAS("unchanged", CTL_INTEGER, "how many ports stayed as they were"))},
+	[EVENT_MIRROR] = {"mirror", "a mirror was added or removed",
+		CTL_FIELDS(HAS("mirror", CTL_STRING, "its name"),
+			HAS("what", CTL_STRING, "\"added\" or \"removed\""))},
 };
 
 /* ---- what happens ---- */
@@ -139,6 +142,15 @@ void events_configuration(const struct daemon *d, size_t changes, unsigned uncha
 		ctl_emit(d->control, EVENT_CONFIGURATION, about,
 			json_pack("{s:I, s:i}", "changes", (json_int_t)changes, "unchanged",
 				(int)unchanged));
+}
+
+void events_mirror(const struct daemon *d, const char *name, const char *what)
+{
+	const char *const about[2] = {NULL, NULL};
+
+	if (d->control)
+		ctl_emit(d->control, EVENT_MIRROR, about,
+			json_pack("{s:s, s:s}", "mirror", name, "what", what));
 }
 
 /* ---- hosts ---- */

@@ -11,12 +11,12 @@ static json_t *port_json(const struct daemon *d, unsigned index, json_t *special
 {
 	const struct options_port *spec = &d->opt.ports[index];
 	const struct port *port = d->ports[index].port;
-	json_t *all = json_pack("{s:s, s:i, s:s, s:s*, s:b, s:s, s:s, s:o, s:o}", "name",
+	json_t *all = json_pack("{s:s, s:i, s:s, s:s*, s:b, s:s, s:s, s:o, s:o, s:o*}", "name",
 		spec->name, "id", port->id, "driver", spec->kind->name, "description",
 		spec->description[0] ? spec->description : NULL, "link", sw_port_is_up(d->sw, port),
 		"bridge", options_bridge_of(spec), "tpid", spec->vlans.service ? "8021ad" : "8021q",
 		"vlans", daemon_vlans_json(&d->opt, &spec->vlans), "policy",
-		options_policy_json(spec));
+		options_policy_json(spec), "mirrors", rpc_mirrors_to(d, spec->name));
 
 	json_object_update(all, special);
 	json_decref(special);

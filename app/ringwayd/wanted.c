@@ -156,8 +156,8 @@ static int port_check(struct wanted_reading *r)
 
 bool wanted_changeable(const char *name)
 {
-	static const char *const names[] = {
-		"bridge", "vlan", "log-level", "fdb-age", "forward", "balance", "snooping"};
+	static const char *const names[] = {"bridge", "vlan", "mirror", "log-level", "fdb-age",
+		"forward", "balance", "snooping"};
 
 	for (size_t i = 0; i < RW_ARRAY_SIZE(names); i++) {
 		if (!strcmp(names[i], name))
@@ -199,6 +199,9 @@ static int restart_needed(struct wanted_reading *r, const struct options_row *ro
 /* 0 or a mistake. */
 static int settings_compare(struct wanted_reading *r)
 {
+	options_source_stand_at(r->source, "mirrors");
+	if (options_mirrors_check(&r->p))
+		return -EINVAL;
 	choices_accept(r->now, &r->w->opt);
 	for (size_t i = 0; i < options_nrows; i++) {
 		const struct options_row *row = &options_rows[i];

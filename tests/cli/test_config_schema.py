@@ -63,6 +63,10 @@ GOOD = [
                      'native': 'web'},
                'b': {'socket': '/tmp/b', 'bridge': 'default', 'trunk': 'web+10-20+db'}},
      'vlans': {'web': 10, 'db': '20'}, 'bridges': ['blue', 'green']},
+    {'mirrors': None}, {'mirrors': {
+        'a': {'source': 'vm1', 'to': 'vm9'}, 'b': {'source': ['vm1', 'vm2'], 'to': 'vm9',
+                                                   'direction': 'in', 'snap': 64, 'sample': '7'},
+        'c': {'vlan': 0, 'to': 'vm9', 'bridge': 'default', 'tpid': '8021ad'}}},
 ]
 BAD = [
     [], 'x', {'fdb-sice': 1}, {'fdb-age': 'soon'}, {'idle': 'often'},
@@ -70,6 +74,14 @@ BAD = [
     {'ports': {'vm1': {}}}, {'ports': {'vm1': '/tmp/x'}}, {'socket-dir': []}, {'balance': 'on'},
     {'bridges': []}, {'bridges': ['a b']}, {'vlans': {'web': 4095}}, {'vlans': {'1web': 1}},
     {'vlans': {'web': [1]}}, {'vlans': 7},
+    {'mirrors': []}, {'mirrors': {'a b': {'source': 'x', 'to': 'y'}}}, {'mirrors': {'a': None}},
+    *({'mirrors': {'a': keys}} for keys in (
+        {'to': 'y'}, {'source': 'x'}, {'source': 'x', 'vlan': 1, 'to': 'y'},
+        {'vlan': 4095, 'to': 'y'}, {'source': 'x', 'to': 'y', 'direction': 'up'},
+        {'source': 'x', 'to': 'y', 'colour': 'red'}, {'source': [], 'to': 'y'},
+        {'source': 'x', 'to': 'y', 'snap': 'all'}, {'source': 'x', 'to': 'a b'},
+        {'source': 'x', 'to': 'y', 'tpid': 'x'}, {'source': 'x', 'to': 'y', 'snap': 13},
+        {'source': 'x', 'to': 'y', 'sample': 0})),
     {'ports': {'up': {'kind': 'ethdev'}}}, {'ports': {'up': {'kind': 'tap', 'device': 'x'}}},
 ]
 BAD_PORTS = [

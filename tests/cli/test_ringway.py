@@ -472,7 +472,8 @@ def test_an_empty_table_has_its_titles(switch):
     (['port', 'frobnicate'], 'there are list, show, stats, lag, add, del and set'),
     (['frobnicate', 'it'], 'there are port, bridge, fdb, group, worker, rate, top, monitor, '
                            'mark, sizes, vlans, top-talkers, latency, capture, captures, '
-                           'trace, explain, methods, forward, apply, config, backends and version'),
+                           'mirror, trace, explain, methods, forward, apply, config, '
+                           'backends and version'),
     (['port', 'add'], 'port add NAME socket=PATH'),
     (['port', 'add', 'vm1', 'socket'], '"socket" is not KEY=VALUE'),
     (['port', 'add', 'vm1', '=x'], '"=x" is not KEY=VALUE'),
@@ -532,7 +533,7 @@ def test_help_names_every_command():
                     'sizes start', 'vlans show',
                     'top-talkers stop', 'latency histogram', 'methods',
                     'forward show', 'forward set',
-                    'forward start', 'forward stop', 'version'):
+                    'forward start', 'forward stop', 'mirror add', 'mirror list', 'version'):
         assert f'\n  {command}' in text
     assert succeed('port', 'list', '-h') == text
     assert succeed('prot', '--bogus', '--help') == text

@@ -319,6 +319,66 @@ static void r66_a_full_call_counter_blocks_nobody(struct rig *r, uint64_t format
 	stream_check(r, s.a, s.b, &st);
 }
 
+/* ---- mirrors ---- */
+
+static uint64_t copies_lost(struct rig *r)
+{
+	json_t *mirrors = rig_call(r, "mirror.list", NULL), *count;
+	json_t *lost = json_object_get(json_array_get(mirrors, 0), "lost");
+	const char *why;
+	uint64_t n = 0;
+
+	json_object_foreach(lost, why, count) n += (uint64_t)json_integer_value(count);
+	json_decref(mirrors);
+	return n;
+}
+
+/* Break the ring on which the guest receives. */
+static void receive_ring_break(const struct scene *s)
+{
+	struct fe_ring *ring = rx_ring(s);
+
+	if (!s->format) {
+		__atomic_store_n(
+			&ring->avail->idx, (uint16_t)(ring->avail->idx + 0x8000), __ATOMIC_RELEASE);
+	} else {
+		uint16_t flags = (uint16_t)(VRING_DESC_F_WRITE | VRING_DESC_F_NEXT |
+			(ring->avail_wrap ? FE_PACKED_AVAIL : FE_PACKED_USED));
+
+		for (uint16_t i = 0; i < SIZE; i++)
+			__atomic_store_n(&ring->pdesc[i].flags, flags, __ATOMIC_RELEASE);
+	}
+}
+
+/*
+ * The canary's own frames are mirrored to a guest that takes back no buffer, then breaks its ring,
+ * then starts it again, over and over.
+ */
+static void a_mirrors_destination_that_breaks_costs_its_sources_nothing(
+	struct rig *r, uint64_t format)
+{
+	const struct scene s = scene_up(r, format, SIZE);
+
+	json_decref(rig_call(r, "mirror.add",
+		json_pack("{s:s, s:[s, s], s:s}", "name", "m", "source", "y", "z", "to", "a")));
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t lost;
+
+		/* All its buffers are full. */
+		rig_wait(r, fe_ring_has_used(rx_ring(&s)));
+		lost = copies_lost(r);
+		rig_wait(r, copies_lost(r) > lost + 20);
+		receive_ring_break(&s);
+		rig_wait(r, rig_port_info(r, "a", "broken_rings") == 1);
+		lost = copies_lost(r);
+		rig_wait(r, copies_lost(r) > lost + 20);
+		rings_reset(&s);
+	}
+	json_decref(rig_call(r, "mirror.del", json_pack("{s:s}", "name", "m")));
+	peer_drain(r, s.a);
+	works(&s);
+}
+
 int main(void)
 {
 	static const struct attack attacks[] = {
@@ -333,6 +393,7 @@ int main(void)
 		ATTACK_BOTH(r63_no_notification_is_lost),
 		ATTACK_BOTH(r64_after_a_start_the_first_frame_interrupts),
 		ATTACK_BOTH(r66_a_full_call_counter_blocks_nobody),
+		ATTACK_BOTH(a_mirrors_destination_that_breaks_costs_its_sources_nothing),
 	};
 
 	return hostile_main("hostile_receive", attacks, RW_ARRAY_SIZE(attacks), NULL);
