@@ -33,6 +33,9 @@ static void check_state(void)
 		fuzz_check(!strcmp(d.ports[i].port->name, d.opt.ports[i].name));
 		fuzz_check(daemon_port_find(&d, d.opt.ports[i].name) == (int)i);
 	}
+	fuzz_check(d.opt.nmirrors <= OPTIONS_MIRRORS_MAX);
+	for (unsigned i = 0; i < d.opt.nmirrors; i++)
+		fuzz_check(d.mirrors[i] && strcmp(d.opt.mirrors[i].to, ""));
 }
 
 static void check_answer(const char *answer)
@@ -62,12 +65,13 @@ static void call(const char *text, size_t len)
 static const char *const names[] = {"vm1", "vm2", "nobody", "", "a b", "vm1\n"};
 static const char *const words[] = {"on", "off", "none", "any", "shared", "server", "client", "1",
 	"4094", "4095", "10+20-30", "0", "-1", "18446744073709551616", "64K", "8T", "/tmp/x.sock",
-	"switch", "pair", "drop", "52:54:00:00:00:01", "ff:ff:ff:ff:ff:ff", "0600", "root"};
+	"switch", "pair", "drop", "in", "both", "52:54:00:00:00:01", "ff:ff:ff:ff:ff:ff", "0600",
+	"root"};
 static const char *const keys[] = {"name", "socket", "mode", "vlan", "trunk", "native", "postcopy",
 	"memory", "max-fds", "max-mappings", "max-mapped", "max-slots", "max-iotlb", "max-scratch",
 	"max-addresses", "description", "mac", "port", "vlan", "kind", "static", "replace", "pair",
 	"worker", "queue", "cpu", "to", "socket-mode", "socket-owner", "limit", "bridge", "tpid",
-	"kinds", "cursor", "config", "dry_run"};
+	"kinds", "cursor", "config", "dry_run", "source", "direction", "snap", "sample"};
 
 static json_t *value_read(struct fuzz_in *in)
 {
@@ -135,6 +139,7 @@ static void all_end(void)
 	static const char mode[] = "{\"jsonrpc\":\"2.0\",\"method\":\"forward.set\",\"params\":"
 				   "{\"mode\":\"switch\"}}";
 
+	mirrors_end(&d);
 	while (d.nports)
 		daemon_port_end(&d, d.nports - 1);
 	for (uint16_t i = 0; i < SW_MAX_PORTS; i++)
