@@ -36,6 +36,10 @@ CALLS = [
     ('explain', {'port': 'vm1', 'dst': '52:54:00:00:00:01', 'vlan': 7}),
     ('trace.start', {'port': 'vm1', 'count': 1}), ('trace.read', {'trace': 1}),
     ('trace.stop', {'trace': 1}),
+    ('mirror.add', {'name': 'm', 'to': 'vm2', 'source': ['vm1'], 'direction': 'in', 'snap': 64,
+                    'sample': 2}),
+    ('mirror.add', {'name': 'v', 'to': 'vm2', 'vlan': 7, 'bridge': 'default', 'tpid': '8021q'}),
+    ('mirror.list', {}), ('mirror.del', {'name': 'm'}), ('mirror.del', {'name': 'v'}),
 ]
 # Understood, and refused for another reason: there is no guest; no ringwayd speaks that version; no
 # memory comes along.
