@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "captured.h"
 #include "daemon.h"
@@ -63,6 +65,7 @@
 	X(CAPTURE, "capture", 2) /* as UNICAST, and the first is captured */      \
 	X(BESIDE, "beside", 3)   /* as UNICAST, and a third one is captured */    \
 	X(THIRD, "third", 3)     /* the same, but its capture has just ended */   \
+	X(RECORD, "record", 2)   /* as UNICAST, and packed rings are recorded */  \
 	X(NET_RING, "ring", 1)   /* hosts behind an uplink, which answer */       \
 	X(NET_NULL, "null", 1)   /* an uplink that takes all and sends; all are zeros */
 
@@ -98,6 +101,8 @@ struct rig {
 	struct fe_guest *guests[MAX_GUESTS];
 	bool started;              /* atomic: the rings of all guests run */
 	struct captured *captured; /* NULL: nothing is */
+	int records_fd;
+	struct vhost_records *records; /* NULL: none */
 	struct uplink up;
 };
 
@@ -151,8 +156,11 @@ static void guest_attach(struct rig *r, unsigned i)
 		.protocol_features = FE_BIT(VU_PF_REPLY_ACK),
 	};
 	char name[16];
-	struct vhost_port_config port = {
-		.sw = r->sw, .loop = r->loop, .name = name, .mode = VHOST_FD};
+	struct vhost_port_config port = {.sw = r->sw,
+		.loop = r->loop,
+		.name = name,
+		.mode = VHOST_FD,
+		.records = r->records};
 	int fds[2];
 
 	if (converts(r, i))
@@ -165,6 +173,25 @@ static void guest_attach(struct rig *r, unsigned i)
 	must(fe_guest_new(&guest, &r->guests[i]), "fe_guest_new");
 	fe_conn_init(&r->guests[i]->conn, fds[1]);
 	r->guests[i]->conn.timeout_ms = 60000; /* callgrind is slow */
+}
+
+/* As with a state directory. */
+static void records_begin(struct rig *r)
+{
+	bool kept;
+
+	r->records_fd = memfd_create("rings", MFD_CLOEXEC);
+	if (r->records_fd < 0)
+		err(1, "memfd_create");
+	must(vhost_records_new(r->records_fd, "boot", &kept, &r->records), "vhost_records_new");
+}
+
+static void records_end(struct rig *r)
+{
+	if (!r->records)
+		return;
+	vhost_records_free(r->records);
+	close(r->records_fd);
 }
 
 static void rig_begin(struct rig *r)
@@ -184,6 +211,8 @@ static void rig_begin(struct rig *r)
 	/* First, so that a round takes what it has before more is sent to it. */
 	if (has_uplink(r))
 		uplink_begin(&r->up, r->sw, r->loop, r->row.pattern == NET_RING, r->row.len);
+	if (r->row.pattern == RECORD)
+		records_begin(r);
 	for (unsigned i = 0; i < r->n; i++)
 		guest_attach(r, i);
 	must(-pthread_create(&thread, NULL, guests_start, r), "pthread_create");
@@ -202,6 +231,7 @@ static void rig_end(struct rig *r)
 		vhost_port_free(r->ports[i]);
 		fe_guest_free(r->guests[i]);
 	}
+	records_end(r);
 	if (has_uplink(r))
 		uplink_end(&r->up);
 	sw_free(r->sw);
