@@ -284,7 +284,7 @@ def rates_shown(browser):
 
 def rates_said(ask):
     before = time.monotonic(), ask('vlans', 'show')[0]
-    rate = ask('rate')
+    rate = ask('rate', '--interval=0.5')
     after = time.monotonic(), ask('vlans', 'show')[0]
     seconds = after[0] - before[0]
     vlan = [scale * (after[1][key] - before[1][key]) / seconds for key, scale in (

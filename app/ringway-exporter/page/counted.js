@@ -5,7 +5,7 @@
 const Counted = (() => {
 	const {byId, rate, whole, percent, say, list, cells, grown} = Parts;
 	const SHOWN = 200; // rows of a table
-	const SLOW = 0.005; // a share of time that is worth a sentence
+	const SLOW = 0.05; // a share of time that is no burst any more
 
 	let shown = null; // the last reading
 	let chosen = null; // the pair of ports whose histogram is shown
