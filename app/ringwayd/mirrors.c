@@ -63,8 +63,8 @@ void mirror_end(struct daemon *d, unsigned index)
 	if (d->mirrors[index])
 		sw_mirror_free(d->sw, d->mirrors[index]);
 	options_mirror_del(&d->opt, index);
-	memmove(&d->mirrors[index], &d->mirrors[index + 1],
-		(d->opt.nmirrors - index) * sizeof(d->mirrors[0]));
+	for (unsigned i = index; i < d->opt.nmirrors; i++)
+		d->mirrors[i] = d->mirrors[i + 1];
 	events_mirror(d, spec.name, "removed");
 }
 
@@ -92,8 +92,13 @@ void mirrors_end(struct daemon *d)
 /* The index of the mirror that is the same; -1: none is. */
 static int find(const struct options *opt, const struct options_mirror *spec)
 {
+	const void *wanted = spec;
+
+	/* Bytes that differ may mean the same: then it begins anew. */
 	for (unsigned i = 0; i < opt->nmirrors; i++) {
-		if (!memcmp(&opt->mirrors[i], spec, sizeof(*spec)))
+		const void *bytes = &opt->mirrors[i];
+
+		if (!memcmp(bytes, wanted, sizeof(*spec)))
 			return (int)i;
 	}
 	return -1;
