@@ -30,8 +30,9 @@ static struct {
 	uint64_t settle_ms; /* of state_fdb_go_on */
 	bool forwards;
 	struct sw_link links[OPTIONS_PORTS_MAX]; /* of the ports, before they moved */
-	struct vhost_port_state *st;             /* of the port that comes */
-	struct takeover_fds fds;                 /* of its text */
+	bool came[OPTIONS_PORTS_MAX];
+	struct vhost_port_state *st; /* of the port that comes */
+	struct takeover_fds fds;     /* of its text */
 } own = {.fd = -1,
 	.rings_fd = -1,
 	.fdb_fd = -1,
@@ -217,6 +218,9 @@ static int port_take(
 
 	if (index < 0 || d->opt.ports[index].kind != &kind_vhost)
 		return refuse(why, len, name, "there is none here");
+	if (own.came[index])
+		return refuse(why, len, name, "it came twice");
+	own.came[index] = true;
 	wrong = takeover_state_read(json_object_get(text, "state"), st, fds);
 	if (wrong) {
 		snprintf(why, len, "port %s: \"%s\" is missing or wrong in its state", name, wrong);

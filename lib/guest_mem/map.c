@@ -264,16 +264,20 @@ int gm_map_new(struct gm_owner *owner, const struct gm_region_desc *descs, const
 	return 0;
 }
 
-/* `prev` with `more` users of its region `r` than before. */
+/* `prev` with so many more users of its region `r` than before. */
 static int map_recount(
-	const struct gm_map *prev, const struct gm_region *r, int more, struct gm_map **out)
+	const struct gm_map *prev, const struct gm_region *r, int64_t more, struct gm_map **out)
 {
-	struct gm_map *map = map_alloc(prev->owner, prev->nregions);
+	int64_t readds = r->readds + more;
+	struct gm_map *map;
 
+	if (readds > UINT32_MAX)
+		return -EINVAL;
+	map = map_alloc(prev->owner, prev->nregions);
 	if (!map)
 		return -ENOMEM;
 	regions_share(map, prev, NULL);
-	map->regions[r - prev->regions].readds += (uint32_t)more;
+	map->regions[r - prev->regions].readds = (uint32_t)readds;
 	map_sort(map);
 	*out = map;
 	return 0;
@@ -317,6 +321,14 @@ int gm_map_add(struct gm_owner *owner, const struct gm_map *prev, const struct g
 	map_sort(map);
 	*out = map;
 	return 0;
+}
+
+int gm_map_readd(const struct gm_map *prev, const struct gm_region_desc *desc, uint32_t n,
+	struct gm_map **out)
+{
+	const struct gm_region *r = prev ? gm_region_find(prev, desc->gpa) : NULL;
+
+	return r && is_described(r, desc) ? map_recount(prev, r, n, out) : -ENOENT;
 }
 
 int gm_map_remove(const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out)

@@ -250,18 +250,16 @@ static int message_adopt(struct vu_conn *c, const struct vu_export_message *m)
 	return ret;
 }
 
-/* Add a region once more for each time that it was added again. */
+/* A region that was added again is counted as often. */
 static int region_repeat(struct vu_session *s, const struct vu_export_region *r)
 {
-	for (uint32_t i = 0; i < r->again; i++) {
-		struct gm_map *next;
-		int ret = gm_map_add(&s->owner, s->mem, &r->desc, r->fd, &next);
+	struct gm_map *next;
+	int ret = r->again ? gm_map_readd(s->mem, &r->desc, r->again, &next) : 0;
 
-		if (ret)
-			return ret;
-		gm_map_free(s->mem);
-		s->mem = next;
-	}
+	if (ret || !r->again)
+		return ret;
+	gm_map_free(s->mem);
+	s->mem = next;
 	return 0;
 }
 

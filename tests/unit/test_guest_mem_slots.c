@@ -172,6 +172,29 @@ static void a_region_added_again_goes_with_as_many_removals(void **state)
 	close(fd);
 }
 
+/* As many times at once, which takes no longer however many they are. */
+static void a_region_is_added_many_times_at_once(void **state)
+{
+	struct gm_region_desc d = desc(0x1000, UVA, 2 * PAGE, 0);
+	struct gm_region_desc other = desc(0x9000, UVA, 2 * PAGE, 0);
+	struct gm_map *one, *many, *most, *none;
+	int fd = file_new(2, 4);
+
+	(void)state;
+	assert_int_equal(gm_map_add(NULL, NULL, &d, fd, &one), 0);
+	assert_int_equal(gm_map_readd(one, &other, 1, &none), -ENOENT);
+	assert_int_equal(gm_map_readd(NULL, &d, 1, &none), -ENOENT);
+	assert_int_equal(gm_map_readd(one, &d, 2, &many), 0);
+	assert_int_equal(many->regions[0].readds, 2);
+	assert_int_equal(gm_map_readd(many, &d, UINT32_MAX - 1, &none), -EINVAL);
+	assert_int_equal(gm_map_readd(many, &d, UINT32_MAX - 2, &most), 0);
+	assert_int_equal(gm_map_add(NULL, most, &d, fd, &none), -EINVAL);
+	gm_map_free(one);
+	gm_map_free(many);
+	gm_map_free(most);
+	close(fd);
+}
+
 static void a_region_is_not_added_again_from_other_memory(void **state)
 {
 	struct gm_region_desc d = desc(0x1000, UVA, PAGE, 0),
@@ -407,6 +430,7 @@ int main(void)
 		cmocka_unit_test(slots_come_and_go_one_by_one_up_to_509),
 		cmocka_unit_test(every_byte_of_ours_has_its_guest_physical_address),
 		cmocka_unit_test(a_region_added_again_goes_with_as_many_removals),
+		cmocka_unit_test(a_region_is_added_many_times_at_once),
 		cmocka_unit_test(a_region_is_not_added_again_from_other_memory),
 		cmocka_unit_test(beside_the_regions_no_byte_has_an_address),
 		cmocka_unit_test(the_same_bytes_at_two_guest_addresses_are_told_apart),

@@ -172,6 +172,9 @@ int gm_map_add(struct gm_owner *owner, const struct gm_map *prev, const struct g
 	int fd, struct gm_map **out);
 int gm_map_remove(
 	const struct gm_map *prev, const struct gm_region_desc *desc, struct gm_map **out);
+/* `prev` as if gm_map_add had added that region of it `n` times more. -ENOENT, -EINVAL, -ENOMEM. */
+int gm_map_readd(const struct gm_map *prev, const struct gm_region_desc *desc, uint32_t n,
+	struct gm_map **out);
 
 /*
  * How region `i` was described, for a map of the same memory elsewhere, and its file, which stays
