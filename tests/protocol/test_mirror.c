@@ -25,8 +25,12 @@ static int clean(void **state)
 	json_t *mirrors = rig_call(*state, "mirror.list", NULL), *mirror;
 	size_t i;
 
-	json_array_foreach(mirrors, i, mirror) json_decref(rig_call(
-		*state, "mirror.del", json_pack("{s:O}", "name", json_object_get(mirror, "name"))));
+	json_array_foreach(mirrors, i, mirror)
+	{
+		json_t *name = json_object_get(mirror, "name");
+
+		json_decref(rig_call(*state, "mirror.del", json_pack("{s:O}", "name", name)));
+	}
 	json_decref(mirrors);
 	return rig_clean(state);
 }
