@@ -7,6 +7,8 @@
 #include "rw_log.h"
 #include "sw_bridge.h"
 
+_Static_assert(OPTIONS_MIRRORS_MAX == SW_MIRRORS_MAX, "as many as the switch has");
+
 static uint16_t bridge_number(const struct daemon *d, const struct options_mirror *spec)
 {
 	int at = sw_bridge_find(d->sw, spec->bridge[0] ? spec->bridge : OPTIONS_BRIDGE_DEFAULT);

@@ -210,14 +210,19 @@ json_t *options_get_vlan_names(const struct options *opt)
 
 /* ---- the kind of tag ---- */
 
-int options_set_tpid(
-	struct parse *p, const char *what, struct options_port *port, const char *value)
+int options_tpid_read(struct parse *p, const char *what, const char *value, bool *service)
 {
 	if (strcmp(value, "8021q") && strcmp(value, "8021ad"))
 		return options_mistake(
 			p, "%s: tpid is \"%s\", but must be 8021q or 8021ad", what, value);
-	port->vlans.service = !strcmp(value, "8021ad");
+	*service = !strcmp(value, "8021ad");
 	return 0;
+}
+
+int options_set_tpid(
+	struct parse *p, const char *what, struct options_port *port, const char *value)
+{
+	return options_tpid_read(p, what, value, &port->vlans.service);
 }
 
 json_t *options_get_tpid(const struct options_port *port)

@@ -110,6 +110,8 @@ json_t *options_get_port_bridge(const struct options_port *port);
 int options_set_tpid(
 	struct parse *p, const char *what, struct options_port *port, const char *value);
 json_t *options_get_tpid(const struct options_port *port);
+/* Whether it is a service VLAN's. 0 or a mistake. */
+int options_tpid_read(struct parse *p, const char *what, const char *value, bool *service);
 /* That there is the port's bridge. 0 or a mistake. */
 int options_port_bridge_check(struct parse *p, const char *what, const struct options_port *port);
 /* The name of a VLAN that a user may have meant; NULL: none. */

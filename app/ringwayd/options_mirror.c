@@ -25,6 +25,15 @@ static int set_to(
 	return name_read(p, what, "to", value, mirror->to);
 }
 
+static bool has_source(const struct options_mirror *mirror, const char *port)
+{
+	for (unsigned i = 0; i < mirror->nsources; i++) {
+		if (!strcmp(mirror->sources[i], port))
+			return true;
+	}
+	return false;
+}
+
 /* "vm1+vm2" */
 static int set_source(
 	struct parse *p, const char *what, struct options_mirror *mirror, const char *value)
@@ -33,17 +42,14 @@ static int set_source(
 	int ret = copy ? 0 : options_mistake(p, "no memory");
 
 	while (!ret && (item = strsep(&rest, "+"))) {
-		if (mirror->nsources == OPTIONS_SOURCES_MAX)
+		if (has_source(mirror, item))
+			ret = options_mistake(p, "%s: source %s is given twice", what, item);
+		else if (mirror->nsources == OPTIONS_SOURCES_MAX)
 			ret = options_mistake(
 				p, "%s: there are more than %d sources", what, OPTIONS_SOURCES_MAX);
 		else
 			ret = name_read(
 				p, what, "source", item, mirror->sources[mirror->nsources++]);
-		for (unsigned i = 0; !ret && i + 1 < mirror->nsources; i++) {
-			if (!strcmp(mirror->sources[i], item))
-				ret = options_mistake(
-					p, "%s: source %s is given twice", what, item);
-		}
 	}
 	free(copy);
 	return ret;
@@ -79,11 +85,7 @@ static int set_bridge(
 static int set_tpid(
 	struct parse *p, const char *what, struct options_mirror *mirror, const char *value)
 {
-	mirror->service = !strcmp(value, "8021ad");
-	return mirror->service || !strcmp(value, "8021q")
-		? 0
-		: options_mistake(
-			  p, "%s: tpid is \"%.64s\", but must be 8021q or 8021ad", what, value);
+	return options_tpid_read(p, what, value, &mirror->service);
 }
 
 static int set_direction(
@@ -187,15 +189,6 @@ static int keys_check(struct parse *p, const char *what, const struct options_mi
 			what);
 	/* On the command line, a bridge may be named behind the mirror. */
 	return p->source || p->running ? bridge_check(p, mirror) : 0;
-}
-
-static bool has_source(const struct options_mirror *mirror, const char *port)
-{
-	for (unsigned i = 0; i < mirror->nsources; i++) {
-		if (!strcmp(mirror->sources[i], port))
-			return true;
-	}
-	return false;
 }
 
 /* That no destination of one mirror is a source of another, or of itself: copies are final. */

@@ -216,11 +216,11 @@ void vhost_record_peer(struct vhost_record *rec, int fd)
 
 	rec->pid = 0;
 	rec->process = 0;
-	/* The start is rounded down, so it is not later than said. */
-	rec->young = !rw_sock_peer_started(fd, &started) && started > rec->since_ms;
 	memset(rec->ran, 0, sizeof(rec->ran));
 	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		rec->pid = (uint32_t)peer.pid;
+	/* The start is rounded down, so it is not later than said. */
+	rec->young = !rw_sock_started(peer.pid, &started) && started > rec->since_ms;
 	/*
 	 * Where the kernel can tell: the inode number of a process' pidfd is given to no other
 	 * process (since Linux 6.9). Otherwise the pid, and the files of its memory, must do.
@@ -300,34 +300,41 @@ static bool stopped_at(const struct vhost_record *rec, unsigned ring, const stru
 	return cfg->base == (done | done << 16);
 }
 
+/* What is known of the ring; `key` is what its record must have, NULL: it can have none. */
+static enum vq_known known_of(const struct vhost_record *rec, unsigned ring,
+	const struct vq_config *cfg, const struct vhost_record_key *key)
+{
+	const struct ring_head *head = head_of(rec, ring);
+	bool same = key && !memcmp(&head->key, key, sizeof(*key));
+
+	if (same && head->open == 1)
+		return VQ_KNOWN_RECORD;
+	if (same && !head->open && stopped_at(rec, ring, cfg))
+		return VQ_KNOWN_BASE;
+	return head->open && rec->pid == head->key.pid && rec->process == head->key.process
+		? VQ_KNOWN_LOST
+		: VQ_KNOWN_NOTHING;
+}
+
 int vhost_record_judge(struct vhost_record *rec, const struct vu_session *s, unsigned ring,
 	struct vq_config *cfg, bool *resumes)
 {
 	enum vq_known known = VQ_KNOWN_NOTHING;
 	struct vhost_record_key key;
-	const struct ring_head *head;
 
 	*resumes = false;
 	cfg->progress = NULL;
 	if (cfg->inflight)
 		return 0;
-	if (rec->young && !rec->ran[ring])
-		known = VQ_KNOWN_BASE;
 	if (is_backed(rec, ring, cfg->num)) {
-		bool whole = key_make(rec, s, ring, cfg, &key), same;
+		bool whole = key_make(rec, s, ring, cfg, &key);
 
-		head = head_of(rec, ring);
-		same = whole && !memcmp(&head->key, &key, sizeof(key));
-		if (known == VQ_KNOWN_BASE || (same && !head->open && stopped_at(rec, ring, cfg)))
-			known = VQ_KNOWN_BASE;
-		else if (same && head->open == 1)
-			known = VQ_KNOWN_RECORD;
-		else if (head->open && rec->pid == head->key.pid &&
-			rec->process == head->key.process)
-			known = VQ_KNOWN_LOST;
+		known = known_of(rec, ring, cfg, whole ? &key : NULL);
 		if (whole)
 			cfg->progress = progress_of(rec, ring);
 	}
+	if (rec->young && !rec->ran[ring])
+		known = VQ_KNOWN_BASE;
 	switch (vq_progress_judge(cfg, known, &cfg->base)) {
 	case VQ_START_RECORD:
 		*resumes = true;

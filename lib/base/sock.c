@@ -245,15 +245,9 @@ int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out)
 	return in_use->number(who, name, out);
 }
 
-int rw_sock_peer_started(int fd, uint64_t *ms)
+int rw_sock_started(pid_t pid, uint64_t *ms)
 {
-	struct ucred peer = {.pid = 0};
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return -errno;
-	/* One of another PID namespace has no number here. */
-	return peer.pid > 0 ? in_use->started(peer.pid, ms) : -ESRCH;
+	return pid > 0 ? in_use->started(pid, ms) : -ESRCH;
 }
 
 const char *rw_sock_strerror(int err)

@@ -65,10 +65,11 @@ enum rw_sock_who {
 int rw_sock_number(enum rw_sock_who who, const char *name, uint32_t *out);
 
 /*
- * When the process started that connected the socket `fd`, or listens at its other end: in ms since
- * the boot (CLOCK_BOOTTIME), to 10 ms. 0, or -errno: it cannot be told.
+ * When a process started, which is at the other end of a socket: in ms since the boot
+ * (CLOCK_BOOTTIME), to 10 ms. 0, or -errno: it cannot be told, as of one in another PID namespace,
+ * whose number is 0 here.
  */
-int rw_sock_peer_started(int fd, uint64_t *ms);
+int rw_sock_started(pid_t pid, uint64_t *ms);
 
 /* Who does it: a process may have another one open and bind for it. */
 struct rw_sock_ops {
