@@ -101,7 +101,9 @@ static void s16_a_limit_of_descriptors_is_the_port_s_own(struct rig *r, uint64_t
 	d = peer_up(r, "d", &c);
 	taken = fill(d);
 	assert_in_range(taken, 10, 40);
-	assert_in_range(port_budget(r, "d", "fds", "used"), taken, 40);
+	assert_true(port_budget(r, "d", "fds", "used") >= taken);
+	/* What was too much counts until a thread of the port has closed it. */
+	rig_wait(r, port_budget(r, "d", "fds", "used") <= 40);
 	rig_wait(r, log_has(r, "port d", "ringway port set d max-fds="));
 	/* Some more, for what comes next. */
 	port_set(r, "d", "max-fds", "50");

@@ -3,11 +3,13 @@
 #include "say.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -86,19 +88,22 @@ static void r14_a_path_that_is_too_long_or_taken_is_an_error(struct rig *r, uint
 
 /* ---- a front-end that dies or stands still ---- */
 
-/* In a child: start a guest on port a, send for ever. */
-static void child_run(struct rig *r, uint64_t format, int ready)
+/*
+ * A process of its own, for the canary's threads may hold a lock of the allocator at a fork: start
+ * a guest on the port with the socket `path`, say so on standard output, send for ever.
+ */
+static int front_end_main(const char *path, const char *format)
 {
-	struct fe_guest_config c = guest_of_all(format);
+	const struct fe_guest_config c = guest_of_all(*format == 'p' ? PACKED : 0);
 	static uint8_t buf[1500];
 	const struct fe_frame f = {.data = buf, .len = sizeof(buf)};
 	struct fe_guest *g;
 
-	if (fe_guest_new(&c, &g) || fe_guest_connect(g, rig_path(r, "a.sock")) || fe_guest_start(g))
-		_exit(1);
+	if (fe_guest_new(&c, &g) || fe_guest_connect(g, path) || fe_guest_start(g))
+		return 1;
 	frame_make(buf, sizeof(buf), mac_broadcast, (uint8_t[]){2, 0, 0, 0, 0, 1}, 1);
-	if (write(ready, "x", 1) != 1)
-		_exit(1);
+	if (write(STDOUT_FILENO, "x", 1) != 1)
+		return 1;
 	for (;;) {
 		while (!fe_guest_put(g, 0, &f))
 			;
@@ -106,8 +111,10 @@ static void child_run(struct rig *r, uint64_t format, int ready)
 	}
 }
 
-static pid_t child_start(struct rig *r, uint64_t format)
+static pid_t front_end_start(struct rig *r, uint64_t format)
 {
+	const char *path = rig_path(r, "a.sock");
+	struct pollfd ready = {.events = POLLIN};
 	int fds[2];
 	pid_t pid;
 	char c;
@@ -116,9 +123,16 @@ static pid_t child_start(struct rig *r, uint64_t format)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (!pid)
-		child_run(r, format, fds[1]);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (dup2(fds[1], STDOUT_FILENO) >= 0)
+			execl("/proc/self/exe", "front-end", path, format ? "packed" : "split",
+				NULL);
+		_exit(127);
+	}
 	close(fds[1]);
+	ready.fd = fds[0];
+	assert_int_equal(poll(&ready, 1, rig_patience(r)), 1);
 	assert_int_equal(read(fds[0], &c, 1), 1);
 	close(fds[0]);
 	return pid;
@@ -131,7 +145,7 @@ static void r76_a_killed_front_end_leaves_nothing(struct rig *r, uint64_t format
 	struct peer *a, *b;
 
 	for (int i = 0; i < 10 / r->slow + 2; i++) {
-		pid_t pid = child_start(r, format);
+		pid_t pid = front_end_start(r, format);
 
 		for (int k = 0; k < i * 7; k++)
 			rig_nap();
@@ -149,7 +163,7 @@ static void vpp_0c3d467df4_a_front_end_that_stands_still_holds_up_nobody(
 {
 	const struct fe_guest_config c = guest_of_all(format);
 	struct peer *b = peer_up(r, "b", &c);
-	pid_t pid = child_start(r, format);
+	pid_t pid = front_end_start(r, format);
 
 	assert_int_equal(kill(pid, SIGSTOP), 0);
 	for (int i = 0; i < 300; i++) {
@@ -473,7 +487,7 @@ static void r74_a_stale_base_of_a_restarted_ring_is_survived(struct rig *r, uint
 	duplex_check(r, a, b);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct attack attacks[] = {
 		ATTACK(r13_a_second_front_end_is_turned_away),
@@ -495,5 +509,7 @@ int main(void)
 		ATTACK(r82_exhausted_descriptors_come_back),
 	};
 
+	if (argc == 3)
+		return front_end_main(argv[1], argv[2]);
 	return hostile_main("hostile_ports", attacks, RW_ARRAY_SIZE(attacks), NULL);
 }

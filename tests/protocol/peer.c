@@ -34,7 +34,10 @@ struct peer *peer_new(struct rig *r, const char *port, const struct fe_guest_con
 	return p;
 }
 
-/* Whether a front-end is let in. One that comes while another is there is closed. */
+/*
+ * Whether a front-end is let in. One that comes while another is there is closed; one that comes
+ * between the moment when a socket has its file and the one when it listens is refused.
+ */
 static bool is_let_in(struct rig *r, struct peer *p)
 {
 	char name[PEER_PORT_MAX + 6];
@@ -43,7 +46,7 @@ static bool is_let_in(struct rig *r, struct peer *p)
 
 	snprintf(name, sizeof(name), "%s.sock", p->port);
 	err = fe_guest_connect(p->g, rig_path(r, name));
-	if (err == -EAGAIN)
+	if (err == -EAGAIN || err == -ECONNREFUSED)
 		return false;
 	assert_int_equal(err, 0);
 	err = fe_conn_get(&p->g->conn, VU_GET_FEATURES, &features);
