@@ -359,6 +359,36 @@ uint64_t rig_counter(struct rig *r, const char *port, const char *direction, con
 	return n;
 }
 
+/* Of the thread that makes a port's calls that may block: port.show. */
+static uint64_t helper_number(struct rig *r, const char *port, const char *key)
+{
+	json_t *answer = rig_call(r, "port.show", json_pack("{s:s}", "name", port));
+	uint64_t n = number(json_object_get(json_object_get(answer, "helper"), key), key);
+
+	json_decref(answer);
+	return n;
+}
+
+void rig_interrupted(struct rig *r, const char *port, uint64_t got, uint64_t want)
+{
+	uint64_t until = rw_now_ms() + (uint64_t)rig_patience(r);
+
+	if (got == want)
+		return;
+	/* It is counted a moment after the signal. */
+	while (!helper_number(r, port, "signalled")) {
+		if (rw_now_ms() > until)
+			fail_msg("port %s: %ju interrupts, and not %ju", port, (uintmax_t)got,
+				(uintmax_t)want);
+		rig_nap();
+	}
+}
+
+void rig_helper_rests(struct rig *r, const char *port)
+{
+	rig_wait(r, !helper_number(r, port, "jobs"));
+}
+
 uint64_t rig_port_info(struct rig *r, const char *port, const char *key)
 {
 	json_t *rows = rig_call(r, "port.list", NULL);

@@ -115,6 +115,16 @@ json_t *rig_call(struct rig *r, const char *method, json_t *params);
 /* A counter of a port: "frames", ..., or "drops.NAME". Direction "rx" or "tx". */
 uint64_t rig_counter(struct rig *r, const char *port, const char *direction, const char *name);
 
+/*
+ * That a port interrupted its guest `want` times where a test counted `got`. A signal that took the
+ * worker long is repeated by the port's helper (rw_helper.h): where that may have happened they may
+ * differ.
+ */
+void rig_interrupted(struct rig *r, const char *port, uint64_t got, uint64_t want);
+
+/* Wait until the port's helper has let go of all, and signals no descriptor that it had before. */
+void rig_helper_rests(struct rig *r, const char *port);
+
 /* An integer or boolean of a port's row in port.list. */
 uint64_t rig_port_info(struct rig *r, const char *port, const char *key);
 

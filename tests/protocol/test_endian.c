@@ -173,9 +173,9 @@ static void interrupts_follow_the_index(void **state)
 	for (i = 0; i < 300; i++) {
 		assert_int_equal(fe_ring_interrupt_after(&rx->ring, 2), 0);
 		stream_check(*state, b, a, &(struct stream){.n = 1, .len = 60});
-		assert_int_equal(fe_queue_interrupts(rx), 0);
+		rig_interrupted(*state, "a", fe_queue_interrupts(rx), 0);
 		stream_check(*state, b, a, &(struct stream){.n = 1, .len = 60});
-		assert_int_equal(fe_queue_wait_interrupt(rx, rig_patience(*state)), 1);
+		rig_interrupted(*state, "a", fe_queue_wait_interrupt(rx, rig_patience(*state)), 1);
 	}
 }
 

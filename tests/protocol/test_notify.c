@@ -52,7 +52,7 @@ static void the_first_frame_after_a_start_interrupts(void **state)
 
 		a = peer_up(*state, "a", &c);
 		b = peer_up(*state, "b", &c);
-		assert_int_equal(fe_queue_interrupts(fe_guest_rx(b->g, 0)), 0);
+		rig_interrupted(*state, "b", fe_queue_interrupts(fe_guest_rx(b->g, 0)), 0);
 		frames_pass(*state, a, b, 1);
 		assert_true(
 			fe_queue_wait_interrupt(fe_guest_rx(b->g, 0), rig_patience(*state)) > 0);
@@ -106,8 +106,8 @@ static void no_interrupt_comes_when_none_is_wanted(void **state)
 		rig_drain_interrupts(*state, tx);
 		frames_pass(*state, a, b, 1000);
 		worker_turns(*state, b, a);
-		assert_int_equal(fe_queue_interrupts(rx), 0);
-		assert_int_equal(fe_queue_interrupts(tx), 0);
+		rig_interrupted(*state, "b", fe_queue_interrupts(rx), 0);
+		rig_interrupted(*state, "a", fe_queue_interrupts(tx), 0);
 		/* And it comes again when asked for. */
 		fe_ring_want_interrupt(&rx->ring, true);
 		assert_int_equal(fe_guest_reap(a->g, 0) >= 0, 1);
@@ -144,9 +144,10 @@ static void an_event_index_interrupts_at_that_buffer(void **state)
 			for (k = 1; k < n; k++)
 				frames_pass(*state, a, b, 1);
 			worker_turns(*state, b, a);
-			assert_int_equal(fe_queue_interrupts(rx), 0);
+			rig_interrupted(*state, "b", fe_queue_interrupts(rx), 0);
 			frames_pass(*state, a, b, 1);
-			assert_int_equal(fe_queue_wait_interrupt(rx, rig_patience(*state)), 1);
+			rig_interrupted(
+				*state, "b", fe_queue_wait_interrupt(rx, rig_patience(*state)), 1);
 		}
 		rig_clean(state);
 	}
@@ -178,8 +179,8 @@ static void a_burst_interrupts_once(void **state)
 		for (k = 0; k < 32; k++)
 			peer_expect(*state, b, b->mac, a->mac, sizeof(data), k);
 		worker_turns(*state, b, a);
-		assert_int_equal(fe_queue_interrupts(fe_guest_rx(b->g, 0)), 1);
-		assert_int_equal(fe_queue_interrupts(fe_guest_tx(a->g, 0)), 1);
+		rig_interrupted(*state, "b", fe_queue_interrupts(fe_guest_rx(b->g, 0)), 1);
+		rig_interrupted(*state, "a", fe_queue_interrupts(fe_guest_tx(a->g, 0)), 1);
 		rig_clean(state);
 	}
 }
