@@ -218,6 +218,9 @@ static void model_table(struct model *w, struct vq_desc d)
 			w->bad = true;
 			return;
 		}
+		/* What a packed table's buffers allow beyond reading does not matter. */
+		if (PACKED && !w->r->writable)
+			e.flags &= (uint16_t)~VRING_DESC_F_WRITE;
 		model_desc(w, e);
 		if (!PACKED && !(e.flags & VRING_DESC_F_NEXT))
 			return;
