@@ -194,3 +194,6 @@ void duplex_check(struct rig *r, struct peer *a, struct peer *b);
 
 /* Make both known to the switch, so that unicast between them reaches nobody else. */
 void peers_meet(struct rig *r, struct peer *a, struct peer *b);
+
+/* The same; and what was flooded meanwhile has come to `c`, too, and is gone. */
+void peers_meet_beside(struct rig *r, struct peer *a, struct peer *b, struct peer *c);

@@ -201,3 +201,12 @@ void peers_meet(struct rig *r, struct peer *a, struct peer *b)
 	peer_send_to(r, b, a->mac, 60, 0);
 	peer_expect(r, a, a->mac, b->mac, 60, 0);
 }
+
+void peers_meet_beside(struct rig *r, struct peer *a, struct peer *b, struct peer *c)
+{
+	peers_meet(r, a, b);
+	/* It comes behind all that came from a. */
+	peer_send_to(r, a, mac_broadcast, 60, 1);
+	peer_expect(r, b, mac_broadcast, a->mac, 60, 1);
+	peer_expect(r, c, mac_broadcast, a->mac, 60, 1);
+}

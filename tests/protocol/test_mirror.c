@@ -90,11 +90,10 @@ static void copies_are_exact(struct rig *r, uint64_t format)
 	struct peer *a = peer_up(r, "a", &plain), *b = peer_up(r, "b", &plain);
 	struct peer *c = peer_up(r, "c", &large);
 
-	peers_meet(r, a, b);
+	peers_meet_beside(r, a, b, c);
 	for (unsigned way = 1; way < 4; way++) {
 		const struct stream there = {.n = N, .len = LEN}, back = {.n = N, .len = LEN};
 
-		peer_drain(r, c);
 		mirror(r, directions[way - 1], false, 0, 1);
 		stream_check(r, a, b, &there);
 		stream_check(r, b, a, &back);
@@ -125,8 +124,7 @@ static void one_of_ten_is_cut(void **state)
 	struct peer *a = peer_up(*state, "a", NULL), *b = peer_up(*state, "b", &packed);
 	struct peer *c = peer_up(*state, "c", &packed);
 
-	peers_meet(*state, a, b);
-	peer_drain(*state, c);
+	peers_meet_beside(*state, a, b, c);
 	mirror(*state, "in", false, 90, 10);
 	stream_check(*state, a, b, &(struct stream){.n = N, .len = LEN});
 	assert_int_equal(mirror_info(*state, "frames"), N / 10);
@@ -144,8 +142,7 @@ static void nobody_loses_by_a_guest_without_buffers(struct rig *r, uint64_t form
 	struct peer *c = peer_up(r, "c", &few);
 	uint64_t before = rig_counter(r, "c", "tx", "drops.no_buffer");
 
-	peers_meet(r, a, b);
-	peer_drain(r, c);
+	peers_meet_beside(r, a, b, c);
 	mirror(r, "both", true, 0, 1);
 	traffic_check(r, a, b, &(struct stream){.n = N, .len = LEN});
 	assert_int_equal(mirror_info(r, "frames"), 4 * N);
@@ -171,9 +168,7 @@ static void a_destination_behind_an_iommu_gets_its_copies(void **state)
 
 	behind.rx_size = 1024;
 	c = peer_up_linked(*state, "c", &behind);
-	peers_meet(*state, a, b);
-	peers_service(*state);
-	peer_drain(*state, c);
+	peers_meet_beside(*state, a, b, c);
 	mirror(*state, "in", false, 0, 1);
 	stream_check(*state, a, b, &(struct stream){.n = N, .len = LEN});
 	assert_int_equal(mirror_info(*state, "lost"), 0);
