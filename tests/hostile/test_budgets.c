@@ -257,6 +257,7 @@ static void s15_mappings_are_limited(struct rig *r, uint64_t format)
 	unsigned taken = 0;
 
 	x = peer_up(r, "c", &c);
+	rig_helper_rests(r, "c");
 	before = port_budget(r, "c", "mappings", "used");
 	assert_true(before >= 1);
 	port_set(r, "c", "max-mappings", "20");

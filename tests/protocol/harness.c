@@ -371,17 +371,16 @@ static uint64_t helper_number(struct rig *r, const char *port, const char *key)
 
 void rig_interrupted(struct rig *r, const char *port, uint64_t got, uint64_t want)
 {
-	uint64_t until = rw_now_ms() + (uint64_t)rig_patience(r);
+	uint64_t *repeated = &r->repeated[(uint8_t)port[0]];
 
 	if (got == want)
 		return;
+	if (got < want)
+		fail_msg("port %s: %ju interrupts, and not %ju", port, (uintmax_t)got,
+			(uintmax_t)want);
 	/* It is counted a moment after the signal. */
-	while (!helper_number(r, port, "signalled")) {
-		if (rw_now_ms() > until)
-			fail_msg("port %s: %ju interrupts, and not %ju", port, (uintmax_t)got,
-				(uintmax_t)want);
-		rig_nap();
-	}
+	*repeated += got - want;
+	rig_wait(r, helper_number(r, port, "signalled") >= *repeated);
 }
 
 void rig_helper_rests(struct rig *r, const char *port)

@@ -57,6 +57,7 @@ struct rig {
 	bool huge;         /* the daemon uses huge pages, if there are any */
 	struct peer *peers[RIG_MAX_PEERS];
 	uint32_t npeers;
+	uint64_t repeated[256]; /* by a port's letter: what rig_interrupted has put up with */
 };
 
 /*
@@ -117,8 +118,8 @@ uint64_t rig_counter(struct rig *r, const char *port, const char *direction, con
 
 /*
  * That a port interrupted its guest `want` times where a test counted `got`. A signal that took the
- * worker long is repeated by the port's helper (rw_helper.h): where that may have happened they may
- * differ.
+ * worker long is repeated by the port's helper (rw_helper.h): there may be more by as many as that
+ * has signalled and no call before this one has put up with.
  */
 void rig_interrupted(struct rig *r, const char *port, uint64_t got, uint64_t want);
 

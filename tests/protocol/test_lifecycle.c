@@ -214,6 +214,7 @@ static void a_message_may_arrive_byte_by_byte(void **state)
 /* What a daemon that leaks would have more and more of. */
 struct footprint {
 	unsigned fds, maps;
+	unsigned guest_maps;    /* of guests' memory */
 	unsigned long data_kib; /* private writable memory */
 };
 
@@ -239,9 +240,11 @@ static void footprint_read(const struct rig *r, struct footprint *out)
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)r->pid);
 	f = fopen(path, "re");
 	assert_non_null(f);
-	out->maps = 0;
-	while (fgets(line, sizeof(line), f))
+	out->maps = out->guest_maps = 0;
+	while (fgets(line, sizeof(line), f)) {
 		out->maps += strchr(line, '\n') != NULL;
+		out->guest_maps += strstr(line, "memfd:") != NULL;
+	}
 	fclose(f);
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)r->pid);
 	f = fopen(path, "re");
@@ -253,7 +256,10 @@ static void footprint_read(const struct rig *r, struct footprint *out)
 	assert_int_not_equal(out->data_kib, 0);
 }
 
-/* Files are no more than they were; mappings, of which each thread may have an arena, hardly. */
+/*
+ * Files and mappings of guests are no more than they were; other mappings, of which each thread's
+ * arena has some, and memory hardly.
+ */
 static void footprint_is_still(const struct rig *r, const struct footprint *before)
 {
 	/* A sanitizer keeps freed memory, and looks for leaks itself. */
@@ -262,7 +268,9 @@ static void footprint_is_still(const struct rig *r, const struct footprint *befo
 
 	/* A thread of the port closes and unmaps them. */
 	rig_wait((struct rig *)(uintptr_t)r,
-		(footprint_read(r, &now), now.fds <= before->fds && now.maps <= most_maps));
+		(footprint_read(r, &now),
+			now.fds <= before->fds && now.guest_maps <= before->guest_maps &&
+				now.maps <= most_maps));
 	if (r->slow > 1)
 		return;
 	/* 1 KiB for each round would show. */
